@@ -1,0 +1,84 @@
+"""``csvdprep doctor``: check the installation, the templates, write access, memory and disk."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from csvdprep.cli.parser import allowed_memory_gb, allowed_processors
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('-w', '--work-dir', type=Path, default=Path('work'),
+                        help='working directory to be checked')  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line a check; the status is 0 if all is well, 3 otherwise."""
+    checks: dict[str, Callable[[], str]] = {
+        'libraries': _libraries,
+        'templates': _templates,
+        'networks': _networks,
+        'working directory': lambda: _writable(args.work_dir),
+        'processors': lambda: f'{allowed_processors()} may be used',
+        'memory': _memory,
+        'disk': lambda: _disk(args.work_dir),
+    }
+    failed = False
+    for name, check in checks.items():
+        try:
+            print(f'ok    {name}: {check()}')
+        except Exception as error:  # each check tells its own fault
+            failed = True
+            print(f'FAIL  {name}: {error}')
+    return 3 if failed else 0
+
+
+def _libraries() -> str:
+    from importlib import import_module
+    from importlib.metadata import version
+
+    names = {'ants': 'antspyx', 'nipype': 'nipype', 'nibabel': 'nibabel', 'bids': 'pybids',
+             'onnxruntime': 'onnxruntime', 'nireports': 'nireports'}  # fmt: skip
+    os.environ.setdefault('NO_ET', '1')
+    for module in names:
+        import_module(module)
+    return ', '.join(f'{package} {version(package)}' for package in names.values())
+
+
+def _templates() -> str:
+    from csvdprep.resources import template_file
+
+    return str(template_file(suffix='T1w', desc='brain').parent)
+
+
+def _networks() -> str:
+    from csvdprep.interfaces.brain import model_folder
+
+    return str(model_folder())
+
+
+def _writable(folder: Path) -> str:
+    folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    with tempfile.TemporaryFile(dir=folder):
+        return f'{folder} can be written'
+
+
+def _memory() -> str:
+    found = allowed_memory_gb()
+    if found < 4:
+        raise MemoryError(f'{found:.1f} GB may be used, 4 GB are needed')
+    return f'{found:.1f} GB may be used'
+
+
+def _disk(folder: Path) -> str:
+    folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < 2:
+        raise OSError(f'{free:.1f} GB are free, 2 GB are needed')
+    return f'{free:.0f} GB are free'

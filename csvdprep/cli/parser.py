@@ -1,0 +1,255 @@
+"""Arguments become settings; nothing else happens here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from csvdprep import __version__
+from csvdprep.core.errors import UsageError
+from csvdprep.core.settings import Settings, read_config
+
+EPILOG = """\
+other commands:
+  csvdprep demo DIR               make a small phantom dataset and run the app on it
+  csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
+  csvdprep doctor                 check the installation
+
+exit status:
+    0  all that was asked was done
+    1  some step or report failed; everything else is there
+    2  wrong usage
+    3  the run cannot start: bad input, no space, no write access, missing template
+   70  nothing to do
+  130  interrupted; the next run goes on from there
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Build the command line of the BIDS App.
+
+    Examples
+    --------
+    >>> get_parser().parse_args(['bids', 'out', 'participant']).analysis_level
+    'participant'
+
+    """
+    parser = argparse.ArgumentParser(
+        'csvdprep',
+        description='Measure cerebral small vessel disease in a BIDS dataset.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('bids_dir', type=Path, help='root of the raw BIDS dataset')
+    parser.add_argument('output_dir', type=Path, help='folder of the derivatives')
+    parser.add_argument('analysis_level', choices=('participant', 'group'))
+    parser.add_argument('--version', action='version', version=f'csvdprep {__version__}')
+    _selection(parser.add_argument_group('selection'))
+    _inputs(parser.add_argument_group('inputs'))
+    _resources(parser.add_argument_group('resources'))
+    _scope(parser.add_argument_group('scope'))
+    _behaviour(parser.add_argument_group('behaviour'))
+    return parser
+
+
+def _selection(group):
+    group.add_argument('--participant-label', '--participant_label', nargs='+', default=None,
+                       metavar='LABEL', help='participants, with or without sub-')  # fmt: skip
+    group.add_argument('--session-label', '--session-id', nargs='+', default=None,
+                       metavar='LABEL', help='sessions, with or without ses-')  # fmt: skip
+    group.add_argument('--bids-filter-file', type=Path, metavar='FILE',
+                       help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, '
+                       '"*" means any')  # fmt: skip
+    group.add_argument('--skip-bids-validation', action='store_true', default=None,
+                       help='do not ask for dataset_description.json')  # fmt: skip
+    group.add_argument('--bids-database-dir', type=Path, metavar='DIR',
+                       help='folder of a pybids database to reuse or to make')  # fmt: skip
+
+
+def _inputs(group):
+    group.add_argument('-d', '--derivatives', nargs='+', metavar='NAME=PATH', default=None,
+                       help='derivatives whose WMH or brain masks are to be used')  # fmt: skip
+
+
+def _resources(group):
+    group.add_argument('--nprocs', '--nthreads', '--n-cpus', type=_positive, metavar='N',
+                       help='steps run at once (default: all processors allowed)')  # fmt: skip
+    group.add_argument('--omp-nthreads', type=_positive, metavar='N',
+                       help='most threads of one step; the steps there are use one each, so that '
+                       'results do not depend on it')  # fmt: skip
+    group.add_argument('--mem', '--mem-mb', type=_megabytes, dest='mem_gb', metavar='MB|nG',
+                       help='memory that all steps may claim together, e.g. 8000 or 8G')  # fmt: skip
+    group.add_argument('--low-mem', action='store_true', default=None,
+                       help='run one step at a time')  # fmt: skip
+    group.add_argument('--use-plugin', type=Path, metavar='FILE',
+                       help='YAML or JSON with plugin and plugin_args: any Nipype plugin')  # fmt: skip
+
+
+def _scope(group):
+    group.add_argument('--markers', nargs='+', metavar='NAME', default=None,
+                       help='compute only these: ' + ', '.join(marker_names()))  # fmt: skip
+    group.add_argument('--ignore', nargs='+', metavar='NAME', default=None,
+                       help='scans (t1w, flair) or steps to be left out')  # fmt: skip
+    group.add_argument('--output-spaces', nargs='+', metavar='SPACE[:res-N]', default=None,
+                       help='also resample FLAIR and WMH to these TemplateFlow spaces')  # fmt: skip
+    group.add_argument('--dry-run', action='store_true', default=None,
+                       help='print what would run on which files, and why the rest would not')  # fmt: skip
+    group.add_argument('--sloppy', action='store_true', default=None,
+                       help='coarse and quick, for tests only')  # fmt: skip
+    group.add_argument('--reports-only', action='store_true', default=None,
+                       help='write reports and tables from what is there')  # fmt: skip
+    group.add_argument('--boilerplate-only', action='store_true', default=None,
+                       help='write the methods text only')  # fmt: skip
+
+
+def _behaviour(group):
+    group.add_argument('-w', '--work-dir', type=Path, metavar='DIR',
+                       help='intermediates and caches (default: ./work)')  # fmt: skip
+    group.add_argument('--clean-workdir', action='store_true', default=None,
+                       help='empty the working directory first')  # fmt: skip
+    group.add_argument('--keep-workdir', action='store_true', default=None,
+                       help='keep the intermediates of finished visits')  # fmt: skip
+    group.add_argument('--rerun', choices=('stale', 'failed', 'all'),
+                       help='what to compute again: what changed (default), only what is '
+                       'missing, or everything')  # fmt: skip
+    group.add_argument('--stop-on-first-crash', action='store_true', default=None)
+    group.add_argument('--random-seed', type=int, metavar='N')
+    group.add_argument('--config-file', type=Path, metavar='FILE',
+                       help='TOML: these settings, and one table of options a step')  # fmt: skip
+    group.add_argument('--write-graph', action='store_true', default=None,
+                       help='draw the graph into the working directory')  # fmt: skip
+    group.add_argument('--resource-monitor', action='store_true', default=None,
+                       help='log the time and memory of every step')  # fmt: skip
+    group.add_argument('-v', '--verbose', action='count', default=None)
+
+
+def marker_names() -> list[str]:
+    """Return the names that ``--markers`` takes."""
+    from csvdprep.graph.discover import discover
+
+    return sorted(room.name for room in discover() if room.marker)
+
+
+def to_settings(args: argparse.Namespace) -> Settings:
+    """Check the arguments and complete them from the configuration file.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        From :func:`get_parser`.
+
+    Returns
+    -------
+    Settings
+        What was asked on the command line wins over the file.
+
+    Raises
+    ------
+    UsageError
+        If an argument makes no sense.
+
+    """
+    from csvdprep.graph.discover import discover
+
+    asked = {k: v for k, v in vars(args).items() if v is not None}
+    asked.pop('command', None)
+    config = asked.pop('config_file', None)
+    stored, options = read_config(config) if config else ({}, {})
+    for name in ('work_dir', 'bids_database_dir', 'use_plugin'):
+        if name in stored:
+            stored[name] = Path(stored[name])
+    if path := asked.pop('bids_filter_file', None):
+        asked['bids_filters'] = _filters(path)
+    if pairs := asked.pop('derivatives', None):
+        asked['derivatives'] = dict(_pair(text) for text in pairs)
+    elif 'derivatives' in stored:
+        stored['derivatives'] = {k: Path(v) for k, v in stored['derivatives'].items()}
+    merged = {**stored, **asked}
+    for name, prefix in (('participant_label', 'sub-'), ('session_label', 'ses-')):
+        labels = merged.get(name, ())
+        merged[name] = tuple(dict.fromkeys(str(x).removeprefix(prefix) for x in labels))
+    for name in ('markers', 'ignore', 'output_spaces'):
+        merged[name] = tuple(merged.get(name, ()))
+    merged.setdefault('nprocs', allowed_processors())
+    merged.setdefault('mem_gb', allowed_memory_gb())
+    if merged.get('low_mem'):
+        merged['nprocs'] = 1
+    if unknown := set(merged['markers']) - set(marker_names()):
+        raise UsageError(f'There is no marker named {", ".join(sorted(unknown))}.',
+                         field='--markers',
+                         remedy=f'Choose from: {", ".join(marker_names())}.')  # fmt: skip
+    known = {room.name for room in discover()}
+    if unknown := set(merged['ignore']) - known - {'t1w', 'flair', 'wmh_external',
+                                                   'brain_mask_external'}:  # fmt: skip
+        raise UsageError(f'There is nothing named {", ".join(sorted(unknown))} to ignore.',
+                         field='--ignore')  # fmt: skip
+    if unknown := set(options) - known:
+        raise UsageError(f'There is no step named {", ".join(sorted(unknown))}.', file=config,
+                         remedy=f'Tables may be: {", ".join(sorted(known))}.')  # fmt: skip
+    return Settings(**merged, options=options)
+
+
+def allowed_processors() -> int:
+    """Return the processors that this process may use: affinity, cgroup and Slurm."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    limits = [count or 1]
+    if slurm := os.environ.get('SLURM_CPUS_PER_TASK', ''):
+        limits += [int(slurm)] if slurm.isdigit() else []
+    try:
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
+        limits += [] if quota == 'max' else [max(1, int(quota) // int(period))]
+    except (OSError, ValueError):
+        pass
+    return max(1, min(limits))
+
+
+def allowed_memory_gb() -> float:
+    """Return 90 % of the memory that this process may use, in GB."""
+    limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
+    for name in ('memory.max', 'memory/memory.limit_in_bytes'):
+        try:
+            limits.append(int(Path('/sys/fs/cgroup', name).read_text()))
+        except (OSError, ValueError):
+            continue
+    if (slurm := os.environ.get('SLURM_MEM_PER_NODE', '')).isdigit():
+        limits.append(int(slurm) * 2**20)
+    return round(0.9 * min(limits) / 1e9, 2)
+
+
+def _filters(path: Path) -> dict:
+    try:
+        filters = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise UsageError(f'The filters cannot be read: {error}.', file=path,
+                         field='--bids-filter-file',
+                         remedy='Write JSON such as {"flair": {"acquisition": "3d"}}.'
+                         ) from error  # fmt: skip
+    if not (isinstance(filters, dict) and all(isinstance(v, dict) for v in filters.values())):
+        raise UsageError('The filters must be an object of objects.', file=path,
+                         field='--bids-filter-file')  # fmt: skip
+    return filters
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, found, path = text.partition('=')
+    if not found:
+        name, path = Path(text).name, text
+    return name, Path(path)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('must be 1 or more')
+    return number
+
+
+def _megabytes(text: str) -> float:
+    units = {'M': 1e-3, 'G': 1.0, 'T': 1e3}
+    scale = units.get(text[-1:].upper())
+    number = float(text[:-1]) * scale if scale else float(text) * 1e-3
+    if number <= 0:
+        raise argparse.ArgumentTypeError('must be positive')
+    return number

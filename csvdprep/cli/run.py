@@ -1,0 +1,172 @@
+"""The command: the only place that ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from csvdprep.core.errors import CsvdprepError, NothingToDo
+
+#: Libraries that would otherwise take more than one thread, phone home, or write to HOME.
+QUIET = {
+    'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1',
+    'NUMEXPR_NUM_THREADS': '1', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1',
+    'NO_ET': '1', 'NIPYPE_NO_ET': '1', 'MPLBACKEND': 'Agg', 'TEMPLATEFLOW_AUTOUPDATE': '0',
+    'TQDM_DISABLE': '1', 'PYTHONHASHSEED': '0',
+}  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command and exit with its status."""
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        print('csvdprep: interrupted; the next run goes on from here', file=sys.stderr)
+        code = 130
+    except CsvdprepError as error:
+        print(f'csvdprep: {error}', file=sys.stderr)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        where = f' [file: {error.filename}]' if error.filename else ''
+        print(f'csvdprep: {error.strerror or error}.{where}', file=sys.stderr)
+        code = 3
+    sys.exit(code)
+
+
+def run(argv: list[str]) -> int:
+    """Carry out one command.
+
+    Parameters
+    ----------
+    argv : list of str
+        Arguments without the name of the program.
+
+    Returns
+    -------
+    int
+        Exit status, see ``csvdprep --help``.
+
+    """
+    from csvdprep.cli import subcommands
+
+    if argv and argv[0] in subcommands.NAMES:
+        return subcommands.run(argv[0], argv[1:], app=run)
+    from csvdprep.cli.parser import get_parser, to_settings
+
+    parser = get_parser()
+    if not argv:
+        parser.print_help()
+        return 2
+    return run_app(to_settings(parser.parse_args(argv)), argv)
+
+
+def run_app(settings, argv: list[str]) -> int:
+    """Carry out a level of the BIDS App."""
+    from csvdprep.core.errors import UsageError
+
+    if settings.analysis_level == 'group':
+        raise UsageError('The group level is not part of this version.',
+                         remedy='Run the participant level; the tables of the visits can be '
+                         'stacked as they are.')  # fmt: skip
+    _prepare_environment(settings)
+    from csvdprep.bids.query import collect_visits
+    from csvdprep.interfaces.inspect import inspect_image
+
+    visits = collect_visits(settings, inspect=inspect_image)
+    return _participants(visits, settings, argv)
+
+
+def _participants(visits, settings, argv) -> int:
+    from csvdprep.bids.dataset import prepare_output
+    from csvdprep.cli.progress import Progress
+    from csvdprep.graph.decide import decide, describe
+
+    usable = [v for v in visits if 't1w' in v.scans or 'flair' in v.scans]
+    refused = [(v.visit.label, *item) for v in visits for item in v.refused]
+    for label, file, why in refused:
+        print(f'{label}: {file} cannot be used: {why}', file=sys.stderr)
+    if settings.dry_run:
+        for item in visits:
+            print(describe(decide(item, settings)))
+        return 0 if usable else _nothing(refused)
+    if not usable:
+        return _nothing(refused)
+    prepare_output(settings.output_dir, bids_dir=settings.bids_dir,
+                   derivatives=settings.derivatives, command=['csvdprep', *argv])  # fmt: skip
+    _check_spaces(settings)
+    if settings.boilerplate_only or settings.reports_only:
+        from csvdprep.graph.again import rewrite
+
+        return rewrite(usable, settings, say=lambda line: print(line, file=sys.stderr))
+    _prepare_work(settings)
+    from csvdprep.graph.run import run_participants
+
+    progress = Progress()
+    outcome = run_participants(usable, settings, say=progress.say, progress=progress)
+    return _verdict(outcome, visits, refused, progress)
+
+
+def _verdict(outcome, visits, refused, progress) -> int:
+    failed = sorted(k for k, status in outcome.statuses.items() if status.state != 'ok')
+    left_out = sorted(v.visit.label for v in visits if v.visit.label not in outcome.statuses)
+    if outcome.interrupted:
+        progress.say('csvdprep: interrupted; the next run goes on from here')
+        return 130
+    done = len(outcome.statuses) - len(failed)
+    progress.say(
+        f'csvdprep: {done} of {len(visits)} visits are complete, {outcome.nodes} steps computed'
+        + (f'; with failures: {", ".join(failed)}' if failed else '')
+        + (f'; without usable images: {", ".join(left_out)}' if left_out else '')
+    )
+    return 1 if failed or refused else 0
+
+
+def _nothing(refused) -> int:
+    if refused:
+        print('csvdprep: no image of any visit can be used; see above', file=sys.stderr)
+        return 3
+    raise NothingToDo('No T1w and no FLAIR image was found in what was asked for.',
+                      remedy='Check --participant-label, --session-label, the filters, and '
+                      'that images lie in anat/ as *_T1w.nii.gz or *_FLAIR.nii.gz.')  # fmt: skip
+
+
+def _check_spaces(settings) -> None:
+    from csvdprep.interfaces.spaces import find_space
+
+    for space in settings.output_spaces:
+        find_space(space)
+
+
+def _prepare_environment(settings) -> None:
+    """Hold every library to one thread and to the working directory, before any is imported."""
+    for name, value in QUIET.items():
+        os.environ[name] = value
+    os.environ.setdefault('ANTS_RANDOM_SEED', str(settings.random_seed))
+    cache = Path(settings.work_dir).absolute() / 'cache'
+    home = Path(os.environ.get('HOME', '/nonexistent'))
+    if not os.access(home, os.W_OK):
+        os.environ['HOME'] = str(cache)
+    os.environ.setdefault('MPLCONFIGDIR', str(cache / 'matplotlib'))
+
+
+def _prepare_work(settings) -> None:
+    from csvdprep.core.errors import PreflightError
+
+    work = Path(settings.work_dir)
+    try:
+        if settings.clean_workdir and work.is_dir():
+            for item in work.iterdir():
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+        (work / 'cache' / 'matplotlib').mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PreflightError(f'The working directory cannot be written: {error.strerror}.',
+                             file=work, field='--work-dir',
+                             remedy='Name a folder you may write with -w.') from error  # fmt: skip
+    with contextlib.suppress(OSError):
+        (work / 'CACHEDIR.TAG').write_text('Signature: 8a477f597d28d172789f06886806bc55\n')

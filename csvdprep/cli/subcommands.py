@@ -1,0 +1,40 @@
+"""Commands beside the BIDS App's own."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+#: Each module has ``configure(parser)`` and ``run(args, app=...)``.
+NAMES = {
+    'demo': 'make a small phantom dataset and run the app on it',
+    'compare': 'score lesion masks by the WMH Challenge measures',
+    'doctor': 'check the installation',
+}
+
+
+def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
+    """Parse and carry out a subcommand.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`NAMES`.
+    argv : list of str
+        Its arguments.
+    app : callable
+        Runs the BIDS App on a list of arguments.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    """
+    module = import_module(f'csvdprep.cli.{name}')
+    parser = argparse.ArgumentParser(f'csvdprep {name}', description=NAMES[name].capitalize() + '.')
+    module.configure(parser)
+    args = parser.parse_args(argv)
+    args.app = app
+    return module.run(args)

@@ -1,0 +1,95 @@
+"""The names by which rooms exchange files: each has one meaning, one unit and one grid.
+
+A room may take and make nothing that is not written here. As CAPLEX does for perfusion, the
+lexicon keeps two rooms from calling one thing by two names, or two things by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Term:
+    """Meaning of one exchanged name.
+
+    Parameters
+    ----------
+    definition : str
+        What the file holds.
+    grid : {'anat', 'flair', 'mni', 'own', ''}
+        On whose voxels the file is given; empty for what is no image.
+    units : str
+        Unit of the voxels, empty where arbitrary or categorical.
+    """
+
+    definition: str
+    grid: str = ''
+    units: str = ''
+
+
+#: Images as they come from the raw dataset.
+SCANS: dict[str, Term] = {
+    't1w': Term('T1-weighted image as acquired', 'anat'),
+    'flair': Term('FLAIR image as acquired', 'flair'),
+    'anat': Term('anatomical reference of the visit: the T1w if there is one, else the FLAIR',
+                 'anat'),
+    'wmh_external': Term('WMH mask made by another tool or by hand', 'own'),
+    'brain_mask_external': Term('brain mask made by another tool or by hand', 'own'),
+}  # fmt: skip
+
+#: Files that rooms make.
+PRODUCTS: dict[str, Term] = {
+    'anat_preproc': Term('anatomical reference, intensity-corrected (N4)', 'anat'),
+    'brain_mask': Term('brain mask of the anatomical reference', 'anat'),
+    'flair_preproc': Term('FLAIR, intensity-corrected (N4)', 'flair'),
+    'flair_mask': Term('brain mask on the FLAIR grid', 'flair'),
+    'flair_to_anat': Term('rigid transform that resamples the FLAIR onto the reference (ITK)'),
+    'lesion_guess': Term('preliminary hyperintensities, to be left out of the anatomy', 'anat'),
+    'anat_filled': Term('anatomical reference with hyperintensities filled as normal WM', 'anat'),
+    'anat_to_mni': Term('transform that resamples the reference into the template (ITK)'),
+    'mni_to_anat': Term('transform that resamples the template onto the reference (ITK)'),
+    'csf_probseg': Term('probability of cerebrospinal fluid', 'anat', '1'),
+    'gm_probseg': Term('probability of grey matter', 'anat', '1'),
+    'wm_probseg': Term('probability of white matter, hyperintensities included', 'anat', '1'),
+    'tissue_dseg': Term('most probable tissue: 1 CSF, 2 GM, 3 WM', 'anat'),
+    'ventricles': Term('lateral ventricles: 1 left, 2 right', 'anat'),
+    'structures_dseg': Term('deep structures, brainstem and cerebellum from the template',
+                            'anat'),
+    'lobes_dseg': Term('lobes from the template', 'anat'),
+    'territories_dseg': Term('vascular territories from the template', 'anat'),
+    'wmh_mask': Term('white matter hyperintensities', 'flair'),
+    'wmh_probseg': Term('degree of membership of white matter hyperintensity', 'flair', '1'),
+    'zones_dseg': Term('WMH by zone: 1 juxtaventricular, 2 periventricular, 3 deep, '
+                       '4 juxtacortical', 'flair'),
+    'wmh_lesions': Term('list of WMH lesions, one a row'),
+}  # fmt: skip
+
+
+def term(name: str) -> Term:
+    """Look a name up.
+
+    Parameters
+    ----------
+    name : str
+        A scan, a product, or ``<room>_values`` (the measures of a room).
+
+    Returns
+    -------
+    Term
+        Its meaning.
+
+    Raises
+    ------
+    KeyError
+        If the lexicon does not know the name.
+
+    Examples
+    --------
+    >>> term('wmh_mask').grid
+    'flair'
+
+    """
+    if name.endswith('_values'):
+        return Term(f'measures of the room {name.removesuffix("_values")}')
+    return {**SCANS, **PRODUCTS}[name]

@@ -1,0 +1,309 @@
+"""Decide, before any graph exists, which rooms run for a visit and why others do not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from graphlib import TopologicalSorter
+from typing import Any
+
+from csvdprep.core.room import HUBS, Context, Figure, Room
+
+
+@dataclass(frozen=True, order=True)
+class Visit:
+    """The unit of work: one participant at one session.
+
+    Examples
+    --------
+    >>> Visit('01', '2').label, Visit('01').label, Visit('01', '2').folder
+    ('sub-01_ses-2', 'sub-01', 'sub-01/ses-2')
+
+    """
+
+    subject: str
+    session: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Prefix of the visit's files."""
+        return '_'.join(self._parts)
+
+    @property
+    def folder(self) -> str:
+        """Folder of the visit, relative to the root of a dataset."""
+        return '/'.join(self._parts)
+
+    @property
+    def _parts(self) -> list[str]:
+        return [f'sub-{self.subject}'] + ([f'ses-{self.session}'] if self.session else [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One image that the visit offers under a name of the lexicon.
+
+    Parameters
+    ----------
+    name : str
+        'flair', 't1w', ...
+    path : str
+        Absolute path.
+    uri : str
+        BIDS URI for sidecars, e.g. ``bids:raw:sub-01/anat/sub-01_FLAIR.nii.gz``.
+    entities : mapping
+        BIDS entities beyond subject and session (acq, ce, rec, run), short names.
+    digest : str
+        SHA-256 of the file's bytes.
+    metadata : mapping
+        JSON sidecar, inheritance resolved.
+    """
+
+    name: str
+    path: str
+    uri: str
+    entities: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ''
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitInput:
+    """What the dataset holds for a visit after selection and inspection.
+
+    Parameters
+    ----------
+    visit : Visit
+        Participant and session.
+    scans : mapping of str to Scan
+        The chosen image of each kind.
+    notes : tuple of str
+        Choices made, e.g. which of two FLAIR was taken, and why.
+    refused : tuple of (str, str)
+        Files that cannot be used, each with what is wrong and what to do.
+    """
+
+    visit: Visit
+    scans: Mapping[str, Scan]
+    notes: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A room with its options, what it takes, and the key under which its results are kept."""
+
+    room: Room
+    options: Any
+    takes: tuple[str, ...]
+    key: str
+    cached: Mapping[str, str] = field(default_factory=dict)
+    drawn: frozenset[str] = frozenset()
+
+    @property
+    def done(self) -> bool:
+        """Whether an earlier run left all products of the room."""
+        return self.cached.keys() >= self.room.outputs().keys()
+
+    @property
+    def to_draw(self) -> tuple[Figure, ...]:
+        """Figures that are not there yet."""
+        return tuple(f for f in self.room.figures if not (self.done and f.desc in self.drawn))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything decided about one visit.
+
+    Parameters
+    ----------
+    visit : Visit
+        Participant and session.
+    context : Context
+        What builders may know.
+    scans : mapping of str to Scan
+        Inputs by name; ``anat`` is the anatomical reference.
+    steps : tuple of Step
+        Rooms in the order of what they take.
+    skipped : mapping of str to str
+        Rooms that will not run, with the reason.
+    aliases : mapping of str to str
+        Products that stand for others, or ``resource:<file>``.
+    notes, refused
+        As in :class:`VisitInput`.
+    """
+
+    visit: Visit
+    context: Context
+    scans: Mapping[str, Scan]
+    steps: tuple[Step, ...]
+    skipped: Mapping[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Identify what the whole plan computes, wherever the files lie."""
+        return _digest([step.key for step in self.steps])
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to compute or to draw."""
+        return all(step.done and not step.to_draw for step in self.steps)
+
+    def with_cached(
+        self, cached: Mapping[str, Mapping[str, str]], drawn: Iterable[str] = ()
+    ) -> Plan:
+        """Return the plan with the files of earlier runs in the places of their rooms."""
+        drawn = frozenset(drawn)
+        steps = (
+            replace(s, cached=cached.get(s.room.name, {}), drawn=drawn) for s in self.steps
+        )
+        return replace(self, steps=tuple(steps))
+
+
+def make_plan(
+    given: VisitInput,
+    rooms: Iterable[Room],
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    markers: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    context: Context | None = None,
+    version: str = '',
+) -> Plan:
+    """Order the rooms by what they take, leaving out those whose needs cannot be met.
+
+    Parameters
+    ----------
+    given : VisitInput
+        Scans of the visit.
+    rooms : iterable of Room
+        All rooms.
+    options : mapping, optional
+        Table of options of each room.
+    markers : iterable of str, optional
+        Marker rooms wanted; all if empty.
+    ignore : iterable of str, optional
+        Scans or rooms to be left out.
+    context : Context, optional
+        The run's context; its ``hub`` is decided here.
+    version : str, optional
+        Version of the application, part of every key.
+
+    Returns
+    -------
+    Plan
+        Without cached results; see :meth:`Plan.with_cached`.
+
+    Examples
+    --------
+    >>> from csvdprep.core.room import Derivative
+    >>> mask = Derivative(suffix='mask', description='')
+    >>> a = Room(name='a', title='', needs=('anat',), makes={'brain_mask': mask}, build='')
+    >>> b = Room(name='b', title='', needs=('brain_mask',), makes={}, build='')
+    >>> c = Room(name='c', title='', needs=('flair',), makes={}, build='')
+    >>> t1w = Scan(name='t1w', path='t1w.nii', uri='bids:raw:t1w.nii')
+    >>> plan = make_plan(VisitInput(visit=Visit('01'), scans={'t1w': t1w}), [b, c, a])
+    >>> [step.room.name for step in plan.steps], dict(plan.skipped), plan.context.hub
+    (['a', 'b'], {'c': 'needs flair, which this visit does not have'}, 'T1w')
+
+    """
+    options, ignore = options or {}, set(ignore)
+    rooms = {room.name: room for room in rooms}
+    scans = {name: scan for name, scan in given.scans.items() if name not in ignore}
+    hub = next((h for h in HUBS if h.lower() in scans), None)
+    if hub:
+        scans['anat'] = replace(scans[hub.lower()], name='anat')
+    context = replace(context or Context(), hub=hub or HUBS[0])
+
+    skipped = {name: 'left out by --ignore' for name in rooms if name in ignore}
+    wanted = _upstream(rooms, set(markers)) if markers else set(rooms)
+    skipped |= {n: 'not asked for (--markers)' for n in rooms if n not in wanted | skipped.keys()}
+    open_rooms = {n: r for n, r in rooms.items() if n not in skipped}
+
+    able, aliases = _settle(open_rooms, set(scans))
+    known = set(scans) | set(aliases) | {n for r in able.values() for n in r.outputs()}
+    skipped |= {
+        name: _why(room, rooms, known, ignore)
+        for name, room in open_rooms.items()
+        if name not in able
+    }
+
+    maker = {name: room.name for room in able.values() for name in room.outputs()}
+    takes = {k: (*r.needs, *(w for w in r.wants if w in known)) for k, r in able.items()}
+    behind = {k: {aliases.get(n, n) for n in names} for k, names in takes.items()}
+    order = TopologicalSorter(
+        {k: sorted(maker[n] for n in behind[k] if n in maker) for k in sorted(able)}
+    ).static_order()
+
+    keys: dict[str, str] = {name: scan.digest or scan.path for name, scan in scans.items()}
+    steps = []
+    for name in order:
+        room, chosen = able[name], able[name].options(**options.get(name, {}))
+        sources = {n: keys.get(aliases.get(n, n), aliases.get(n, n)) for n in takes[name]}
+        key = _digest([version, name, room.version, asdict(chosen), asdict(context), sources])
+        keys |= {product: _digest([key, product]) for product in room.outputs()}
+        steps.append(Step(room, chosen, takes[name], key))
+    return Plan(visit=given.visit, context=context, scans=scans, steps=tuple(steps),
+                skipped=skipped, aliases=aliases, notes=given.notes,
+                refused=given.refused)  # fmt: skip
+
+
+def _settle(rooms: Mapping[str, Room], scans: set[str]) -> tuple[dict[str, Room], dict[str, str]]:
+    """Find the rooms that can run, letting substitutes stand where a room has no place."""
+    able: dict[str, Room] = {}
+    aliases: dict[str, str] = {}
+    known = set(scans)
+    while True:
+        more = {k: r for k, r in rooms.items() if k not in able and known.issuperset(r.needs)}
+        if more:
+            able |= more
+            known.update(n for room in more.values() for n in room.outputs())
+            continue
+        stand_ins = {
+            product: other
+            for k, room in rooms.items()
+            if k not in able and room.otherwise and scans.issuperset(room.otherwise.given)
+            for product, other in room.otherwise.names.items()
+            if product not in known and (other in known or other.startswith('resource:'))
+        }
+        if not stand_ins:
+            return able, aliases
+        aliases |= stand_ins
+        known.update(stand_ins)
+
+
+def _upstream(rooms: Mapping[str, Room], chosen: set[str]) -> set[str]:
+    """Return the chosen rooms and all that they take from."""
+    maker = {name: room.name for room in rooms.values() for name in room.outputs()}
+    found, todo = set(), set(chosen)
+    while todo:
+        room = rooms[todo.pop()]
+        found.add(room.name)
+        todo |= {maker[n] for n in (*room.needs, *room.wants) if n in maker} - found
+    return found
+
+
+def _why(room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str]) -> str:
+    """Trace what a room lacks back to the scans that the visit does not have."""
+    maker = {name: other for other in rooms.values() for name in other.outputs()}
+
+    def roots(name: str, seen: frozenset[str]) -> set[str]:
+        if name in known or name in seen:
+            return set()
+        if name not in maker:
+            return {name}
+        return set().union(*(roots(n, seen | {name}) for n in maker[name].needs))
+
+    missing = sorted(set().union(*(roots(n, frozenset()) for n in room.needs)))
+    said = ', '.join(f'{n} (left out by --ignore)' if n in ignore else n for n in missing)
+    return f'needs {said or ", ".join(room.needs)}, which this visit does not have'
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,220 @@
+"""The vocabulary of declarations: what a room needs, what it makes, where its code lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+HUBS = ('T1w', 'FLAIR')
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A room without knobs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivative:
+    """One file a room leaves behind: enough to name it, describe it, and find it again.
+
+    ``{hub}`` in any text stands for the suffix of the visit's anatomical reference
+    ('T1w' or 'FLAIR'). ``source`` is the scan whose entities (acq, run, ...) the file inherits.
+    The ``space`` entity follows from the grid that the lexicon gives to the product's name
+    (see :func:`csvdprep.bids.names.derivative_path`); ``space`` here overrides it.
+    """
+
+    suffix: str
+    description: str
+    datatype: str = 'anat'
+    units: str = ''
+    space: str | None = None
+    label: str | None = None
+    desc: str | None = None
+    atlas: str | None = None
+    xfm: tuple[str, str] | None = None
+    extension: str = '.nii.gz'
+    source: str = 'anat'
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    table: tuple[Mapping[str, Any], ...] = ()
+    """Rows of the ``_dseg.tsv`` look-up table; (index, name, abbreviation, color)."""
+    saved: bool = True
+    """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Range in which a value is plausible (``ok``), odd (``warn``); beyond it is a ``fail``.
+
+    Bounds are inclusive; None is open. ``warn=None`` means that nothing is ever a ``fail``:
+    what is not ``ok`` is a ``warn``.
+
+    Examples
+    --------
+    >>> volume = Limits(ok=(8, 120), warn=(5, 180))
+    >>> [volume.judge(v) for v in (50, 6, 150, 300)]
+    ['ok', 'warn', 'warn', 'fail']
+    >>> Limits(ok=(None, 150)).judge(151)
+    'warn'
+
+    """
+
+    ok: tuple[float | None, float | None]
+    warn: tuple[float | None, float | None] | None = None
+
+    def judge(self, value: float) -> str:
+        """Return 'ok', 'warn' or 'fail'."""
+        if _within(value, self.ok):
+            return 'ok'
+        return 'warn' if self.warn is None or _within(value, self.warn) else 'fail'
+
+    def __str__(self) -> str:
+        low, high = self.ok
+        if low is None:
+            return f'≤ {high:g}'
+        return f'≥ {low:g}' if high is None else f'{low:g} to {high:g}'
+
+
+def _within(value: float, bounds: tuple[float | None, float | None]) -> bool:
+    low, high = bounds
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One column of the visit's table.
+
+    Parameters
+    ----------
+    name : str
+        Column, in snake case, ending in its unit where it has one.
+    units : str
+        Unit in the table ('1' for ratios and counts, '' for text).
+    description : str
+        What it is, with the definition a reader needs.
+    method : str
+        Identifier of the algorithm.
+    limits : Limits, optional
+        Plausible range; the QC flag derives from it.
+    qc_id : str, optional
+        Identifier in the QC registry (Q1, Q2, ...), for values that judge quality.
+    reference : str, optional
+        Citation key in the room's ``references.bib``.
+    levels : mapping, optional
+        Meaning of each value of a categorical measure.
+    table : bool
+        Shown in the report's first table.
+    """
+
+    name: str
+    units: str
+    description: str
+    method: str
+    limits: Limits | None = None
+    qc_id: str | None = None
+    reference: str | None = None
+    levels: Mapping[str, str] | None = None
+    table: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One picture of the report, and what to look for in it.
+
+    ``build`` is a dotted path ``'package.module:function'``; the function takes the files of
+    ``takes`` by keyword (those of ``wants`` may be None) and ``out_file``, and draws.
+    """
+
+    desc: str
+    suffix: str
+    title: str
+    caption: str
+    build: str
+    takes: tuple[str, ...]
+    wants: tuple[str, ...] = ()
+    extension: str = '.svg'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Otherwise:
+    """What stands for a room's products in a visit where the room has no place.
+
+    ``names`` maps a product to the name that stands for it (or to ``'resource:<file>'``),
+    provided that all of ``given`` are scans of the visit.
+    """
+
+    given: tuple[str, ...]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """A self-contained step of the pipeline.
+
+    ``build`` is a dotted path, ``'package.module:function'``; it is imported only when
+    the graph is assembled, so that declaring rooms costs nothing.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    makes: Mapping[str, Derivative]
+    build: str
+    wants: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    options: type = NoOptions
+    measures: tuple[Measure, ...] = ()
+    methods: str = ''
+    references: tuple[str, ...] = ()
+    otherwise: Otherwise | None = None
+    version: int = 1
+    """Raised whenever the room's results change; what was cached by an older one is stale."""
+    marker: bool = False
+    """Whether a user may choose it with ``--markers``."""
+
+    def builder(self):
+        """Import and return the function that assembles this room's workflow."""
+        return load(self.build)
+
+    def describe(self, options: Any) -> str:
+        """Write the paragraph of Methods that corresponds to ``options``."""
+        return self.methods.format(o=options)
+
+    def outputs(self) -> dict[str, Derivative]:
+        """Return everything the room makes: derivatives and, if it measures, its values."""
+        values = {f'{self.name}_values': VALUES(self)} if self.measures else {}
+        return {**self.makes, **values}
+
+
+def VALUES(room: Room) -> Derivative:  # noqa: N802
+    """Declare the checkpoint in which a room leaves its measures."""
+    return Derivative(
+        suffix='values',
+        desc=room.name.replace('_', ''),
+        description=f'Measures of the room {room.name}.',
+        extension='.json',
+        saved=False,
+    )
+
+
+def load(path: str):
+    """Import ``'package.module:function'``.
+
+    Examples
+    --------
+    >>> load('math:floor')(2.5)
+    2
+
+    """
+    module, _, function = path.partition(':')
+    return getattr(import_module(module), function)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every builder may know about this run, and nothing more."""
+
+    hub: str = 'T1w'
+    random_seed: int = 42
+    sloppy: bool = False

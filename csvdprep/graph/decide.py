@@ -1,0 +1,97 @@
+"""From settings to plans: what each visit holds, what will run, what is done already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from csvdprep import __version__
+from csvdprep.bids.checkpoints import read_checkpoint
+from csvdprep.core.errors import UsageError
+from csvdprep.core.plan import Plan, VisitInput, make_plan
+from csvdprep.core.room import Context
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import discover
+from csvdprep.graph.visit import checkpoints
+
+
+def decide(given: VisitInput, settings: Settings) -> Plan:
+    """Plan one visit and look up what earlier runs left of it.
+
+    Parameters
+    ----------
+    given : VisitInput
+        Scans of the visit.
+    settings : Settings
+        What was asked.
+
+    Returns
+    -------
+    Plan
+        With cached results in place, as ``settings.rerun`` allows: 'stale' takes what has the
+        same inputs, options and version; 'failed' takes whatever is there; 'all' takes nothing.
+
+    Raises
+    ------
+    UsageError
+        If an option does not exist or has an impossible value.
+
+    """
+    try:
+        plan = make_plan(
+            given,
+            discover(),
+            options=settings.options,
+            markers=settings.markers,
+            ignore=settings.ignore,
+            context=Context(random_seed=settings.random_seed, sloppy=settings.sloppy),
+            version=__version__,
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'An option of a room is wrong: {error}.',
+                         remedy='See the table of options in the documentation.') from error  # fmt: skip
+    if settings.rerun == 'all':
+        return plan
+    folder = checkpoints(plan, settings.output_dir)
+    anything = settings.rerun == 'failed'
+    cached, drawn = {}, []
+    for step in plan.steps:
+        key = None if anything else step.key
+        root = Path(settings.output_dir)
+        cached[step.room.name] = read_checkpoint(folder, step.room.name, root=root, key=key) or {}
+        drawn += [
+            figure.desc
+            for figure in step.room.figures
+            if read_checkpoint(folder, f'figure-{figure.desc}', root=root, key=key)
+        ]
+    return plan.with_cached(cached, drawn)
+
+
+def describe(plan: Plan) -> str:
+    """Write a plan as plain text: what will run, on which files, why the rest will not.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+
+    Returns
+    -------
+    str
+        Several lines.
+
+    """
+    lines = [f'{plan.visit.label}']
+    for name, scan in sorted(plan.scans.items()):
+        if name != 'anat':
+            lines.append(f'  {name:<14} {scan.path}')
+    if 'anat' in plan.scans:
+        lines.append(f'  reference      {plan.context.hub}')
+    lines += [f'  note           {note}' for note in plan.notes]
+    lines += [f'  refused        {file}: {why}' for file, why in plan.refused]
+    for step in plan.steps:
+        state = 'done already' if step.done else 'will run'
+        lines.append(f'  {step.room.name:<14} {state:<13} takes {", ".join(step.takes)}')
+    for product, other in plan.aliases.items():
+        lines.append(f'  {product:<14} is {other}')
+    lines += [f'  {room:<14} will not run: {why}' for room, why in plan.skipped.items()]
+    return '\n'.join(lines)

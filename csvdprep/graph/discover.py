@@ -1,0 +1,43 @@
+"""Find the rooms: every subpackage that declares one."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from csvdprep.core.lexicon import term
+from csvdprep.core.room import Room
+
+WINGS = ('csvdprep.preprocessing', 'csvdprep.markers')
+
+
+@cache
+def discover(wings: tuple[str, ...] = WINGS) -> tuple[Room, ...]:
+    """Return the room of every subpackage of ``wings``.
+
+    Raises
+    ------
+    ValueError
+        If two rooms make one name, or two measures share a column.
+    KeyError
+        If a room uses a name that the lexicon does not have.
+
+    Examples
+    --------
+    >>> [room.name for room in discover() if room.marker]
+    ['atrophy', 'fazekas', 'wmh', 'zones']
+
+    """
+    rooms: list[Room] = []
+    makers: dict[str, str] = {}
+    for wing in wings:
+        for found in iter_modules(import_module(wing).__path__, prefix=f'{wing}.'):
+            room = import_module(found.name).ROOM
+            for name in (*room.needs, *room.wants, *room.outputs()):
+                term(name)
+            for name in (*room.outputs(), *(m.name for m in room.measures)):
+                if (other := makers.setdefault(name, room.name)) != room.name:
+                    raise ValueError(f'Both {other} and {room.name} make {name}.')
+            rooms.append(room)
+    return tuple(rooms)

@@ -1,0 +1,218 @@
+"""Run graphs with Nipype, and translate what it tells into plain words."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from csvdprep.core.plan import Plan
+from csvdprep.core.settings import Settings
+
+#: What the user can do about failures that come from outside the application.
+ADVICE = {
+    'MemoryError': 'The memory did not suffice. Remedy: give the run more (--mem) or use '
+                   'fewer processes (--nprocs).',
+    'No space left on device': 'The disk is full. Remedy: free some space, or name another '
+                               'working directory (-w), and start again; what is finished stays.',
+    'Read-only file system': 'The disk cannot be written. Remedy: name another output or '
+                             'working directory.',
+    'Disk quota exceeded': 'The disk quota is used up. Remedy: free some space and start again.',
+}  # fmt: skip
+
+
+def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, progress,
+            on_visit_done):  # fmt: skip
+    """Build one graph of all visits and run it.
+
+    Parameters
+    ----------
+    plans : mapping of str to Plan
+        By label of the visit.
+    settings : Settings
+        What was asked.
+    failures : mapping of str to list
+        Receives what failed, by visit.
+    statuses : mapping of str to Status
+        Their count of nodes is kept up to date.
+    progress : Progress
+        Is told of nodes.
+    on_visit_done : callable
+        Called with the label, as soon as all nodes of a visit have succeeded.
+
+    """
+    from nipype import config, logging
+    from nipype.pipeline import engine as pe
+
+    from csvdprep.graph.plugin import ForkPlugin
+    from csvdprep.graph.visit import init_visit_wf
+
+    work_dir = Path(settings.work_dir).absolute()
+    config.update_config({
+        'execution': {
+            'crashfile_format': 'txt', 'stop_on_first_crash': settings.stop_on_first_crash,
+            'remove_node_directories': False, 'poll_sleep_duration': 0.1,
+            'hash_method': 'content', 'check_version': False, 'local_hash_check': False,
+            'keep_inputs': False, 'remove_unnecessary_outputs': False, 'parameterize_dirs': True,
+        },
+        'logging': {'workflow_level': 'ERROR', 'interface_level': 'ERROR', 'utils_level': 'ERROR'},
+    })  # fmt: skip
+    logging.update_logging(config)
+    for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
+        logging.getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
+
+    whole = pe.Workflow(name='csvdprep_wf', base_dir=str(work_dir))
+    owner, left = {}, {}
+    for label, plan in plans.items():
+        visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
+        crash_dir = run_folder(plan, settings, statuses[label].run_id)
+        names = []
+        whole.add_nodes([visit_wf])
+        for node in visit_wf._get_all_nodes():
+            node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
+            names.append(node.fullname)
+        owner |= {f'csvdprep_wf.{name}': label for name in names}
+        left[label] = None
+        progress.open(label)
+    if settings.write_graph:
+        whole.write_graph(graph2use='colored', format='svg')
+
+    def whose(node):
+        return owner.get(node.fullname) or owner.get(f'csvdprep_wf.{node.fullname}')
+
+    def heard(node, event):
+        label = whose(node)
+        if label is None:
+            return
+        if event == 'start':
+            progress.start(label, node.name)
+        elif event == 'end':
+            statuses[label].nodes += 1
+            progress.end(label, node.name)
+            if left[label] is not None:
+                left[label].discard(node.fullname)
+                if not left[label] and not failures[label]:
+                    _clean(label, settings)
+                    on_visit_done(label)
+
+    def counted(graph):
+        for label in left:
+            left[label] = {n.fullname for n in graph.nodes() if whose(n) == label}
+
+    def failed(node, lines):
+        label = whose(node)
+        if label is not None:
+            failures[label].append(explain(node, lines))
+            progress.fail(label, failures[label][-1])
+
+    arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,
+                 'status_callback': heard, 'on_failure': failed,
+                 'on_graph': counted}  # fmt: skip
+    try:
+        if settings.use_plugin:
+            _run_foreign(whole, settings, arguments)
+        else:
+            plugin = ForkPlugin(plugin_args=arguments)
+            try:
+                whole.run(plugin=plugin)
+            finally:
+                plugin.stop()
+    except RuntimeError:
+        if not any(failures.values()):
+            raise
+    if settings.use_plugin:
+        for label, plan in plans.items():
+            folder = run_folder(plan, settings, statuses[label].run_id)
+            failures[label] += [_read_crash(f) for f in sorted(folder.glob('crash-*.txt'))]
+
+
+def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:
+    """Return the folder of one run's log for a visit."""
+    return Path(settings.output_dir) / plan.visit.folder / 'log' / run_id
+
+
+def explain(node, lines) -> dict[str, str]:
+    """Say in a plain sentence why a node failed.
+
+    Parameters
+    ----------
+    node : nipype Node
+        The node.
+    lines : list of str
+        Its traceback.
+
+    Returns
+    -------
+    dict
+        ``room``, ``node``, ``message`` and ``file``.
+
+    """
+    found = re.search(r'\.(\w+)_room_wf\.', f'.{node.fullname}.')
+    room = found.group(1) if found else node.name.removeprefix('draw_')
+    return {'room': room, 'node': node.name, 'message': last_words(lines), 'file': ''}
+
+
+def last_words(lines) -> str:
+    """Find the sentence that matters in a traceback.
+
+    Examples
+    --------
+    >>> last_words(['Traceback ...', 'csvdprep.core.errors.MeasureError: The image is constant.'])
+    'The image is constant.'
+    >>> last_words(['OSError: [Errno 28] No space left on device'])[:18]
+    'The disk is full. '
+
+    """
+    text = ''.join(lines) if isinstance(lines, (list, tuple)) else str(lines)
+    for sign, advice in ADVICE.items():
+        if sign in text:
+            return advice
+    for line in reversed(text.strip().splitlines()):
+        found = re.match(r'^\s*(?:[\w.]*\.)?(\w*(?:Error|Exception|Killed|Warning)): (.*)$', line)
+        if found and found.group(1) != 'NodeExecutionError':
+            kind, said = found.groups()
+            ours = kind in ('MeasureError', 'InputError', 'PreflightError', 'WorkerKilled')
+            return said if ours else f'{kind}: {said}'
+    return text.strip().splitlines()[-1].strip() if text.strip() else 'unknown failure'
+
+
+def _run_foreign(workflow, settings, arguments):
+    """Run with the Nipype plugin that the user names."""
+    from csvdprep.core.errors import UsageError
+
+    try:
+        text = Path(settings.use_plugin).read_text(encoding='utf-8')
+        asked = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
+        name = asked['plugin']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError('The plugin file cannot be used.', file=settings.use_plugin,
+                         remedy="Write 'plugin: NAME' and 'plugin_args: {...}' as YAML or "
+                         'JSON.') from error  # fmt: skip
+    given = {'status_callback': arguments['status_callback'], **asked.get('plugin_args', {})}
+    workflow.run(plugin=name, plugin_args=given)
+
+
+def _yaml(text):
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_crash(path: Path) -> dict[str, str]:
+    text = path.read_text(encoding='utf-8', errors='replace')
+    node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
+    name = node.group(1) if node else path.stem
+    room = re.search(r'(\w+)_room_wf', name)
+    return {'room': room.group(1) if room else '', 'node': name.rsplit('.', 1)[-1],
+            'message': last_words(text), 'file': str(path)}  # fmt: skip
+
+
+def _clean(label: str, settings: Settings):
+    """Remove the intermediates of a visit: all that matters of them is saved."""
+    if not settings.keep_workdir:
+        folder = Path(settings.work_dir) / 'csvdprep_wf' / f'{label.replace("-", "_")}_wf'
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""Close a visit: tables, report, methods text, status."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from csvdprep.bids.checkpoints import read_checkpoint
+from csvdprep.bids.files import atomic_write
+from csvdprep.core.plan import Plan
+from csvdprep.core.settings import Settings
+from csvdprep.graph.decide import describe
+from csvdprep.graph.discover import discover
+from csvdprep.graph.status import Status, now
+from csvdprep.graph.tables import collect, write_tables
+from csvdprep.graph.visit import checkpoints
+
+
+def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
+           interrupted: bool = False) -> None:  # fmt: skip
+    """Write what belongs to the visit as a whole, from what is finished of it.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided.
+    status : Status
+        Its ``failures`` are filled in; the rest is completed here and written.
+    settings : Settings
+        What was asked.
+    before : set of str
+        Rooms that were finished before this run.
+    interrupted : bool
+        Whether the run ended early.
+
+    """
+    from csvdprep.report.boilerplate import write_citation
+    from csvdprep.report.visit import write_visit_report
+
+    output_dir = Path(settings.output_dir)
+    files = room_files(plan, output_dir)
+    blamed = {failure['room'] for failure in status.failures}
+    status.rooms = {
+        step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
+    }
+    missing = {room: why for room, why in plan.skipped.items()}
+    for room, state in status.rooms.items():
+        if state == 'failed':
+            said = [f['message'] for f in status.failures if f['room'] == room]
+            missing[room] = f'failed: {said[0]}'
+        elif state == 'not run':
+            missing[room] = (
+                'the run was interrupted' if interrupted else 'a step that it depends on failed'
+            )
+    found = {
+        room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
+    }
+    rows = collect(discover(), found, missing)
+    status.warnings = [
+        f'{row["name"]}: {row["reason"]}' for row in rows if row['qc'] in ('warn', 'fail')
+    ]
+    complete = all(state in ('done', 'cached') for state in status.rooms.values())
+    status.state = 'interrupted' if interrupted else ('ok' if complete else 'failed')
+    if status.failures and status.state == 'ok':
+        status.state = 'failed'
+    status.finished = now()
+
+    write_tables(plan.visit, rows, discover(), output_dir)
+    log_dir = output_dir / plan.visit.folder / 'log' / status.run_id
+    atomic_write(log_dir / 'plan.txt', describe(plan) + '\n')
+    atomic_write(log_dir / 'csvdprep.toml', settings_text(settings))
+    lesions = files.get('zones', {}).get('wmh_lesions')
+    try:
+        write_visit_report(output_dir=output_dir, plan=plan, values=rows,
+                           status=vars(status), versions=versions(),
+                           lesions=lesions)  # fmt: skip
+        write_citation(plan, output_dir / 'logs')
+    except Exception as error:  # a report that cannot be drawn must not lose the tables
+        status.failures.append({'room': 'report', 'node': '', 'file': '',
+                                'message': f'{type(error).__name__}: {error}'})  # fmt: skip
+        status.state = 'failed' if status.state == 'ok' else status.state
+    status.write(output_dir, plan.visit)
+    shutil.copyfile(output_dir / plan.visit.folder / 'log' / 'status.json',
+                    log_dir / 'status.json')  # fmt: skip
+
+def room_files(plan: Plan, output_dir: Path) -> dict[str, dict[str, str]]:
+    """Return the files of every room of a plan that is finished now."""
+    folder = checkpoints(plan, output_dir)
+    found = {
+        step.room.name: dict(step.cached)
+        if step.done
+        else read_checkpoint(folder, step.room.name, root=output_dir, key=step.key)
+        for step in plan.steps
+    }
+    return {room: files for room, files in found.items() if files}
+
+
+def _state(room, files, before, blamed) -> str:
+    if room in files:
+        return 'cached' if room in before else 'done'
+    return 'failed' if room in blamed else 'not run'
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the application and of what it computes with."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from csvdprep import __version__
+
+    names = ('antspyx', 'nipype', 'nibabel', 'numpy', 'scipy', 'scikit-image', 'onnxruntime',
+             'nireports', 'niworkflows', 'nilearn', 'pybids', 'templateflow')  # fmt: skip
+    found = {'csvdprep': __version__, 'python': platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def settings_text(settings: Settings) -> str:
+    """Write the settings as a TOML file that ``--config-file`` takes back.
+
+    Examples
+    --------
+    >>> from csvdprep.core.settings import Settings
+    >>> text = settings_text(Settings(bids_dir=Path('a'), output_dir=Path('b'), nprocs=2,
+    ...                               options={'wmh': {'method': 'lga-h'}}))
+    >>> 'nprocs = 2' in text, '[wmh]' in text
+    (True, True)
+
+    """
+    top, tables = [], []
+    for name, value in vars(settings).items():
+        if name == 'options':
+            for room, options in value.items():
+                tables += [f'\n[{room}]', *(f'{k} = {_toml(v)}' for k, v in options.items())]
+        elif name in ('bids_dir', 'output_dir'):
+            top.append(f'# {name} = {_toml(str(value))}')
+        elif value not in (None, (), '') and value != {}:
+            top.append(f'{name} = {_toml(value)}')
+    return '\n'.join([*top, *tables]) + '\n'
+
+
+def _toml(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return '[' + ', '.join(map(_toml, value)) + ']'
+    if isinstance(value, dict):
+        return '{' + ', '.join(f'{_quote(str(k))} = {_toml(v)}' for k, v in value.items()) + '}'
+    return _quote(str(value))
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,144 @@
+"""Run the nodes of a graph, each in a process of its own.
+
+Nipype's MultiProc shares a pool: when the system kills one of its workers, the pool breaks and
+the run waits for ever. Here every node is a forked process, so that a killed node is noticed
+at once, is told in a plain sentence, and takes nothing else with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from traceback import format_exception
+
+from nipype.pipeline.plugins.base import DistributedPluginBase
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ForkPlugin(MultiProcPlugin):
+    """Schedule by processors and memory as MultiProc does; run every node in a fresh fork.
+
+    Parameters
+    ----------
+    plugin_args : dict
+        ``n_procs``: nodes at once; ``memory_gb``: memory they may claim together;
+        ``on_graph``: called with the expanded graph before it runs; ``on_failure``: called
+        with the node and the lines of its traceback.
+    """
+
+    def __init__(self, plugin_args=None):
+        # MultiProc's own initializer starts the pool that this class does without.
+        DistributedPluginBase.__init__(self, plugin_args=plugin_args)
+        self.processors = self.plugin_args['n_procs']
+        self.memory_gb = self.plugin_args['memory_gb']
+        self.raise_insufficient = False
+        self.n_gpus_visible = self.n_gpu_procs = 0
+        self._stats = None
+        self._taskid = 0
+        self._running = {}
+        self._context = multiprocessing.get_context('fork')
+
+    def run(self, graph, config, updatehash=False):
+        """Run the graph, after telling what it holds."""
+        if told := self.plugin_args.get('on_graph'):
+            told(graph)
+        return super().run(graph, config, updatehash=updatehash)
+
+    def _clean_queue(self, jobid, graph, result=None):
+        lines = result['traceback'] if result else format_exception(*sys.exc_info())
+        if told := self.plugin_args.get('on_failure'):
+            told(self.procs[jobid], lines)
+        return super()._clean_queue(jobid, graph, result=result)
+
+    def _report_crash(self, node, result=None):
+        try:
+            return super()._report_crash(node, result=result)
+        except OSError:  # a full disk must not end the run of the other visits
+            return ''
+
+    def _submit_job(self, node, updatehash=False):
+        self._taskid += 1
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_run, args=(node, updatehash, sender, os.getpid()))
+        process.start()
+        sender.close()
+        self._running[self._taskid] = (process, receiver, node)
+        return self._taskid
+
+    def _get_result(self, taskid):
+        process, receiver, node = self._running[taskid]
+        alive = process.is_alive()
+        if receiver.poll():
+            try:
+                return pickle.loads(receiver.recv_bytes())
+            except (EOFError, OSError):
+                process.join()
+        elif alive:
+            return None
+        process.join()
+        return {'result': None, 'traceback': [_obituary(node, process.exitcode)]}
+
+    def _clear_task(self, taskid):
+        process, receiver, _ = self._running.pop(taskid)
+        process.join()
+        process.close()
+        receiver.close()
+
+    def _postrun_check(self):
+        self.stop()
+
+    def stop(self):
+        """End what still runs, and leave nothing behind."""
+        for process, _, _ in self._running.values():
+            if process.is_alive():
+                process.terminate()
+        for process, _, _ in self._running.values():
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._running.clear()
+
+
+def _run(node, updatehash, sender, parent):
+    """Run a node in the child, and send its result to the parent."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    result = {'result': None, 'traceback': None, 'taskid': 0}
+    try:
+        result['result'] = node.run(updatehash=updatehash)
+    except BaseException:  # what happened is for the parent to judge
+        result['traceback'] = format_exception(*sys.exc_info())
+        result['result'] = getattr(node, '_result', None)
+    try:
+        data = pickle.dumps(result)
+    except Exception:
+        data = pickle.dumps({**result, 'result': None})
+    sender.send_bytes(data)
+    os._exit(0)
+
+
+def _die_with(parent):
+    """Ask the kernel to end this process when its parent ends, however that happens."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _obituary(node, exitcode):
+    if exitcode == -signal.SIGKILL:
+        return (
+            f'WorkerKilled: The process of {node.name} was killed, most likely for want of '
+            f'memory (it asks for {node.mem_gb:g} GB). Remedy: give the run more memory '
+            f'(--mem) or fewer processes (--nprocs).'
+        )
+    what = f'signal {-exitcode}' if exitcode and exitcode < 0 else f'exit status {exitcode}'
+    return f'WorkerKilled: The process of {node.name} ended without a result ({what}).'

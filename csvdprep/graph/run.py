@@ -1,0 +1,155 @@
+"""Carry out the participant level: plans become graphs, graphs become derivatives."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from csvdprep import __version__
+from csvdprep.bids.files import lock
+from csvdprep.core.errors import CsvdprepError
+from csvdprep.core.plan import Plan, VisitInput
+from csvdprep.core.settings import Settings
+from csvdprep.graph.decide import decide
+from csvdprep.graph.finish import finish
+from csvdprep.graph.status import Status, now, read_status
+
+
+@dataclass
+class Outcome:
+    """What a run did: the status of each visit, and whether it was interrupted."""
+
+    statuses: dict[str, Status] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def nodes(self) -> int:
+        """Nodes executed."""
+        return sum(status.nodes for status in self.statuses.values())
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM asks for the same orderly end as Ctrl-C."""
+
+
+def run_participants(
+    given: list[VisitInput], settings: Settings, *, say: Callable[[str], None], progress
+) -> Outcome:
+    """Compute all visits.
+
+    Parameters
+    ----------
+    given : list of VisitInput
+        Scans of each visit.
+    settings : Settings
+        What was asked.
+    say : callable
+        Takes one line for the user.
+    progress : Progress
+        Is told of each node that starts or ends.
+
+    Returns
+    -------
+    Outcome
+        A visit that fails takes no other with it.
+
+    """
+    outcome = Outcome()
+    run_id = f'{now().replace(":", "").replace("-", "")[:15]}_{uuid.uuid4().hex[:8]}'
+    batch_size = max(4 * settings.nprocs, 8)
+    waiting = list(given)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        later: list[VisitInput] = []
+        while waiting or later:
+            # Visits that another run holds come last; then this run waits for them.
+            patient = not waiting
+            pool, waiting = (later, []) if patient else (waiting, waiting)
+            batch, rest = pool[:batch_size], pool[batch_size:]
+            later, waiting = (rest, []) if patient else (later, rest)
+            held = _run_batch(batch, settings, outcome=outcome, run_id=run_id, say=say,
+                              progress=progress, patient=patient)  # fmt: skip
+            later += held
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return outcome
+
+
+def _terminate(signum, frame):
+    raise _Terminated
+
+
+def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient):
+    """Run the visits of a batch that are free; return those that another run holds."""
+    held, plans = [], {}
+    with ExitStack() as locks:
+        for item in batch:
+            label = item.visit.label
+            path = Path(settings.output_dir) / item.visit.folder / 'log' / 'lock'
+            try:
+                locks.enter_context(lock(path, blocking=patient))
+            except BlockingIOError as error:
+                say(f'{label}: another run is at work on it ({error}); it will be looked at later')
+                held.append(item)
+                continue
+            plan = decide(item, settings)
+            last = read_status(settings.output_dir, item.visit)
+            if plan.complete and last and last.state == 'ok' and last.key == plan.key:
+                say(f'{label}: done already, nothing to compute')
+                last.nodes = 0
+                outcome.statuses[label] = last
+                continue
+            plans[label] = plan
+            status = Status(visit=label, run_id=run_id, version=__version__, key=plan.key,
+                            started=now(), skipped=dict(plan.skipped))  # fmt: skip
+            status.write(settings.output_dir, item.visit)
+            outcome.statuses[label] = status
+        if plans:
+            _compute(plans, settings, outcome=outcome, say=say, progress=progress)
+    return held
+
+
+def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, say, progress):
+    """Run the graphs of these visits as one, and close each visit."""
+    from csvdprep.graph.execute import execute
+
+    before = {
+        label: {step.room.name for step in plan.steps if step.done}
+        for label, plan in plans.items()
+    }
+    open_visits = dict(plans)
+
+    def close(label: str, failures=(), *, interrupted=False):
+        plan = open_visits.pop(label)
+        status = outcome.statuses[label]
+        status.failures = list(failures)
+        try:
+            finish(plan, status, settings, before=before[label], interrupted=interrupted)
+        except (OSError, CsvdprepError) as error:
+            status.state = 'failed'
+            status.failures.append({'room': 'tables and report', 'node': '', 'file': '',
+                                    'message': _plain(error)})  # fmt: skip
+        progress.close(label, status)
+
+    failures: dict[str, list[dict[str, str]]] = {label: [] for label in plans}
+    try:
+        execute(plans, settings, failures=failures, statuses=outcome.statuses,
+                progress=progress, on_visit_done=close)  # fmt: skip
+    except KeyboardInterrupt:
+        for label in list(open_visits):
+            close(label, failures[label], interrupted=True)
+        raise
+    for label in list(open_visits):
+        close(label, failures[label])
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,204 @@
+"""The tables of a visit: what each room measured, judged by its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from csvdprep.bids.checkpoints import json_text
+from csvdprep.bids.files import atomic_write
+from csvdprep.core.plan import Visit
+from csvdprep.core.room import Measure, Room
+from csvdprep.interfaces.values import Value, read_values
+
+MISSING = 'n/a'
+
+
+def judge(measure: Measure, value: Value) -> dict[str, Any]:
+    """Put a value and its declaration together.
+
+    Parameters
+    ----------
+    measure : Measure
+        The declaration.
+    value : Value
+        What the room found.
+
+    Returns
+    -------
+    dict
+        ``name, value, low, high, n, reason, qc, units, method``; ``qc`` is one of 'ok', 'warn',
+        'fail' and 'na'.
+
+    Examples
+    --------
+    >>> from csvdprep.core.room import Limits
+    >>> bpf = Measure(name='bpf', units='1', description='', method='em',
+    ...               limits=Limits(ok=(0.6, 0.95)))
+    >>> row = judge(bpf, Value(0.5))
+    >>> row['qc'], row['reason']
+    ('warn', 'outside the plausible range of 0.6 to 0.95')
+
+    """
+    order = ('ok', 'warn', 'fail')
+    qc, reason = value.qc or 'ok', value.reason
+    if value.value is None:
+        qc = 'na'
+    elif measure.limits and not isinstance(value.value, str):
+        found = measure.limits.judge(value.value)
+        if found != 'ok':
+            said = f'outside the plausible range of {measure.limits}'
+            reason = f'{reason}; {said}' if reason else said
+        qc = max(qc, found, key=order.index)
+    return {'name': measure.name, 'value': value.value, 'low': value.low, 'high': value.high,
+            'n': value.n, 'reason': reason, 'qc': qc, 'units': measure.units,
+            'method': measure.method}  # fmt: skip
+
+
+def collect(
+    rooms: Iterable[Room], found: Mapping[str, str], missing: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Gather the values of all rooms, those that did not run as missing with their reason.
+
+    Parameters
+    ----------
+    rooms : iterable of Room
+        All rooms, so that every visit has the same columns.
+    found : mapping of str to str
+        Values file of each room that is done.
+    missing : mapping of str to str
+        Reason for each room that is not.
+
+    Returns
+    -------
+    list of dict
+        One per measure, as :func:`judge` returns it, with the ``room``.
+
+    """
+    rows = []
+    for room in rooms:
+        values = read_values(Path(found[room.name])) if room.name in found else {}
+        why = missing.get(room.name, 'not computed')
+        for measure in room.measures:
+            value = values.get(measure.name) or Value(None, reason=why)
+            rows.append({**judge(measure, value), 'room': room.name})
+    return rows
+
+
+def write_tables(
+    visit: Visit, rows: list[dict[str, Any]], rooms: Iterable[Room], output_dir: Path
+) -> list[Path]:
+    """Write the one-row table, its long form, and their dictionaries.
+
+    Parameters
+    ----------
+    visit : Visit
+        Participant and session.
+    rows : list of dict
+        From :func:`collect`.
+    rooms : iterable of Room
+        Declarations of the measures.
+    output_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    list of Path
+        The two tables.
+
+    """
+    folder = Path(output_dir) / visit.folder
+    who = {'participant_id': f'sub-{visit.subject}'}
+    if visit.session:
+        who['session_id'] = f'ses-{visit.session}'
+    wide = {**who, **{row['name']: text(row['value']) for row in rows}, 'qc': worst(rows)}
+    long_columns = ('name', 'value', 'units', 'low', 'high', 'n', 'qc', 'method', 'reason')
+    long = [
+        [*who.values(), *(text(row[c]) for c in long_columns)] for row in rows
+    ]
+    tables = {
+        'csvd': ([list(wide.values())], list(wide), _wide_dictionary(rooms, who)),
+        'csvdlong': (long, [*who, 'measure', *long_columns[1:]], _long_dictionary(who)),
+    }
+    paths = []
+    for desc, (lines, columns, dictionary) in tables.items():
+        path = folder / f'{visit.label}_desc-{desc}_measures.tsv'
+        body = '\n'.join('\t'.join(map(_cell, line)) for line in [columns, *lines]) + '\n'
+        atomic_write(path, body)
+        atomic_write(path.with_suffix('.json'), json_text(dictionary))
+        paths.append(path)
+    return paths
+
+
+def text(value: Any) -> str:
+    """Write a value as the tables have it.
+
+    Examples
+    --------
+    >>> text(None), text(12), text(0.123456789), text(True)
+    ('n/a', '12', '0.123457', 'true')
+
+    """
+    if value is None or value == '':
+        return MISSING
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
+
+
+def worst(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the worst flag of all that was measured."""
+    flags = {row['qc'] for row in rows}
+    return next((flag for flag in ('fail', 'warn', 'ok') if flag in flags), 'na')
+
+
+def _cell(value: str) -> str:
+    return ' '.join(str(value).split()) or MISSING
+
+
+_WHO = {
+    'participant_id': {'Description': 'Label of the participant.'},
+    'session_id': {'Description': 'Label of the session.'},
+}
+
+
+def _wide_dictionary(rooms, who):
+    dictionary = {name: _WHO[name] for name in who}
+    for room in rooms:
+        for measure in room.measures:
+            dictionary[measure.name] = {
+                'Description': measure.description,
+                **({'Units': measure.units} if measure.units else {}),
+                **({'Levels': dict(measure.levels)} if measure.levels else {}),
+                'Method': measure.method,
+                **({'Reference': measure.reference} if measure.reference else {}),
+                **({'PlausibleRange': str(measure.limits)} if measure.limits else {}),
+                **({'QualityControl': measure.qc_id} if measure.qc_id else {}),
+            }
+    dictionary['qc'] = {'Description': 'Worst flag among all measures of the visit.',
+                        'Levels': _FLAGS}  # fmt: skip
+    return dictionary
+
+
+_FLAGS = {
+    'ok': 'within the plausible range',
+    'warn': 'look at the figure before use',
+    'fail': 'do not use without correction',
+    'na': 'not available; the reason is given',
+}
+
+
+def _long_dictionary(who):
+    return {
+        **{name: _WHO[name] for name in who},
+        'measure': {'Description': 'Name of the measure, as in the one-row table.'},
+        'value': {'Description': 'Value, n/a if it could not be had.'},
+        'units': {'Description': 'Unit of the value.'},
+        'low': {'Description': 'Lower bound of the 95 % interval.'},
+        'high': {'Description': 'Upper bound of the 95 % interval.'},
+        'n': {'Description': 'Number of voxels or lesions behind the value.'},
+        'qc': {'Description': 'Quality flag.', 'Levels': _FLAGS},
+        'method': {'Description': 'Identifier of the algorithm.'},
+        'reason': {'Description': 'Why there is no value, or what to mind about it.'},
+    }

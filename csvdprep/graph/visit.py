@@ -1,0 +1,159 @@
+"""Turn a plan into a graph. Nothing is decided here; everything is connected by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from csvdprep.bids import names
+from csvdprep.bids.sidecar import lookup_table, sidecar
+from csvdprep.core.plan import Plan, Step
+from csvdprep.interfaces.sink import Checkpoint, DrawFigure, SaveDerivative
+from csvdprep.resources import resource
+
+
+def checkpoints(plan: Plan, output_dir: Path) -> Path:
+    """Return the folder in which a visit's finished rooms are noted."""
+    return Path(output_dir) / plan.visit.folder / 'log' / 'checkpoints'
+
+
+def figure_path(plan: Plan, figure, output_dir: Path) -> Path:
+    """Return where a figure of a visit belongs."""
+    suffix = figure.suffix.format(hub=plan.context.hub)
+    name = f'{plan.visit.label}_desc-{figure.desc}_{suffix}{figure.extension}'
+    return Path(output_dir) / plan.visit.folder / 'figures' / name
+
+
+def init_visit_wf(plan: Plan, *, output_dir: Path) -> pe.Workflow:
+    """Connect the rooms of one visit.
+
+    Every name is made once, by a scan or by a room, and may be needed many times.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided.
+    output_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    nipype Workflow
+        Named after the visit; its nodes are grouped by room.
+
+    """
+    workflow = pe.Workflow(name=plan.visit.label.replace('-', '_') + '_wf')
+    fixed = {name: scan.path for name, scan in plan.scans.items()}
+    fixed |= {
+        name: str(resource(target.removeprefix('resource:')))
+        for name, target in plan.aliases.items()
+        if target.startswith('resource:')
+    }
+    scans = pe.Node(niu.IdentityInterface(fields=[*fixed]), name='scans')
+    scans.inputs.trait_set(**fixed)
+    makers = {name: (scans, name) for name in fixed}
+
+    for step in plan.steps:
+        room_wf = init_room_wf(step, plan=plan, output_dir=output_dir)
+        workflow.add_nodes([room_wf])
+        for name in step.takes:
+            node, field = makers[plan.aliases.get(name, name) if name not in fixed else name]
+            workflow.connect(node, field, room_wf, f'inputnode.{name}')
+        makers |= {name: (room_wf, f'outputnode.{name}') for name in step.room.outputs()}
+        _draw(workflow, step, plan=plan, makers=makers, fixed=fixed, output_dir=output_dir)
+    return workflow
+
+
+def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
+    """Wrap a room: compute, save, note that it is done, and hand on the saved files.
+
+    A room whose derivatives are all at hand is replaced by them. What leaves a room
+    is therefore always a file of a dataset, never of the working directory.
+
+    Parameters
+    ----------
+    step : Step
+        The room, its options and what earlier runs left of it.
+    plan : Plan
+        The visit's plan.
+    output_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    nipype Workflow
+        With ``inputnode`` (what the room takes) and ``outputnode`` (what it makes).
+
+    """
+    room, outputs = step.room, step.room.outputs()
+    workflow = pe.Workflow(name=f'{room.name}_room_wf')
+    inputnode = pe.Node(niu.IdentityInterface(fields=[*step.takes]), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*outputs]), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+
+    if step.done:
+        outputnode.inputs.trait_set(**{name: step.cached[name] for name in outputs})
+        return workflow
+
+    room_wf = room.builder()(room=room, options=step.options, context=plan.context)
+    workflow.connect([
+        (inputnode, room_wf, [(need, f'inputnode.{need}') for need in step.takes]),
+    ])  # fmt: skip
+    done = pe.Node(
+        Checkpoint(outputs, folder=str(checkpoints(plan, output_dir)), root=str(output_dir),
+                   name=room.name, key=step.key),
+        name='checkpoint', run_without_submitting=True,
+    )  # fmt: skip
+    for name, derivative in outputs.items():
+        path = names.derivative_path(
+            name, derivative, visit=plan.visit, hub=plan.context.hub, scans=plan.scans
+        )
+        sink = pe.Node(
+            SaveDerivative(
+                out_path=str(Path(output_dir) / path),
+                sidecar=sidecar(name, derivative, plan=plan, options=step.options),
+                table=lookup_table(derivative),
+            ),
+            name=f'ds_{name}',
+            run_without_submitting=True,
+        )
+        workflow.connect([
+            (room_wf, sink, [(f'outputnode.{name}', 'in_file')]),
+            (sink, outputnode, [('out_file', name)]),
+            (sink, done, [('out_file', name)]),
+        ])  # fmt: skip
+    return workflow
+
+
+def _draw(workflow, step, *, plan, makers, fixed, output_dir):
+    """Add the figures that a room declares and that are not there yet."""
+    for figure in step.to_draw:
+        asked = [*figure.takes, *figure.wants]
+        takes = {
+            name: plan.aliases.get(name, name) if name not in fixed else name for name in asked
+        }
+        if any(takes[name] not in makers for name in figure.takes):
+            continue
+        tag = figure.desc.replace('-', '')
+        draw = pe.Node(
+            DrawFigure(asked, function=figure.build, extension=figure.extension),
+            name=f'draw_{tag}', mem_gb=0.8,
+        )  # fmt: skip
+        path = str(figure_path(plan, figure, output_dir))
+        sink = pe.Node(SaveDerivative(out_path=path), name=f'ds_fig_{tag}',
+                       run_without_submitting=True)  # fmt: skip
+        done = pe.Node(
+            Checkpoint(['figure'], folder=str(checkpoints(plan, output_dir)),
+                       root=str(output_dir), name=f'figure-{figure.desc}', key=step.key),
+            name=f'checkpoint_{tag}', run_without_submitting=True,
+        )  # fmt: skip
+        for name in asked:
+            if takes[name] in makers:
+                node, field = makers[takes[name]]
+                workflow.connect(node, field, draw, name)
+        workflow.connect([
+            (draw, sink, [('out_file', 'in_file')]),
+            (sink, done, [('out_file', 'figure')]),
+        ])  # fmt: skip

@@ -1,0 +1,100 @@
+"""Measures on their way from a room to the visit's table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured value.
+
+    Parameters
+    ----------
+    value : float, int, str or None
+        The value; None where it could not be had.
+    low, high : float, optional
+        Bounds of its 95 % interval.
+    n : int, optional
+        Number of voxels or lesions behind it.
+    reason : str
+        Why there is no value, or what to mind about it.
+    qc : {'', 'warn', 'fail'}
+        A judgement that the declared limits cannot make.
+    """
+
+    value: float | int | str | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    reason: str = ''
+    qc: str = ''
+
+
+def write_values(path: Path, values: Mapping[str, Value | float | int | str | None]) -> str:
+    """Write the values of a room.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file to write.
+    values : mapping of str to Value
+        By column; a bare number stands for a Value without interval.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing without a reason.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / 'values.json'
+    >>> _ = write_values(path, {'bpf': 0.8, 'evans': Value(None, reason='no frontal horns')})
+    >>> read_values(path)['evans'].reason
+    'no frontal horns'
+
+    """
+    table = {}
+    for name, item in values.items():
+        value = item if isinstance(item, Value) else Value(item)
+        value = _finite(value)
+        if value.value is None and not value.reason:
+            raise ValueError(f'{name} has neither a value nor a reason.')
+        table[name] = asdict(value)
+    Path(path).write_text(json.dumps(table, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    return str(path)
+
+
+def read_values(path: Path) -> dict[str, Value]:
+    """Read what :func:`write_values` wrote."""
+    table = json.loads(Path(path).read_text(encoding='utf-8'))
+    return {name: Value(**item) for name, item in table.items()}
+
+
+def _finite(value: Value) -> Value:
+    """Turn numpy scalars into Python's, and what is not finite into a missing value."""
+
+    def plain(number):
+        if number is None or isinstance(number, str):
+            return number
+        number = number.item() if hasattr(number, 'item') else number
+        if isinstance(number, float) and not math.isfinite(number):
+            return None
+        return number
+
+    number = plain(value.value)
+    reason = value.reason
+    if number is None and value.value is not None and not reason:
+        reason = 'the result is not finite'
+    n = plain(value.n)
+    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc)
