@@ -37,8 +37,9 @@ class Derivative:
     extension: str = '.nii.gz'
     source: str = 'anat'
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    table: tuple[Mapping[str, Any], ...] = ()
-    """Rows of the ``_dseg.tsv`` look-up table; (index, name, abbreviation, color)."""
+    table: tuple[Mapping[str, Any], ...] | str = ()
+    """Look-up table of labels: rows of index, name, abbreviation and color, or the name of a
+    shipped label image whose table it is."""
     saved: bool = True
     """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from csvdprep import __version__
-from csvdprep.bids.files import lock
+from csvdprep.bids.files import LockError, lock
 from csvdprep.core.errors import CsvdprepError
 from csvdprep.core.plan import Plan, VisitInput
 from csvdprep.core.settings import Settings
@@ -94,8 +94,8 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient):
             path = Path(settings.output_dir) / item.visit.folder / 'log' / 'lock'
             try:
                 locks.enter_context(lock(path, blocking=patient))
-            except BlockingIOError as error:
-                say(f'{label}: another run is at work on it ({error}); it will be looked at later')
+            except LockError as error:
+                say(f'{label}: {error.message} It comes last.')
                 held.append(item)
                 continue
             plan = decide(item, settings)

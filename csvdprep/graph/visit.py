@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from csvdprep.bids import names
-from csvdprep.bids.sidecar import lookup_table, sidecar
+from csvdprep.bids.sidecar import sidecar
 from csvdprep.core.plan import Plan, Step
 from csvdprep.interfaces.sink import Checkpoint, DrawFigure, SaveDerivative
 from csvdprep.resources import resource
@@ -113,8 +114,8 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
         sink = pe.Node(
             SaveDerivative(
                 out_path=str(Path(output_dir) / path),
-                sidecar=sidecar(name, derivative, plan=plan, options=step.options),
-                table=lookup_table(derivative),
+                sidecar=_sidecar(name, derivative, plan=plan, step=step),
+                table=_table(derivative),
             ),
             name=f'ds_{name}',
             run_without_submitting=True,
@@ -125,6 +126,26 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
             (sink, done, [('out_file', name)]),
         ])  # fmt: skip
     return workflow
+
+
+def _sidecar(name, derivative, *, plan, step):
+    """Describe a product with the parameters that made it."""
+    facts = sidecar(name, derivative, plan)
+    if parameters := asdict(step.options):
+        facts['Parameters'] = parameters
+    return facts
+
+
+def _table(derivative) -> str:
+    """Write the look-up table of a label image."""
+    if not derivative.table:
+        return ''
+    if isinstance(derivative.table, str):
+        path = resource(derivative.table)
+        return path.with_name(path.name.split('.', 1)[0] + '.tsv').read_text(encoding='utf-8')
+    columns = list(derivative.table[0])
+    rows = [columns, *([str(row[c]) for c in columns] for row in derivative.table)]
+    return '\n'.join('\t'.join(row) for row in rows) + '\n'
 
 
 def _draw(workflow, step, *, plan, makers, fixed, output_dir):

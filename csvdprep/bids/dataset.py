@@ -1,0 +1,207 @@
+"""The output dataset: refuse a bad place for it, and write what describes it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from csvdprep import __version__
+from csvdprep.bids.checkpoints import json_text
+from csvdprep.bids.files import atomic_write
+from csvdprep.bids.raw import read_json
+from csvdprep.core.errors import InputError, PreflightError, UsageError
+
+#: Name of the application, as it signs its datasets.
+NAME = 'csvdprep'
+CODE_URL = 'https://github.com/csvdprep/csvdprep'
+BIDS_VERSION = '1.11.1'
+#: What BIDS has no name for yet. A trailing slash would keep bids-validator 3.0.2 from matching.
+IGNORED = ('*.html', 'logs', 'log', 'figures', '*_xfm.*', '*_measures.*', '*_lesions.*',
+           'group_*')  # fmt: skip
+#: Free space (megabytes) without which no run starts.
+LEAST_FREE_MB = 100.0
+
+
+def prepare_output(
+    output_dir: Path,
+    *,
+    bids_dir: Path,
+    derivatives: Mapping[str, Path] | None = None,
+    version: str = __version__,
+    command: Sequence[str] = (),
+    free_mb: float = LEAST_FREE_MB,
+) -> None:
+    """Make the output folder a BIDS derivative dataset, if that can be done without harm.
+
+    Safe to call from several runs at once: files are replaced as a whole, and only if
+    their content differs.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Folder for the results; made if need be.
+    bids_dir : Path
+        Raw dataset.
+    derivatives : mapping of str to Path, optional
+        Further inputs by name.
+    version : str, optional
+        Version of the application.
+    command : sequence of str, optional
+        Command line of this run. It goes to ``logs/command.txt``, not to the description, which
+        has to be the same for all runs that write to one folder.
+    free_mb : float, optional
+        Free space that is needed there, in megabytes (10^6 bytes).
+
+    Raises
+    ------
+    UsageError
+        If the folder is the raw dataset, lies in a harmful place, or belongs to somebody else.
+    PreflightError
+        If it cannot be written to, or has too little space.
+    """
+    output, raw = Path(os.path.abspath(output_dir)), Path(os.path.abspath(bids_dir))
+    derivatives = derivatives or {}
+    _check_place(output, raw, derivatives)
+    check_space(output, free_mb)
+    check_writable(output)
+    links = {'raw': raw, **derivatives}
+    description: dict[str, Any] = {
+        'Name': f'{NAME}: measures of cerebral small vessel disease',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [_generated_by(version)],
+        'SourceDatasets': [_source(path, output) for path in links.values()],
+        'DatasetLinks': {name: _relative(path, output) for name, path in links.items()},
+        'HowToAcknowledge': 'Cite the methods and references in logs/CITATION.md.',
+    }
+    try:
+        atomic_write(output / 'dataset_description.json', json_text(description))
+        atomic_write(output / '.bidsignore', _ignore_rules(output / '.bidsignore'))
+        if command:
+            atomic_write(output / 'logs' / 'command.txt', shlex.join(command) + '\n')
+    except OSError as error:
+        raise _unwritable(output, error) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise PreflightError unless files can be made and replaced in a folder, which is made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> check_writable(Path(tempfile.mkdtemp()) / 'new')
+
+    """
+    probe = folder / f'.csvdprep-{os.getpid()}.probe'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(probe, b'x' * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def check_space(folder: Path, least_mb: float) -> None:
+    """Raise PreflightError if the disk of a folder, which need not exist, has too little space.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder that will be written to.
+    least_mb : float
+        Megabytes (10^6 bytes) needed.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        free = shutil.disk_usage(place).free / 1e6
+    except OSError:
+        return
+    if free < least_mb:
+        raise PreflightError(
+            f'The disk has {free:,.0f} MB left; {least_mb:,.0f} MB are needed.', file=folder,
+            remedy='Free some space, or choose another folder.',
+        )  # fmt: skip
+
+
+def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> None:
+    real, source = Path(os.path.realpath(output)), Path(os.path.realpath(raw))
+    remedy = f'Use another folder, e.g. {raw / "derivatives" / NAME}.'
+
+    def refuse(message: str):
+        raise UsageError(message, file=output, field='output_dir', remedy=remedy)
+
+    if real == source:
+        refuse('The output folder is the raw dataset itself.')
+    if real.is_relative_to(source):
+        inside = real.relative_to(source).parts
+        if inside[0] not in ('derivatives', 'sourcedata') or len(inside) < 2:
+            refuse('The output folder lies within the raw dataset, outside of a folder of '
+                   'derivatives/.')  # fmt: skip
+    for name, folder in derivatives.items():
+        if real == Path(os.path.realpath(folder)):
+            refuse(f'The output folder is also the input "{name}" of --derivatives.')
+    if output.exists() and not output.is_dir():
+        refuse('The output folder is a file.')
+    try:
+        found = read_json(output / 'dataset_description.json')
+    except InputError:
+        if (output / 'dataset_description.json').exists():
+            return
+        if any(output.glob('sub-*/*/*_*.nii*')):
+            refuse('The output folder holds images, but no dataset_description.json that says '
+                   f'that {NAME} made them.')  # fmt: skip
+        return
+    makers = found.get('GeneratedBy')
+    makers = [m.get('Name') for m in makers if isinstance(m, dict)] if makers else []
+    if found.get('DatasetType', 'raw') != 'derivative' or NAME not in makers:
+        made = ', '.join(map(str, makers)) or 'it is a raw dataset'
+        refuse(f'The output folder belongs to another dataset ({made}).')
+
+
+def _generated_by(version: str) -> dict[str, Any]:
+    maker: dict[str, Any] = {'Name': NAME, 'Version': version, 'CodeURL': CODE_URL}
+    known = {'Type': 'CSVDPREP_CONTAINER_TYPE', 'Tag': 'CSVDPREP_CONTAINER_TAG',
+             'URI': 'CSVDPREP_CONTAINER_URI'}  # fmt: skip
+    container = {key: os.environ[name] for key, name in known.items() if os.environ.get(name)}
+    image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
+    if image:
+        # The file name says enough; where it lies is nobody's business.
+        container = {'Type': 'apptainer', 'Tag': Path(image).name} | container
+    return maker | ({'Container': container} if container else {})
+
+
+def _source(path: Path, output: Path) -> dict[str, str]:
+    source = {'URL': _relative(path, output)}
+    try:
+        found = read_json(Path(path) / 'dataset_description.json')
+    except InputError:
+        return source
+    doi = found.get('DatasetDOI')
+    return source | ({'DOI': doi} if isinstance(doi, str) and doi else {})
+
+
+def _relative(path: Path, output: Path) -> str:
+    """Link by the way from the output, which survives when both are moved together."""
+    return quote(Path(os.path.relpath(os.path.abspath(path), output)).as_posix())
+
+
+def _ignore_rules(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    return '\n'.join([*lines, *(rule for rule in IGNORED if rule not in lines)]) + '\n'
+
+
+def _unwritable(folder: Path, error: OSError) -> PreflightError:
+    return PreflightError(
+        f'The folder cannot be written to ({error.strerror or error}).', file=folder,
+        remedy='Ask for write permission and free space, or choose another folder.',
+    )  # fmt: skip

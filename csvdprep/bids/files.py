@@ -1,0 +1,177 @@
+"""Write whole files or none, tell files apart by content, and keep two runs off one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from csvdprep.core.errors import PreflightError
+
+_LOG = logging.getLogger(__name__)
+#: What file systems answer that do not know flock at all.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+class LockError(PreflightError):
+    """Another run holds the lock."""
+
+
+def atomic_write(path: str | os.PathLike, content: str | bytes) -> bool:
+    """Write a file so that readers see the old or the new content, never a part of it.
+
+    Nothing is touched if the file already holds ``content``, so that time stamps mean something.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write; its folder is made if need be.
+    content : str or bytes
+        What it shall hold; text is written as UTF-8.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; no temporary file stays behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / 'a' / 'text.txt'
+    >>> atomic_write(target, 'one'), atomic_write(target, 'one'), target.read_text()
+    (True, False, 'one')
+
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
+            return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name of its own: as long as the target's, it could exceed what the disk allows.
+    draft = path.parent / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'
+    # Unlike tempfile, os.open honours the umask: others of the group can read the result.
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(handle, 'wb') as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal, read piece by piece.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / 'empty'
+    >>> _ = target.write_bytes(b'')
+    >>> file_digest(target)[:8]
+    'e3b0c442'
+
+    """
+    with open(path, 'rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+@contextlib.contextmanager
+def lock(path: str | os.PathLike, *, blocking: bool = True,
+         timeout: float | None = None) -> Iterator[None]:  # fmt: skip
+    """Hold a lock for the length of a ``with`` block; the system frees it if the process dies.
+
+    Parameters
+    ----------
+    path : path-like
+        Lock file; it names its holder while held, and is left empty afterwards.
+    blocking : bool, optional
+        Wait until it is free (True), or refuse at once (False).
+    timeout : float, optional
+        Seconds to wait at most; None waits as long as it takes.
+
+    Raises
+    ------
+    LockError
+        If somebody else holds it; the message says who.
+
+    Notes
+    -----
+    Where the file system knows no locks the block runs unlocked, with a warning: files are
+    written by atomic rename, so that the worst case is work done twice.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        limit = time.monotonic() + (timeout or 0.0)
+        endless = blocking and timeout is None
+        while not _acquired(handle, path):
+            if not endless and (not blocking or time.monotonic() >= limit):
+                raise LockError(
+                    f'Another run is at work here: {holder(path)}.', file=path,
+                    remedy='Wait until it has ended, or stop it.',
+                )  # fmt: skip
+            time.sleep(0.05)
+        text = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': _now()}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(text).encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def holder(path: str | os.PathLike) -> str:
+    """Say in words who holds a lock.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'lock'
+    >>> with lock(file):
+    ...     holder(file).startswith(f'process {os.getpid()} on ')
+    True
+
+    """
+    try:
+        text = json.loads(Path(path).read_text(encoding='utf-8'))
+        return f'process {text["pid"]} on {text["host"]}, since {text["since"]}'
+    except (OSError, ValueError, KeyError, TypeError):
+        return 'a process that did not give its name'
+
+
+def _acquired(handle: int, path: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _LOG.warning('The file system of %s knows no locks; going on without.', path)
+    return True
+
+
+def _now() -> str:
+    return time.strftime('%Y-%m-%d %H:%M:%S')

@@ -1,0 +1,283 @@
+"""The raw dataset as folders and text files: what is there, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from csvdprep.bids.names import is_label, parse
+from csvdprep.core.errors import InputError, PreflightError, UsageError
+
+#: Labels named in a message before the rest is counted.
+NAMED = 10
+
+
+def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> list[str]:
+    """Make sure that a folder is a BIDS dataset, and list its participants.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that should be one.
+    strict : bool
+        Refuse it without a readable ``dataset_description.json``; else only warn.
+    warn : callable
+        Takes sentences about what is odd.
+
+    Returns
+    -------
+    list of str
+        Labels, without ``sub-``, sorted.
+
+    Raises
+    ------
+    PreflightError
+        If the folder does not exist, is empty, or is no BIDS dataset.
+    """
+    if not root.is_dir():
+        kind = 'is not a folder' if root.exists() else 'does not exist'
+        raise PreflightError(f'The dataset {kind}.', file=root, field='bids_dir',
+                             remedy='Check the path.')  # fmt: skip
+    try:
+        folders = sorted(p for p in root.iterdir() if p.name.startswith('sub-') and p.is_dir())
+        empty = not folders and not any(root.iterdir())
+    except OSError as error:
+        raise PreflightError(
+            f'The dataset cannot be read ({error.strerror}).', file=root, field='bids_dir',
+            remedy='Ask for read permission.',
+        ) from error  # fmt: skip
+    if not folders:
+        what = 'is empty' if empty else 'holds no folder of a participant (sub-*)'
+        raise PreflightError(
+            f'The dataset {what}.', file=root, field='bids_dir',
+            remedy='Give the folder that holds dataset_description.json and the sub-* folders; '
+            'convert DICOM images to BIDS first, e.g. with HeuDiConv, dcm2bids or BIDScoin.',
+        )  # fmt: skip
+    _check_description(root / 'dataset_description.json', strict=strict, warn=warn)
+    labels = [folder.name.removeprefix('sub-') for folder in folders]
+    for label in labels:
+        if not is_label(label):
+            warn(f'The folder sub-{label} is left out: BIDS labels are letters and digits only.')
+    labels = [label for label in labels if is_label(label)]
+    _check_participants(root / 'participants.tsv', set(labels), warn)
+    return labels
+
+
+def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -> list[str]:
+    """Match the labels that were asked for with those that exist.
+
+    Parameters
+    ----------
+    asked : iterable of str
+        Labels, with or without prefix, maybe twice; none means all.
+    available : iterable of str
+        Labels that exist.
+    prefix : {'sub', 'ses'}
+        Entity.
+
+    Returns
+    -------
+    list of str
+        Sorted labels, each once.
+
+    Raises
+    ------
+    UsageError
+        If one does not exist; names it and those that do.
+
+    Examples
+    --------
+    >>> choose_labels(['sub-02', '02', '01'], ['01', '02', '03'], 'sub')
+    ['01', '02']
+
+    """
+    known = sorted(set(available))
+    wanted = {label.strip().removeprefix(f'{prefix}-') for label in asked} or set(known)
+    if missing := sorted(wanted - set(known)):
+        kind, option = {'sub': ('participant', '--participant-label'),
+                        'ses': ('session', '--session-label')}[prefix]  # fmt: skip
+        near = difflib.get_close_matches(missing[0], known, n=3, cutoff=0.5)
+        hint = f'Did you mean {_listed(near)}? ' if near else ''
+        raise UsageError(
+            f'The dataset has no {kind} {_listed(missing)}.', field=option,
+            remedy=f'{hint}Available: {_listed(known) if known else "none"}.',
+        )  # fmt: skip
+    return sorted(wanted)
+
+
+def sessions_of(root: Path, subject: str) -> list[str | None]:
+    """List the sessions of a participant; None stands for images outside of any session.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> (root / 'sub-01' / 'ses-2').mkdir(parents=True)
+    >>> sessions_of(root, '01')
+    ['2']
+
+    """
+    names = [p.name for p in (root / f'sub-{subject}').iterdir() if p.is_dir()]
+    labels = [name.removeprefix('ses-') for name in names if name.startswith('ses-')]
+    loose = any(not name.startswith(('ses-', '.')) for name in names)
+    found = sorted(label for label in labels if is_label(label))
+    return [None, *found] if loose or not found else [*found]
+
+
+class Ignored:
+    """Rules of a ``.bidsignore``, which has the grammar of gitignore.
+
+    Examples
+    --------
+    >>> ignored = Ignored(['*_T1w.nii.gz', '!sub-02*', '/sub-03/'])
+    >>> [ignored(f'sub-{n}/anat/sub-{n}_T1w.nii.gz') for n in ('01', '02', '03')]
+    [True, False, True]
+
+    """
+
+    def __init__(self, lines: Iterable[str]):
+        rules = [line.strip() for line in lines]
+        self._rules = [
+            (re.compile(_translate(rule.lstrip('!'))), not rule.startswith('!'))
+            for rule in rules
+            if rule and not rule.startswith('#')
+        ]
+
+    @classmethod
+    def of(cls, root: Path) -> Ignored:
+        """Read the rules of a dataset; none if it has no such file."""
+        try:
+            text = (root / '.bidsignore').read_text(encoding='utf-8', errors='replace')
+        except OSError:
+            text = ''
+        return cls(text.splitlines())
+
+    def __call__(self, path: str) -> bool:
+        """Tell whether a path, relative to the root, is to be left out."""
+        verdict = False
+        for pattern, ignore in self._rules:
+            if pattern.match(path):
+                verdict = ignore
+        return verdict
+
+
+def metadata_of(root: Path, image: Path) -> dict[str, Any]:
+    """Read the JSON sidecars of an image, the nearest last, as BIDS' inheritance asks.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    image : Path
+        Image below it.
+
+    Returns
+    -------
+    dict
+        Metadata; those of files nearer to the image prevail.
+
+    Raises
+    ------
+    InputError
+        If a sidecar that applies is no valid JSON object.
+    """
+    own = parse(image)
+    folders = [image.parent, *image.parent.parents]
+    folders = folders[: folders.index(root) + 1]
+    facts: dict[str, Any] = {}
+    for folder in reversed(folders):
+        fitting = []
+        for file in folder.glob(f'*{own.suffix}.json'):
+            try:
+                name = parse(file) if '_' in file.name else None
+            except InputError:
+                continue
+            entities = (name.entities if name else {}).items()
+            suffix = name.suffix if name else file.stem
+            if suffix == own.suffix and entities <= own.entities.items():
+                fitting.append((len(entities), file.name, file))
+        for _, _, file in sorted(fitting):
+            facts |= read_json(file)
+    return facts
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise InputError that says what is wrong with it."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f'The file is no valid JSON: {error}.', file=path,
+                         remedy='Correct it.') from error  # fmt: skip
+    if not isinstance(content, dict):
+        raise InputError('The file holds no JSON object.', file=path, remedy='Correct it.')
+    return content
+
+
+def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None]) -> None:
+    try:
+        if not path.exists():
+            raise InputError('The dataset has no dataset_description.json.', file=path)
+        content = read_json(path)
+        if lacking := [key for key in ('Name', 'BIDSVersion') if key not in content]:
+            warn(f'dataset_description.json does not give {" or ".join(lacking)}.')
+        if content.get('DatasetType', 'raw') == 'derivative':
+            warn('The dataset declares itself a derivative; its images are taken as they are.')
+    except InputError as error:
+        if strict:
+            raise PreflightError(
+                error.message, file=path,
+                remedy='Write one ({"Name": "...", "BIDSVersion": "1.10.0"}), or go on without '
+                'by --skip-bids-validation.',
+            ) from error  # fmt: skip
+        warn(f'{error.message} Going on, as --skip-bids-validation asks.')
+
+
+def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None]) -> None:
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        warn(f'participants.tsv cannot be read ({error}).')
+        return
+    table = list(csv.DictReader(text.splitlines(), delimiter='\t'))
+    rows = [row['participant_id'] for row in table if row.get('participant_id')]
+    if table and not rows:
+        warn('participants.tsv has no column participant_id.')
+    rows = [row.strip().removeprefix('sub-') for row in rows]
+    if twice := sorted(label for label, number in Counter(rows).items() if number > 1):
+        warn(f'participants.tsv names a participant more than once: {_listed(twice)}. Images are '
+             'not affected; correct the table before you join it with the measures.')  # fmt: skip
+    if absent := sorted(set(rows) - labels):
+        warn(f'participants.tsv names participants without a folder: {_listed(absent)}.')
+
+
+def _translate(rule: str) -> str:
+    """Turn a rule of gitignore into a regular expression for relative paths."""
+    body = rule.rstrip('/')
+    anchored = '/' in body
+    body = body.lstrip('/')
+    pattern = ''
+    position = 0
+    while position < len(body):
+        if body.startswith('**/', position):
+            pattern, position = pattern + '(?:.*/)?', position + 3
+        elif body.startswith('**', position):
+            pattern, position = pattern + '.*', position + 2
+        else:
+            letter = body[position]
+            pattern += {'*': '[^/]*', '?': '[^/]'}.get(letter, re.escape(letter))
+            position += 1
+    return f'{"" if anchored else "(?:.*/)?"}{pattern}(?:/.*)?$'
+
+
+def _listed(labels: Iterable[str]) -> str:
+    labels = list(labels)
+    rest = f' and {len(labels) - NAMED} more' if len(labels) > NAMED else ''
+    return ', '.join(labels[:NAMED]) + rest

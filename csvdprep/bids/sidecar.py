@@ -1,0 +1,91 @@
+"""JSON sidecars of products, from their declarations and the plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csvdprep.bids.names import fill, space_of
+from csvdprep.core.plan import Plan
+from csvdprep.core.room import Derivative
+
+#: Labels whose masks BIDS calls lesions.
+LESIONS = frozenset({'WMH', 'CMB', 'lacune', 'PVS', 'RSSI', 'lesion'})
+#: Suffixes of structural images, for which BIDS asks whether the head was removed.
+STRUCTURAL = frozenset({'T1w', 'T2w', 'FLAIR', 'PDw', 'T2starw'})
+
+
+def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
+    """Describe a product as BIDS asks.
+
+    Parameters
+    ----------
+    name : str
+        Product, as in the lexicon.
+    derivative : Derivative
+        Its declaration.
+    plan : Plan
+        Plan of the visit.
+
+    Returns
+    -------
+    dict
+        Description, Units, Sources (the raw files behind the product, as BIDS URIs),
+        SpatialReference where the file name has a ``space`` that is an image of the visit, Type
+        of masks, SkullStripped of images; what the declaration says prevails.
+
+    Examples
+    --------
+    >>> from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+    >>> flair = Scan(name='flair', path='', uri='bids:raw:sub-01/anat/sub-01_FLAIR.nii.gz')
+    >>> plan = make_plan(VisitInput(visit=Visit('01'), scans={'flair': flair}), [])
+    >>> mask = Derivative(suffix='mask', label='WMH', description='Hyperintensities on {hub}')
+    >>> for item in sidecar('wmh_mask', mask, plan).items():
+    ...     print(*item)
+    Description Hyperintensities on FLAIR
+    Sources ['bids:raw:sub-01/anat/sub-01_FLAIR.nii.gz']
+    SpatialReference bids:raw:sub-01/anat/sub-01_FLAIR.nii.gz
+    Type Lesion
+
+    """
+    hub = plan.context.hub
+    suffix = fill(derivative.suffix, hub)
+    facts: dict[str, Any] = {'Description': fill(derivative.description, hub)}
+    if derivative.units:
+        facts['Units'] = derivative.units
+    facts['Sources'] = _sources(name, plan)
+    space = space_of(name, derivative, hub)
+    if space and (reference := plan.scans.get(space.lower())):
+        facts['SpatialReference'] = reference.uri
+    if suffix == 'mask':
+        if derivative.desc == 'brain':
+            facts['Type'] = 'Brain'
+        elif derivative.label in LESIONS:
+            facts['Type'] = 'Lesion'
+    if suffix in STRUCTURAL:
+        facts['SkullStripped'] = False
+    return facts | _filled(derivative.metadata, hub)
+
+
+def _sources(name: str, plan: Plan) -> list[str]:
+    """Trace a product back to the scans that it was made from."""
+    takes = {product: step.takes for step in plan.steps for product in step.room.outputs()}
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        taken = todo.pop()
+        current = plan.aliases.get(taken, taken)
+        if current not in seen:
+            seen.add(current)
+            todo.extend(takes.get(current, ()))
+    behind = seen & plan.scans.keys() or plan.scans.keys()
+    return sorted({plan.scans[key].uri for key in behind})
+
+
+def _filled(value: Any, hub: str) -> Any:
+    if isinstance(value, str):
+        return fill(value, hub)
+    if isinstance(value, dict) or hasattr(value, 'items'):
+        return {fill(str(key), hub): _filled(item, hub) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(item, hub) for item in value]
+    return value

@@ -1,0 +1,207 @@
+"""``csvdprep compare``: score lesion masks against a reference by the WMH Challenge measures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from csvdprep.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DESCRIPTION = """\
+Score lesion masks against a reference mask by the measures of the WMH Segmentation Challenge.
+
+The reference holds 1 for lesions and 2 for other pathology, which is ignored. A prediction is a
+mask or a probability, on the voxel grid of the reference.
+"""
+
+# Name, heading, decimals.
+COLUMNS = (
+    ('dice', 'Dice', 4),
+    ('hd95', 'HD95 mm', 2),
+    ('avd', 'AVD %', 2),
+    ('recall', 'Recall', 4),
+    ('f1', 'F1', 4),
+    ('precision', 'Precision', 4),
+    ('reference_ml', 'Ref. mL', 3),
+    ('prediction_ml', 'Pred. mL', 3),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``csvdprep compare``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of the subcommand.
+    """
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('reference', metavar='REFERENCE', type=Path)
+    parser.add_argument('predictions', metavar='PREDICTION', type=Path, nargs='+')
+    parser.add_argument(
+        '--threshold',
+        type=_threshold,
+        default=0.5,
+        metavar='P',
+        help='cut for predictions of a floating type, as the challenge does (default: 0.5)',
+    )
+    parser.add_argument('--json', metavar='FILE', help='write JSON; - is the screen')
+    parser.add_argument('--tsv', metavar='FILE', help='write TSV; - is the screen')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare the masks and print the measures.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        From a parser that went through `configure`.
+
+    Returns
+    -------
+    int
+        0 if all was compared, 3 if a file could not be read, compared or written.
+    """
+    import numpy as np
+
+    from csvdprep.science.overlap import evaluate
+
+    try:
+        reference, affine = _load(args.reference)
+        rows = []
+        for path in args.predictions:
+            prediction, other = _load(path)
+            _check_grid(args.reference, reference, affine, path, prediction, other)
+            result = evaluate(reference, prediction, affine, threshold=args.threshold)
+            rows.append({'prediction': str(path), **result.as_dict()})
+        if not np.isin(reference, (0, 1, 2)).all():
+            print(
+                f'warning: {args.reference} holds values other than 0, 1 and 2; only what lies '
+                'between 0.5 and 1.5 counts as lesion.',
+                file=sys.stderr,
+            )
+        document = {
+            'reference': str(args.reference),
+            'threshold': args.threshold,
+            'results': rows,
+        }
+        if args.json:
+            _write(args.json, json.dumps(document, indent=2) + '\n')
+        if args.tsv:
+            _write(args.tsv, _tsv(rows))
+        if '-' not in (args.json, args.tsv):
+            print(_table(rows))
+    except InputError as error:
+        print(f'csvdprep compare: {error}', file=sys.stderr)
+        return 3
+    return 0
+
+
+def _threshold(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError('must be more than 0 and at most 1')
+    return value
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    import nibabel as nib
+    import numpy as np
+
+    if not path.is_file():
+        raise InputError('There is no such file.', file=path)
+    try:
+        image = nib.load(path)
+        data = np.asanyarray(image.dataobj)
+    except Exception as error:  # readers raise anything on a damaged file
+        raise InputError(f'This cannot be read as an image ({error}).', file=path) from error
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        raise InputError(f'The image has {data.ndim} dimensions, a mask has three.', file=path)
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'The image holds {data.dtype} values, not numbers.', file=path)
+    if image.affine is None or not np.linalg.det(image.affine[:3, :3]):
+        raise InputError('The image has no valid orientation.', file=path)
+    return data, image.affine
+
+
+def _check_grid(
+    reference_path: Path,
+    reference: np.ndarray,
+    affine: np.ndarray,
+    path: Path,
+    prediction: np.ndarray,
+    other: np.ndarray,
+) -> None:
+    import numpy as np
+
+    if prediction.shape != reference.shape:
+        raise InputError(
+            f'The prediction has {_times(prediction.shape)} voxels, '
+            f'the reference {_times(reference.shape)}.',
+            file=path,
+            remedy=f'Resample it to the grid of {reference_path}.',
+        )
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in reference.shape])).reshape(3, -1)
+    apart = (other - affine)[:3, :3] @ corners + (other - affine)[:3, 3:]
+    apart = float(np.linalg.norm(apart, axis=0).max())
+    size = float(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).min())
+    if apart > 0.1 * size:
+        raise InputError(
+            f'The prediction lies elsewhere than the reference: the same voxel is up to '
+            f'{apart:.2f} mm away.',
+            file=path,
+            remedy=f'Resample it to the grid of {reference_path}.',
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return ' x '.join(map(str, shape))
+
+
+def _text(value: float | int | str | None, decimals: int | None = None) -> str:
+    if value is None:
+        return 'n/a'
+    return f'{value:.{decimals}f}' if decimals is not None else str(value)
+
+
+def _tsv(rows: list[dict]) -> str:
+    lines = ['\t'.join(rows[0]), *('\t'.join(map(_text, row.values())) for row in rows)]
+    return '\n'.join(lines) + '\n'
+
+
+def _table(rows: list[dict]) -> str:
+    head = ['', *(heading for _, heading, _ in COLUMNS), 'Lesions found']
+    body = [
+        [
+            Path(row['prediction']).name,
+            *(_text(row[name], decimals) for name, _, decimals in COLUMNS),
+            f'{row["n_detected"]} of {row["n_reference"]}',
+        ]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    lines = [
+        '  '.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in (head, *body)
+    ]
+    lines.append('Dice, recall, F1 and precision: more is better. HD95 and AVD: less is better.')
+    return '\n'.join(lines)
+
+
+def _write(target: str, text: str) -> None:
+    if target == '-':
+        print(text, end='')
+        return
+    try:
+        Path(target).write_text(text, encoding='utf-8')
+    except OSError as error:
+        raise InputError(f'Cannot write: {error.strerror}.', file=target) from error

@@ -1,0 +1,84 @@
+"""Label images of the template, on the grids of a visit."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+
+import nibabel as nib
+import numpy as np
+
+from csvdprep.interfaces.images import resample
+from csvdprep.resources import template_file
+
+#: Structures whose hyperintensities are not counted as white matter's.
+DEEP_GREY = ('thalamus', 'caudate nucleus', 'putamen', 'pallidum')
+INFRATENTORIAL = ('cerebellum', 'brainstem', 'fourth ventricle')
+
+
+@cache
+def label_names(atlas: str) -> dict[int, str]:
+    """Return the name of each label of a shipped atlas.
+
+    Parameters
+    ----------
+    atlas : {'structures', 'lobes', 'territories', 'pvsregions'}
+        Which one.
+
+    Returns
+    -------
+    dict of int to str
+
+    Examples
+    --------
+    >>> label_names('lobes')[1]
+    'left frontal lobe'
+
+    """
+    path = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv')
+    with open(path, encoding='utf-8', newline='') as file:
+        return {int(row['index']): row['name'] for row in csv.DictReader(file, delimiter='\t')}
+
+
+def labels_of(atlas: str, *names: str) -> list[int]:
+    """Return the labels whose name contains one of some words.
+
+    Examples
+    --------
+    >>> len(labels_of('structures', 'thalamus', 'brainstem'))
+    3
+
+    """
+    return [label for label, name in label_names(atlas).items() if any(n in name for n in names)]
+
+
+def labels_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.ndarray:
+    """Sample a label image on the grid of another image.
+
+    Parameters
+    ----------
+    path : str
+        Label image.
+    like : nibabel image
+        Whose grid is wanted.
+    matrix : ndarray, shape (4, 4), optional
+        World of ``like`` to world of the labels, RAS+ mm.
+
+    Returns
+    -------
+    ndarray of uint8
+        Nearest label, 0 outside.
+
+    """
+    image = nib.load(path)
+    labels = nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.uint8), image.affine)
+    return resample(labels, like, matrix=matrix, order=0)
+
+
+def sides(lobes: np.ndarray) -> np.ndarray:
+    """Tell left (1) from right (2) by the labels of the lobes, 0 where there is none."""
+    names = label_names('lobes')
+    side = np.zeros(lobes.shape, np.uint8)
+    for label, name in names.items():
+        side[lobes == label] = 1 if name.startswith('left') else 2
+    return side

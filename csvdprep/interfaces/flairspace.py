@@ -1,0 +1,76 @@
+"""What WMH rooms share: structures of the anatomical reference as the FLAIR sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+
+from csvdprep.core.errors import MeasureError
+from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.transforms import read_linear
+from csvdprep.science.distances import distance_map
+
+
+@dataclass(frozen=True)
+class FlairSpace:
+    """A FLAIR and the way to the anatomical reference.
+
+    Parameters
+    ----------
+    image : nibabel image
+        The FLAIR; only its grid is used.
+    to_anat : ndarray, shape (4, 4)
+        World of the FLAIR to world of the reference, RAS+ mm.
+    """
+
+    image: nib.spatialimages.SpatialImage
+    to_anat: np.ndarray
+
+    @classmethod
+    def read(cls, flair: str, flair_to_anat: str) -> FlairSpace:
+        """Read from files; the transform resamples the FLAIR onto the reference."""
+        return cls(nib.load(flair), np.linalg.inv(read_linear(flair_to_anat)))
+
+    @property
+    def voxel_mm(self) -> np.ndarray:
+        """Voxel size, mm."""
+        return nib.affines.voxel_sizes(self.image.affine)
+
+    def sample(self, path: str) -> np.ndarray:
+        """Sample an image of the reference on the FLAIR grid, linearly."""
+        image = nib.load(path)
+        data = np.asanyarray(image.dataobj, dtype=np.float32)
+        return resample(nib.Nifti1Image(data, image.affine), self.image, matrix=self.to_anat)
+
+    def distance(self, mask: np.ndarray, affine: np.ndarray, where: np.ndarray, what: str):
+        """Compute the distance (mm) of FLAIR voxels from a structure of the reference.
+
+        Parameters
+        ----------
+        mask : ndarray
+            The structure, on the grid of the reference.
+        affine : ndarray, shape (4, 4)
+            Of that grid.
+        where : ndarray of bool
+            FLAIR voxels of which it is wanted.
+        what : str
+            Name of the structure, for the message.
+
+        Returns
+        -------
+        ndarray of float32
+            mm, NaN elsewhere.
+
+        Raises
+        ------
+        MeasureError
+            If the structure is empty.
+
+        """
+        if not np.any(mask):
+            raise MeasureError(f'There is no distance from {what}: nothing was found of them.')
+        in_flair_world = np.linalg.inv(self.to_anat) @ affine
+        return distance_map(mask, in_flair_world, self.image.shape[:3], self.image.affine,
+                            where=where)  # fmt: skip

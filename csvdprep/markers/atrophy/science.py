@@ -1,0 +1,123 @@
+"""Volumes and widths that tell how much brain was lost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: The frontal horns lie in front of this coronal plane of the template (mm).
+FRONTAL_Y = 0.0
+#: Thickness of the axial slices in which widths are compared (mm).
+SLICE_MM = 3.0
+#: The brainstem below this axial plane of the template (mm) belongs to the neck.
+BELOW_PONS_Z = -45.0
+#: Fewest voxels of a slice for a width.
+LEAST_VOXELS = 10
+
+
+def volumes(probability: np.ndarray, lesion: np.ndarray, voxel_mm3: float) -> dict[str, float]:
+    """Sum up the tissues, lesions counted as white matter.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (3, nx, ny, nz)
+        CSF, GM, WM.
+    lesion : ndarray, shape (nx, ny, nz)
+        Share of each voxel that is white matter lesion, 0 to 1.
+    voxel_mm3 : float
+        Volume of a voxel, mm3.
+
+    Returns
+    -------
+    dict
+        ``csf_ml``, ``gm_ml``, ``wm_ml``.
+
+    Examples
+    --------
+    >>> p = np.zeros((3, 10, 10, 10)); p[1] = 1
+    >>> lesion = np.zeros(p[0].shape); lesion[:5] = 1
+    >>> volumes(p, lesion, 1.0)
+    {'csf_ml': 0.0, 'gm_ml': 0.5, 'wm_ml': 0.5}
+
+    """
+    brain = probability.sum(0) > 0
+    share = np.where(brain, np.clip(lesion, 0, 1), 0)
+    csf, gm, wm = (float((p * (1 - share)).sum(dtype=float)) for p in probability)
+    wm += float(share.sum(dtype=float))
+    scale = voxel_mm3 / 1000
+    return {'csf_ml': csf * scale, 'gm_ml': gm * scale, 'wm_ml': wm * scale}
+
+
+def best_affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Fit the affine transform between two sets of points by least squares.
+
+    Parameters
+    ----------
+    points, targets : ndarray, shape (n, 3)
+        Corresponding positions, mm.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Takes ``points`` to ``targets``.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(50, 3))
+    >>> np.allclose(best_affine(points, points + [1, 2, 3])[:3, 3], [1, 2, 3])
+    True
+
+    """
+    design = np.column_stack([points, np.ones(len(points))])
+    solution, *_ = np.linalg.lstsq(design, targets, rcond=None)
+    matrix = np.eye(4)
+    matrix[:3] = solution.T
+    return matrix
+
+
+def evans_index(ventricles: np.ndarray, brain: np.ndarray) -> float | None:
+    """Compute the Evans index in axial slices of the template.
+
+    Parameters
+    ----------
+    ventricles, brain : ndarray, shape (n, 3)
+        Positions (mm) of the voxels of the lateral ventricles and of the brain mask, in the
+        axes of the template (affine, so that the ratio of widths is that of the patient).
+
+    Returns
+    -------
+    float or None
+        Largest width of the frontal horns over the largest width of the brain in that slice;
+        None if there are no frontal horns.
+
+    References
+    ----------
+    Evans 1942, doi:10.1001/archneurpsyc.1942.02290060069004
+
+    Examples
+    --------
+    >>> x, y, z = (a.ravel() for a in np.mgrid[-60:61, -80:81, 0:3])
+    >>> brain = np.column_stack([x, y, z])
+    >>> horns = brain[(abs(x) <= 18) & (y > 10) & (y < 30)]
+    >>> round(evans_index(horns, brain), 3)
+    0.3
+
+    """
+    frontal = ventricles[ventricles[:, 1] > FRONTAL_Y]
+    if len(frontal) < LEAST_VOXELS:
+        return None
+    level = np.floor(frontal[:, 2] / SLICE_MM).astype(int)
+    widths = {
+        k: _width(frontal[level == k, 0])
+        for k in np.unique(level)
+        if (level == k).sum() >= LEAST_VOXELS
+    }
+    if not widths:
+        return None
+    widest = max(widths, key=lambda k: widths[k])
+    skull = brain[np.floor(brain[:, 2] / SLICE_MM).astype(int) == widest, 0]
+    return float(widths[widest] / _width(skull)) if len(skull) else None
+
+
+def _width(x: np.ndarray) -> float:
+    """Return the extent, less sensitive to single voxels than the range."""
+    return float(np.percentile(x, 99.5) - np.percentile(x, 0.5))

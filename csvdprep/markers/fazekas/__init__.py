@@ -1,0 +1,69 @@
+"""Fazekas grades from the geometry of the hyperintensities."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Measure, Room
+
+RULES = ('ladis', 'credos')
+
+
+@dataclass(frozen=True)
+class Options:
+    """Rule for the size of deep lesions: 'ladis' (10 and 20 mm) or 'credos' (10 and 25 mm)."""
+
+    rule: str = 'ladis'
+
+    def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f'fazekas.rule must be one of {", ".join(RULES)}')
+
+
+_GRADES = {'0': 'absent', '1': 'caps or pencil-thin lining; punctate', '2': 'smooth halo; '
+           'beginning confluence', '3': 'irregular, into the deep white matter; large confluent'}
+
+
+def _grade(name, description, **more):
+    return Measure(name=f'fazekas_{name}', units='1', method='geometry', reference='fazekas1987',
+                   description=description, **more)  # fmt: skip
+
+
+ROOM = Room(
+    name='fazekas',
+    title='Fazekas grades',
+    marker=True,
+    needs=('zones_dseg', 'flair_preproc', 'flair_to_anat', 'ventricles'),
+    makes={},
+    measures=(
+        _grade('pv', 'Periventricular grade: thickness of the hyperintensities that touch the '
+                     'lateral ventricles.', levels=_GRADES),
+        _grade('deep', 'Deep grade: largest axial diameter of the deep hyperintensities.',
+               levels=_GRADES),
+        _grade('total', 'Sum of the periventricular and the deep grade, 0 to 6.'),
+        _grade('deep_ladis', 'Deep grade by the sizes of LADIS (10 and 20 mm).', table=False),
+        _grade('deep_credos', 'Deep grade by the sizes of CREDOS (10 and 25 mm).', table=False),
+        _grade('by_volume', 'Grade that the volume alone suggests; a check, not a grade.',
+               table=False),
+        Measure(name='fazekas_volcheck', units='', method='geometry', table=False,
+                description='Whether the volume agrees with the higher of the two grades.',
+                levels={'ok': 'within one grade', 'warn': 'two grades or more apart'}),
+        Measure(name='fazekas_pv_ml', units='mL', method='geometry', table=False,
+                description='Lesions that touch the lateral ventricles, their part within 13 mm.'),
+        Measure(name='fazekas_deep_ml', units='mL', method='geometry', table=False,
+                description='Deep hyperintensities behind the deep grade.'),
+        Measure(name='fazekas_thickness_mm', units='mm', method='geometry', table=False,
+                description='95th percentile of the distance from the lateral ventricles over '
+                            'the lesions that touch them.'),
+        Measure(name='fazekas_irregular', units='1', method='geometry', table=False,
+                description='Share of these lesions farther than 13 mm from the ventricles.'),
+        Measure(name='fazekas_deep_diameter_mm', units='mm', method='geometry', table=False,
+                description='Largest axial diameter of deep lesions, bridges included.'),
+    ),
+    build='csvdprep.markers.fazekas.workflow:init_fazekas_wf',
+    options=Options,
+    methods=(
+        'Fazekas grades [@fazekas1987] were derived from the thickness of the hyperintensities '
+        'around the lateral ventricles and the axial diameter of deep ones (sizes: {o.rule}), '
+        'and checked against the volume.'
+    ),
+    references=('fazekas1987',),
+)  # fmt: skip

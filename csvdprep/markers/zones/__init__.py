@@ -1,0 +1,124 @@
+"""Where white matter hyperintensities lie: zones, lobes, vascular territories, single lesions."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+SCHEMES = ('kim', 'cortex_first', 'pv10', 'shiva-like', 'bilateral', 'component3-10')
+
+
+@dataclass(frozen=True)
+class Options:
+    """Rule of the zones, and size (mm3) under which a lesion has no row in the table."""
+
+    scheme: str = 'kim'
+    minimum_mm3: float = 5.0
+
+    def __post_init__(self):
+        if self.scheme not in SCHEMES:
+            raise ValueError(f'zones.scheme must be one of {", ".join(SCHEMES)}')
+
+
+ZONES = (
+    ('jv', 'juxtaventricular', 'up to 3 mm from the lateral ventricles'),
+    ('pv', 'periventricular', 'more than 3 and up to 13 mm from the lateral ventricles'),
+    ('dw', 'deep', 'more than 13 mm from the lateral ventricles and 4 mm from the cortex'),
+    ('jc', 'juxtacortical', 'more than 13 mm from the lateral ventricles, up to 4 mm from the '
+                            'cortex'),
+)  # fmt: skip
+LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula', 'deep')
+TERRITORIES = ('aca', 'mca', 'pca')
+ARTERIES = dict(zip(TERRITORIES, ('anterior', 'middle', 'posterior'), strict=True))
+
+
+def _ml(name, description, **more):
+    return Measure(name=f'wmh_{name}_ml', units='mL', method='distance-kim',
+                   description=description, **more)  # fmt: skip
+
+
+_SIDED = [
+    *(_ml(f'{lobe}_{side}', f'WMH of the {side} {lobe} '
+          f'{"grey matter and capsules" if lobe == "deep" else "lobe" if lobe != "insula" else ""}'
+          .strip() + '.', table=False)
+      for lobe in LOBES for side in ('left', 'right')),
+    *(_ml(f'{name}_{side}', f'WMH of the territory of the {side} {artery} cerebral artery.',
+          table=False)
+      for name, artery in ARTERIES.items() for side in ('left', 'right')),
+]  # fmt: skip
+
+ROOM = Room(
+    name='zones',
+    title='WMH by zone and region',
+    marker=True,
+    needs=('wmh_mask', 'flair_preproc', 'flair_to_anat', 'brain_mask', 'ventricles',
+           'csf_probseg', 'gm_probseg', 'structures_dseg', 'lobes_dseg', 'territories_dseg',
+           'mni_to_anat'),
+    wants=('wmh_probseg',),
+    makes={
+        'zones_dseg': Derivative(
+            suffix='dseg', desc='wmhzone', source='flair',
+            description='WMH by zone, on the FLAIR grid.',
+            table=(
+                {'index': 1, 'name': 'juxtaventricular', 'abbreviation': 'JV', 'color': '#d55e00'},
+                {'index': 2, 'name': 'periventricular', 'abbreviation': 'PV', 'color': '#e69f00'},
+                {'index': 3, 'name': 'deep', 'abbreviation': 'DW', 'color': '#56b4e9'},
+                {'index': 4, 'name': 'juxtacortical', 'abbreviation': 'JC', 'color': '#009e73'},
+                {'index': 5, 'name': 'deep grey matter', 'abbreviation': 'DG',
+                 'color': '#cc79a7'},
+                {'index': 6, 'name': 'infratentorial', 'abbreviation': 'IT', 'color': '#f0e442'},
+                {'index': 7, 'name': 'confluent', 'abbreviation': 'CF', 'color': '#999999'},
+            )),
+        'wmh_lesions': Derivative(
+            suffix='lesions', label='WMH', extension='.tsv', source='flair',
+            description='WMH lesions (26-connected), the largest first: volume, centroid in the '
+                        'FLAIR and in the template, zone, side, lobe, territory, largest axial '
+                        'diameter, least distance from the lateral ventricles.'),
+    },
+    figures=(
+        Figure(desc='zones', suffix='FLAIR', title='Zones of the hyperintensities',
+               caption='Colours change at 3 and 13 mm from the lateral ventricles and at 4 mm '
+                       'from the cortex. Zones are places, not causes: they go together closely.',
+               build='csvdprep.markers.zones.figures:draw_zones',
+               takes=('flair_preproc', 'zones_dseg')),
+        Figure(desc='lesions', suffix='FLAIR', title='Largest lesions',
+               caption='Each in its own slice. Look for cortex, vessels and pulsation '
+                       'artefacts that were taken for lesions.',
+               build='csvdprep.markers.zones.figures:draw_lesions',
+               takes=('flair_preproc', 'wmh_mask', 'wmh_lesions')),
+    ),
+    measures=(
+        *(_ml(key, f'WMH that are {name}: {rule}.', reference='kim2008')
+          for key, name, rule in ZONES),
+        *(Measure(name=f'wmh_{key}_pct_icv', units='%', method='distance-kim', table=False,
+                  description=f'WMH that are {name}, in percent of the intracranial volume.')
+          for key, name, _ in ZONES),
+        Measure(name='wmh_n_lesions', units='1', method='26-connected', table=True,
+                description='Number of WMH lesions of at least 5 mm3.'),
+        _ml('largest', 'Volume of the largest WMH lesion.'),
+        Measure(name='wmh_mean_d_v_mm', units='mm', method='distance-kim', table=False,
+                description='Mean distance of the WMH from the lateral ventricles.'),
+        _ml('pv10', 'WMH up to 10 mm from the lateral ventricles.', table=False),
+        _ml('confluent', 'WMH lesions that reach from within 3 mm to beyond 13 mm from the '
+                         'lateral ventricles.', table=False),
+        _ml('zone_ambiguous', 'WMH 3 to 13 mm from the lateral ventricles that are also within '
+                              '4 mm of the cortex: they change zone with the order of the rules.',
+            table=False),
+        _ml('left', 'WMH of the left hemisphere.'),
+        _ml('right', 'WMH of the right hemisphere.'),
+        Measure(name='qc_wmh_side_ratio', units='1', method='volume',
+                description='Larger over smaller volume of WMH of the two hemispheres; a large '
+                            'ratio suggests an infarct.', limits=Limits(ok=(None, 5))),
+        Measure(name='qc_wmh_cortex_pct', units='%', method='distance', qc_id='Q13',
+                description='Share of the WMH within 2 mm of the cortex.',
+                limits=Limits(ok=(None, 10), warn=(None, 25))),
+        *_SIDED,
+    ),
+    build='csvdprep.markers.zones.workflow:init_zones_wf',
+    options=Options,
+    methods=(
+        'Hyperintensities were divided by their Euclidean distance from the lateral ventricles '
+        'and from the cortex, computed on a 1 mm isotropic grid (rule: {o.scheme}) [@kim2008], '
+        'and by lobes and vascular territories of the template.'
+    ),
+    references=('kim2008',),
+)  # fmt: skip

@@ -1,0 +1,171 @@
+"""Files in, files out; the rules are in the science."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+
+from csvdprep.interfaces.atlas import (
+    DEEP_GREY,
+    INFRATENTORIAL,
+    label_names,
+    labels_of,
+    labels_on,
+    sides,
+)
+from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.images import save
+from csvdprep.interfaces.points import map_points
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.zones import ARTERIES, ROOM
+from csvdprep.markers.zones.science import (
+    cortical_ribbon,
+    label_zones,
+    measure_zones,
+    region_volumes,
+)
+from csvdprep.markers.zones.science_lesions import lesion_table
+
+#: Lesions this close to the cortex (mm) are suspect when they are many.
+NEAR_MM = 2.0
+
+
+class _ZonesInputSpec(TraitedSpec):
+    wmh_mask = File(exists=True, mandatory=True, desc='hyperintensities')
+    wmh_probseg = File(exists=True, desc='degree of membership')
+    flair_preproc = File(exists=True, mandatory=True, desc='FLAIR')
+    flair_to_anat = File(exists=True, mandatory=True, desc='resamples FLAIR onto reference')
+    brain_mask = File(exists=True, mandatory=True, desc='brain')
+    ventricles = File(exists=True, mandatory=True, desc='lateral ventricles')
+    csf_probseg = File(exists=True, mandatory=True, desc='probability of CSF')
+    gm_probseg = File(exists=True, mandatory=True, desc='probability of grey matter')
+    structures_dseg = File(exists=True, mandatory=True, desc='deep structures')
+    lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
+    territories_dseg = File(exists=True, mandatory=True, desc='vascular territories')
+    mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
+    scheme = traits.Str('kim', usedefault=True, desc='rule')
+    minimum_mm3 = traits.Float(5.0, usedefault=True, desc='smallest lesion of the table')
+
+
+class _ZonesOutputSpec(TraitedSpec):
+    zones_dseg = File(exists=True, desc='zone of each voxel')
+    wmh_lesions = File(exists=True, desc='list of lesions')
+    zones_values = File(exists=True, desc='measures')
+
+
+class Zones(SimpleInterface):
+    """Divide hyperintensities by zone and region."""
+
+    input_spec = _ZonesInputSpec
+    output_spec = _ZonesOutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
+        affine = space.image.affine
+        lesion = np.asanyarray(nib.load(given.wmh_mask).dataobj) > 0
+        d_v, d_j = self._distances(space, lesion)
+        structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
+        lobes = labels_on(given.lobes_dseg, space.image, matrix=space.to_anat)
+        territories = labels_on(given.territories_dseg, space.image, matrix=space.to_anat)
+        zones = label_zones(
+            lesion, d_v, d_j, scheme=given.scheme,
+            deep_grey=np.isin(structures, labels_of('structures', *DEEP_GREY)),
+            infratentorial=np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
+        )  # fmt: skip
+        brain = nib.load(given.brain_mask)
+        icv_ml = np.asanyarray(brain.dataobj).sum() * np.prod(brain.header.get_zooms()[:3]) / 1000
+        found = measure_zones(zones, d_v, d_j, affine, scheme=given.scheme, icv_ml=float(icv_ml),
+                              side=sides(lobes))  # fmt: skip
+        probability = None
+        if isdefined(given.wmh_probseg):
+            probability = np.asanyarray(nib.load(given.wmh_probseg).dataobj, dtype=np.float32)
+        rows, _ = lesion_table(
+            zones, affine, d_v=d_v, side=sides(lobes), probability=probability,
+            to_mni=lambda points: map_points(_world(points, space.to_anat), given.mni_to_anat),
+            lobes=(lobes, label_names('lobes')),
+            territories=(territories, label_names('territories')),
+            minimum_mm3=given.minimum_mm3,
+        )  # fmt: skip
+        white = (zones > 0) & ~np.isin(zones, (5, 6))
+        self._results['zones_dseg'] = save(zones, space.image, folder / 'zones.nii.gz')
+        self._results['wmh_lesions'] = _write_rows(rows, folder / 'lesions.tsv')
+        self._results['zones_values'] = write_values(
+            folder / 'values.json', _values(found, white, d_j, lobes, territories, affine)
+        )
+        return runtime
+
+    def _distances(self, space, lesion):
+        """Measure from the lateral ventricles and from the cortex."""
+        given = self.inputs
+        ventricles = nib.load(given.ventricles)
+        inside = np.asanyarray(ventricles.dataobj) > 0
+        gm, csf = (np.asanyarray(nib.load(file).dataobj, dtype=np.float32)
+                   for file in (given.gm_probseg, given.csf_probseg))  # fmt: skip
+        brain = np.asanyarray(nib.load(given.brain_mask).dataobj) > 0
+        structures = np.asanyarray(nib.load(given.structures_dseg).dataobj)
+        cortex = cortical_ribbon(gm, csf, brain, ventricles.affine,
+                                 exclude=inside | (structures > 0))  # fmt: skip
+        return (
+            space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles'),
+            space.distance(cortex, ventricles.affine, lesion, 'the cortex'),
+        )
+
+
+def _world(points, matrix):
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _values(found, white, d_j, lobes, territories, affine):
+    """Give every declared measure its value."""
+    names = {
+        label: f'wmh_{name.split()[1]}_{name.split()[0]}_ml'
+        for label, name in label_names('lobes').items()
+    }
+    keys = {artery: key for key, artery in ARTERIES.items()}
+    names_of_territories = {
+        label: f'wmh_{keys[name.split()[1]]}_{name.split()[0]}_ml'
+        for label, name in label_names('territories').items()
+        if name.split()[0] in ('left', 'right')
+    }
+    all_found = {
+        **found,
+        **region_volumes(white, lobes, affine, names),
+        **region_volumes(white, territories, affine, names_of_territories),
+    }
+    low, high = sorted((found['wmh_left_ml'], found['wmh_right_ml']))
+    n = int(white.sum())
+    all_found['qc_wmh_side_ratio'] = (
+        high / low if low > 0.1 else Value(None, reason='too few lesions for a ratio')
+    )
+    all_found['qc_wmh_cortex_pct'] = (
+        Value(100 * float((d_j[white] <= NEAR_MM).sum()) / n, n=n)
+        if n else Value(None, reason='no lesion')
+    )  # fmt: skip
+    return {
+        measure.name: _reasoned(all_found.get(measure.name)) for measure in ROOM.measures
+    }
+
+
+def _reasoned(value):
+    if value is None:
+        return Value(None, reason='not defined without lesions, or not by the chosen rule')
+    return value
+
+
+def _write_rows(rows, path):
+    columns = list(rows[0]) if rows else ['index', 'volume_mm3', 'x', 'y', 'z', 'zone']
+    lines = ['\t'.join(columns)]
+    for row in rows:
+        lines.append('\t'.join(_cell(row[column]) for column in columns))
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return str(path)
+
+
+def _cell(value) -> str:
+    if value is None:
+        return 'n/a'
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+

@@ -1,0 +1,131 @@
+"""A row for each lesion: how large, where, of which kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from csvdprep.science.shapes import axial_diameter, label_lesions, voxel_volume
+
+__all__ = ['lesion_table']
+
+_ZONES = {1: 'jv', 2: 'pv', 3: 'dw', 4: 'jc', 5: 'deep_grey', 6: 'infratentorial', 7: 'cf'}
+_SIDES = {1: 'left', 2: 'right'}
+
+
+def lesion_table(
+    zones: np.ndarray,
+    affine: np.ndarray,
+    *,
+    d_v: np.ndarray | None = None,
+    to_mni: Callable[[np.ndarray], np.ndarray] | None = None,
+    side: np.ndarray | None = None,
+    lobes: tuple[np.ndarray, Mapping[int, str]] | None = None,
+    territories: tuple[np.ndarray, Mapping[int, str]] | None = None,
+    probability: np.ndarray | None = None,
+    z_score: np.ndarray | None = None,
+    minimum_mm3: float = 5.0,
+) -> tuple[list[dict[str, float | int | str | None]], np.ndarray]:
+    """Describe each 26-connected lesion.
+
+    Parameters
+    ----------
+    zones : ndarray, shape (nx, ny, nz)
+        Zone of each voxel of the lesions, 0 elsewhere (`label_zones`).
+    affine : ndarray, shape (4, 4)
+        From voxel indices to mm (RAS+).
+    d_v : ndarray, optional
+        Distance from the lateral ventricles, mm.
+    to_mni : callable, optional
+        Takes positions in mm, shape (n, 3), and returns them in template space.
+    side : ndarray, optional
+        1 left, 2 right of the midline.
+    lobes, territories : tuple of ndarray and mapping, optional
+        Labels on the grid of ``zones`` and the name of each.
+    probability, z_score : ndarray, optional
+        Maps of which the mean over the lesion is wanted.
+    minimum_mm3 : float
+        Smaller lesions have no row.
+
+    Returns
+    -------
+    rows : list of dict
+        The largest lesion first: ``index``, ``volume_mm3``, centroid ``x``, ``y``, ``z`` (mm),
+        ``x_mni``, ``y_mni``, ``z_mni`` (mm), ``zone`` (where most of it lies) and the share of
+        each zone (0 to 1), ``side``, ``lobe``, ``territory`` (most of it; None if in no
+        region), ``max_axial_diameter_mm``, ``min_d_v_mm``, ``mean_probability``, ``mean_z``.
+        None stands for what was not given.
+    labels : ndarray of int32, shape (nx, ny, nz)
+        The ``index`` of each lesion's voxels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> zones = np.zeros((20, 20, 8), np.uint8)
+    >>> zones[3:7, 4, 2] = 2
+    >>> rows, labels = lesion_table(zones, np.diag([1.0, 1.0, 3.0, 1.0]))
+    >>> len(rows), rows[0]['volume_mm3'], rows[0]['zone'], rows[0]['max_axial_diameter_mm']
+    (1, 12.0, 'pv', 4.0)
+    >>> rows[0]['x'], rows[0]['y'], rows[0]['z']
+    (4.5, 4.0, 6.0)
+    """
+    zones = np.asarray(zones)
+    labels, n_lesions = label_lesions(zones > 0, affine, minimum_mm3)
+    voxel_mm3 = voxel_volume(affine)
+    rows: list[dict[str, float | int | str | None]] = []
+    centres = np.empty((n_lesions, 3))
+    for index, box in enumerate(ndi.find_objects(labels), start=1):
+        lesion = labels[box] == index
+        voxels = np.argwhere(lesion) + [edge.start for edge in box]
+        centres[index - 1] = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+        kinds = np.bincount(zones[box][lesion], minlength=8)
+        row: dict[str, float | int | str | None] = {
+            'index': index,
+            'volume_mm3': float(len(voxels) * voxel_mm3),
+            'x': None,
+            'y': None,
+            'z': None,
+            'x_mni': None,
+            'y_mni': None,
+            'z_mni': None,
+            'zone': _ZONES[int(kinds.argmax())],
+        }
+        row |= {f'share_{name}': float(kinds[k] / len(voxels)) for k, name in _ZONES.items()}
+        row['side'] = _most(side, _SIDES, box, lesion)
+        row['lobe'] = _most(*(lobes or (None, {})), box, lesion)
+        row['territory'] = _most(*(territories or (None, {})), box, lesion)
+        row['max_axial_diameter_mm'] = axial_diameter(lesion, affine)
+        row['min_d_v_mm'] = None if d_v is None else float(d_v[box][lesion].min())
+        row['mean_probability'] = _mean(probability, box, lesion)
+        row['mean_z'] = _mean(z_score, box, lesion)
+        rows.append(row)
+    if rows:
+        places = {('x', 'y', 'z'): centres}
+        if to_mni is not None:
+            places['x_mni', 'y_mni', 'z_mni'] = np.asarray(to_mni(centres))
+        for names, points in places.items():
+            for row, point in zip(rows, points, strict=True):
+                row |= dict(zip(names, map(float, point), strict=True))
+    return rows, labels
+
+
+def _most(
+    regions: np.ndarray | None,
+    names: Mapping[int, str],
+    box: tuple[slice, ...],
+    lesion: np.ndarray,
+) -> str | None:
+    """Name the region in which most of a lesion lies; None if it is in none of them."""
+    if regions is None:
+        return None
+    found, counts = np.unique(np.asarray(regions)[box][lesion].astype(int), return_counts=True)
+    known = [(count, -label) for label, count in zip(found, counts, strict=True) if label in names]
+    return names[-max(known)[1]] if known else None
+
+
+def _mean(
+    image: np.ndarray | None, box: tuple[slice, ...], lesion: np.ndarray
+) -> float | None:
+    return None if image is None else float(np.asarray(image)[box][lesion].mean(dtype=float))

@@ -1,0 +1,57 @@
+"""Brain of the anatomical reference: intensity correction and brain mask."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """Distance of the knots of the bias field (mm), by contrast of the reference."""
+
+    spline_mm_t1w: float = 200.0
+    spline_mm_flair: float = 100.0
+
+
+ROOM = Room(
+    name='brain',
+    title='Brain extraction',
+    needs=('anat',),
+    wants=('brain_mask_external',),
+    makes={
+        'anat_preproc': Derivative(
+            suffix='{hub}', desc='preproc',
+            description='{hub}, intensity-corrected (N4), on its own grid.'),
+        'brain_mask': Derivative(
+            suffix='mask', desc='brain', description='Brain mask of the {hub}.'),
+    },
+    figures=(
+        Figure(desc='brain', suffix='{hub}', title='Brain mask',
+               caption='The line should follow the surface of the brain in every slice: no eye, '
+                       'scalp or dura inside, no cortex outside.',
+               build='csvdprep.preprocessing.brain.figures:draw_brain_mask',
+               takes=('anat_preproc', 'brain_mask')),
+    ),
+    measures=(
+        Measure(name='qc_brain_ml', units='mL', method='deepbet-onnx', reference='fisch2024',
+                description='Volume of the brain mask of the anatomical reference, cerebrospinal '
+                            'fluid around the brain included.',
+                limits=Limits(ok=(1000, 1800), warn=(800, 2200))),
+        Measure(name='qc_reference', units='', method='plan',
+                description='Image that the anatomy of the visit rests on.',
+                levels={'T1w': 'T1-weighted image', 'FLAIR': 'FLAIR, as there is no T1w: fewer '
+                                                             'measures, tissues less certain'}),
+        Measure(name='qc_stripped', units='', method='deepbet-onnx',
+                description='Whether the image came without skull.',
+                levels={'yes': 'already skull-stripped', 'no': 'whole head'}),
+    ),
+    build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
+    options=Options,
+    methods=(
+        'The brain was found in the anatomical reference with the networks of deepbet '
+        '[@fisch2024], and intensity non-uniformity was corrected inside it with N4 '
+        '[@tustison2010] (knots {o.spline_mm_t1w:g} mm apart on T1w, {o.spline_mm_flair:g} mm on '
+        'FLAIR).'
+    ),
+    references=('fisch2024', 'tustison2010'),
+)  # fmt: skip

@@ -1,0 +1,46 @@
+"""First look for lesions, so that they do not disturb the anatomy."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """Brightness (widths of the main peak) and depth (mm) from which a voxel is suspect."""
+
+    seed_z: float = 4.0
+    grow_z: float = 2.5
+    depth_mm: float = 8.0
+
+    def __post_init__(self):
+        if not 0 < self.grow_z <= self.seed_z:
+            raise ValueError('filling.grow_z must be positive and not above filling.seed_z')
+
+
+ROOM = Room(
+    name='filling',
+    title='Preliminary lesions',
+    needs=('anat_preproc', 'brain_mask'),
+    wants=('flair_preproc', 'flair_mask', 'flair_to_anat'),
+    makes={
+        'lesion_guess': Derivative(
+            suffix='mask', label='WMH', desc='preliminary', saved=False,
+            description='Preliminary hyperintensities, left out of registration and tissues.'),
+        'anat_filled': Derivative(
+            suffix='{hub}', desc='filled',
+            description='{hub}, intensity-corrected, with preliminary hyperintensities filled '
+                        'by normal white matter.'),
+    },
+    measures=(
+        Measure(name='qc_filled_ml', units='mL', method='flair-histogram', table=False,
+                description='Volume filled before registration and segmentation of tissues.'),
+    ),
+    build='csvdprep.preprocessing.filling.workflow:init_filling_wf',
+    options=Options,
+    methods=(
+        'Voxels of the FLAIR more than {o.depth_mm:g} mm inside the brain and {o.grow_z:g} widths '
+        'of the main histogram peak above it (seeded at {o.seed_z:g}) were filled with normal '
+        'white matter in the anatomical reference before its registration and segmentation.'
+    ),
+)  # fmt: skip

@@ -1,0 +1,58 @@
+"""FLAIR beside a T1w: intensity correction, brain mask, and the way to the T1w."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """Distance of the knots of the bias field (mm)."""
+
+    spline_mm: float = 100.0
+
+
+ROOM = Room(
+    name='flair',
+    title='FLAIR to T1w',
+    needs=('flair', 't1w', 'anat_preproc', 'brain_mask'),
+    makes={
+        'flair_preproc': Derivative(
+            suffix='FLAIR', desc='preproc', source='flair',
+            description='FLAIR, intensity-corrected (N4), on its own grid.'),
+        'flair_mask': Derivative(
+            suffix='mask', desc='brain', source='flair',
+            description='Brain mask on the FLAIR grid.'),
+        'flair_to_anat': Derivative(
+            suffix='xfm', xfm=('FLAIR', 'T1w'), extension='.txt', source='flair',
+            description='Rigid transform that resamples the FLAIR onto the T1w (ITK, LPS mm).'),
+    },
+    figures=(
+        Figure(desc='coreg', suffix='FLAIR', title='FLAIR on T1w',
+               caption='The two images change places under the pointer: ventricles, sulci and '
+                       'the edge of the brain should not move.',
+               build='csvdprep.preprocessing.flair.figures:draw_coregistration',
+               takes=('anat_preproc', 'flair_preproc', 'flair_to_anat', 'brain_mask')),
+    ),
+    measures=(
+        Measure(name='qc_flair_t1w_edges', units='1', qc_id='Q3', method='edge-overlap',
+                description='Share of the strong edges of the FLAIR that lie on edges of the '
+                            'T1w after registration.',
+                limits=Limits(ok=(0.6, None), warn=(0.45, None))),
+        Measure(name='qc_flair_mask_dice', units='1', method='dice',
+                description='Agreement (Dice) of the brain found in the FLAIR with that of the '
+                            'T1w, where both images were taken.',
+                limits=Limits(ok=(0.93, None), warn=(0.85, None))),
+    ),
+    otherwise=Otherwise(given=('flair',), names={
+        'flair_preproc': 'anat_preproc', 'flair_mask': 'brain_mask',
+        'flair_to_anat': 'resource:identity.txt'}),
+    build='csvdprep.preprocessing.flair.workflow:init_flair_wf',
+    options=Options,
+    methods=(
+        'The FLAIR was corrected for intensity non-uniformity with N4 [@tustison2010] (knots '
+        '{o.spline_mm:g} mm apart) and registered to the T1w by a rigid transform '
+        '(mutual information, 32 bins) with ANTs [@avants2011ants].'
+    ),
+    references=('tustison2010', 'avants2011ants'),
+)  # fmt: skip

@@ -1,0 +1,62 @@
+"""The way to the template and back."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+SPACE = 'MNI152NLin2009aSym'
+
+
+@dataclass(frozen=True)
+class Options:
+    """Finest resolution of the registration (mm)."""
+
+    resolution_mm: float = 2.0
+
+    def __post_init__(self):
+        if not 1 <= self.resolution_mm <= 6:
+            raise ValueError('registration.resolution_mm must lie between 1 and 6')
+
+
+ROOM = Room(
+    name='registration',
+    title='Registration to the template',
+    needs=('anat_filled', 'brain_mask'),
+    wants=('lesion_guess',),
+    makes={
+        'anat_to_mni': Derivative(
+            suffix='xfm', xfm=('{hub}', SPACE), extension='.h5',
+            description='Resamples the {hub} into the template (ITK composite, LPS mm).'),
+        'mni_to_anat': Derivative(
+            suffix='xfm', xfm=(SPACE, '{hub}'), extension='.h5',
+            description='Resamples the template onto the {hub} (ITK composite, LPS mm).'),
+    },
+    figures=(
+        Figure(desc='registration', suffix='{hub}', title='{hub} in the template',
+               caption='The template and the patient change places under the pointer: '
+                       'ventricles, sulci and the edge of the brain should not move.',
+               build='csvdprep.preprocessing.registration.figures:draw_registration',
+               takes=('anat_filled', 'anat_to_mni', 'brain_mask')),
+    ),
+    measures=(
+        Measure(name='qc_template_dice', units='1', method='dice',
+                description='Agreement (Dice) of the brain mask with that of the template after '
+                            'registration.',
+                limits=Limits(ok=(0.93, None), warn=(0.88, None))),
+        Measure(name='qc_template_edges', units='1', method='edge-overlap',
+                description='Share of the strong edges of the patient that lie on edges of the '
+                            'template after registration.'),
+        Measure(name='head_scale', units='1', method='affine-determinant',
+                description='Volume of the brain in units of that of the template: determinant of '
+                            'the affine part of the registration.',
+                limits=Limits(ok=(0.55, 1.3), warn=(0.4, 1.6)), table=False),
+    ),
+    build='csvdprep.preprocessing.registration.workflow:init_registration_wf',
+    options=Options,
+    methods=(
+        'The anatomical reference, its lesions filled and left out of the metric, was registered '
+        'to the ICBM 152 2009a symmetric template [@fonov2009; @fonov2011] by rigid, affine and '
+        'diffeomorphic (SyN) transforms [@avants2008], {o.resolution_mm:g} mm at the finest.'
+    ),
+    references=('fonov2009', 'fonov2011', 'avants2008'),
+)  # fmt: skip

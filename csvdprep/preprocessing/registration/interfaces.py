@@ -1,0 +1,73 @@
+"""Files in, files out; the registration itself is ANTs'."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+
+from csvdprep.interfaces.ants import apply_transform, register_to_template
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.resources import template_file
+from csvdprep.science.quality import edge_overlap
+
+
+class _RegisterInputSpec(TraitedSpec):
+    anat_filled = File(exists=True, mandatory=True, desc='reference with its lesions filled')
+    brain_mask = File(exists=True, mandatory=True, desc='its brain')
+    lesion_guess = File(exists=True, desc='lesions to be left out of the metric')
+    hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
+    resolution_mm = traits.Float(mandatory=True, desc='finest resolution')
+
+
+class _RegisterOutputSpec(TraitedSpec):
+    anat_to_mni = File(exists=True, desc='resamples the reference into the template')
+    mni_to_anat = File(exists=True, desc='resamples the template onto the reference')
+    registration_values = File(exists=True, desc='measures')
+
+
+class Register(SimpleInterface):
+    """Register the reference to the template."""
+
+    input_spec = _RegisterInputSpec
+    output_spec = _RegisterOutputSpec
+
+    def _run_interface(self, runtime):
+        folder = Path(runtime.cwd)
+        anat = nib.load(self.inputs.anat_filled)
+        brain = nib.load(self.inputs.brain_mask)
+        template = nib.load(template_file(suffix='T1w', desc='brain'))
+        template_mask = nib.load(template_file(suffix='mask', desc='brain'))
+        lesions = None
+        if isdefined(self.inputs.lesion_guess):
+            lesions = np.asanyarray(nib.load(self.inputs.lesion_guess).dataobj)
+        # A FLAIR meets the template in its own contrast, made of the template's tissues.
+        tissues = None
+        if self.inputs.hub == 'FLAIR':
+            tissues = [nib.load(template_file(suffix='probseg', label=label, desc=None))
+                       for label in ('CSF', 'GM', 'WM')]  # fmt: skip
+        forward, inverse = folder / 'anat_to_mni.h5', folder / 'mni_to_anat.h5'
+        found = register_to_template(
+            anat, np.asanyarray(brain.dataobj), template, template_mask, forward, inverse,
+            tissues=tissues, exclude=lesions, resolution_mm=self.inputs.resolution_mm,
+        )  # fmt: skip
+        values = _quality(anat, brain, template, template_mask, inverse, same=tissues is None)
+        self._results['anat_to_mni'] = str(forward)
+        self._results['mni_to_anat'] = str(inverse)
+        self._results['registration_values'] = write_values(
+            folder / 'values.json', {**values, 'head_scale': found['scale']}
+        )
+        return runtime
+
+
+def _quality(anat, brain, template, template_mask, inverse, *, same):
+    inside = np.asanyarray(brain.dataobj) > 0
+    warped = apply_transform(template_mask, anat, inverse, interpolation='nearest')
+    expected = np.asanyarray(warped.dataobj) > 0
+    dice = 2 * (inside & expected).sum() / (inside.sum() + expected.sum())
+    edges = Value(None, reason='the reference has another contrast than the template')
+    if same:
+        moved = np.asanyarray(apply_transform(template, anat, inverse).dataobj)
+        voxel_mm = nib.affines.voxel_sizes(anat.affine)
+        edges = Value(edge_overlap(np.asanyarray(anat.dataobj), moved, inside, voxel_mm))
+    return {'qc_template_dice': float(dice), 'qc_template_edges': edges}

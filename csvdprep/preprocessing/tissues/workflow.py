@@ -1,0 +1,27 @@
+"""The graph of the tissues."""
+
+from csvdprep.interfaces.wiring import init_single_wf
+from csvdprep.preprocessing.tissues.interfaces import SegmentTissues
+
+
+def init_tissues_wf(*, room, options, context):
+    """Segment tissues and lateral ventricles, and bring the atlas to the patient.
+
+    Inputs
+    ------
+    anat_filled, brain_mask, lesion_guess
+        Anatomical reference with its lesions filled, its brain, and the lesions.
+    mni_to_anat
+        Resamples the template onto it.
+
+    Outputs
+    -------
+    csf_probseg, gm_probseg, wm_probseg, tissue_dseg, ventricles
+        Tissues and lateral ventricles.
+    structures_dseg, lobes_dseg, territories_dseg
+        Regions of the template.
+    tissues_values
+        Measures.
+
+    """
+    return init_single_wf(SegmentTissues(hub=context.hub), room=room, mem_gb=2.0)

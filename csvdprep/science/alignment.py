@@ -1,0 +1,146 @@
+"""Coarse alignment of two heads, and the numbers that say how well two images agree."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy import ndimage
+
+#: Rotations tried about the left-right, back-front and bottom-top axes, in degrees.
+PITCHES, ROLLS, YAWS = (-40, -20, 0, 20, 40), (-20, 0, 20), (-20, 0, 20)
+
+
+def block_mean(data: np.ndarray, factors) -> np.ndarray:
+    """Average blocks of voxels; what does not fill a last block is averaged over what is there.
+
+    Parameters
+    ----------
+    data : ndarray, shape (I, J, K)
+        Any image.
+    factors : sequence of 3 int
+        Block size in voxels.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``ceil(shape / factors)``.
+
+    Examples
+    --------
+    >>> block_mean(np.arange(5.).reshape(5, 1, 1), (2, 1, 1)).ravel().tolist()
+    [0.5, 2.5, 4.0]
+
+    """
+    data = np.asarray(data, np.float32)
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            starts = np.arange(0, data.shape[axis], factor)
+            sums = np.add.reduceat(data, starts, axis=axis)
+            counts = np.diff(np.append(starts, data.shape[axis])).astype(np.float32)
+            data = sums / counts.reshape([-1 if other == axis else 1 for other in range(3)])
+    return np.ascontiguousarray(data)
+
+
+def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 32) -> float:
+    """Mutual information of two sets of paired values, in nats.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (N,)
+        Values at the same places.
+    bins : int
+        Equal bins between the extremes of each.
+
+    Returns
+    -------
+    float
+        Zero for independent values.
+
+    Examples
+    --------
+    >>> values = np.repeat([0., 1.], 50)
+    >>> round(mutual_information(values, 5 - 2 * values), 4) == round(np.log(2), 4)
+    True
+
+    """
+    table, _, _ = np.histogram2d(first, second, bins=bins)
+    joint = table / table.sum()
+    product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    filled = joint > 0
+    return float((joint[filled] * np.log(joint[filled] / product[filled])).sum())
+
+
+def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
+               moving_affine: np.ndarray, *, step_mm: float = 6.0) -> np.ndarray:  # fmt: skip
+    """Find where to start a registration: as the headers say, or by centres of mass and turned.
+
+    Parameters
+    ----------
+    fixed, moving : ndarray, shape (I, J, K)
+        Images with zero background.
+    fixed_affine, moving_affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm.
+    step_mm : float
+        Distance of the points at which the images are compared.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Rigid transform that takes fixed to moving points, in RAS+ mm, of greatest mutual
+        information among those tried.
+
+    Examples
+    --------
+    >>> blob = np.zeros((20, 20, 20)); blob[5:15, 6:14, 8:12] = 1; blob[5:8, 6:9, 8:12] = 2
+    >>> affine = np.diag([6., 6, 6, 1]); shifted = affine.copy(); shifted[0, 3] = 30
+    >>> best_start(blob, affine, blob, shifted)[:3, 3].round(3).tolist()
+    [30.0, 0.0, 0.0]
+
+    """
+    strides = np.maximum(1, np.round(step_mm / _voxel_mm(fixed_affine))).astype(int)
+    grid = np.indices([-(-size // stride) for size, stride in zip(fixed.shape, strides, strict=True)])
+    voxels = grid.reshape(3, -1) * strides[:, None]
+    values = block_mean(fixed, strides).ravel()
+    points = fixed_affine[:3, :3] @ (voxels + (strides[:, None] - 1) / 2) + fixed_affine[:3, 3:]
+    smooth = ndimage.gaussian_filter(moving.astype(np.float32), 2.0 / _voxel_mm(moving_affine))
+    to_voxel = np.linalg.inv(moving_affine)
+    centre, target = _centre(fixed, fixed_affine), _centre(moving, moving_affine)
+    best, best_score = np.eye(4), -np.inf
+    starts = [np.eye(4)]
+    # Small turns first: of equal ones the first is kept.
+    turns = sorted(itertools.product(PITCHES, ROLLS, YAWS), key=lambda t: np.abs(t).sum())
+    starts += [_about(turn, centre, target) for turn in turns]
+    for start in starts:
+        matrix = to_voxel @ start
+        seen = ndimage.map_coordinates(
+            smooth, matrix[:3, :3] @ points + matrix[:3, 3:], order=1, mode='constant'
+        )
+        score = mutual_information(values, seen)
+        if score > best_score + 1e-9:
+            best, best_score = start, score
+    return best
+
+
+def _voxel_mm(affine: np.ndarray) -> np.ndarray:
+    return np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+
+
+def _centre(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Return the centre of what is not background, in RAS+ mm."""
+    return affine[:3, :3] @ np.array(ndimage.center_of_mass(data > 0)) + affine[:3, 3]
+
+
+def _about(degrees, centre: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the turn about ``centre`` that takes it to ``target``."""
+    rotation = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        one, two = [other for other in range(3) if other != axis]
+        turn = np.eye(3)
+        turn[one, one] = turn[two, two] = np.cos(angle)
+        turn[one, two], turn[two, one] = -np.sin(angle), np.sin(angle)
+        rotation = rotation @ turn
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = target - rotation @ centre
+    return matrix

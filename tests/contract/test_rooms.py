@@ -1,0 +1,74 @@
+"""What every room promises; a new folder is tested by being there."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from csvdprep.core.lexicon import term
+from csvdprep.core.plan import Scan, Visit
+from csvdprep.core.room import Context, load
+from csvdprep.graph.discover import discover
+
+ROOMS = discover()
+each_room = pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
+
+
+@each_room
+@pytest.mark.parametrize('hub', ['T1w', 'FLAIR'])
+def test_the_graph_keeps_the_declaration(room, hub):
+    workflow = room.builder()(room=room, options=room.options(), context=Context(hub=hub))
+    inputs = set(workflow.get_node('inputnode').inputs.copyable_trait_names())
+    outputs = set(workflow.get_node('outputnode').inputs.copyable_trait_names())
+    assert inputs == {*room.needs, *room.wants}
+    assert outputs == set(room.outputs())
+
+
+@each_room
+def test_methods_and_references_agree(room):
+    text = room.describe(room.options())
+    assert '{' not in text
+    cited = set(re.findall(r'@(\w+)', text)) | {m.reference for m in room.measures if m.reference}
+    assert cited == set(room.references)
+    package = room.build.split(':')[0].rsplit('.', 1)[0]
+    bib = files(package) / 'references.bib'
+    written = set(re.findall(r'@\w+\{(\w+),', bib.read_text())) if bib.is_file() else set()
+    assert set(room.references) <= written
+
+
+@each_room
+def test_figures_take_what_exists(room):
+    names = {n for r in ROOMS for n in r.outputs()} | {'t1w', 'flair', 'anat'}
+    for figure in room.figures:
+        assert {*figure.takes, *figure.wants} <= names
+        assert callable(load(figure.build))
+
+
+@each_room
+def test_measures_are_described(room):
+    for measure in room.measures:
+        assert measure.description.endswith('.')
+        assert measure.method
+        assert re.fullmatch(r'[a-z][a-z0-9_]*', measure.name)
+
+
+def test_every_product_is_named_in_a_way_of_its_own():
+    from csvdprep.bids.names import derivative_path
+
+    for hub in ('T1w', 'FLAIR'):
+        scans = {'anat': Scan(name='anat', path='', uri=''),
+                 'flair': Scan(name='flair', path='', uri='')}  # fmt: skip
+        rooms = [r for r in ROOMS if not (hub == 'FLAIR' and 't1w' in r.needs)]
+        paths = [
+            derivative_path(name, item, visit=Visit('01'), hub=hub, scans=scans)
+            for r in rooms
+            for name, item in r.outputs().items()
+        ]
+        assert len(paths) == len(set(paths))
+
+
+def test_every_term_is_made_by_somebody():
+    from csvdprep.core.lexicon import PRODUCTS
+
+    assert set(PRODUCTS) <= {name for room in ROOMS for name in room.makes}
+    assert term('wmh_mask').grid == 'flair'

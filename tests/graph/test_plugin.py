@@ -1,0 +1,117 @@
+import os
+import signal
+import time
+
+import pytest
+from nipype.interfaces.utility import Function
+from nipype.pipeline import engine as pe
+
+from csvdprep.graph.plugin import ForkPlugin
+
+
+def _double(x):
+    return 2 * x
+
+
+def _fail(x):
+    raise ValueError('seven is no number of mine')
+
+
+def _suicide(x):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _sleep(x):
+    import time
+    from pathlib import Path
+
+    Path('started').write_text('yes')
+    time.sleep(60)
+
+
+def node(function, name, **inputs):
+    made = pe.Node(Function(function=function, output_names=['y']), name=name)
+    made.inputs.trait_set(**inputs)
+    return made
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    wf = pe.Workflow(name='wf', base_dir=str(tmp_path))
+    wf.config = {'execution': {'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt',
+                               'poll_sleep_duration': 0.05, 'stop_on_first_crash': False}}  # fmt: skip
+    return wf
+
+
+def run(wf, **more):
+    failures, ended = [], []
+    plugin = ForkPlugin(plugin_args={
+        'n_procs': 2, 'memory_gb': 4,
+        'on_failure': lambda n, lines: failures.append((n.name, ''.join(lines))),
+        'status_callback': lambda n, event: ended.append(n.name) if event == 'end' else None,
+        **more,
+    })  # fmt: skip
+    try:
+        wf.run(plugin=plugin)
+    except RuntimeError:
+        assert failures
+    finally:
+        plugin.stop()
+    return failures, ended
+
+
+def chain(wf, middle):
+    first, second, third = node(_double, 'first', x=2), middle, node(_double, 'third')
+    other = node(_double, 'other', x=5)
+    wf.connect([(first, second, [('y', 'x')]), (second, third, [('y', 'x')])])
+    wf.add_nodes([other])
+
+
+def test_all_nodes_run(workflow):
+    chain(workflow, node(_double, 'second'))
+    failures, ended = run(workflow)
+    assert not failures
+    assert sorted(ended) == ['first', 'other', 'second', 'third']
+
+
+@pytest.mark.parametrize(
+    ('function', 'said'), [(_fail, 'seven is no number'), (_suicide, 'was killed')]
+)
+def test_a_failed_node_takes_only_its_dependents(workflow, function, said):
+    chain(workflow, node(function, 'second'))
+    start = time.monotonic()
+    failures, ended = run(workflow)
+    assert [name for name, _ in failures] == ['second']
+    assert said in failures[0][1]
+    assert sorted(ended) == ['first', 'other']
+    assert time.monotonic() - start < 30
+
+
+def test_interruption_ends_the_children(workflow, tmp_path):
+    chain(workflow, node(_sleep, 'second'))
+    children = []
+
+    def heard(n, event):
+        if n.name == 'second' and event == 'start':
+            signal.alarm(2)
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    plugin = ForkPlugin(plugin_args={'n_procs': 2, 'memory_gb': 4, 'status_callback': heard})
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run(plugin=plugin)
+        children = [process.pid for process, _, _ in plugin._running.values()]
+        assert children
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+        plugin.stop()
+    for pid in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -1,0 +1,125 @@
+from dataclasses import dataclass, replace
+
+import pytest
+
+from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+from csvdprep.core.room import Context, Derivative, Limits, Otherwise, Room
+
+MASK = Derivative(suffix='mask', description='')
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One option."""
+
+    turn: float = 1.0
+
+
+def room(name, needs, makes=(), **more):
+    return Room(name=name, title='', needs=tuple(needs), makes=dict.fromkeys(makes, MASK),
+                build='', **more)  # fmt: skip
+
+
+BRAIN = room('brain', ['anat'], ['anat_preproc', 'brain_mask'])
+FLAIR = room('flair', ['flair', 't1w', 'anat_preproc'], ['flair_preproc'],
+             otherwise=Otherwise(given=('flair',), names={'flair_preproc': 'anat_preproc'}))  # fmt: skip
+WMH = room('wmh', ['flair_preproc'], ['wmh_mask'], marker=True, options=Knob)
+ATROPHY = room('atrophy', ['t1w', 'brain_mask'], marker=True)
+ROOMS = [WMH, ATROPHY, FLAIR, BRAIN]
+
+
+def visit(*names, digest='d'):
+    scans = {n: Scan(name=n, path=f'/{n}.nii', uri=n, digest=f'{digest}-{n}') for n in names}
+    return VisitInput(visit=Visit('01', '1'), scans=scans)
+
+
+def order(plan):
+    return [step.room.name for step in plan.steps]
+
+
+def test_both_images():
+    plan = make_plan(visit('t1w', 'flair'), ROOMS)
+    assert plan.context.hub == 'T1w'
+    assert order(plan).index('brain') < order(plan).index('flair') < order(plan).index('wmh')
+    assert not plan.skipped
+    assert not plan.aliases
+
+
+def test_flair_alone_is_its_own_reference():
+    plan = make_plan(visit('flair'), ROOMS)
+    assert plan.context.hub == 'FLAIR'
+    assert order(plan) == ['brain', 'wmh']
+    assert plan.aliases == {'flair_preproc': 'anat_preproc'}
+    assert plan.skipped['atrophy'] == 'needs t1w, which this visit does not have'
+
+
+def test_t1w_alone_gives_anatomy_and_never_a_t1w_for_a_flair():
+    plan = make_plan(visit('t1w'), ROOMS)
+    assert set(order(plan)) == {'brain', 'atrophy'}
+    assert not plan.aliases
+    assert plan.skipped['wmh'] == 'needs flair, which this visit does not have'
+
+
+def test_markers_bring_what_they_need_and_nothing_else():
+    plan = make_plan(visit('t1w', 'flair'), ROOMS, markers=['atrophy'])
+    assert order(plan) == ['brain', 'atrophy']
+    assert plan.skipped['wmh'] == 'not asked for (--markers)'
+
+
+def test_ignored_scan():
+    plan = make_plan(visit('t1w', 'flair'), ROOMS, ignore=['t1w'])
+    assert plan.context.hub == 'FLAIR'
+    assert 'left out by --ignore' in plan.skipped['atrophy']
+
+
+def keys(plan):
+    return {step.room.name: step.key for step in plan.steps}
+
+
+@pytest.mark.parametrize(
+    ('change', 'touched'),
+    [
+        ({'options': {'wmh': {'turn': 2.0}}}, {'wmh'}),
+        ({'version': 'x'}, {'brain', 'flair', 'wmh', 'atrophy'}),
+        ({'context': Context(random_seed=1)}, {'brain', 'flair', 'wmh', 'atrophy'}),
+    ],
+)
+def test_keys_change_with_what_they_depend_on(change, touched):
+    before = keys(make_plan(visit('t1w', 'flair'), ROOMS))
+    after = keys(make_plan(visit('t1w', 'flair'), ROOMS, **change))
+    assert {name for name in before if before[name] != after[name]} == touched
+
+
+def test_keys_follow_content_and_not_place():
+    given = visit('t1w', 'flair')
+    moved = replace(given, scans={k: replace(s, path='/moved' + s.path)
+                                  for k, s in given.scans.items()})  # fmt: skip
+    assert keys(make_plan(given, ROOMS)) == keys(make_plan(moved, ROOMS))
+    other = visit('t1w', 'flair', digest='other')
+    assert not set(keys(make_plan(given, ROOMS)).values()) & set(
+        keys(make_plan(other, ROOMS)).values()
+    )
+
+
+def test_a_new_version_of_a_room_makes_stale_what_follows_it():
+    rooms = [WMH, ATROPHY, FLAIR, replace(BRAIN, version=2)]
+    before, after = (keys(make_plan(visit('t1w', 'flair'), r)) for r in (ROOMS, rooms))
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_cached_rooms_are_done():
+    plan = make_plan(visit('t1w'), ROOMS)
+    full = plan.with_cached({'brain': {'anat_preproc': 'a', 'brain_mask': 'b'}, 'atrophy': {}})
+    assert [s.done for s in full.steps] == [True, True]
+    assert full.complete
+    part = plan.with_cached({'brain': {'anat_preproc': 'a'}})
+    assert not part.complete
+
+
+def test_unknown_option_is_refused():
+    with pytest.raises(TypeError, match='trun'):
+        make_plan(visit('t1w', 'flair'), ROOMS, options={'wmh': {'trun': 2.0}})
+
+
+def test_open_limits():
+    assert [Limits(ok=(0, None)).judge(v) for v in (-1, 0, 1e9)] == ['warn', 'ok', 'ok']

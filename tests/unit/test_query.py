@@ -1,0 +1,489 @@
+"""The query finds what a visit has, says what it chose, and refuses nonsense in plain words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from builders import head, write_dataset, write_image
+
+from csvdprep.bids import query
+from csvdprep.bids.query import collect_visits, read_filters
+from csvdprep.bids.raw import Ignored
+from csvdprep.core.errors import PreflightError, UsageError
+from csvdprep.core.settings import Settings
+from csvdprep.interfaces.inspect import inspect_image
+
+CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
+
+
+def collect(root, *, warnings=None, **asked):
+    settings = Settings(bids_dir=Path(root), output_dir=Path('out'), **asked)
+    said = [] if warnings is None else warnings
+    return collect_visits(settings, inspect=inspect_image, warn=said.append)
+
+
+def only(root, **asked):
+    (visit,) = collect(root, **asked)
+    return visit
+
+
+def names(given):
+    return {kind: Path(scan.path).name for kind, scan in given.scans.items()}
+
+
+# ---- visits
+
+
+def test_sessions_are_never_merged(tmp_path):
+    root = write_dataset(tmp_path, [
+        'sub-01/ses-1/anat/sub-01_ses-1_T1w', 'sub-01/ses-2/anat/sub-01_ses-2_FLAIR',
+        'sub-02/anat/sub-02_T1w', 'sub-02/anat/sub-02_FLAIR', 'sub-03/ses-1/dwi/sub-03_ses-1_dwi',
+    ])  # fmt: skip
+    found = collect(root)
+    assert [(given.visit.label, set(given.scans)) for given in found] == [
+        ('sub-01_ses-1', {'t1w'}), ('sub-01_ses-2', {'flair'}), ('sub-02', {'t1w', 'flair'}),
+        ('sub-03_ses-1', set()),
+    ]  # fmt: skip
+    assert found[-1].notes == ('sub-03_ses-1 has no T1w and no FLAIR that can be used.',)
+
+
+def test_images_beside_sessions_are_a_visit_of_their_own(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/ses-1/anat/sub-01_ses-1_T1w',
+                                    'sub-01/anat/sub-01_FLAIR'])  # fmt: skip
+    assert [(v.visit.label, set(v.scans)) for v in collect(root)] == [
+        ('sub-01', {'flair'}), ('sub-01_ses-1', {'t1w'})]  # fmt: skip
+
+
+def test_scan(tmp_path):
+    root = write_dataset(tmp_path / 'with space é', ['sub-01/anat/sub-01_acq-3D_run-1_T1w'])
+    (root / 'T1w.json').write_text('{"EchoTime": 1, "MagneticFieldStrength": 3}')
+    (root / 'acq-2D_T1w.json').write_text('{"FlipAngle": 5}')
+    (root / 'sub-01' / 'sub-01_acq-3D_T1w.json').write_text('{"EchoTime": 2}')
+    scan = only(root).scans['t1w']
+    assert scan.path == str(root / 'sub-01/anat/sub-01_acq-3D_run-1_T1w.nii.gz')
+    assert scan.uri == 'bids:raw:sub-01/anat/sub-01_acq-3D_run-1_T1w.nii.gz'
+    assert scan.entities == {'acq': '3D', 'run': '1'}
+    assert scan.metadata == {'EchoTime': 2, 'MagneticFieldStrength': 3}
+    assert len(scan.digest) == 64
+
+
+def test_damaged_sidecar_costs_metadata_only(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    (root / 'sub-01/anat/sub-01_T1w.json').write_text('{"EchoTime": ')
+    given = only(root)
+    assert given.scans['t1w'].metadata == {}
+    assert 'sub-01_T1w.json' in given.notes[0]
+    assert 'no valid JSON' in given.notes[0]
+
+
+@pytest.mark.parametrize('given', [('02',), ('sub-02',), ('02', 'sub-02', '02')])
+def test_participant_label(tmp_path, given):
+    root = write_dataset(tmp_path, [f'sub-{n}/anat/sub-{n}_T1w' for n in ('01', '02', '021')])
+    assert [v.visit.subject for v in collect(root, participant_label=given)] == ['02']
+
+
+def test_session_label(tmp_path):
+    root = write_dataset(tmp_path, [f'sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w' for n in '12'])
+    assert [v.visit.session for v in collect(root, session_label=('ses-2',))] == ['2']
+    with pytest.raises(UsageError, match='no session 3') as caught:
+        collect(root, session_label=('3',))
+    assert 'Available: 1, 2' in caught.value.remedy
+
+
+@pytest.mark.parametrize('label', ['1', '../01', 'é', ''])
+def test_unknown_participant(tmp_path, label):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-02/anat/sub-02_T1w'])
+    with pytest.raises(UsageError, match='no participant') as caught:
+        collect(root, participant_label=('02', label))
+    assert f'no participant {label}.' in str(caught.value)
+    assert 'Available: 01, 02' in str(caught.value)
+    assert caught.value.field == '--participant-label'
+
+
+def test_only_the_asked_folders_are_read(tmp_path, monkeypatch):
+    root = write_dataset(tmp_path, [f'sub-{n}/anat/sub-{n}_T1w' for n in ('01', '02', '03')])
+    entered = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, 'scandir', lambda p='.': entered.append(str(p)) or scandir(p))
+    collect(root, participant_label=('02',))
+    below = {path for path in entered if 'sub-' in path}
+    assert any('sub-02' in path for path in below)
+    assert not any('sub-01' in path or 'sub-03' in path for path in below)
+
+
+# ---- choice
+
+
+def test_highest_resolution_then_first(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_run-10_FLAIR'])
+    anat = root / 'sub-01' / 'anat'
+    write_image(anat / 'sub-01_run-2_FLAIR.nii.gz')
+    write_image(anat / 'sub-01_acq-coarse_FLAIR.nii.gz', head((40, 48, 32)), zooms=(4.5, 4.5, 5.6))
+    given = only(root)
+    assert names(given) == {'flair': 'sub-01_run-2_FLAIR.nii.gz'}
+    assert len(given.notes) == 1
+    assert 'sub-01_run-2_FLAIR.nii.gz (4.5 x 4.5 x 4.5 mm) is taken before' in given.notes[0]
+    assert 'sub-01_acq-coarse_FLAIR.nii.gz (4.5 x 4.5 x 5.6 mm)' in given.notes[0]
+    assert 'first by name' in given.notes[0]
+    write_image(anat / 'sub-01_run-99_FLAIR.nii.gz', head((50, 60, 50)), zooms=(4, 4, 4))
+    given = only(root)
+    assert names(given) == {'flair': 'sub-01_run-99_FLAIR.nii.gz'}
+    assert given.scans['flair'].entities == {'run': '99'}
+
+
+def test_isotropic_before_thick_slices(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_acq-2D_FLAIR'], data=head((90, 110, 20)),
+                         zooms=(2, 2, 6))  # fmt: skip
+    write_image(root / 'sub-01/anat/sub-01_acq-3D_FLAIR.nii.gz', head((60, 70, 60)),
+                zooms=(3, 3, 3))  # fmt: skip
+    given = only(root)
+    assert names(given) == {'flair': 'sub-01_acq-3D_FLAIR.nii.gz'}
+    assert 'thinnest slices' in given.notes[0]
+
+
+def test_contrast_agent_only_without_alternative(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_ce-gd_T1w'], data=head((50, 60, 50)),
+                         zooms=(3, 3, 3))  # fmt: skip
+    given = only(root)
+    assert given.scans['t1w'].entities == {'ce': 'gd'}
+    assert 'contrast agent' in given.notes[0]
+    write_image(root / 'sub-01/anat/sub-01_T1w.nii.gz')
+    given = only(root)
+    assert names(given) == {'t1w': 'sub-01_T1w.nii.gz'}
+    assert 'without contrast agent' in given.notes[0]
+
+
+def test_refused_image_gives_way_to_the_next(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_run-1_T1w', 'sub-01/anat/sub-01_run-2_T1w',
+                                    'sub-01/anat/sub-01_FLAIR'])  # fmt: skip
+    write_image(root / 'sub-01/anat/sub-01_run-1_T1w.nii.gz', np.stack([head()] * 2, axis=-1))
+    (root / 'sub-01/anat/sub-01_FLAIR.nii.gz').write_bytes(b'')
+    given = only(root)
+    assert names(given) == {'t1w': 'sub-01_run-2_T1w.nii.gz'}
+    refused = dict(given.refused)
+    assert '2 volumes' in refused['sub-01/anat/sub-01_run-1_T1w.nii.gz']
+    assert '0 bytes' in refused['sub-01/anat/sub-01_FLAIR.nii.gz']
+
+
+def test_oddities_are_left_out(tmp_path):
+    root = write_dataset(tmp_path, [
+        'sub-01/anat/sub-01_part-phase_T1w', 'sub-01/anat/sub-01_acq-bad_T1w',
+        'sub-01/anat/sub-01_part-mag_T1w', 'derivatives/x/sub-01/anat/sub-01_FLAIR',
+        'sourcedata/sub-01/anat/sub-01_FLAIR', 'sub-01/anat/sub-01_T1w_defacemask',
+    ])  # fmt: skip
+    (root / '.bidsignore').write_text('*_acq-bad*\n')
+    given = only(root)
+    assert names(given) == {'t1w': 'sub-01_part-mag_T1w.nii.gz'}
+    assert any('no magnitude' in note for note in given.notes)
+    assert any('.bidsignore' in note for note in given.notes)
+
+
+def test_file_in_the_wrong_folder(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/ses-1/anat/sub-02_ses-1_T1w',
+                                    'sub-01/ses-1/anat/sub-01_ses-1_FLAIR'])  # fmt: skip
+    given = only(root)
+    assert set(given.scans) == {'flair'}
+    assert 'another visit' in given.refused[0][1]
+
+
+def test_bidsignore_grammar():
+    rules = Ignored(['# no', '', 'logs/', '*.html', '/sub-1?', 'a/**/b', '!keep.html'])
+    assert [p for p in ('logs', 'x/logs/y', 'a.html', 'x/b.html', 'keep.html', 'sub-11/x',
+                        'x/sub-11', 'a/b', 'a/x/y/b', 'a/bc') if rules(p)] == [
+        'logs', 'x/logs/y', 'a.html', 'x/b.html', 'sub-11/x', 'a/b', 'a/x/y/b']  # fmt: skip
+
+
+# ---- filters
+
+
+def filtered(root, **filters):
+    return names(only(root, bids_filters=filters))
+
+
+def test_filters(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_acq-a_T1w', 'sub-01/anat/sub-01_T1w',
+                                    'sub-01/anat/sub-01_acq-b_run-02_T1w'])  # fmt: skip
+    plain, a, b = 'sub-01_T1w.nii.gz', 'sub-01_acq-a_T1w.nii.gz', 'sub-01_acq-b_run-02_T1w.nii.gz'
+    for wanted, expected in (({'acquisition': 'a'}, a), ({'acq': 'b'}, b), ({'run': 2}, b),
+                             ({'run': '02'}, b), ({'acq': None}, plain), ({'acq': '*'}, a),
+                             ({'acq': ['b', 'c']}, b), ({'run': '*'}, b)):  # fmt: skip
+        assert filtered(root, t1w=wanted) == {'t1w': expected}, wanted
+    given = only(root, bids_filters={'t1w': {'acq': 'c'}})
+    assert given.scans == {}
+    assert given.notes[0] == 't1w: no file of sub-01 fits the filter {"acquisition": "c"}.'
+
+
+def test_filter_cannot_bring_other_visits_in(tmp_path):
+    root = write_dataset(tmp_path, [f'sub-01/ses-{n}/anat/sub-01_ses-{n}_T1w' for n in '12'])
+    for wanted, expected in (('2', ['2']), (['2'], ['2']), ('*', ['1', '2']), (None, [])):
+        found = collect(root, bids_filters={'t1w': {'session': wanted}})
+        assert [v.visit.session for v in found if v.scans] == expected, wanted
+
+
+@pytest.mark.parametrize(('text', 'words'), [
+    ('{', 'no valid JSON'), ('[]', 'no JSON object'), ('{"flar": {}}', 'no query "flar"'),
+    ('{"t1w": []}', 'no table'), ('{"t1w": {"acqu": "a"}}', 'no entity "acqu"'),
+    ('{"t1w": {"acq": {"a": 1}}}', 'no text'),
+])  # fmt: skip
+def test_bad_filter_file(tmp_path, text, words):
+    path = tmp_path / 'filter.json'
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words) as caught:
+        read_filters(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_filter_file_shared_with_other_applications(tmp_path):
+    path = tmp_path / 'filter.json'
+    path.write_text('{"t1w": {"acq": "a"}, "bold": {"task": "rest"}}')
+    assert read_filters(path) == {'t1w': {'acquisition': 'a'}, 'bold': {'task': 'rest'}}
+    with pytest.raises(UsageError, match='no valid JSON'):
+        read_filters(tmp_path / 'absent.json')
+
+
+# ---- datasets that are none
+
+
+def test_missing_and_empty(tmp_path):
+    (tmp_path / 'file').touch()
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'plain' / 'DICOM').mkdir(parents=True)
+    kinds = {'absent': 'does not exist', 'file': 'not a folder', 'empty': 'is empty',
+             'plain': 'no folder of a participant'}  # fmt: skip
+    for name, words in kinds.items():
+        with pytest.raises(PreflightError, match=words) as caught:
+            collect(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert caught.value.remedy
+
+
+@pytest.mark.parametrize('content', [None, '{', '[]'])
+def test_description(tmp_path, content):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    file = root / 'dataset_description.json'
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(PreflightError, match=r'JSON|no dataset_description') as caught:
+        collect(root)
+    assert str(file) in str(caught.value)
+    assert '--skip-bids-validation' in caught.value.remedy
+    warnings = []
+    assert only(root, warnings=warnings, skip_bids_validation=True).scans
+    assert 'Going on' in warnings[0]
+
+
+def test_participants_table(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    table = 'participant_id\tage\nsub-01\t1\nsub-01\t2\nsub-09\t3\n'
+    (root / 'participants.tsv').write_text(table)
+    warnings = []
+    assert only(root, warnings=warnings).scans
+    assert len(warnings) == 2
+    assert 'more than once: 01' in warnings[0]
+    assert 'without a folder: 09' in warnings[1]
+
+
+def test_folder_that_is_no_label(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-é/anat/sub-é_T1w',
+                                    'sub-01_old/anat/sub-01_T1w'])  # fmt: skip
+    warnings = []
+    given = only(root, warnings=warnings)
+    assert given.scans['t1w'].path == str(root / 'sub-01/anat/sub-01_T1w.nii.gz')
+    assert [w.split()[2] for w in warnings] == ['sub-01_old', 'sub-é']
+
+
+@pytest.mark.parametrize('name', [
+    'a b', 'é ü', 'a#b', '100%', "it's", '[x]', 'x/anat/y', 'sub-09', 'a_ses-2', 'run-1',
+])  # fmt: skip
+def test_odd_paths(tmp_path, name):
+    root = write_dataset(tmp_path / name, ['sub-01/ses-1/anat/sub-01_ses-1_T1w'])
+    for asked in ({}, {'bids_database_dir': tmp_path / 'db'}):
+        filters = {'t1w': {'session': '1', 'run': None}}
+        given = only(root, bids_filters=filters, participant_label=('01',), **asked)
+        assert given.scans['t1w'].path.startswith(str(root))
+
+
+# ---- database
+
+
+def test_database(tmp_path):
+    root = write_dataset(tmp_path / 'raw', ['sub-01/anat/sub-01_T1w'])
+    database = tmp_path / 'db'
+    warnings = []
+    asked = {'bids_database_dir': database, 'warnings': warnings}
+    assert len(collect(root, **asked)) == 1
+    stamp = (database / 'layout_index.sqlite').stat().st_mtime_ns
+    assert len(collect(root, **asked)) == 1
+    assert (database / 'layout_index.sqlite').stat().st_mtime_ns == stamp
+    assert warnings == []
+
+    write_dataset(root, ['sub-02/anat/sub-02_T1w'])
+    assert names(only(root, participant_label=('02',), **asked)) == {'t1w': 'sub-02_T1w.nii.gz'}
+    assert 'out of date' in warnings[0]
+    moved = root.rename(tmp_path / 'moved')
+    assert all(str(moved) in v.scans['t1w'].path for v in collect(moved, **asked))
+
+
+def test_damaged_database(tmp_path):
+    root = write_dataset(tmp_path / 'raw', ['sub-01/anat/sub-01_T1w'])
+    (tmp_path / 'db').mkdir()
+    (tmp_path / 'db' / 'layout_index.sqlite').write_text('no database')
+    warnings = []
+    assert only(root, bids_database_dir=tmp_path / 'db', warnings=warnings).scans
+    assert 'cannot be used' in warnings[0]
+
+
+def test_read_only_database(tmp_path, monkeypatch):
+    root = write_dataset(tmp_path / 'raw', ['sub-01/anat/sub-01_T1w'])
+    database = tmp_path / 'db'
+    collect(root, bids_database_dir=database)
+    monkeypatch.setattr(query.os, 'access', lambda *_: False)
+    warnings = []
+    assert only(root, bids_database_dir=database, warnings=warnings).scans
+    assert warnings == []
+    with sqlite3.connect(database / 'layout_index.sqlite') as connection:
+        connection.execute('DELETE FROM tags')
+        connection.execute('DELETE FROM files')
+    assert only(root, bids_database_dir=database, warnings=warnings).scans
+    assert 'out of date' in warnings[0]
+
+
+# ---- masks of other tools
+
+FILES = ['sub-01/ses-1/anat/sub-01_ses-1_T1w', 'sub-01/ses-1/anat/sub-01_ses-1_FLAIR']
+THICK = {'data': (head((40, 48, 20)) > 0).astype('u1'), 'zooms': (4.5, 4.5, 9.0)}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    root = write_dataset(tmp_path / 'raw', FILES)
+    write_image(root / f'{FILES[1]}.nii.gz', head((40, 48, 20)), zooms=(4.5, 4.5, 9.0))
+    return root
+
+
+@pytest.mark.parametrize('name', [
+    'sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_label-lesion_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_desc-autowmh_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_desc-wmh_dseg.nii.gz',
+    'sub-01_ses-1_space-flair_seg-lst.nii.gz',
+    'segmentations/wmh_segmentation/sub-01/ses-1/labelled_wmh_mask.nii.gz',
+    'sub-01_ses-1/seg_wmh.nii',
+])  # fmt: skip
+def test_wmh_of_other_tools(tmp_path, raw, name):
+    write_image(tmp_path / 'tool' / name, **THICK)
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    scan = given.scans['wmh_external']
+    assert scan.path == str(tmp_path / 'tool' / name)
+    assert scan.uri == f'bids:tool:{name}'
+    assert scan.metadata == {'grid': 'flair', 'origin': 'tool'}
+    assert given.notes == (f'WMH mask: tool:{name} is used (on the grid of the FLAIR).',)
+
+
+@pytest.mark.parametrize('name', [
+    'sub-01/ses-2/anat/sub-01_ses-2_label-WMH_mask.nii.gz',
+    'sub-011/ses-1/anat/sub-011_ses-1_label-WMH_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_probseg.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_desc-lesionchange_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_label-CMB_mask.nii.gz',
+])  # fmt: skip
+def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
+    write_image(tmp_path / 'tool' / name, **THICK)
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert set(given.scans) == {'t1w', 'flair'}
+    assert given.refused == ()
+    assert given.notes == ('tool has no mask that can be used for sub-01_ses-1.',)
+
+
+def test_mask_without_session(tmp_path, raw):
+    write_image(tmp_path / 'tool/sub-01/anat/sub-01_label-WMH_mask.nii.gz', **THICK)
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert 'wmh_external' not in given.scans
+    assert 'do not name their session' in given.notes[1]
+
+
+def test_brain_mask_on_the_t1w(tmp_path, raw):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz'
+    write_image(tmp_path / 'fmriprep' / name, (head() > 0).astype('u1'))
+    write_image(tmp_path / 'fmriprep' / name.replace('desc', 'space-MNI152_desc'),
+                (head((30, 30, 30)) > 0).astype('u1'))  # fmt: skip
+    given = only(raw, derivatives={'fmriprep': tmp_path / 'fmriprep'})
+    assert given.scans['brain_mask_external'].metadata['grid'] == 'anat'
+    assert given.refused == ()
+    assert given.notes == (
+        f'brain mask: fmriprep:{name} is used (on the grid of the T1w).',)  # fmt: skip
+
+
+def test_segmentation_with_names(tmp_path, raw):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-synthseg_dseg'
+    write_image(tmp_path / 'seg' / f'{name}.nii.gz', (head() > 0).astype('u1') * 77)
+    (tmp_path / 'seg' / f'{name}.tsv').write_text(
+        'index\tname\n2\tLeft-Cerebral-White-Matter\n77\tWM-hypointensities\n')
+    scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
+    assert scan.metadata == {'grid': 'anat', 'origin': 'seg', 'labels': [77]}
+
+
+def test_mask_on_another_grid(tmp_path, raw):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_mask.nii.gz'
+    write_image(tmp_path / 'tool' / name, (head((40, 48, 20)) > 0).astype('u1'))
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert 'wmh_external' not in given.scans
+    ((file, why),) = given.refused
+    assert file == f'tool:{name}'
+    assert 'lies on no grid of the visit (anat 40 x 48 x 40, flair 40 x 48 x 20)' in why
+    assert 'resample' in why
+
+
+@pytest.mark.parametrize('axes', ['LPS', 'SAL', 'PIR'])
+def test_same_grid_in_another_storage_order(tmp_path, raw, axes):
+    flair = nib.load(raw / f'{FILES[1]}.nii.gz')
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(flair.affine), nib.orientations.axcodes2ornt(axes)
+    )
+    path = tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz'
+    path.parent.mkdir()
+    nib.save(flair.as_reoriented(turn), path)
+    given = only(raw, derivatives={'tool': path.parent})
+    assert given.scans['wmh_external'].metadata['grid'] == 'flair'
+
+
+def test_same_box_cut_otherwise_is_another_grid(tmp_path):
+    root = write_dataset(tmp_path / 'raw', ['sub-01/anat/sub-01_FLAIR'], data=head((41, 21, 40)),
+                         zooms=(4.0, 8.0, 4.0))  # fmt: skip
+    other = np.zeros((21, 41, 40), 'u1')
+    affine = np.diag([8.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = nib.load(root / 'sub-01/anat/sub-01_FLAIR.nii.gz').affine[:3, 3]
+    write_image(tmp_path / 'tool' / 'sub-01_label-WMH_mask.nii.gz', other, affine=affine)
+    assert only(root, derivatives={'tool': tmp_path / 'tool'}).refused
+
+
+def test_first_derivative_is_preferred(tmp_path, raw):
+    for tool in 'ab':
+        write_image(tmp_path / tool / 'sub-01_ses-1_label-WMH_mask.nii.gz', **THICK)
+    given = only(raw, derivatives={'b': tmp_path / 'b', 'a': tmp_path / 'a'})
+    assert given.scans['wmh_external'].metadata['origin'] == 'b'
+
+
+def test_bad_derivatives(tmp_path, raw):
+    with pytest.raises(UsageError, match='does not exist') as caught:
+        collect(raw, derivatives={'x': tmp_path / 'absent'})
+    assert str(tmp_path / 'absent') in str(caught.value)
+    with pytest.raises(UsageError, match='cannot name'):
+        collect(raw, derivatives={'a/b': tmp_path})
+
+
+# ---- real data
+
+
+@pytest.mark.skipif(not CLINICAL.is_dir(), reason='needs ../shared/data/clinical')
+def test_clinical():
+    found = {v.visit.label: set(v.scans) for v in collect(CLINICAL)}
+    alone = {'sub-03_ses-1', 'sub-19_ses-1'}
+    assert {label for label, scans in found.items() if scans == {'flair'}} == alone
+    assert all(scans == {'t1w', 'flair'} for label, scans in found.items() if label not in alone)
+    assert len(found) == 10
