@@ -121,7 +121,8 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
     except Exception as error:  # readers raise anything on a damaged file
-        raise InputError(f'This cannot be read as an image ({error}).', file=path) from error
+        reason = ' '.join(str(error).split())
+        raise InputError(f'This cannot be read as an image ({reason}).', file=path) from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:

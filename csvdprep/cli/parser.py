@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -151,6 +150,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
         If an argument makes no sense.
 
     """
+    from csvdprep.bids.query import read_filters
     from csvdprep.graph.discover import discover
 
     asked = {k: v for k, v in vars(args).items() if v is not None}
@@ -161,7 +161,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
         if name in stored:
             stored[name] = Path(stored[name])
     if path := asked.pop('bids_filter_file', None):
-        asked['bids_filters'] = _filters(path)
+        asked['bids_filters'] = read_filters(path)
     if pairs := asked.pop('derivatives', None):
         asked['derivatives'] = dict(_pair(text) for text in pairs)
     elif 'derivatives' in stored:
@@ -188,6 +188,12 @@ def to_settings(args: argparse.Namespace) -> Settings:
     if unknown := set(options) - known:
         raise UsageError(f'There is no step named {", ".join(sorted(unknown))}.', file=config,
                          remedy=f'Tables may be: {", ".join(sorted(known))}.')  # fmt: skip
+    for name in ('bids_dir', 'output_dir', 'work_dir', 'bids_database_dir', 'use_plugin'):
+        if merged.get(name) is not None:
+            merged[name] = merged[name].absolute()
+    merged.setdefault('work_dir', Path('work').absolute())
+    if 'derivatives' in merged:
+        merged['derivatives'] = {k: v.absolute() for k, v in merged['derivatives'].items()}
     return Settings(**merged, options=options)
 
 
@@ -216,20 +222,6 @@ def allowed_memory_gb() -> float:
     if (slurm := os.environ.get('SLURM_MEM_PER_NODE', '')).isdigit():
         limits.append(int(slurm) * 2**20)
     return round(0.9 * min(limits) / 1e9, 2)
-
-
-def _filters(path: Path) -> dict:
-    try:
-        filters = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise UsageError(f'The filters cannot be read: {error}.', file=path,
-                         field='--bids-filter-file',
-                         remedy='Write JSON such as {"flair": {"acquisition": "3d"}}.'
-                         ) from error  # fmt: skip
-    if not (isinstance(filters, dict) and all(isinstance(v, dict) for v in filters.values())):
-        raise UsageError('The filters must be an object of objects.', file=path,
-                         field='--bids-filter-file')  # fmt: skip
-    return filters
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -78,7 +78,8 @@ def run_app(settings, argv: list[str]) -> int:
     from csvdprep.bids.query import collect_visits
     from csvdprep.interfaces.inspect import inspect_image
 
-    visits = collect_visits(settings, inspect=inspect_image)
+    visits = collect_visits(settings, inspect=inspect_image,
+                            warn=lambda line: print(line, file=sys.stderr))  # fmt: skip
     return _participants(visits, settings, argv)
 
 

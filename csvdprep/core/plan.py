@@ -218,7 +218,8 @@ def make_plan(
     hub = next((h for h in HUBS if h.lower() in scans), None)
     if hub:
         scans['anat'] = replace(scans[hub.lower()], name='anat')
-    context = replace(context or Context(), hub=hub or HUBS[0])
+    labels = scans['wmh_external'].metadata.get('labels', ()) if 'wmh_external' in scans else ()
+    context = replace(context or Context(), hub=hub or HUBS[0], wmh_labels=tuple(labels))
 
     skipped = {name: 'left out by --ignore' for name in rooms if name in ignore}
     wanted = _upstream(rooms, set(markers)) if markers else set(rooms)

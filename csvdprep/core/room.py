@@ -219,3 +219,5 @@ class Context:
     hub: str = 'T1w'
     random_seed: int = 42
     sloppy: bool = False
+    wmh_labels: tuple[int, ...] = ()
+    """Labels that count in a WMH mask given from outside; all if empty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from logging import getLogger
 from pathlib import Path
 
 from csvdprep.core.plan import Plan
@@ -60,7 +61,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
     })  # fmt: skip
     logging.update_logging(config)
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
-        logging.getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
+        getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
     whole = pe.Workflow(name='csvdprep_wf', base_dir=str(work_dir))
     owner, left = {}, {}
@@ -106,9 +107,20 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
             failures[label].append(explain(node, lines))
             progress.fail(label, failures[label][-1])
 
+    def used(node, wall, cpu, memory):
+        label = whose(node)
+        folder = run_folder(plans[label], settings, statuses[label].run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        table = folder / 'resources.tsv'
+        head = '' if table.exists() else 'node\twall_s\tcpu_s\tpeak_mb\n'
+        with table.open('a', encoding='utf-8') as file:
+            file.write(f'{head}{node.fullname}\t{wall:.2f}\t{cpu:.2f}\t{memory:.0f}\n')
+
     arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,
                  'status_callback': heard, 'on_failure': failed,
                  'on_graph': counted}  # fmt: skip
+    if settings.resource_monitor:
+        arguments['on_usage'] = used
     try:
         if settings.use_plugin:
             _run_foreign(whole, settings, arguments)

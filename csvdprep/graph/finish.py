@@ -74,7 +74,8 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     try:
         write_visit_report(output_dir=output_dir, plan=plan, values=rows,
                            status=vars(status), versions=versions(),
-                           lesions=lesions)  # fmt: skip
+                           lesions=lesions,
+                           titles={room.name: room.title for room in discover()})  # fmt: skip
         write_citation(plan, output_dir / 'logs')
     except Exception as error:  # a report that cannot be drawn must not lose the tables
         status.failures.append({'room': 'report', 'node': '', 'file': '',

@@ -11,8 +11,10 @@ import ctypes
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
+import time
 from traceback import format_exception
 
 from nipype.pipeline.plugins.base import DistributedPluginBase
@@ -29,7 +31,8 @@ class ForkPlugin(MultiProcPlugin):
     plugin_args : dict
         ``n_procs``: nodes at once; ``memory_gb``: memory they may claim together;
         ``on_graph``: called with the expanded graph before it runs; ``on_failure``: called
-        with the node and the lines of its traceback.
+        with the node and the lines of its traceback; ``on_usage``: called with the node and
+        its wall seconds, CPU seconds and peak memory (MB).
     """
 
     def __init__(self, plugin_args=None):
@@ -76,7 +79,10 @@ class ForkPlugin(MultiProcPlugin):
         alive = process.is_alive()
         if receiver.poll():
             try:
-                return pickle.loads(receiver.recv_bytes())
+                result = pickle.loads(receiver.recv_bytes())
+                if told := self.plugin_args.get('on_usage'):
+                    told(node, *result['usage'])
+                return result
             except (EOFError, OSError):
                 process.join()
         elif alive:
@@ -112,11 +118,15 @@ def _run(node, updatehash, sender, parent):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     result = {'result': None, 'traceback': None, 'taskid': 0}
+    start = time.monotonic()
     try:
         result['result'] = node.run(updatehash=updatehash)
     except BaseException:  # what happened is for the parent to judge
         result['traceback'] = format_exception(*sys.exc_info())
         result['result'] = getattr(node, '_result', None)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    result['usage'] = (time.monotonic() - start, used.ru_utime + used.ru_stime,
+                       used.ru_maxrss / 1024)  # fmt: skip
     try:
         data = pickle.dumps(result)
     except Exception:

@@ -130,6 +130,8 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
 
 def _sidecar(name, derivative, *, plan, step):
     """Describe a product with the parameters that made it."""
+    if derivative.extension == '.json':
+        return {}
     facts = sidecar(name, derivative, plan)
     if parameters := asdict(step.options):
         facts['Parameters'] = parameters

@@ -9,9 +9,7 @@ millimetres, whatever the storage order, obliquity or slice thickness.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.resources import models
 from csvdprep.science.morphology import (
     bounding_box,
     close_mm,
@@ -69,7 +68,7 @@ class _Box:
 
 
 def model_folder() -> Path:
-    """Return the folder of the networks: the user's, the wheel's, or the checkout's.
+    """Return the folder of the two networks.
 
     Returns
     -------
@@ -78,8 +77,8 @@ def model_folder() -> Path:
 
     Raises
     ------
-    FileNotFoundError
-        If no place holds them.
+    csvdprep.core.errors.PreflightError
+        If there is no folder of models.
 
     Examples
     --------
@@ -87,18 +86,11 @@ def model_folder() -> Path:
     ['locate.onnx', 'segment.onnx']
 
     """
-    package = Path(str(files('csvdprep')))
-    asked = os.environ.get('CSVDPREP_MODELS')
-    places = [Path(asked)] if asked else []
-    places += [package / '_models', package.parent / 'data' / 'models']
-    for place in places:
-        if (place / 'deepbet' / 'segment.onnx').is_file():
-            return place / 'deepbet'
-    raise FileNotFoundError(f'No brain extraction network in {", ".join(map(str, places))}.')
+    return models() / 'deepbet'
 
 
 def extract_brain(image: nib.spatialimages.SpatialImage, *, threshold: float = 0.5,
-                  models: Path | None = None) -> tuple[np.ndarray, dict]:  # fmt: skip
+                  networks: Path | None = None) -> tuple[np.ndarray, dict]:  # fmt: skip
     """Find the brain in a T1w, FLAIR or similar image.
 
     Parameters
@@ -108,7 +100,7 @@ def extract_brain(image: nib.spatialimages.SpatialImage, *, threshold: float = 0
         thick slices. Voxels that are not finite count as background.
     threshold : float
         Probability above which a voxel is brain.
-    models : Path, optional
+    networks : Path, optional
         Folder with the two networks; by default the one that comes with the package.
 
     Returns
@@ -147,7 +139,7 @@ def extract_brain(image: nib.spatialimages.SpatialImage, *, threshold: float = 0
     backward = nib.orientations.ornt_transform(
         nib.io_orientation(np.eye(4)), nib.io_orientation(image.affine)
     )
-    probability = _predict(data, affine, Path(models) if models else model_folder())
+    probability = _predict(data, affine, networks or model_folder())
     voxel_mm = nib.affines.voxel_sizes(affine)
     voxel_ml = float(np.prod(voxel_mm)) / 1000
     mask = fill_holes(largest_component(probability > threshold))
@@ -211,7 +203,7 @@ def _checked(image) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(data), affine
 
 
-def _predict(data: np.ndarray, affine: np.ndarray, models: Path) -> np.ndarray:
+def _predict(data: np.ndarray, affine: np.ndarray, networks: Path) -> np.ndarray:
     """Return the probability of brain on the grid of the image (RAS order)."""
     axes = affine[:3, :3] / nib.affines.voxel_sizes(affine)
     # A sheared matrix has no rectangular box of its own, so it is straightened too.
@@ -223,7 +215,7 @@ def _predict(data: np.ndarray, affine: np.ndarray, models: Path) -> np.ndarray:
     low, high = np.quantile(small, [0.005, 0.995])
     if not high > low:
         low, high = float(small.min()), float(small.max())
-    found = largest_component(_run(models / 'locate.onnx', small, low, high) > 0.5)
+    found = largest_component(_run(networks / 'locate.onnx', small, low, high) > 0.5)
     if not found.any():
         raise MeasureError(
             'No brain was found in the image.',
@@ -231,7 +223,7 @@ def _predict(data: np.ndarray, affine: np.ndarray, models: Path) -> np.ndarray:
         )
     head = _around(found, whole)
     inside = _run(
-        models / 'segment.onnx', _sample(data, affine, head, SEGMENT_EDGE), low, high
+        networks / 'segment.onnx', _sample(data, affine, head, SEGMENT_EDGE), low, high
     )
     return _resample(inside, head.affine(SEGMENT_EDGE), data.shape, affine)
 

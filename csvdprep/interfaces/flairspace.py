@@ -39,10 +39,19 @@ class FlairSpace:
         return nib.affines.voxel_sizes(self.image.affine)
 
     def sample(self, path: str) -> np.ndarray:
-        """Sample an image of the reference on the FLAIR grid, linearly."""
+        """Sample an image of the reference on the FLAIR grid, averaged over thick slices."""
         image = nib.load(path)
-        data = np.asanyarray(image.dataobj, dtype=np.float32)
-        return resample(nib.Nifti1Image(data, image.affine), self.image, matrix=self.to_anat)
+        image = nib.Nifti1Image(np.asanyarray(image.dataobj, dtype=np.float32), image.affine)
+        thick = int(np.argmax(self.voxel_mm))
+        finest = float(nib.affines.voxel_sizes(image.affine).min())
+        count = max(1, min(5, round(self.voxel_mm[thick] / (2 * finest))))
+        total = np.zeros(self.image.shape[:3], np.float32)
+        for part in (np.arange(count) + 0.5) / count - 0.5:
+            shift = np.eye(4)
+            shift[thick, 3] = part
+            like = nib.Nifti1Image(np.empty(total.shape, np.uint8), self.image.affine @ shift)
+            total += resample(image, like, matrix=self.to_anat)
+        return total / count
 
     def distance(self, mask: np.ndarray, affine: np.ndarray, where: np.ndarray, what: str):
         """Compute the distance (mm) of FLAIR voxels from a structure of the reference.

@@ -118,7 +118,9 @@ def resample(moving, like, *, matrix: np.ndarray | None = None, order: int = 1) 
     )  # fmt: skip
 
 
-def load_mask_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.ndarray:
+def load_mask_on(
+    path: str, like, *, matrix: np.ndarray | None = None, labels: list[int] | None = None
+) -> np.ndarray:
     """Load a mask onto the grid of an image: as it is if it lies there, else resampled.
 
     Parameters
@@ -129,6 +131,8 @@ def load_mask_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.nda
         Whose grid is wanted.
     matrix : ndarray, shape (4, 4), optional
         World of ``like`` to world of the mask.
+    labels : list of int, optional
+        Labels that count, if the file is a label image.
 
     Returns
     -------
@@ -137,9 +141,9 @@ def load_mask_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.nda
 
     """
     mask = nib.squeeze_image(nib.load(path))
-    binary = nib.Nifti1Image(
-        (np.nan_to_num(mask.get_fdata(dtype=np.float32)) > 0.5).astype(np.float32), mask.affine
-    )
+    data = np.nan_to_num(mask.get_fdata(dtype=np.float32))
+    inside = np.isin(data, labels) if labels else data > 0.5
+    binary = nib.Nifti1Image(inside.astype(np.float32), mask.affine)
     if matrix is None and same_grid(binary, like):
         return np.asanyarray(binary.dataobj).astype(np.uint8)
     return (resample(binary, like, matrix=matrix) >= 0.5).astype(np.uint8)

@@ -16,8 +16,6 @@ __all__ = ['DELTA', 'distance_at', 'distance_map', 'isotropic_grid', 'voxel_size
 #: Part of a voxel that is taken off, so that shells around a sphere have their true volume.
 DELTA = 0.25
 
-_SLAB = 2_000_000  # voxels whose positions are held in memory at a time
-
 
 def voxel_sizes(affine: np.ndarray) -> np.ndarray:
     """Give the edge lengths of a voxel.

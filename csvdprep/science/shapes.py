@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 
 from csvdprep.science.distances import voxel_sizes
 
-__all__ = ['axial_axis', 'axial_diameter', 'label_lesions', 'voxel_volume']
+__all__ = ['axial_axis', 'axial_diameter', 'label_lesions', 'lesion_range', 'voxel_volume']
 
 _FULL = np.ones((3, 3, 3), dtype=bool)
 
@@ -102,6 +102,37 @@ def label_lesions(
     number[order + 1] = np.arange(1, len(order) + 1)
     labels[found[0]] = number[part]
     return labels, len(order)
+
+
+def lesion_range(image: np.ndarray, labels: np.ndarray, n_lesions: int) -> np.ndarray:
+    """Find the least and the greatest value of an image within each lesion.
+
+    Parameters
+    ----------
+    image : ndarray, shape (nx, ny, nz)
+        For example distances.
+    labels, n_lesions : ndarray of int, int
+        From `label_lesions`.
+
+    Returns
+    -------
+    ndarray, shape (2, n_lesions)
+        Least and greatest value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image, labels = np.array([3.0, 1.0, 5.0, 9.0]), np.array([1, 1, 2, 0])
+    >>> lesion_range(image, labels, 2).tolist()
+    [[1.0, 5.0], [3.0, 5.0]]
+    """
+    if not n_lesions:
+        return np.empty((2, 0))
+    inside = labels > 0
+    values, owner = np.asarray(image)[inside], labels[inside]
+    number = np.arange(1, n_lesions + 1)
+    extremes = [find(values, owner, number) for find in (ndi.minimum, ndi.maximum)]
+    return np.asarray(extremes, dtype=float)
 
 
 def axial_diameter(mask: np.ndarray, affine: np.ndarray, bridge_mm: float = 0.0) -> float:

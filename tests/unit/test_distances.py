@@ -21,12 +21,12 @@ DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 @pytest.mark.parametrize(
     ('grid', 'bias', 'spread'),
     [
-        ({'zooms': (1, 1, 1)}, 0.06, 0.2),
-        ({'zooms': (1, 1, 1), 'tilt_deg': (20, 10, -30), 'centre': (0.2, 0.3, 0.4)}, 0.06, 0.2),
-        ({'zooms': (0.8, 0.8, 0.8)}, 0.06, 0.2),
-        ({'zooms': (0.5, 0.5, 0.5)}, 0.08, 0.25),
-        ({'zooms': (0.94, 0.94, 3), 'tilt_deg': (8, 0, 5)}, 0.15, 0.4),
-        ({'zooms': (0.7, 0.7, 4), 'axes': (1, 2, 0)}, 0.2, 0.5),
+        ({'zooms': (1, 1, 1)}, 0.15, 0.15),
+        ({'zooms': (1, 1, 1), 'tilt_deg': (20, 10, -30), 'centre': (0.2, 0.3, 0.4)}, 0.15, 0.15),
+        ({'zooms': (0.8, 0.8, 0.8)}, 0.15, 0.15),
+        ({'zooms': (0.5, 0.5, 0.5)}, 0.15, 0.15),
+        ({'zooms': (0.94, 0.94, 3), 'tilt_deg': (8, 0, 5)}, 0.3, 0.3),
+        ({'zooms': (0.7, 0.7, 4), 'axes': (1, 2, 0)}, 0.3, 0.3),
     ],
 )
 def test_distance_from_a_sphere(grid, bias, spread):

@@ -17,7 +17,7 @@ def test_two_balls(grid):
     shape, affine = make_grid(**grid, extent_mm=80)
     points = positions(shape, affine)
     centre = np.array(grid.get('centre', (0, 0, 0)))
-    large, small = centre + (-15, 0, 0), centre + (15, 10, 4)
+    large, small = centre + np.array([[-15, 0, 0], [15, 10, 4]])
     zones = np.zeros(shape, np.uint8)
     zones[ball(points, large, 9)] = 2
     zones[ball(points, large, 9) & (points[..., 0] > large[0])] = 3

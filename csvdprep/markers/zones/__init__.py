@@ -79,7 +79,7 @@ ROOM = Room(
                caption='Colours change at 3 and 13 mm from the lateral ventricles and at 4 mm '
                        'from the cortex. Zones are places, not causes: they go together closely.',
                build='csvdprep.markers.zones.figures:draw_zones',
-               takes=('flair_preproc', 'zones_dseg')),
+               takes=('flair_preproc', 'zones_dseg'), wants=('flair_mask',)),
         Figure(desc='lesions', suffix='FLAIR', title='Largest lesions',
                caption='Each in its own slice. Look for cortex, vessels and pulsation '
                        'artefacts that were taken for lesions.',

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.science.distances import voxel_sizes
-from csvdprep.science.shapes import label_lesions, voxel_volume
+from csvdprep.science.shapes import label_lesions, lesion_range, voxel_volume
 
 __all__ = [
     'LABELS',
@@ -108,9 +108,14 @@ def cortical_ribbon(
     brain = np.asarray(brain, dtype=bool)
     exclude = np.zeros(brain.shape, bool) if exclude is None else np.asarray(exclude, bool)
     inside = brain & ~((csf > 0.5) & ~exclude)
-    # The image may end within the head: its border counts as the outside.
-    depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_sizes(affine))[1:-1, 1:-1, 1:-1]
-    return brain & (gm > 0.5) & (depth <= depth_mm) & ~exclude
+    ribbon = np.zeros(brain.shape, dtype=bool)
+    found = ndi.find_objects(brain.view(np.uint8))
+    if found:
+        # The image may end within the head: its border counts as the outside.
+        padded = np.pad(inside[found[0]], 1)
+        depth = ndi.distance_transform_edt(padded, voxel_sizes(affine))[1:-1, 1:-1, 1:-1]
+        ribbon[found[0]] = depth <= depth_mm
+    return ribbon & brain & (gm > 0.5) & ~exclude
 
 
 def label_zones(
@@ -194,13 +199,9 @@ def label_zones(
         part = np.where(v < j, PV, DW)
     else:
         labels, n = label_lesions(white, np.eye(4))
-        nearest = ndi.minimum(d_v, labels, np.arange(1, n + 1))
-        farthest = ndi.maximum(d_v, labels, np.arange(1, n + 1))
-        lesionwise = np.select(
-            [np.asarray(nearest) > 10, (np.asarray(nearest) <= 3) & (np.asarray(farthest) > 10)],
-            [DW, CONFLUENT],
-            PV,
-        )
+        nearest, farthest = lesion_range(d_v, labels, n)
+        confluent = (nearest <= 3) & (farthest > 10)
+        lesionwise = np.select([nearest > 10, confluent], [DW, CONFLUENT], PV)
         part = lesionwise[labels[white] - 1]
     zones[white] = part
     assert ((zones > 0) == lesion).all(), 'the zones do not partition the lesions'
@@ -392,9 +393,6 @@ def bullseye(
 def _confluent(white: np.ndarray, d_v: np.ndarray, affine: np.ndarray) -> int:
     """Count the voxels of lesions that reach from within 3 mm to beyond 13 mm."""
     labels, n = label_lesions(white, affine)
-    if not n:
-        return 0
-    number = np.arange(1, n + 1)
-    reach = np.asarray(ndi.maximum(d_v, labels, number)) > 13
-    reach &= np.asarray(ndi.minimum(d_v, labels, number)) <= 3
-    return int(np.bincount(labels.ravel(), minlength=n + 1)[1:][reach].sum())
+    nearest, farthest = lesion_range(d_v, labels, n)
+    reach = (nearest <= 3) & (farthest > 13)
+    return int(np.bincount(labels[white], minlength=n + 1)[1:][reach].sum())

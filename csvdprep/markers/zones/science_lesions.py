@@ -125,7 +125,5 @@ def _most(
     return names[-max(known)[1]] if known else None
 
 
-def _mean(
-    image: np.ndarray | None, box: tuple[slice, ...], lesion: np.ndarray
-) -> float | None:
+def _mean(image: np.ndarray | None, box: tuple[slice, ...], lesion: np.ndarray) -> float | None:
     return None if image is None else float(np.asarray(image)[box][lesion].mean(dtype=float))

@@ -1,0 +1,139 @@
+"""Files in, files out; the segmentation is in the science."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+
+from csvdprep.interfaces.ants import apply_transform
+from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
+from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.images import load_mask_on, same_grid, save
+from csvdprep.interfaces.transforms import write_linear
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
+from csvdprep.resources import resource
+
+_EXTERNAL = 'the mask was made by another tool'
+
+
+class _WmhInputSpec(TraitedSpec):
+    flair_preproc = File(exists=True, mandatory=True, desc='FLAIR')
+    flair_mask = File(exists=True, mandatory=True, desc='its brain')
+    flair_to_anat = File(exists=True, mandatory=True, desc='resamples FLAIR onto reference')
+    brain_mask = File(exists=True, mandatory=True, desc='brain of the reference')
+    csf_probseg = File(exists=True, mandatory=True, desc='probability of CSF')
+    gm_probseg = File(exists=True, mandatory=True, desc='probability of grey matter')
+    wm_probseg = File(exists=True, mandatory=True, desc='probability of white matter')
+    ventricles = File(exists=True, mandatory=True, desc='lateral ventricles')
+    structures_dseg = File(exists=True, mandatory=True, desc='deep structures')
+    lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
+    mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
+    wmh_external = File(exists=True, desc='mask to be used instead of our own')
+    external_labels = traits.List(traits.Int, desc='labels that count, if it has several')
+    hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
+    seed = traits.Int(42, usedefault=True, desc='of the jitter')
+    options = traits.Dict(desc='thresholds')
+
+
+class _WmhOutputSpec(TraitedSpec):
+    wmh_mask = File(exists=True, desc='hyperintensities')
+    wmh_probseg = File(exists=True, desc='degree of membership')
+    wmh_values = File(exists=True, desc='measures')
+
+
+class Wmh(SimpleInterface):
+    """Segment white matter hyperintensities, or take over a mask."""
+
+    input_spec = _WmhInputSpec
+    output_spec = _WmhOutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
+        brain = nib.load(given.brain_mask)
+        icv_ml = float(np.asanyarray(brain.dataobj).sum()
+                       * np.prod(nib.affines.voxel_sizes(brain.affine)) / 1000)  # fmt: skip
+        structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
+        deep = np.isin(structures, labels_of('structures', *DEEP_GREY))
+        low = np.isin(structures, labels_of('structures', *INFRATENTORIAL))
+        if isdefined(given.wmh_external):
+            mask, probability, values = self._take_over(space, deep, low)
+        else:
+            mask, probability, values = self._segment(space, deep, low, folder)
+        values |= _relative(values['wmh_total_ml'], icv_ml)
+        self._results['wmh_mask'] = save(mask, space.image, folder / 'wmh_mask.nii.gz')
+        self._results['wmh_probseg'] = save(probability, space.image,
+                                            folder / 'wmh_probseg.nii.gz')  # fmt: skip
+        self._results['wmh_values'] = write_values(folder / 'values.json', values)
+        return runtime
+
+    def _segment(self, space, deep, low, folder):
+        given = self.inputs
+        side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
+        to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
+        atlas = np.stack([
+            np.asanyarray(apply_transform(nib.load(resource(f'template_{name}')), space.image,
+                                          [given.mni_to_anat, to_anat]).dataobj)
+            for name in ('csf', 'gm', 'wm')
+        ])  # fmt: skip
+        found = segment_wmh(
+            np.asanyarray(space.image.dataobj, dtype=np.float32),
+            np.asanyarray(nib.load(given.flair_mask).dataobj),
+            *(space.sample(file) for file in (given.csf_probseg, given.gm_probseg,
+                                              given.wm_probseg)),
+            space.voxel_mm, atlas=atlas,
+            ventricles=labels_on(given.ventricles, space.image, matrix=space.to_anat),
+            deep_grey=deep, infratentorial=low,
+            side=np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
+            has_t1w=given.hub == 'T1w',
+            options=WmhOptions(**given.options, random_seed=given.seed),
+        )  # fmt: skip
+        ml = float(np.prod(space.voxel_mm) / 1000)
+        n = int(found.mask.sum())
+        said = '; '.join(found.flags)
+        values = {
+            'wmh_total_ml': Value(found.volume_ml, *found.interval_ml, n=n, reason=said,
+                                  qc='warn' if said else ''),
+            'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
+            'wmh_deepgrey_ml': float((found.subcortical == 1).sum() * ml),
+            'wmh_infratentorial_ml': float((found.subcortical == 2).sum() * ml),
+            'wmh_infarct_ml': float(found.stroke.sum() * ml),
+            'wmh_origin': 'csvdprep',
+            'qc_flair_noise': float(found.qc['noise_ratio']),
+            'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
+            'qc_wmh_at_border': Value('yes' if found.qc['touches_border'] else 'no',
+                                      qc='warn' if found.qc['touches_border'] else ''),
+        }  # fmt: skip
+        return found.mask, found.probability, values
+
+    def _take_over(self, space, deep, low):
+        """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
+        given = self.inputs
+        image = nib.squeeze_image(nib.load(given.wmh_external))
+        path = given.wmh_external
+        matrix = None if same_grid(image, space.image) else space.to_anat
+        labels = list(given.external_labels) if isdefined(given.external_labels) else None
+        mask = load_mask_on(path, space.image, matrix=matrix, labels=labels)
+        ml = float(np.prod(space.voxel_mm) / 1000)
+        white = mask.astype(bool) & ~deep & ~low
+        missing = Value(None, reason=_EXTERNAL)
+        values = {
+            'wmh_total_ml': Value(float(white.sum() * ml), n=int(white.sum()), reason=_EXTERNAL),
+            'wmh_deepgrey_ml': float((mask.astype(bool) & deep).sum() * ml),
+            'wmh_infratentorial_ml': float((mask.astype(bool) & low).sum() * ml),
+            'wmh_origin': 'external',
+            **dict.fromkeys(('wmh_volume_cv', 'wmh_infarct_ml', 'qc_flair_noise',
+                             'qc_wmh_mean_z', 'qc_wmh_at_border'), missing),
+        }  # fmt: skip
+        return mask, mask.astype(np.float32), values
+
+
+def _relative(total: Value, icv_ml: float):
+    percent = 100 * total.value / icv_ml
+    bounds = [None if b is None else 100 * b / icv_ml for b in (total.low, total.high)]
+    return {
+        'wmh_total_pct_icv': Value(percent, *bounds, n=total.n),
+        'wmh_ln_pct_icv': float(np.log(percent + 0.01)),
+    }

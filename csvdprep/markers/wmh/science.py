@@ -1,0 +1,331 @@
+"""White matter hyperintensities without trained weights: a scan is its own reference.
+
+An outlier detector after the idea of the lesion growth algorithm (Schmidt et al. 2012,
+doi:10.1016/j.neuroimage.2011.11.032): what the FLAIR shows is compared with what the tissue of
+each voxel would show, thresholds follow from the scan's own tails, and lesions are cut by
+hysteresis. No figure in here was fitted to reference masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
+from csvdprep.markers.wmh.science_qc import quality
+from csvdprep.markers.wmh.science_region import septum, stroke_lesions, white_region
+from csvdprep.markers.wmh.science_threshold import (
+    CLEAR_OF_CSF_MM,
+    away_from,
+    chance_threshold,
+    grow_from_seeds,
+)
+from csvdprep.science.morphology import bounding_box
+from csvdprep.science.normalise import robust_centre
+
+#: Smallest lesion, mm3, in images of near-cubic voxels and of thick slices.
+LEAST_MM3, LEAST_MM3_THICK = 5.0, 10.0
+#: Ratio of slice thickness to in-plane voxel size above which slices are thick.
+THICK = 2.0
+
+
+@dataclass(frozen=True)
+class WmhOptions:
+    """Thresholds; excess is in SD of normal-appearing white matter.
+
+    Parameters
+    ----------
+    seed_z : float
+        Least excess of the brightest voxel of a lesion with a T1w.
+    seed_z_flair_only : float
+        The same without a T1w, where tissue is less well known.
+    border_z : float
+        Least excess at the border of a lesion: half of the least seed.
+    greatest_border_z : float
+        The threshold that the scan's own tails ask for is not followed above this.
+    chance : float
+        Share of voxels above the border threshold that may be there by chance.
+    peak_share : float
+        Least share of the nearby peak at the border of a lesion.
+    edge_caution : float
+        Relative rise of the seed threshold from the depth of white matter to its edge.
+    runs : int
+        Jittered runs for the interval.
+    random_seed : int
+        Of the jitter.
+
+    """
+
+    seed_z: float = 3.5
+    seed_z_flair_only: float = 5.0
+    border_z: float = 1.75
+    greatest_border_z: float = 3.5
+    chance: float = 0.1
+    peak_share: float = 0.4
+    edge_caution: float = 0.5
+    runs: int = 20
+    random_seed: int = 42
+
+
+@dataclass(frozen=True)
+class WmhResult:
+    """Result of `segment_wmh`, on the grid of the FLAIR.
+
+    Parameters
+    ----------
+    mask : ndarray of uint8
+        White matter hyperintensities.
+    probability : ndarray of float32
+        Soft membership, 0 to 1: mean of the jittered runs, with a slope at the border.
+    z : ndarray of float32
+        Excess over normal, SD of normal-appearing white matter.
+    subcortical : ndarray of uint8
+        Hyperintensities of 1 deep grey matter, 2 brainstem and cerebellum; not in ``mask``.
+    stroke : ndarray of uint8
+        Hyperintensities around old infarcts; not in ``mask``.
+    volume_ml : float
+        Of ``mask``.
+    interval_ml : tuple of float
+        Central 95 % of the jittered runs.
+    cv : float
+        SD of the jittered volumes / their mean; 0 without lesions.
+    seed_z, border_z : float
+        Thresholds that were used.
+    flags : list of str
+        Plain words; empty if nothing is remarkable.
+    stats : dict
+        Statistics of the FLAIR.
+    qc : dict
+        Values of `quality`.
+
+    """
+
+    mask: np.ndarray
+    probability: np.ndarray
+    z: np.ndarray
+    subcortical: np.ndarray
+    stroke: np.ndarray
+    volume_ml: float
+    interval_ml: tuple[float, float]
+    cv: float
+    seed_z: float
+    border_z: float
+    flags: list[str] = field(default_factory=list)
+    stats: dict = field(default_factory=dict)
+    qc: dict = field(default_factory=dict)
+
+
+def segment_wmh(
+    flair: np.ndarray,
+    mask: np.ndarray,
+    csf: np.ndarray,
+    gm: np.ndarray,
+    wm: np.ndarray,
+    voxel_mm,
+    *,
+    atlas: np.ndarray | None = None,
+    ventricles: np.ndarray | None = None,
+    deep_grey: np.ndarray | None = None,
+    infratentorial: np.ndarray | None = None,
+    side: np.ndarray | None = None,
+    exclude: np.ndarray | None = None,
+    has_t1w: bool = True,
+    options: WmhOptions | None = None,
+) -> WmhResult:
+    """Segment white matter hyperintensities.
+
+    Parameters
+    ----------
+    flair : ndarray, shape (I, J, K)
+        Bias-corrected FLAIR on its own grid.
+    mask : ndarray, shape (I, J, K)
+        Brain.
+    csf, gm, wm : ndarray of float, shape (I, J, K)
+        Tissue probabilities on that grid.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    atlas : ndarray of float, shape (3, I, J, K), optional
+        CSF, GM and WM of the warped template: where tissue labels are believed.
+    ventricles : ndarray of int, optional
+        Lateral ventricles, 1 left and 2 right.
+    deep_grey, infratentorial : ndarray of bool, optional
+        Deep grey nuclei; brainstem and cerebellum. Reported separately.
+    side : ndarray, optional
+        Negative left, positive right of the midline (mm in the template's frame will do).
+    exclude : ndarray, optional
+        Lesions of another kind (acute infarct, lacune) that are not WMH.
+    has_t1w : bool
+        Whether the tissue probabilities stand on a T1w.
+    options : WmhOptions, optional
+        Thresholds.
+
+    Returns
+    -------
+    WmhResult
+        Without lesions an empty mask and 0 mL: a normal result.
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If the shapes differ, the mask is empty, or the FLAIR has no contrast in it.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> wm = np.zeros((40, 40, 40)); wm[5:35, 5:35, 5:35] = 1
+    >>> flair = 100 * wm + rng.normal(0, 4, wm.shape); flair[18:23, 18:23, 18:23] += 40
+    >>> found = segment_wmh(flair, wm > 0, 0 * wm, 0 * wm, wm, (1, 1, 1))
+    >>> bool(abs(found.volume_ml - 0.125) < 0.02)
+    True
+
+    """
+    options = options or WmhOptions()
+    voxel_mm = np.asarray(voxel_mm, dtype=float)
+    brain = np.asarray(mask) > 0
+    for image in (flair, csf, gm, wm, ventricles, deep_grey, infratentorial, side, exclude):
+        if image is not None and image.shape != brain.shape:
+            raise MeasureError('The images for the WMH do not have one and the same grid.')
+    if not brain.any():
+        raise MeasureError('The brain mask of the FLAIR is empty.')
+    box = bounding_box(brain, 2)
+
+    def crop(image, kind=np.float32):
+        return None if image is None else np.asarray(image, dtype=kind)[..., *box]
+
+    small = brain[box]
+    csf, gm, wm, atlas = crop(csf), crop(gm), crop(wm), crop(atlas)
+    vents, deep = crop(ventricles, np.uint8), crop(deep_grey, bool)
+    low = crop(infratentorial, bool)
+    excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas)
+    region, depth = white_region(wm, excess.white, small, voxel_mm, atlas)
+    region &= excess.tissue
+    for other in (vents, deep, low, crop(exclude, np.uint8)):
+        if other is not None:
+            region &= other == 0
+    if vents is not None:
+        region &= ~septum(vents, voxel_mm)
+    least = LEAST_MM3_THICK if voxel_mm.max() > THICK * voxel_mm.min() else LEAST_MM3
+    seed, border = _thresholds(excess, region, voxel_mm, has_t1w, options)
+    caution = 1 + options.edge_caution * (1 - depth)
+
+    def cut(z, seed_z, border_z):
+        return grow_from_seeds(z, region, seed_z * caution, border_z, voxel_mm,
+                               least_mm3=least, peak_share=options.peak_share)  # fmt: skip
+
+    found = cut(excess.z, seed, border)
+    stroke = np.zeros(found.shape, bool)
+    if atlas is not None:
+        stroke = stroke_lesions(found, small & ~excess.tissue, (atlas[0] < 0.1) & small,
+                                excess.grey, voxel_mm)  # fmt: skip
+        found &= ~stroke
+    ml = float(np.prod(voxel_mm)) / 1000
+    mean, volumes = _jitter(excess, cut, ~stroke, seed, border, ml, options)
+    subcortical = _subcortical(crop(flair), excess, deep, low, voxel_mm, least)
+    qc = quality(found, excess, gm_edge=excess.grey, mask=small, voxel_mm=voxel_mm,
+                 side=crop(side), stroke=stroke, whole_shape=brain.shape, box=box)  # fmt: skip
+    volume = float(found.sum() * ml)
+    interval = tuple(float(v) for v in np.percentile(volumes, [2.5, 97.5]))
+
+    def whole(image, kind):
+        full = np.zeros(brain.shape, kind)
+        full[box] = image
+        return full
+
+    return WmhResult(
+        mask=whole(found, np.uint8), probability=whole(mean, np.float32),
+        z=whole(excess.z, np.float32), subcortical=whole(subcortical, np.uint8),
+        stroke=whole(stroke, np.uint8), volume_ml=volume,
+        interval_ml=(min(interval[0], volume), max(interval[1], volume)),
+        cv=float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0,
+        seed_z=seed, border_z=border, flags=qc.pop('flags'),
+        stats={**excess.stats.as_dict(), 'noise': excess.noise, 'level': excess.level,
+               'spread': excess.spread}, qc=qc,
+    )  # fmt: skip
+
+
+def lesion_guess(
+    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, atlas: np.ndarray,
+    options: WmhOptions | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Find lesions well enough to keep them out of registration and tissue classification.
+
+    The warped atlas stands for the tissue probabilities.
+
+    Parameters
+    ----------
+    flair : ndarray, shape (I, J, K)
+        Bias-corrected FLAIR.
+    mask : ndarray, shape (I, J, K)
+        Brain.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    atlas : ndarray of float, shape (3, I, J, K)
+        CSF, GM and WM of the warped template; an affine registration is enough.
+    options : WmhOptions, optional
+        Thresholds.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Suspect voxels in white matter.
+
+    """
+    options = options or WmhOptions()
+    voxel_mm = np.asarray(voxel_mm, dtype=float)
+    brain = np.asarray(mask) > 0
+    if not brain.any():
+        return brain
+    box = bounding_box(brain, 2)
+    maps, small = np.asarray(atlas, dtype=np.float32)[:, *box], brain[box]
+    excess = excess_over_normal(np.asarray(flair)[box], small, *maps, voxel_mm, atlas=maps)
+    region = (maps[2] > 0.5) & excess.tissue
+    seed, border = _thresholds(excess, region, voxel_mm, False, options)
+    guess = np.zeros(brain.shape, bool)
+    guess[box] = grow_from_seeds(excess.z, region, seed, border, voxel_mm,
+                                 least_mm3=LEAST_MM3_THICK)  # fmt: skip
+    return guess
+
+
+def _thresholds(excess: Excess, region, voxel_mm, has_t1w: bool, options: WmhOptions):
+    """Return the thresholds for seeds and for borders."""
+    counted = region & away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
+    border = chance_threshold(
+        excess.z[counted], options.chance, (options.border_z, options.greatest_border_z)
+    )
+    least = options.seed_z if has_t1w else options.seed_z_flair_only
+    # A seed is a lesion of which the border is half way up at most, as far as noise allows.
+    return max(least, border + 1.0), border
+
+
+def _jitter(excess: Excess, cut, allowed, seed, border, ml, options: WmhOptions):
+    """Repeat the segmentation with other thresholds, level and tissue; give map and volumes."""
+    rng = np.random.default_rng(options.random_seed)
+    total = np.zeros(excess.z.shape, np.float32)
+    volumes = []
+    for _ in range(options.runs):
+        d_seed, d_border, d_level = rng.uniform(-1, 1, 3) * (0.5, 0.25, 0.25)
+        certainty = rng.uniform(-0.5, 0.5)
+        z = excess.z + excess.tissue * np.float32(d_level) + np.float32(certainty) * excess.shift
+        found = cut(z, seed + d_seed, border + d_border) & allowed
+        volumes.append(found.sum() * ml)
+        reach = np.clip((z - border) / 0.5 + 0.5, -8, 8, where=found, out=np.zeros_like(z))
+        total += np.where(found, 1 / (1 + np.exp(-reach)), 0).astype(np.float32)
+    return total / max(1, options.runs), np.asarray(volumes or [0.0])
+
+
+def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
+    """Find outliers within deep grey matter (1) and below the tentorium (2)."""
+    result = np.zeros(excess.z.shape, np.uint8)
+    for label, region in ((1, deep), (2, low)):
+        if region is None:
+            continue
+        inner = ndi.binary_erosion(region) & away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
+        if np.count_nonzero(inner) < 100:
+            continue
+        centre, spread = robust_centre(excess.z[inner])
+        z = (excess.z - centre) / max(spread, excess.noise)
+        result[grow_from_seeds(z, inner, 5.0, 3.0, voxel_mm, least_mm3=least)] = label
+    return result

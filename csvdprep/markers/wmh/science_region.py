@@ -1,0 +1,152 @@
+"""Where white matter hyperintensities may be, and where look-alikes live."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from csvdprep.markers.wmh.science_threshold import ball
+from csvdprep.science.normalise import smooth
+
+#: Least share of white matter in the blurred atlas: cortex of the same patient lies beyond.
+LEAST_WHITE = 0.3
+#: Blur of the atlas for the region, mm.
+REGION_BLUR_MM = 1.5
+#: Width of the gap between the lateral ventricles that is septum, mm.
+SEPTUM_MM = 6.0
+
+
+def white_region(
+    wm: np.ndarray, white: np.ndarray, mask: np.ndarray, voxel_mm,
+    atlas: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Find where there is white matter, lesions included.
+
+    Parameters
+    ----------
+    wm : ndarray of float, shape (I, J, K)
+        Probability of white matter as classified.
+    white : ndarray of float32
+        The same after doubting labels that a lesion may have caused.
+    mask : ndarray of bool
+        Brain.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    atlas : ndarray of float, shape (3, I, J, K), optional
+        CSF, GM and WM of the warped template; without it the classified map is closed by 3 mm.
+
+    Returns
+    -------
+    region : ndarray of bool
+        Where a lesion may be.
+    depth : ndarray of float32
+        0 at the edge of the region to 1 in its depth.
+
+    """
+    if atlas is None:
+        closed = ndi.binary_closing((np.asarray(wm) > 0.5) & mask, ball(voxel_mm, 3.0))
+        hull = smooth(closed | (white > 0.5), voxel_mm, REGION_BLUR_MM)
+    else:
+        hull = smooth(atlas[2], voxel_mm, REGION_BLUR_MM)
+    region = (hull > LEAST_WHITE) & mask
+    depth = np.clip((hull - LEAST_WHITE) / (2 * LEAST_WHITE), 0, 1).astype(np.float32)
+    return region, depth
+
+
+def septum(ventricles: np.ndarray, voxel_mm) -> np.ndarray:
+    """Find the thin sheet between the two lateral ventricles.
+
+    Parameters
+    ----------
+    ventricles : ndarray of int, shape (I, J, K)
+        1 left, 2 right.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Voxels on the shortest ways from one side to the other, where these are short.
+
+    Examples
+    --------
+    >>> v = np.zeros((15, 9, 9), int); v[3:7] = 1; v[9:12] = 2
+    >>> np.flatnonzero(septum(v, (1, 1, 1))[:, 4, 4]).tolist()
+    [7, 8]
+
+    """
+    left, right = (np.asarray(ventricles) == side for side in (1, 2))
+    if not (left.any() and right.any()):
+        return np.zeros(left.shape, bool)
+    near = ndi.binary_dilation(left, ball(voxel_mm, SEPTUM_MM))
+    near &= ndi.binary_dilation(right, ball(voxel_mm, SEPTUM_MM)) & ~left & ~right
+    if not near.any():
+        return near
+    ways = []
+    for part in (left, right):
+        _, nearest = ndi.distance_transform_edt(~part, voxel_mm, return_indices=True)
+        here = np.argwhere(near)
+        ways.append((nearest[:, near].T - here) * np.asarray(voxel_mm, dtype=float))
+    lengths = [np.linalg.norm(way, axis=1) for way in ways]
+    # Between the two sides the ways to them point apart; above, in the corpus callosum, both
+    # point down; beside one ventricle both point the same way.
+    cosine = (ways[0] * ways[1]).sum(1) / (lengths[0] * lengths[1])
+    between = np.zeros(left.shape, bool)
+    between[near] = (cosine < -0.7) & (sum(lengths) <= SEPTUM_MM + np.min(voxel_mm))
+    return between
+
+
+def stroke_lesions(
+    bright: np.ndarray, dark: np.ndarray, inner: np.ndarray, grey: np.ndarray, voxel_mm, *,
+    cavity_mm: float = 15.0, rim_share: float = 0.25, near_mm: float = 10.0,
+) -> np.ndarray:  # fmt: skip
+    """Find the gliosis around old infarcts: hyperintensity at a large cavity that meets cortex.
+
+    Parameters
+    ----------
+    bright : ndarray of bool, shape (I, J, K)
+        Hyperintensities.
+    dark : ndarray of bool
+        As dark as CSF on FLAIR.
+    inner : ndarray of bool
+        Where the atlas has tissue, not CSF: a cavity there is none of its sulci or ventricles.
+    grey : ndarray of float
+        Probability of grey matter.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    cavity_mm : float
+        Least extent of the cavity, mm.
+    rim_share : float
+        Share of its surface that must be hyperintense: sulci widened by atrophy have none.
+    near_mm : float
+        Greatest distance of the gliosis from the cavity, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Part of ``bright`` that belongs to an infarct.
+
+    """
+    none = np.zeros(bright.shape, bool)
+    if not bright.any():
+        return none
+    core = ndi.binary_opening(dark & inner, ball(voxel_mm, 2.0))
+    labels, _ = ndi.label(core)
+    cavity = none.copy()
+    ring = ball(voxel_mm, max(2.5, 1.01 * min(voxel_mm)))
+    for number, box in enumerate(ndi.find_objects(labels), 1):
+        extent = np.array([s.stop - s.start for s in box]) * voxel_mm
+        if extent.max() < cavity_mm:
+            continue
+        wide = tuple(slice(max(0, s.start - 5), s.stop + 5) for s in box)
+        one = labels[wide] == number
+        rim = ndi.binary_dilation(one, ring) & ~one
+        if bright[wide][rim].mean() >= rim_share:
+            cavity[wide] |= one
+    if not cavity.any():
+        return none
+    close = bright & (ndi.distance_transform_edt(~cavity, voxel_mm) <= near_mm)
+    pieces, _ = ndi.label(close)
+    cortex = ndi.binary_dilation(np.asarray(grey) > 0.5, ball(voxel_mm, 2.0))
+    touching = np.unique(pieces[close & cortex])
+    return np.isin(pieces, touching[touching > 0])

@@ -1,0 +1,183 @@
+"""Choose thresholds from the scan itself, and cut lesions at them."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+from scipy import ndimage as ndi
+
+#: Bins of the tail counts, SD of normal white matter.
+BIN = 0.25
+#: Voxels nearer than this to CSF (mm) are not counted: partial volume with CSF makes the dark
+#: tail of white matter long for a reason that the bright tail does not share.
+CLEAR_OF_CSF_MM = 2.0
+
+
+def chance_threshold(z: np.ndarray, share: float, limits: tuple[float, float]) -> float:
+    """Find the lowest threshold above which few of the voxels are there by chance.
+
+    What noise and imperfect expectation do upwards, they do downwards as well, and lesions only
+    brighten: the dark tail, mirrored, tells how many of the bright voxels are no lesion (a false
+    discovery rate).
+
+    Parameters
+    ----------
+    z : ndarray, shape (n,)
+        Excess of voxels in and about white matter, clear of CSF.
+    share : float
+        Most that the mirrored tail may be of the bright one.
+    limits : tuple of float
+        Least and greatest threshold to return.
+
+    Returns
+    -------
+    float
+        Threshold, in the unit of ``z``.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> normal = rng.normal(0, 1, 100_000)
+    >>> many = np.concatenate([normal, rng.normal(4, 1, 30_000)])
+    >>> few = np.concatenate([normal, rng.normal(4, 1, 200)])
+    >>> chance_threshold(many, 0.1, (1.0, 5.0)) < chance_threshold(few, 0.1, (1.0, 5.0))
+    True
+
+    """
+    low, high = limits
+    edges = np.arange(low, high + BIN / 2, BIN)
+    ordered, mirrored = np.sort(z), np.sort(-z)
+    bright = ordered.size - np.searchsorted(ordered, edges)
+    dark = mirrored.size - np.searchsorted(mirrored, edges)
+    # One voxel is added: where nothing is dark there may still have been one.
+    too_many = np.flatnonzero((dark + 1) > share * np.maximum(bright, 1))
+    return float(min(edges[too_many[-1]] + BIN, high)) if too_many.size else float(low)
+
+
+def ball(voxel_mm, radius_mm: float) -> np.ndarray:
+    """Return the voxels whose centres lie within a radius of the middle one.
+
+    Parameters
+    ----------
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    radius_mm : float
+        Radius, mm.
+
+    Returns
+    -------
+    ndarray of bool
+        Odd number of voxels along each axis.
+
+    Examples
+    --------
+    >>> ball((1, 1, 5), 2).shape
+    (5, 5, 1)
+
+    """
+    reach = [int(radius_mm / size + 1e-6) for size in voxel_mm]
+    grids = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
+    square = sum((g * size) ** 2 for g, size in zip(grids, voxel_mm, strict=True))
+    return np.asarray(square <= radius_mm**2 + 1e-6)
+
+
+def grow_from_seeds(
+    z: np.ndarray,
+    region: np.ndarray,
+    seed: np.ndarray | float,
+    border: float,
+    voxel_mm,
+    *,
+    least_mm3: float,
+    peak_share: float = 0.0,
+    peak_mm: float = 6.0,
+) -> np.ndarray:
+    """Cut lesions by hysteresis, and each at no less than a share of its own height.
+
+    Parameters
+    ----------
+    z : ndarray, shape (I, J, K)
+        Excess.
+    region : ndarray of bool
+        Where lesions may be.
+    seed : float or ndarray
+        Excess that at least one voxel of a lesion must reach.
+    border : float
+        Excess of the faintest voxel.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    least_mm3 : float
+        Smallest lesion; never fewer than three voxels.
+    peak_share : float
+        The border of a bright lesion is that share of the highest excess nearby: partial volume
+        puts the true border half way up.
+    peak_mm : float
+        How near "nearby" is, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Lesions.
+
+    Examples
+    --------
+    >>> z = np.zeros((9, 9, 9)); z[2:5, 2:5, 2:5] = 3; z[6:8, 6:8, 6:8] = 2; z[3, 3, 3] = 5
+    >>> found = grow_from_seeds(z, z >= 0, 4.0, 1.5, (1, 1, 1), least_mm3=5)
+    >>> int(found.sum())
+    27
+
+    """
+    bright = region & (z >= border)
+    if not bright.any():
+        return bright
+    box = ndi.find_objects(bright.astype(np.uint8))[0]
+    inside, bright = z[box], bright[box]
+    limit = seed[box] if isinstance(seed, np.ndarray) else seed
+    if peak_share > 0:
+        # Separable windows instead of a ball: the peak of a neighbourhood, not its shape, counts.
+        size = [2 * int(peak_mm / edge + 1e-6) + 1 for edge in voxel_mm]
+        seeded = _with_seed(bright, inside >= limit)
+        peak = ndi.maximum_filter(np.where(seeded, inside, 0), size=size)
+        bright = seeded & (inside >= peak_share * peak)
+    least = max(3, int(np.ceil(least_mm3 / np.prod(voxel_mm) - 1e-6)))
+    found = np.zeros(z.shape, bool)
+    found[box] = _with_seed(bright, inside >= limit, least)
+    return found
+
+
+def _with_seed(bright, seeds, least: int = 1):
+    """Keep the face-connected components that hold a seed and enough voxels."""
+    labels = cc3d.connected_components(bright.astype(np.uint8), connectivity=6)
+    size = np.bincount(labels.ravel())
+    keep = np.zeros(size.size, bool)
+    keep[np.unique(labels[seeds & bright])] = True
+    keep &= size >= least
+    keep[0] = False
+    return keep[labels]
+
+
+def away_from(mask: np.ndarray, voxel_mm, distance_mm: float) -> np.ndarray:
+    """Tell which true voxels are further than a distance from all false ones.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (I, J, K)
+        Region.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    distance_mm : float
+        Distance between centres, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Eroded region; the border of the array does not count as outside.
+
+    Examples
+    --------
+    >>> mask = np.ones((7, 7, 7), bool); mask[3, 3, 3] = False
+    >>> int((mask & ~away_from(mask, (1, 1, 1), 1.0)).sum())
+    6
+
+    """
+    return np.asarray(mask, bool) & ~ndi.binary_dilation(~mask, ball(voxel_mm, distance_mm))

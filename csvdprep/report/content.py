@@ -1,0 +1,349 @@
+"""What the report of a visit says, as plain data for its templates. Nothing here is HTML."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from csvdprep.bids.names import fill
+from csvdprep.core.plan import Plan, Scan
+from csvdprep.core.room import Limits, Measure, Room
+
+FLAGS = {'ok': '\u2713 ok', 'warn': '! check', 'fail': '\u2715 fail', 'na': 'n/a'}
+_DASH = '\u2013'
+_STATES = {
+    'done': ('done', 'ok'),
+    'cached': ('from an earlier run', 'ok'),
+    'failed': ('failed', 'fail'),
+    'not run': ('not run', 'warn'),
+}
+_ENDS = {
+    'running': ('warn', 'Running', 'This visit is still being processed.'),
+    'interrupted': ('fail', 'Interrupted', 'The run ended before it was complete.'),
+    'failed': ('fail', 'Failed', 'Not all that was asked for could be done.'),
+}
+#: What a reader wants to know of the acquisition, and its unit.
+_ACQUISITION = {
+    'Manufacturer': '', 'ManufacturersModelName': '', 'MagneticFieldStrength': 'T',
+    'MRAcquisitionType': '', 'RepetitionTime': 's TR', 'EchoTime': 's TE',
+    'InversionTime': 's TI', 'SliceThickness': 'mm slices', 'SpacingBetweenSlices': 'mm apart',
+}  # fmt: skip
+LONGEST = 30
+#: Columns of the table of lesions that are for computing, not for reading.
+_ASIDE = re.compile(r'share_.*|.*_mni|mean_z')
+
+
+def number(value: Any) -> str:
+    """Write a value as a person reads it.
+
+    Examples
+    --------
+    >>> [number(v) for v in (1346.24, 12.3456, 0.79212, 3, 0.0, -0.0004, None, 'left')]
+    ['1346', '12.35', '0.7921', '3', '0', '−0.0004', 'n/a', 'left']
+
+    """
+    if value is None or value == '':
+        return 'n/a'
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    text = f'{value:.0f}' if isinstance(value, int) or abs(value) >= 1000 else f'{value:.4g}'
+    return text.replace('-', '\N{MINUS SIGN}')
+
+
+def measure_rows(measures: Iterable[Measure], values: Mapping[str, Mapping[str, Any]],
+                 hub: str) -> list[dict[str, Any]]:  # fmt: skip
+    """Bring measures and what was found for them together.
+
+    Parameters
+    ----------
+    measures : iterable of Measure
+        Declarations.
+    values : mapping of str to mapping
+        ``value, low, high, reason, qc`` by name.
+    hub : str
+        Suffix of the anatomical reference.
+
+    Returns
+    -------
+    list of dict
+        Texts, one dict a measure.
+
+    """
+    rows = []
+    for measure in measures:
+        found = values.get(measure.name, {})
+        value, low, high = (found.get(key) for key in ('value', 'low', 'high'))
+        qc = found.get('qc') or 'na'
+        level = (measure.levels or {}).get(str(value), '')
+        limits = measure.limits
+        rows.append({
+            'name': measure.name, 'label': fill(measure.description, hub) or measure.name,
+            'value': number(value), 'units': '' if measure.units == '1' else measure.units,
+            'interval': _DASH if low is None or high is None
+            else f'{number(low)} to {number(high)}',
+            'range': str(limits) if limits else _DASH, 'beyond': _beyond(limits),
+            'qc': qc if qc in FLAGS else 'na', 'flag': FLAGS.get(qc, str(qc)),
+            'reason': '; '.join(part for part in (level, found.get('reason') or '') if part)
+            or ('not measured' if value is None else ''),
+            'id': measure.qc_id or '',
+        })  # fmt: skip
+    return rows
+
+
+def _beyond(limits: Limits | None) -> str:
+    return str(Limits(ok=limits.warn)) if limits and limits.warn else _DASH
+
+
+def measure_groups(plan: Plan, values: Mapping[str, Mapping[str, Any]], *,
+                   main: bool) -> list[dict[str, Any]]:  # fmt: skip
+    """Group the measures by room, markers first.
+
+    With ``main``, those of the first table; else the others. What only judges quality (``qc_``)
+    is among the others, and in the table of quality control.
+    """
+    hub, groups = plan.context.hub, []
+    for step in sorted(plan.steps, key=lambda step: not step.room.marker):
+        measures = [m for m in step.room.measures if main == (m.table and not _judges(m))]
+        if measures:
+            groups.append({'title': fill(step.room.title, hub),
+                           'rows': measure_rows(measures, values, hub)})  # fmt: skip
+    return groups
+
+
+def quality_rows(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the measures that judge quality: those of the registry in its order, then others."""
+    checks = [m for step in plan.steps for m in step.room.measures if m.qc_id or _judges(m)]
+    checks.sort(key=lambda m: (not m.qc_id, len(m.qc_id or ''), m.qc_id or ''))
+    return measure_rows(checks, values, plan.context.hub)
+
+
+def _judges(measure: Measure) -> bool:
+    return measure.name.startswith('qc_')
+
+
+def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
+             status: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
+    """Say in one badge and one sentence how the visit came out.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided.
+    values : sequence of mapping
+        Measures with their flags.
+    status : mapping
+        The visit's status.
+
+    Returns
+    -------
+    dict
+        ``visit, flag, badge, sentence, facts``.
+
+    """
+    rooms = status.get('rooms') or {}
+    declared = {m.name for step in plan.steps for m in step.room.measures}
+    flags = [v.get('qc') for v in values if v.get('name') in declared]
+    state = status.get('state', 'running')
+    odd, bad = flags.count('warn'), flags.count('fail')
+    flag, badge, start = _ENDS.get(state, ('ok', 'Finished', 'All that was asked for was done.'))
+    if state == 'ok' and (odd or bad or plan.refused):
+        flag, badge = 'warn', 'Finished, please check'
+    ended = sum(rooms.get(step.room.name) in ('done', 'cached') for step in plan.steps)
+    said = [start, f'{ended} of {_count(len(plan.steps), "step")} {_are(len(plan.steps))} there']
+    if cached := sum(rooms.get(step.room.name) == 'cached' for step in plan.steps):
+        said[-1] += f' ({cached} from an earlier run)'
+    said[-1] += '.'
+    if plan.refused:
+        said.append(f'{_count(len(plan.refused), "file")} could not be used.')
+    if bad:
+        said.append(f'{_count(bad, "value")} must not be used without correction.')
+    if odd:
+        said.append(f'{_count(odd, "value")} {"asks" if odd == 1 else "ask"} for a look at the '
+                    'figures.')  # fmt: skip
+    if state == 'ok' and not odd and not bad and any(f == 'ok' for f in flags):
+        said.append('No value is out of its plausible range.')
+    if plan.skipped:
+        said.append(f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan '
+                    'says why.')  # fmt: skip
+    facts = [
+        f'Anatomical reference: {plan.context.hub}' if 'anat' in plan.scans else '',
+        f'Run {status["run_id"]}' if status.get('run_id') else '',
+        f'Finished {_time(status["finished"])}' if status.get('finished') else '',
+    ]
+    return {'visit': ' \u00b7 '.join(plan.visit.folder.split('/')), 'flag': flag, 'badge': badge,
+            'sentence': ' '.join(said), 'facts': [f for f in facts if f]}  # fmt: skip
+
+
+def _count(number_: int, noun: str) -> str:
+    return f'{number_} {noun}' + ('' if number_ == 1 else 's')
+
+
+def _are(number_: int) -> str:
+    return 'is' if number_ == 1 else 'are'
+
+
+def _time(text: str) -> str:
+    return str(text).replace('T', ' ').replace('+00:00', ' UTC')
+
+
+def failures(plan: Plan, status: Mapping[str, Any], output_dir: Path) -> list[dict[str, str]]:
+    """Return what failed, with a link to the details if they lie in the output."""
+    titles = {step.room.name: fill(step.room.title, plan.context.hub) for step in plan.steps}
+    rows = []
+    for failure in status.get('failures') or ():
+        file = str(failure.get('file') or '')
+        shown = relative(file, output_dir) if file else ''
+        room = str(failure.get('room') or '')
+        rows.append({'title': titles.get(room, room) or 'Failure',
+                     'node': str(failure.get('node') or ''),
+                     'message': str(failure.get('message') or 'No message.'),
+                     'file': shown or file, 'href': href(shown)})  # fmt: skip
+    return rows
+
+
+def relative(path: str | Path, output_dir: Path) -> str:
+    """Return a path below the output folder relative to it, else an empty text."""
+    path = Path(os.path.abspath(Path(output_dir) / path))
+    root = Path(os.path.abspath(output_dir))
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ''
+
+
+def href(shown: str) -> str:
+    """Write a relative path as a link that no name can turn into anything else.
+
+    Examples
+    --------
+    >>> href('javascript:alert(1)'), href('')
+    ('./javascript%3Aalert%281%29', '')
+
+    """
+    return f'./{quote(shown)}' if shown else ''
+
+
+def link(path: Path, output_dir: Path, what: str = '') -> dict[str, str]:
+    """Describe a link to a file of the output."""
+    return {'href': href(relative(path, output_dir)), 'name': path.name, 'what': what}
+
+
+def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str]):
+    """Tell what was used, chosen, refused, run and left out."""
+    rooms = status.get('rooms') or {}
+    steps = []
+    for step in plan.steps:
+        state, flag = _STATES.get(rooms.get(step.room.name, ''), ('planned', 'na'))
+        steps.append({'name': step.room.name, 'title': fill(step.room.title, plan.context.hub),
+                      'takes': step.takes, 'options': _options(step.room, step.options),
+                      'state': state, 'flag': flag})  # fmt: skip
+    return {
+        'scans': [{'name': ', '.join(names), 'uri': scan.uri or scan.path, 'facts': _facts(scan)}
+                  for names, scan in _distinct(plan.scans)],
+        'notes': plan.notes, 'refused': plan.refused, 'steps': steps,
+        'skipped': [{'title': titles.get(name, name), 'why': why}
+                    for name, why in plan.skipped.items()],
+    }  # fmt: skip
+
+
+def _distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
+    """Gather the names under which one file is used."""
+    found: dict[str, tuple[list[str], Scan]] = {}
+    for name, scan in scans.items():
+        found.setdefault(scan.path, ([], scan))[0].append(name)
+    return list(found.values())
+
+
+def _facts(scan: Scan) -> str:
+    """Name what the sidecar says about the acquisition."""
+    parts = [
+        f'{number(value)} {unit}'.strip()
+        for key, unit in _ACQUISITION.items()
+        if isinstance(value := scan.metadata.get(key), (str, int, float)) and value != ''
+    ]
+    return ', '.join(parts) or _DASH
+
+
+def _options(room: Room, chosen: Any) -> str:
+    """Name the options that differ from their defaults."""
+    if not is_dataclass(chosen):
+        return ''
+    default = room.options()
+    return ', '.join(
+        f'{item.name} = {getattr(chosen, item.name)}'
+        for item in fields(chosen)
+        if getattr(chosen, item.name) != getattr(default, item.name, None)
+    )
+
+
+def lesion_content(path: Path, output_dir: Path) -> dict[str, Any] | None:
+    """Read the table of lesions, None if it cannot be read."""
+    try:
+        with open(path, encoding='utf-8', newline='') as stream:
+            reader = csv.DictReader(stream, delimiter='\t')
+            names, rows = list(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:LONGEST]]
+    names = [
+        name for name in names
+        if not _ASIDE.fullmatch(name) and any(row[name] != 'n/a' for row in shown)
+    ]  # fmt: skip
+    numbers = [name for name in names if all(_is_number(row[name]) for row in shown)]
+    for name in numbers:
+        cells = [row[name] for row in shown]
+        for row, cell in zip(shown, _rounded(cells), strict=True):
+            row[name] = cell
+    return {'names': names, 'numbers': numbers, 'rows': shown, 'total': len(rows),
+            'href': href(relative(path, output_dir)), 'file': path.name}  # fmt: skip
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text == 'n/a'
+    return True
+
+
+def _rounded(cells: Sequence[str]) -> list[str]:
+    """Give the numbers of a column one number of decimals, two if none is above 1.
+
+    Examples
+    --------
+    >>> _rounded(['1', '2']), _rounded(['0.123', 'n/a']), _rounded(['-28.22', '5'])
+    (['1', '2'], ['0.12', 'n/a'], ['−28.2', '5.0'])
+
+    """
+    if not any('.' in cell for cell in cells):
+        return list(cells)
+    largest = max(abs(float(cell)) for cell in cells if cell != 'n/a')
+    places = 2 if largest <= 1 else 1
+    return [
+        cell if cell == 'n/a' else f'{float(cell):.{places}f}'.replace('-', '\N{MINUS SIGN}')
+        for cell in cells
+    ]
+
+
+def provenance(plan: Plan, status: Mapping[str, Any], versions: Mapping[str, str],
+               output_dir: Path) -> dict[str, Any]:  # fmt: skip
+    """Tell with what, when and from which bytes the results were made."""
+    log = output_dir / plan.visit.folder / 'log' / str(status.get('run_id') or '')
+    files = [(log / 'csvdprep.toml', 'Settings of this run'), (log / 'plan.txt', 'Plan as text'),
+             (output_dir / 'logs' / 'CITATION.bib', 'References')]  # fmt: skip
+    facts = {
+        'Run': status.get('run_id'), 'Started': _time(status.get('started') or ''),
+        'Finished': _time(status.get('finished') or ''), 'Plan': plan.key,
+        'Random seed': str(plan.context.random_seed),
+        'Accuracy': 'reduced for speed (--sloppy)' if plan.context.sloppy else 'full',
+    }  # fmt: skip
+    return {
+        'facts': [(name, value) for name, value in facts.items() if value],
+        'files': [link(path, output_dir, what) for path, what in files if path.is_file()],
+        'versions': list(versions.items()),
+        'inputs': [{'uri': scan.uri or scan.path, 'digest': scan.digest}
+                   for _, scan in _distinct(plan.scans) if scan.digest],
+    }  # fmt: skip

@@ -1,0 +1,173 @@
+"""Write the page that a reader of a visit opens first."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from csvdprep.bids.files import atomic_write
+from csvdprep.bids.names import fill
+from csvdprep.core.plan import Plan, Step
+from csvdprep.report import content
+from csvdprep.report.boilerplate import methods_text
+from csvdprep.report.spec import bootstrap_text, report_spec
+
+_TEMPLATES = Path(__file__).parent / 'templates'
+_FOOTER = (
+    '<footer><p>Made by csvdprep, assembled with NiReports. For research; not a medical device. '
+    'Look at the figures before you use a number.</p></footer>'
+)
+
+
+@dataclass
+class Piece:
+    """A part of a section that is no figure: what nireports' template asks of a reportlet."""
+
+    name: str
+    components: list[tuple[str, str]] = field(default_factory=list)
+    title: str = ''
+    subtitle: str = ''
+    description: str = ''
+
+
+def write_visit_report(
+    *,
+    output_dir: Path,
+    plan: Plan,
+    values: Sequence[Mapping[str, Any]],
+    status: Mapping[str, Any],
+    versions: Mapping[str, str],
+    lesions: str | Path | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> Path:
+    """Write ``<output_dir>/<visit>.html``, with links to the figures of the visit.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives; figures lie in ``<visit folder>/figures``.
+    plan : Plan
+        What was decided.
+    values : sequence of mapping
+        ``name, value, low, high, n, reason, qc`` of each measure.
+    status : mapping
+        ``state, run_id, started, finished, rooms, failures, warnings``.
+    versions : mapping of str to str
+        Version of each piece of software.
+    lesions : path-like, optional
+        Table of lesions.
+    titles : mapping of str to str, optional
+        Titles of the rooms that did not run.
+
+    Returns
+    -------
+    Path
+        The page. It is replaced at once; a reader never sees a part of it.
+
+    """
+    from nireports.assembler.report import Report, SubReport  # takes seconds
+
+    output_dir = Path(output_dir).resolve()
+    spec = report_spec(plan, template=str(_TEMPLATES / 'page.html'))
+    with tempfile.TemporaryDirectory() as folder:
+        # nireports works on copies: it takes entities from the whole path, which may hold some
+        # above the dataset, and it rewrites figures whose width and height it does not want.
+        root, figures = Path(folder), Path(folder) / plan.visit.folder / 'figures'
+        figures.mkdir(parents=True)
+        for file in _figures(plan, output_dir):
+            shutil.copyfile(file, figures / file.name)
+        (root / 'spec.yml').write_text(bootstrap_text(spec), encoding='ascii')
+        report = Report(root, None, bootstrap_file=root / 'spec.yml', out_filename='report.html',
+                        reportlets_dir=figures, plugins=[])  # fmt: skip
+        drawn = {part.name: part for section in report.sections for part in section.reportlets}
+        failed = content.failures(plan, status, output_dir)
+        head = content.headline(plan, values, status)
+        report.header = [_render('header', head=head, failures=failed)]
+        report.footer = [_FOOTER]
+        report.sections = [
+            SubReport(name, reportlets=pieces)
+            for name, pieces in _sections(plan, values, status, versions, lesions, titles or {},
+                                          failed, drawn, output_dir)
+        ]  # fmt: skip
+        report.generate_report()
+        page = output_dir / f'{plan.visit.label}.html'
+        atomic_write(page, report.out_filename.read_bytes())
+    return page
+
+
+def _figures(plan: Plan, output_dir: Path) -> list[Path]:
+    """Return the figures that the rooms of the plan declare and that are there."""
+    folder = output_dir / plan.visit.folder / 'figures'
+    names = (
+        f'{plan.visit.label}_desc-{figure.desc}_{fill(figure.suffix, plan.context.hub)}'
+        f'{figure.extension}'
+        for step in plan.steps
+        for figure in step.room.figures
+    )
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _sections(plan, values, status, versions, lesions, titles, failed, drawn, output_dir):
+    """Yield name and pieces of each section, in the order of reading."""
+    known = {value['name']: value for value in values}
+    main = content.measure_groups(plan, known, main=True)
+    more = content.measure_groups(plan, known, main=False)
+    folder = output_dir / plan.visit.folder
+    tables = [folder / f'{plan.visit.label}_desc-{desc}_measures.tsv'
+              for desc in ('csvd', 'csvdlong')]  # fmt: skip
+    yield 'Measures', [_piece(
+        'measures', main=main, more=more, count=sum(len(g['rows']) for g in more),
+        files=[content.link(path, output_dir) for path in tables if path.is_file()],
+    )]  # fmt: skip
+    yield 'Plan', [_piece('plan', **content.plan_content(plan, status, titles))]
+    yield 'Failures and warnings', [
+        _piece('failures', failures=failed, warnings=status.get('warnings') or [])
+    ]
+    for step in plan.steps:
+        if step.room.figures:
+            yield fill(step.room.title, plan.context.hub), [
+                drawn.get(f'figure-{figure.desc}') or _undrawn(figure, step, plan, status)
+                for figure in step.room.figures
+            ]
+    if lesions and (found := content.lesion_content(Path(lesions), output_dir)):
+        yield 'Lesions', [_piece('lesions', **found)]
+    if checks := content.quality_rows(plan, known):
+        yield 'Quality control', [_piece('quality', rows=checks)]
+    text = f'<div class="methods">{methods_text(plan)[1]}</div>'
+    yield 'Methods', [Piece('methods', [(text, '')])]
+    yield 'Software and provenance', [
+        _piece('software', **content.provenance(plan, status, versions, output_dir))
+    ]
+
+
+def _undrawn(figure, step: Step, plan: Plan, status: Mapping[str, Any]) -> Piece:
+    """Stand for a figure that is not there, and say why."""
+    why = {
+        'failed': 'the step failed',
+        'not run': 'the step was not run',
+    }.get((status.get('rooms') or {}).get(step.room.name, ''), 'what it shows was not made')
+    subtitle = fill(figure.title, plan.context.hub)
+    return Piece(f'figure-{figure.desc}', [(_render('undrawn', why=why), '')], subtitle=subtitle)
+
+
+def _piece(template: str, **data: Any) -> Piece:
+    return Piece(template, [(_render(template, **data), '')])
+
+
+def _render(template: str, **data: Any) -> str:
+    return _environment().get_template(f'{template}.html').render(**data)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""The report in a real browser: complete, silent, inert, and fit for paper."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+from csvdprep.core.room import Derivative, Figure, Measure, Room
+from csvdprep.interfaces.drawing import Layer, draw_mosaic
+from csvdprep.interfaces.slices import Cut, load_volume
+from csvdprep.report.visit import write_visit_report
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
+FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+         '--disable-background-networking', '--disable-component-update',
+         '--disable-sync']  # fmt: skip
+HOSTILE = '"><script>window.hacked=1</script><img src=x onerror="window.hacked=1"><svg/onload=a()>'
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory) -> Path:
+    """Write a report with a plain and a flickering figure, and hostile texts everywhere."""
+    folder = tmp_path_factory.mktemp('out put')
+    figures = folder / 'sub-01' / 'figures'
+    figures.mkdir(parents=True)
+    data = np.random.default_rng(0).random((30, 40, 12), dtype=np.float32)
+    nb.Nifti1Image(data, np.diag([1, 1, 4, 1])).to_filename(folder / 'a.nii.gz')
+    volume, cuts = load_volume(folder / 'a.nii.gz'), [Cut(2, 3), Cut(2, 6)]
+    layer = Layer(volume, name='before')
+    draw_mosaic(figures / 'sub-01_desc-plain_FLAIR.svg', layer, cuts, columns=2)
+    draw_mosaic(figures / 'sub-01_desc-flicker_FLAIR.svg', [layer, Layer(volume, name='after')],
+                cuts, columns=2)  # fmt: skip
+    room = Room(
+        name='wmh', title=HOSTILE, needs=('flair',), build='', methods='Made.',
+        makes={'wmh_mask': Derivative(suffix='mask', description='')},
+        figures=tuple(Figure(desc=desc, suffix='FLAIR', title=f'{desc} {HOSTILE}', caption=HOSTILE,
+                             build='', takes=()) for desc in ('plain', 'flicker')),
+        measures=(Measure(name='wmh_ml', units=HOSTILE, description=HOSTILE, method='m'),),
+    )  # fmt: skip
+    flair = Scan(name='flair', path='/a', uri=HOSTILE, digest=HOSTILE,
+                 metadata={'Manufacturer': HOSTILE})  # fmt: skip
+    plan = make_plan(VisitInput(visit=Visit('01'), scans={'flair': flair}, notes=(HOSTILE,),
+                                refused=((HOSTILE, HOSTILE),)), [room])  # fmt: skip
+    table = folder / 'lesions.tsv'
+    table.write_text(f'index\tzone\n1\t{HOSTILE}\n')
+    value = {'name': 'wmh_ml', 'value': HOSTILE, 'low': 1, 'high': 2, 'qc': 'warn',
+             'reason': HOSTILE}  # fmt: skip
+    failure = {'room': 'wmh', 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
+    status = {'state': 'failed', 'run_id': HOSTILE, 'rooms': {'wmh': 'done'},
+              'failures': [failure], 'warnings': [HOSTILE]}  # fmt: skip
+    return write_visit_report(output_dir=folder, plan=plan, values=[value], status=status,
+                              versions={'x': HOSTILE}, lesions=table)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def browser():
+    if BROWSER is None:
+        pytest.skip('no Chromium on this machine')
+    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=BROWSER, headless=True, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, report):
+    """Open the report; keep what the browser says and asks for."""
+    page = browser.new_page(viewport={'width': 1366, 'height': 800})
+    page.set_default_timeout(60_000)
+    page.said, page.asked, page.missed = [], [], []
+    page.on('console', lambda message: page.said.append(message.text))
+    page.on('pageerror', lambda error: page.said.append(str(error)))
+    page.on('dialog', lambda dialog: page.said.append(dialog.message) or dialog.dismiss())
+    page.on('request', lambda request: page.asked.append(request.url))
+    page.on('requestfailed', lambda request: page.missed.append(request.url))
+    page.goto(report.as_uri())
+    page.wait_for_timeout(800)
+    yield page
+    page.close()
+
+
+def test_nothing_is_missing_said_or_fetched(opened, report):
+    assert opened.said == []
+    assert opened.missed == []
+    assert all(url.startswith(('file://', 'data:')) for url in opened.asked)
+    drawn = opened.evaluate(
+        '[...document.querySelectorAll("object")].map(o => [o.data, o.getBoundingClientRect()])'
+        '.map(([url, r]) => [url, r.width, r.height])'
+    )
+    assert len(drawn) == 2
+    for url, width, height in drawn:
+        assert url in opened.asked
+        assert width > 900
+        assert height > 300
+    assert len([frame for frame in opened.frames if frame.url.endswith('.svg')]) == 2
+
+
+def test_hostile_text_is_inert(opened):
+    assert opened.evaluate('window.hacked') is None
+    assert opened.evaluate('document.querySelectorAll("script, img, svg").length') == 0
+    assert opened.inner_text('main').count('window.hacked=1') >= 15
+
+
+def test_nothing_overflows_a_laptop(opened):
+    wide = opened.evaluate('document.documentElement.scrollWidth - window.innerWidth')
+    assert wide <= 0
+
+
+def test_the_flicker_follows_the_pointer(opened):
+    frame = next(f for f in opened.frames if 'flicker' in f.url)
+
+    def running():
+        return frame.evaluate(
+            'getComputedStyle(document.querySelector(".front")).animationName'
+        )
+
+    assert running() == 'none'
+    opened.locator('object[data*=flicker]').scroll_into_view_if_needed()
+    opened.locator('object[data*=flicker]').hover()
+    opened.wait_for_timeout(300)
+    assert running() == 'flicker'
+
+
+def test_it_prints(opened, tmp_path):
+    opened.pdf(path=tmp_path / 'report.pdf', prefer_css_page_size=True)
+    pdf = (tmp_path / 'report.pdf').read_bytes()
+    assert pdf.startswith(b'%PDF')
+    assert pdf.count(b'/Subtype /Image') >= 2
+    opened.emulate_media(media='print')
+    assert not opened.locator('nav').is_visible()

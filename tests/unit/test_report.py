@@ -1,0 +1,273 @@
+"""The report says what was found, escapes all of it, and stands alone."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from csvdprep.core.plan import Plan, Scan, Visit, VisitInput, make_plan
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.report import boilerplate, references
+from csvdprep.report.spec import bootstrap_text, report_spec
+from csvdprep.report.visit import write_visit_report
+
+HOSTILE = '</style><script>window.hacked=1</script><img src=x onerror="hacked=1">{subject}{{7*7}}'
+SVG = '<!-- x --><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><text>é</text></svg>\n'
+
+
+class Page(HTMLParser):
+    """Elements of a page, and its text."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ''
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def room(name='wmh', **more) -> Room:
+    given = {
+        'title': f'Room {name}', 'needs': ('flair',), 'build': '', 'marker': True,
+        'makes': {'wmh_mask': Derivative(suffix='mask', description='')},
+        'figures': (Figure(desc=name, suffix='{hub}', title='Look', caption='At {this} & that.',
+                           build='', takes=()),),
+        'measures': (
+            Measure(name=f'{name}_ml', units='mL', description='Volume.', method='sum',
+                    limits=Limits(ok=(0, 10), warn=(0, 20))),
+            Measure(name=f'{name}_score', units='1', description='Score.', method='x',
+                    levels={'2': 'beginning confluence'}),
+            Measure(name=f'qc_{name}', units='1', description='Contrast.', method='x',
+                    qc_id='Q1', limits=Limits(ok=(2.5, None), warn=(1.8, None))),
+        ),
+    }  # fmt: skip
+    return Room(name=name, **{**given, **more})
+
+
+@pytest.fixture
+def plan() -> Plan:
+    flair = Scan(name='flair', path='/a/b_FLAIR.nii', uri='bids:raw:b_FLAIR.nii', digest='ab' * 32,
+                 metadata={'Manufacturer': HOSTILE, 'MagneticFieldStrength': 3})  # fmt: skip
+    given = VisitInput(visit=Visit('01', '1'), scans={'flair': flair}, notes=(HOSTILE,),
+                       refused=(('bad.nii', 'Truncated.'),))  # fmt: skip
+    unable = room('cmb', needs=('t1w',), makes={})
+    return make_plan(given, [room(), unable])
+
+
+VALUES = [
+    {'name': 'wmh_ml', 'value': 12.345, 'low': 11.0, 'high': 13.5, 'n': 9, 'qc': 'warn',
+     'reason': 'outside the plausible range'},
+    {'name': 'wmh_score', 'value': 2, 'low': None, 'high': None, 'n': None, 'qc': 'ok',
+     'reason': ''},
+    {'name': 'qc_wmh', 'value': None, 'low': None, 'high': None, 'n': None, 'qc': 'na',
+     'reason': HOSTILE},
+]  # fmt: skip
+STATUS = {'state': 'ok', 'run_id': 'r1', 'started': '2020-01-01T00:00:00+00:00',
+          'finished': '2020-01-01T00:05:00+00:00', 'rooms': {'wmh': 'done'}, 'failures': [],
+          'warnings': [HOSTILE]}  # fmt: skip
+
+
+def write(plan, folder: Path, *, figure=True, values=VALUES, **more) -> str:
+    figures = folder / plan.visit.folder / 'figures'
+    if figure:
+        figures.mkdir(parents=True, exist_ok=True)
+        (figures / 'sub-01_ses-1_desc-wmh_FLAIR.svg').write_text(SVG, encoding='utf-8')
+    status = {**STATUS, **more.pop('status', {})}
+    page = write_visit_report(output_dir=folder, plan=plan, values=values, status=status,
+                              versions={'csvdprep': '0'}, **more)  # fmt: skip
+    assert page == folder.resolve() / f'{plan.visit.label}.html'
+    return page.read_text(encoding='utf-8')
+
+
+def test_values_stand_with_unit_interval_range_and_flag(plan, tmp_path):
+    text = ' '.join(Page(write(plan, tmp_path)).text.split())
+    assert '12.35 mL 11 to 13.5 0 to 10 ! check' in text
+    assert 'beginning confluence' in text
+    assert 'outside the plausible range' in text
+
+
+def test_no_text_becomes_markup(plan, tmp_path):
+    lesions = tmp_path / 'l.tsv'
+    lesions.write_text(f'index\tzone\n1\t{HOSTILE}\n')
+    failure = {'room': HOSTILE, 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
+    html = write(plan, tmp_path, lesions=lesions, titles={'cmb': HOSTILE},
+                 status={'state': 'failed', 'failures': [failure], 'run_id': HOSTILE})  # fmt: skip
+    page = Page(html)
+    assert not [tag for tag, _ in page.tags if tag in ('script', 'img', 'iframe', 'link')]
+    assert not [a for _, attrs in page.tags for a in attrs if a.startswith('on')]
+    assert page.text.count('window.hacked=1') >= 8
+    assert '{subject}{{7*7}}' in page.text
+    assert len([tag for tag, _ in page.tags if tag == 'style']) == 1
+
+
+def test_nothing_is_loaded_from_elsewhere(plan, tmp_path):
+    page = Page(write(plan, tmp_path))
+    loaded = [attrs[key] for tag, attrs in page.tags for key in ('src', 'data') if key in attrs]
+    assert loaded == ['./sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg']
+    assert (tmp_path / loaded[0]).is_file()
+    links = {attrs['href'] for tag, attrs in page.tags if tag == 'a' and 'href' in attrs}
+    assert all(link.startswith(('#', './', 'https://doi.org/')) for link in links)
+    assert '@import' not in write(plan, tmp_path)
+
+
+def test_sections_are_linked_and_exist(plan, tmp_path):
+    page = Page(write(plan, tmp_path))
+    ids = {attrs['id'] for _, attrs in page.tags if 'id' in attrs}
+    anchors = {a['href'][1:] for t, a in page.tags if t == 'a' and a.get('href', '')[:1] == '#'}
+    assert anchors <= ids
+    assert len(ids) == len([1 for _, attrs in page.tags if 'id' in attrs])
+
+
+def test_captions_keep_their_braces(plan, tmp_path):
+    assert 'At {this} & that.' in Page(write(plan, tmp_path)).text
+
+
+def test_what_did_not_run_is_told(plan, tmp_path):
+    text = Page(write(plan, tmp_path, titles={'cmb': 'Microbleeds'})).text
+    assert 'Microbleeds' in text
+    assert 'needs t1w, which this visit does not have' in text
+    assert 'Truncated.' in text
+
+
+@pytest.mark.parametrize(('state', 'badge'), [
+    ('failed', 'Failed'), ('interrupted', 'Interrupted'), ('running', 'Running'),
+    ('ok', 'Finished, please check'),
+])  # fmt: skip
+def test_the_badge_follows_the_status(plan, tmp_path, state, badge):
+    assert f'>{badge}</span>' in write(plan, tmp_path, status={'state': state})
+
+
+def test_a_clean_visit_is_green(tmp_path):
+    flair = Scan(name='flair', path='/a', uri='bids:raw:a')
+    clean = make_plan(VisitInput(visit=Visit('01', '1'), scans={'flair': flair}), [room()])
+    values = [{**VALUES[1]}, {**VALUES[0], 'value': 5.0, 'qc': 'ok', 'reason': ''}]
+    html = write(clean, tmp_path, values=values)
+    assert '<header class="visit ok">' in html
+    assert 'No value is out of its plausible range.' in html
+
+
+def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
+    failure = {'room': 'wmh', 'node': 'segment', 'message': 'No voxel.', 'file': ''}
+    html = write(plan, tmp_path, figure=False, values=[], status={
+        'state': 'failed', 'rooms': {'wmh': 'failed'}, 'failures': [failure]})  # fmt: skip
+    text = Page(html).text
+    assert 'Not drawn: the step failed.' in text
+    assert 'No voxel.' in text
+
+
+def test_crash_files_are_linked_relative(plan, tmp_path):
+    failure = {'room': 'wmh', 'node': 'n', 'message': 'm',
+               'file': str(tmp_path.resolve() / 'sub-01/log/crash 1.txt')}  # fmt: skip
+    html = write(plan, tmp_path, status={'state': 'failed', 'failures': [failure]})
+    assert 'href="./sub-01/log/crash%201.txt"' in html
+
+
+def test_an_empty_visit_has_a_page(tmp_path):
+    empty = make_plan(VisitInput(visit=Visit('02'), scans={}), [room()])
+    page = write_visit_report(output_dir=tmp_path, plan=empty, values=[], status={'state': 'ok'},
+                              versions={})  # fmt: skip
+    assert page.name == 'sub-02.html'
+    assert 'Nothing could run.' in page.read_text(encoding='utf-8')
+
+
+def test_folders_with_the_marks_of_bids_do_not_mislead(plan, tmp_path):
+    folder = tmp_path / 'sub-99_desc-other' / 'a b {subject} ü'
+    folder.mkdir(parents=True)
+    assert 'sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg' in write(plan, folder)
+
+
+def test_a_linked_output_folder_works(plan, tmp_path):
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'real')
+    assert './sub-01/ses-1/figures/' in write(plan, tmp_path / 'link')
+
+
+def test_the_report_is_the_same_twice_and_leaves_figures_alone(plan, tmp_path):
+    first = write(plan, tmp_path)
+    figure = tmp_path / 'sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
+    before = figure.read_bytes()
+    assert write(plan, tmp_path, figure=False) == first
+    assert figure.read_bytes() == before
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_the_lesion_table_is_cut_and_linked(plan, tmp_path):
+    rows = ''.join(f'{n}\t{n}.23456\t0.5\n' for n in range(1, 46))
+    lesions = tmp_path / 'sub-01' / 'lesions.tsv'
+    lesions.parent.mkdir()
+    lesions.write_text(f'index\tvolume_mm3\tx_mni\n{rows}')
+    text = Page(html := write(plan, tmp_path, lesions=lesions)).text
+    assert 'The first 30 of 45 lesions.' in text
+    assert '30.2' in text
+    assert 'x mni' not in text
+    assert 'href="./sub-01/lesions.tsv"' in html
+
+
+def test_the_spec_survives_yaml(plan):
+    import yaml
+
+    spec = report_spec(plan, template='/x/{out_dir}.html')
+    text = bootstrap_text(spec)
+    assert not re.search(r'\{', text)
+    assert yaml.safe_load(text) == spec
+
+
+def test_keys_are_scoped_to_their_room():
+    one, two = references.Entry('a', {'doi': '10.1/1'}), references.Entry('a', {'doi': '10.1/2'})
+    again = references.Entry('b', {'doi': '10.1/1'})
+    cited = references.Citations()
+    assert cited.number('[@a]', {'a': one}) == '[1]'
+    assert cited.number('[@a]', {'a': two}) == '[2]'
+    assert cited.number('[@b; @unknown]', {'b': again}) == '[1, unknown]'
+
+
+def test_methods_name_what_ran_and_number_what_they_cite(tmp_path):
+    from csvdprep.graph.discover import discover
+
+    rooms = [r for r in discover() if r.name in ('brain', 'flair')]
+    scans = {n: Scan(name=n, path=f'/{n}', uri=n) for n in ('t1w', 'flair')}
+    ran = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
+    paths = boilerplate.write_citation(ran, tmp_path)
+    markdown, html, bibtex = (path.read_text(encoding='utf-8') for path in paths)
+    groups = re.findall(r'\[([\d, ]+)\]', markdown)
+    numbers = {int(number) for group in groups for number in group.split(',')}
+    listed = [int(n) for n in re.findall(r'^(\d+)\. ', markdown, re.MULTILINE)]
+    assert numbers == set(listed)
+    assert listed == list(range(1, len(listed) + 1))
+    assert bibtex.count('@article') == len(listed)
+    assert '10.1109/TMI.2010.2046908' in html
+    assert '@' not in markdown
+
+
+def test_every_citation_of_every_room_has_its_reference():
+    from csvdprep.graph.discover import discover
+
+    for found in discover():
+        known = {**references.bibliography(), **references.bibliography(found)}
+        cited = set(re.findall(r'@([a-z]+\d{4}\w*)', found.methods)) | set(found.references)
+        cited |= {m.reference for m in found.measures if m.reference}
+        assert cited <= set(known), found.name
+
+
+def test_bibliographies_are_complete():
+    folder = Path(references.__file__).parents[1]
+    for path in folder.rglob('references.bib'):
+        entries = references.parse_bib(path.read_text(encoding='utf-8'))
+        assert len(entries) == path.read_text(encoding='utf-8').count('\n@') + 1
+        for entry in entries.values():
+            assert {'author', 'title', 'year', 'journal', 'doi'} <= set(entry.fields), entry.key
+            assert re.fullmatch(r'10\.\d{4,}/\S+', entry.doi), entry.key
+
+
+@pytest.mark.parametrize('text', ['', '@', '@article{', '@article{a, title = {x', '@comment{x}',
+                                  'free @article{b, x = y} text'])  # fmt: skip
+def test_broken_bibliographies_do_not_raise(text):
+    assert set(references.parse_bib(text)) <= {'a', 'b'}
