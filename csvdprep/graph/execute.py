@@ -53,7 +53,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
     config.update_config({
         'execution': {
             'crashfile_format': 'txt', 'stop_on_first_crash': settings.stop_on_first_crash,
-            'remove_node_directories': False, 'poll_sleep_duration': 0.1,
+            'remove_node_directories': False, 'poll_sleep_duration': 0.2,
             'hash_method': 'content', 'check_version': False, 'local_hash_check': False,
             'keep_inputs': False, 'remove_unnecessary_outputs': False, 'parameterize_dirs': True,
         },
@@ -64,23 +64,20 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
     whole = pe.Workflow(name='csvdprep_wf', base_dir=str(work_dir))
-    owner, left = {}, {}
+    owner, left = {}, dict.fromkeys(plans)
     for label, plan in plans.items():
         visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
         crash_dir = run_folder(plan, settings, statuses[label].run_id)
-        names = []
         whole.add_nodes([visit_wf])
         for node in visit_wf._get_all_nodes():
             node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
-            names.append(node.fullname)
-        owner |= {f'csvdprep_wf.{name}': label for name in names}
-        left[label] = None
+        owner[visit_wf.name] = label
         progress.open(label)
     if settings.write_graph:
         whole.write_graph(graph2use='colored', format='svg')
 
     def whose(node):
-        return owner.get(node.fullname) or owner.get(f'csvdprep_wf.{node.fullname}')
+        return next((owner[part] for part in node.fullname.split('.') if part in owner), None)
 
     def heard(node, event):
         label = whose(node)

@@ -8,6 +8,7 @@ at once, is told in a plain sentence, and takes nothing else with it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import pickle
@@ -51,6 +52,10 @@ class ForkPlugin(MultiProcPlugin):
         """Run the graph, after telling what it holds."""
         if told := self.plugin_args.get('on_graph'):
             told(graph)
+        # MultiProc collects garbage at every turn; what is there now need not be looked at
+        # again, nor copied by the forks.
+        gc.collect()
+        gc.freeze()
         return super().run(graph, config, updatehash=updatehash)
 
     def _clean_queue(self, jobid, graph, result=None):

@@ -137,15 +137,17 @@ def rigid(fixed, moving, output, *, fixed_mask=None, moving_mask=None,
         The file written.
 
     """
-    fixed, moving = _brain_at(fixed, fixed_mask, resolution_mm), _brain_at(
-        moving, moving_mask, resolution_mm
-    )
-    matrix = _register(fixed, moving, [_linear('Rigid')])[0]
+    matrix = _register(
+        _brain_at(fixed, fixed_mask, resolution_mm), _brain_at(moving, moving_mask, resolution_mm),
+        [_linear('Rigid', fine=True)],
+    )[0]  # fmt: skip
     return write_linear(matrix, output)
 
 
-def register_to_template(anat, mask, template, template_mask, forward, inverse, *,
-                         tissues=None, exclude=None, resolution_mm: float = 2.0) -> dict:  # fmt: skip
+def register_to_template(
+    anat, mask, template, template_mask, forward, inverse, *, tissues=None, exclude=None,
+    resolution_mm: float = 2.0,
+) -> dict:  # fmt: skip
     """Register a brain to the template (rigid, affine, SyN) and save both directions.
 
     Parameters
@@ -185,9 +187,7 @@ def register_to_template(anat, mask, template, template_mask, forward, inverse, 
     matrix = _register(fixed, moving, [_linear('Rigid'), _linear('Affine')])[0]
     if tissues is not None:
         fixed = _in_contrast_of(moving, matrix, tissues, template_mask, resolution_mm)
-    matrix, warp, unwarp = _register(
-        fixed, moving, [_syn()], start=matrix, moving_mask=keep
-    )
+    matrix, warp, unwarp = _register(fixed, moving, [_syn()], start=matrix, moving_mask=keep)
     write_composite([warp, matrix], forward)
     write_composite([np.linalg.inv(matrix), unwarp], inverse)
     return {'affine': matrix.tolist(), 'scale': float(np.linalg.det(matrix[:3, :3]))}
@@ -294,10 +294,11 @@ def _metric(name: str, fixed, moving, *rest) -> str:
     return f'{name}[{get_pointer_string(fixed)},{get_pointer_string(moving)},1,{",".join(rest)}]'
 
 
-def _linear(kind: str) -> dict:
+def _linear(kind: str, *, fine: bool = False) -> dict:
     return {
         'transform': f'{kind}[0.1]', 'metric': ('MI', '32', 'Regular', '0.25'),
-        'convergence': '[200x100,1e-6,10]', 'shrink': '3x2', 'sigmas': '3x2mm',
+        'convergence': f'[200x100{"x50" * fine},1e-6,10]', 'shrink': f'3x2{"x1" * fine}',
+        'sigmas': f'3x2{"x1" * fine}mm',
     }  # fmt: skip
 
 

@@ -60,8 +60,8 @@ def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 32) ->
     Examples
     --------
     >>> values = np.repeat([0., 1.], 50)
-    >>> round(mutual_information(values, 5 - 2 * values), 4) == round(np.log(2), 4)
-    True
+    >>> round(mutual_information(values, 5 - 2 * values), 4)
+    0.6931
 
     """
     table, _, _ = np.histogram2d(first, second, bins=bins)
@@ -99,7 +99,7 @@ def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
 
     """
     strides = np.maximum(1, np.round(step_mm / _voxel_mm(fixed_affine))).astype(int)
-    grid = np.indices([-(-size // stride) for size, stride in zip(fixed.shape, strides, strict=True)])
+    grid = np.indices(-(-np.array(fixed.shape) // strides))
     voxels = grid.reshape(3, -1) * strides[:, None]
     values = block_mean(fixed, strides).ravel()
     points = fixed_affine[:3, :3] @ (voxels + (strides[:, None] - 1) / 2) + fixed_affine[:3, 3:]

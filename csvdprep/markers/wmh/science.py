@@ -63,7 +63,7 @@ class WmhOptions:
     seed_z_flair_only: float = 5.0
     border_z: float = 1.75
     greatest_border_z: float = 3.5
-    chance: float = 0.1
+    chance: float = 0.2
     peak_share: float = 0.4
     edge_caution: float = 0.5
     runs: int = 20

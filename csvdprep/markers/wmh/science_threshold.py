@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -147,7 +146,7 @@ def grow_from_seeds(
 
 def _with_seed(bright, seeds, least: int = 1):
     """Keep the face-connected components that hold a seed and enough voxels."""
-    labels = cc3d.connected_components(bright.astype(np.uint8), connectivity=6)
+    labels, _ = ndi.label(bright)
     size = np.bincount(labels.ravel())
     keep = np.zeros(size.size, bool)
     keep[np.unique(labels[seeds & bright])] = True

@@ -1,0 +1,238 @@
+"""WMH engine on a phantom of the template's tissues, with lesions of known place and volume."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.science import WmhOptions, lesion_guess, segment_wmh
+from csvdprep.markers.wmh.science_model import lesion_proof_tissue
+from csvdprep.markers.wmh.science_region import septum, stroke_lesions
+from csvdprep.markers.wmh.science_threshold import chance_threshold, grow_from_seeds
+from csvdprep.resources import template_file
+from csvdprep.science.normalise import histogram_peak, normalise_flair, robust_centre
+
+CUBIC, THICK = (1.0, 1.0, 1.0), (0.9, 0.9, 5.0)
+FEW = WmhOptions(runs=3)
+
+
+@cache
+def tissues():
+    """CSF, GM and WM of the template above the tentorium, 1 mm."""
+    maps = np.stack([nib.load(template_file('probseg', label=name, desc=None))
+                     .get_fdata(dtype=np.float32) for name in ('CSF', 'GM', 'WM')])  # fmt: skip
+    maps = maps / max(1.0, maps.max())
+    inside = maps.sum(0) > 0.5
+    box = ndi.find_objects(inside.astype(int))[0]
+    maps = maps[:, *box][:, :, :, 60:]
+    maps[:, maps.sum(0) < 0.5] = 0
+    return maps / np.maximum(maps.sum(0), 1e-6)
+
+
+@cache
+def lesions(volume_ml: float, seed: int):
+    """Fraction of lesion per 1 mm voxel: the highest parts of a smooth field in deep white matter."""
+    if not volume_ml:
+        return np.zeros(tissues().shape[1:], np.float32)
+    rng = np.random.default_rng(seed)
+    white = ndi.gaussian_filter(tissues()[2], 2)
+    field = ndi.gaussian_filter(rng.normal(size=white.shape).astype(np.float32), 3.5)
+    field = field / field.std() + 4 * white
+    level = np.sort(field[white > 0.6])[-int(volume_ml * 1000)]
+    return ndi.gaussian_filter(((field >= level) & (white > 0.6)).astype(np.float32), 0.5)
+
+
+def resample(image, voxel_mm):
+    """Average over thick slices, interpolate within."""
+    if voxel_mm == CUBIC:
+        return image
+    thick = int(voxel_mm[2])
+    image = image[:, :, : image.shape[2] // thick * thick]
+    image = image.reshape(*image.shape[:2], -1, thick).mean(3)
+    return ndi.zoom(image, (1 / voxel_mm[0], 1 / voxel_mm[1], 1), order=1)
+
+
+@cache
+def scan(volume_ml: float, voxel_mm=CUBIC, seed: int = 0, noise: float = 0.04, bias: float = 0.04):
+    """FLAIR, tissue probabilities and truth; contrast of a 1.5 to 3 T FLAIR."""
+    rng = np.random.default_rng(100 + seed)
+    part = lesions(volume_ml, seed)
+    csf, gm, wm = tissues()
+    image = (0.25 * csf + 1.18 * gm + wm) * (1 - part) + 1.5 * part
+    drift = ndi.zoom(rng.uniform(-1, 1, (4, 4, 3)), np.array(image.shape) / (4, 4, 3), order=3)
+    image = ndi.gaussian_filter(image * (1 + bias * drift), 0.4)
+    image = resample(image, voxel_mm)
+    maps = np.stack([np.clip(resample(m, voxel_mm), 0, 1) for m in (csf, gm, wm)])
+    truth = resample(part, voxel_mm) >= 0.5
+    image = 300 * (image + noise * rng.normal(size=image.shape))
+    return image.astype(np.float32), maps.sum(0) > 0.5, maps.astype(np.float32), truth
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / max(1, a.sum() + b.sum())
+
+
+def run(volume_ml, voxel_mm=CUBIC, *, atlas=True, options=FEW, **more):
+    flair, mask, maps, truth = scan(volume_ml, voxel_mm)
+    found = segment_wmh(flair, mask, *maps, voxel_mm, atlas=maps if atlas else None,
+                        options=options, **more)  # fmt: skip
+    return found, truth
+
+
+@pytest.mark.parametrize('voxel_mm', [CUBIC, THICK])
+def test_overlap_and_volume_follow_the_truth(voxel_mm):
+    true_ml, found_ml = [], []
+    for volume in (5.0, 20.0, 60.0):
+        found, truth = run(volume, voxel_mm)
+        assert dice(found.mask > 0, truth) >= 0.80
+        assert found.interval_ml[0] <= found.volume_ml <= found.interval_ml[1]
+        true_ml.append(truth.sum() * np.prod(voxel_mm) / 1000)
+        found_ml.append(found.volume_ml)
+    slope = np.polyfit(true_ml, found_ml, 1)[0]
+    assert 0.9 <= slope <= 1.1
+
+
+@pytest.mark.parametrize('voxel_mm', [CUBIC, THICK])
+def test_no_lesion_is_a_normal_result(voxel_mm):
+    found, _ = run(0.0, voxel_mm)
+    assert found.volume_ml < 0.1
+    assert found.cv >= 0
+    assert found.qc['asymmetry'] is None
+
+
+def test_lesions_labelled_grey_matter_are_found():
+    flair, mask, maps, truth = scan(20.0)
+    labelled = maps.copy()
+    labelled[2][truth] = 0
+    labelled[1][truth] = 1
+    found = segment_wmh(flair, mask, *labelled, CUBIC, atlas=maps, options=FEW)
+    assert dice(found.mask > 0, truth) >= 0.75
+
+
+def test_scale_of_the_image_does_not_matter():
+    flair, mask, maps, _ = scan(5.0, THICK)
+    one, other = (segment_wmh(k * flair, mask, *maps, THICK, atlas=maps, options=FEW)
+                  for k in (1, 0.01))  # fmt: skip
+    assert dice(one.mask > 0, other.mask > 0) > 0.999
+
+
+def test_same_input_gives_the_same_bytes():
+    first, second = (run(5.0, THICK)[0] for _ in range(2))
+    assert first.probability.tobytes() == second.probability.tobytes()
+    assert first.interval_ml == second.interval_ml
+
+
+def test_flair_only_is_more_cautious():
+    with_t1w, without = (run(5.0, THICK, has_t1w=flag)[0] for flag in (True, False))
+    assert 0 < without.volume_ml <= with_t1w.volume_ml
+    assert without.seed_z > with_t1w.seed_z
+
+
+def test_excluded_voxels_and_structures_stay_out():
+    _, _, _, truth = scan(20.0, THICK)
+    deep = np.zeros(truth.shape, bool)
+    deep[: truth.shape[0] // 2] = True
+    found, _ = run(20.0, THICK, deep_grey=deep)
+    assert not found.mask[deep].any()
+    assert found.mask[~deep].any()
+    everywhere = np.ones(truth.shape, np.uint8)
+    assert run(20.0, THICK, exclude=everywhere)[0].volume_ml == 0
+
+
+def test_one_sided_lesions_are_flagged():
+    _, _, _, truth = scan(20.0, THICK)
+    side = np.ones(truth.shape)
+    found, _ = run(20.0, THICK, side=side)
+    assert 'one_sided' in found.flags
+
+
+def test_lesion_guess_finds_most_and_little_else():
+    flair, mask, maps, truth = scan(20.0, THICK)
+    guess = lesion_guess(flair, mask, THICK, atlas=maps)
+    assert (guess & truth).sum() / truth.sum() > 0.6
+    assert (guess & truth).sum() / guess.sum() > 0.8
+
+
+def test_grids_must_agree():
+    flair, mask, maps, _ = scan(5.0, THICK)
+    with pytest.raises(MeasureError, match='grid'):
+        segment_wmh(flair[1:], mask, *maps, THICK)
+    with pytest.raises(MeasureError, match='empty'):
+        segment_wmh(flair, np.zeros(mask.shape), *maps, THICK)
+
+
+def test_works_without_pure_tissue_classes():
+    flair, mask, maps, _ = scan(5.0, THICK)
+    z, stats = normalise_flair(flair, mask)
+    assert stats.method == 'global'
+    assert abs(np.median(z[mask])) < 1
+    assert 0.02 < stats.noise_ratio < 0.3
+    with pytest.raises(MeasureError, match='contrast'):
+        histogram_peak(np.full(100, 3.0))
+
+
+def test_class_z_ignores_lesions():
+    flair, mask, maps, truth = scan(60.0, THICK)
+    _, stats = normalise_flair(flair, mask, *maps, lesion=truth)
+    assert stats.method == 'class'
+    assert abs(stats.mu_wm - 300) < 15
+    assert stats.mu_gm > stats.mu_wm > stats.mu_csf
+
+
+def test_robust_centre_of_a_constant_has_a_spread():
+    centre, spread = robust_centre(np.full(50, 7.0))
+    assert centre == 7.0
+    assert spread > 0
+
+
+def test_chance_threshold_is_high_where_the_tails_are_alike():
+    z = np.random.default_rng(0).normal(0, 2, 200_000)
+    assert chance_threshold(z, 0.2, (1.75, 3.5)) == 3.5
+    assert chance_threshold(np.abs(z), 0.2, (1.75, 3.5)) == 1.75
+
+
+def test_a_bright_lesion_is_cut_half_way_up_not_at_its_halo():
+    distance = np.abs(np.arange(41) - 20)
+    z = np.clip(10 - 2 * np.maximum(distance - 3, 0), 0, 10)[:, None, None] * np.ones((41, 9, 9))
+    plain = grow_from_seeds(z, z >= 0, 3.5, 1.75, CUBIC, least_mm3=5)
+    cut = grow_from_seeds(z, z >= 0, 3.5, 1.75, CUBIC, least_mm3=5, peak_share=0.5)
+    assert plain[:, 4, 4].sum() == 15
+    assert cut[:, 4, 4].sum() == 11
+
+
+def test_septum_is_between_the_ventricles_only():
+    sides = np.zeros((15, 11, 11), int)
+    sides[3:7, 2:9, 2:9] = 1
+    sides[8:12, 2:9, 2:9] = 2
+    found = septum(sides, CUBIC)
+    assert found[7, 5, 5]
+    assert not found[7, 5, 10]
+    assert not found[12:].any()
+    assert not septum(np.where(sides == 1, 1, 0), CUBIC).any()
+
+
+def test_grey_matter_is_believed_where_the_atlas_has_some():
+    gm, atlas = np.ones((12, 12, 12)), np.zeros((12, 12, 12))
+    atlas[:6] = 1
+    none = np.zeros(gm.shape, bool)
+    grey, white = lesion_proof_tissue(0 * gm, gm, none, ~none, CUBIC, atlas_gm=atlas)
+    assert grey[0].min() > 0.99
+    assert white[-1].min() > 0.95
+
+
+def test_gliosis_at_a_cavity_is_no_wmh():
+    shape = (60, 60, 30)
+    x, y, z = np.indices(shape)
+    r = np.sqrt((x - 20) ** 2 + (y - 30) ** 2 + (z - 15) ** 2)
+    dark, bright = r < 9, (r >= 9) & (r < 13)
+    far = (x > 45) & (x < 50) & (y > 25) & (y < 35) & (z > 10) & (z < 20)
+    grey = (x < 8).astype(float)
+    found = stroke_lesions(bright | far, dark, np.ones(shape, bool), grey, CUBIC)
+    assert found[bright].mean() > 0.9
+    assert not found[far].any()
+    assert not stroke_lesions(far, dark, np.ones(shape, bool), grey, CUBIC).any()
