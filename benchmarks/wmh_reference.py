@@ -3,7 +3,7 @@
 Lays the reference cases out as a BIDS dataset, runs ``csvdprep`` on it as a user would, and
 compares every mask with the official evaluator of the WMH Challenge::
 
-    python benchmarks/wmh_reference.py ../shared/data/wmh-reference WORK_DIR [--no-t1w] [--score-only]
+    python benchmarks/wmh_reference.py ../shared/data/wmh-reference WORK_DIR [--no-t1w]
 
 Prints the table, and writes it as ``WORK_DIR/wmh_reference.tsv``.
 """
@@ -83,7 +83,7 @@ def score(files: dict[str, dict[str, Path]], output: Path) -> pd.DataFrame:
         truth_image = nib.load(case['truth'])
         truth = on_grid(case['truth'], truth_image)
         wide = truth | on_grid(case['rim'], truth_image) if 'rim' in case else None
-        ours = output / f'sub-{name}/anat/sub-{name}_label-WMH_mask.nii.gz'
+        ours = next((output / f'sub-{name}' / 'anat').glob('*_label-WMH_mask.nii.gz'), output)
         candidates = {'csvdprep': ours, **{r: case[r] for r in RIVALS if r in case}}
         ml = float(np.abs(np.linalg.det(truth_image.affine[:3, :3]))) / 1000
         for tool, path in candidates.items():

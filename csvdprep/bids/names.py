@@ -260,7 +260,8 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
         source = scans.get(derivative.source)
         inherited = source.entities if source else {}
         entities |= {key: inherited[key] for key in INHERITED if key in inherited}
-        entities |= {'space': space_of(name, derivative, hub), 'atlas': derivative.atlas}
+        entities |= {'space': space_of(name, derivative, hub), 'atlas': derivative.atlas,
+                     'res': derivative.res}
         if derivative.xfm:
             begin, end = (fill(text, hub) for text in derivative.xfm)
             entities |= {'from': begin, 'to': end, 'mode': 'image'}

@@ -65,6 +65,12 @@ PRODUCTS: dict[str, Term] = {
     'wmh_lesions': Term('list of WMH lesions, one a row'),
 }  # fmt: skip
 
+#: What may be resampled into a space that the user asks for, as ``<name>_in_<space>``.
+RESAMPLED: dict[str, str] = {
+    'anat': 'anatomical reference', 'brain': 'brain mask', 'flair': 'FLAIR',
+    'wmh': 'white matter hyperintensities', 'wmhprob': 'degree of membership of WMH',
+}  # fmt: skip
+
 
 def term(name: str) -> Term:
     """Look a name up.
@@ -72,7 +78,8 @@ def term(name: str) -> Term:
     Parameters
     ----------
     name : str
-        A scan, a product, or ``<room>_values`` (the measures of a room).
+        A scan, a product, ``<room>_values`` (the measures of a room), or what is resampled
+        into a space (``wmh_in_<space>``, ``anat_to_<space>``).
 
     Returns
     -------
@@ -92,4 +99,9 @@ def term(name: str) -> Term:
     """
     if name.endswith('_values'):
         return Term(f'measures of the room {name.removesuffix("_values")}')
+    what, found, space = name.partition('_in_')
+    if found and what in RESAMPLED:
+        return Term(f'{RESAMPLED[what]}, in {space}', 'mni')
+    if name.startswith('anat_to_') and name not in PRODUCTS:
+        return Term(f'transform that resamples the reference into {name[8:]} (ITK)')
     return {**SCANS, **PRODUCTS}[name]

@@ -30,6 +30,7 @@ class Derivative:
     datatype: str = 'anat'
     units: str = ''
     space: str | None = None
+    res: str | None = None
     label: str | None = None
     desc: str | None = None
     atlas: str | None = None

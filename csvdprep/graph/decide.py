@@ -36,12 +36,18 @@ def decide(given: VisitInput, settings: Settings) -> Plan:
         If an option does not exist or has an impossible value.
 
     """
+    rooms = discover(settings.output_spaces)
+    markers = set(settings.markers)
+    if markers:
+        # What is resampled into a space follows from what is asked for.
+        markers |= {room.name for room in rooms if room.name.startswith('space_')
+                    and (not room.name.endswith('_wmh') or 'wmh' in markers)}  # fmt: skip
     try:
         plan = make_plan(
             given,
-            discover(),
+            rooms,
             options=settings.options,
-            markers=settings.markers,
+            markers=markers,
             ignore=settings.ignore,
             context=Context(random_seed=settings.random_seed, sloppy=settings.sloppy),
             version=__version__,

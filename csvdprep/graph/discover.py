@@ -13,8 +13,17 @@ WINGS = ('csvdprep.preprocessing', 'csvdprep.markers')
 
 
 @cache
-def discover(wings: tuple[str, ...] = WINGS) -> tuple[Room, ...]:
+def discover(
+    output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = WINGS
+) -> tuple[Room, ...]:
     """Return the room of every subpackage of ``wings``.
+
+    Parameters
+    ----------
+    output_spaces : tuple of str
+        Spaces asked for; subpackages with ``rooms_for`` declare rooms for them.
+    wings : tuple of str
+        Packages to look in.
 
     Raises
     ------
@@ -33,11 +42,15 @@ def discover(wings: tuple[str, ...] = WINGS) -> tuple[Room, ...]:
     makers: dict[str, str] = {}
     for wing in wings:
         for found in iter_modules(import_module(wing).__path__, prefix=f'{wing}.'):
-            room = import_module(found.name).ROOM
-            for name in (*room.needs, *room.wants, *room.outputs()):
-                term(name)
-            for name in (*room.outputs(), *(m.name for m in room.measures)):
-                if (other := makers.setdefault(name, room.name)) != room.name:
-                    raise ValueError(f'Both {other} and {room.name} make {name}.')
-            rooms.append(room)
+            module = import_module(found.name)
+            found_rooms = (
+                module.rooms_for(output_spaces) if hasattr(module, 'rooms_for') else (module.ROOM,)
+            )
+            rooms += found_rooms
+    for room in rooms:
+        for name in (*room.needs, *room.wants, *room.outputs()):
+            term(name)
+        for name in (*room.outputs(), *(m.name for m in room.measures)):
+            if (other := makers.setdefault(name, room.name)) != room.name:
+                raise ValueError(f'Both {other} and {room.name} make {name}.')
     return tuple(rooms)

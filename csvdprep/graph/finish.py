@@ -56,7 +56,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     found = {
         room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
     }
-    rows = collect(discover(), found, missing)
+    rows = collect(discover(settings.output_spaces), found, missing)
     status.warnings = [
         f'{row["name"]}: {row["reason"]}' for row in rows if row['qc'] in ('warn', 'fail')
     ]
@@ -66,7 +66,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         status.state = 'failed'
     status.finished = now()
 
-    write_tables(plan.visit, rows, discover(), output_dir)
+    write_tables(plan.visit, rows, discover(settings.output_spaces), output_dir)
     log_dir = output_dir / plan.visit.folder / 'log' / status.run_id
     atomic_write(log_dir / 'plan.txt', describe(plan) + '\n')
     atomic_write(log_dir / 'csvdprep.toml', settings_text(settings))
@@ -75,7 +75,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         write_visit_report(output_dir=output_dir, plan=plan, values=rows,
                            status=vars(status), versions=versions(),
                            lesions=lesions,
-                           titles={room.name: room.title for room in discover()})  # fmt: skip
+                           titles={room.name: room.title for room in discover(settings.output_spaces)})  # fmt: skip
         write_citation(plan, output_dir / 'logs')
     except Exception as error:  # a report that cannot be drawn must not lose the tables
         status.failures.append({'room': 'report', 'node': '', 'file': '',

@@ -138,9 +138,10 @@ def rigid(fixed, moving, output, *, fixed_mask=None, moving_mask=None,
 
     """
     matrix = _register(
-        _brain_at(fixed, fixed_mask, resolution_mm), _brain_at(moving, moving_mask, resolution_mm),
-        [_linear('Rigid', fine=True)],
-    )[0]  # fmt: skip
+        _brain_at(fixed, fixed_mask, resolution_mm, MARGIN_MM),
+        _brain_at(moving, moving_mask, resolution_mm),
+        [_linear('Rigid'), _polish('Rigid')],
+    )[0]
     return write_linear(matrix, output)
 
 
@@ -294,11 +295,17 @@ def _metric(name: str, fixed, moving, *rest) -> str:
     return f'{name}[{get_pointer_string(fixed)},{get_pointer_string(moving)},1,{",".join(rest)}]'
 
 
-def _linear(kind: str, *, fine: bool = False) -> dict:
+def _linear(kind: str) -> dict:
     return {
         'transform': f'{kind}[0.1]', 'metric': ('MI', '32', 'Regular', '0.25'),
-        'convergence': f'[200x100{"x50" * fine},1e-6,10]', 'shrink': f'3x2{"x1" * fine}',
-        'sigmas': f'3x2{"x1" * fine}mm',
+        'convergence': '[200x100,1e-6,10]', 'shrink': '3x2', 'sigmas': '3x2mm',
+    }  # fmt: skip
+
+
+def _polish(kind: str) -> dict:
+    return {
+        'transform': f'{kind}[0.05]', 'metric': ('MI', '32', 'Regular', '0.1'),
+        'convergence': '[30,1e-6,10]', 'shrink': '1', 'sigmas': '1mm',
     }  # fmt: skip
 
 

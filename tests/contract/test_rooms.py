@@ -72,3 +72,13 @@ def test_every_term_is_made_by_somebody():
 
     assert set(PRODUCTS) <= {name for room in ROOMS for name in room.makes}
     assert term('wmh_mask').grid == 'flair'
+
+
+def test_output_spaces_are_rooms_too():
+    rooms = discover(('MNI152NLin2009aSym:res-2', 'MNI152NLin6Asym'))
+    made = [room for room in rooms if room.name.startswith('space_')]
+    assert len(made) == 4
+    for room in made:
+        workflow = room.builder()(room=room, options=room.options(), context=Context())
+        outputs = set(workflow.get_node('outputnode').inputs.copyable_trait_names())
+        assert outputs == set(room.outputs())

@@ -18,7 +18,7 @@ from csvdprep.resources import template_file
 from csvdprep.science.normalise import histogram_peak, normalise_flair, robust_centre
 
 CUBIC, THICK = (1.0, 1.0, 1.0), (0.9, 0.9, 5.0)
-FEW = WmhOptions(runs=3)
+FEW = WmhOptions(runs=2)
 
 
 @cache
@@ -29,14 +29,14 @@ def tissues():
     maps = maps / max(1.0, maps.max())
     inside = maps.sum(0) > 0.5
     box = ndi.find_objects(inside.astype(int))[0]
-    maps = maps[:, *box][:, :, :, 60:]
+    maps = maps[:, *box][:, :, :, 60:130]
     maps[:, maps.sum(0) < 0.5] = 0
     return maps / np.maximum(maps.sum(0), 1e-6)
 
 
 @cache
 def lesions(volume_ml: float, seed: int):
-    """Fraction of lesion per 1 mm voxel: the highest parts of a smooth field in deep white matter."""
+    """Fraction of lesion per 1 mm voxel: the peaks of a smooth field in white matter."""
     if not volume_ml:
         return np.zeros(tissues().shape[1:], np.float32)
     rng = np.random.default_rng(seed)
@@ -87,13 +87,13 @@ def run(volume_ml, voxel_mm=CUBIC, *, atlas=True, options=FEW, **more):
 @pytest.mark.parametrize('voxel_mm', [CUBIC, THICK])
 def test_overlap_and_volume_follow_the_truth(voxel_mm):
     true_ml, found_ml = [], []
-    for volume in (5.0, 20.0, 60.0):
+    for volume in (5.0, 40.0):
         found, truth = run(volume, voxel_mm)
-        assert dice(found.mask > 0, truth) >= 0.80
+        assert dice(found.mask > 0, truth) >= 0.80, volume
         assert found.interval_ml[0] <= found.volume_ml <= found.interval_ml[1]
-        true_ml.append(truth.sum() * np.prod(voxel_mm) / 1000)
+        true_ml.append(volume)
         found_ml.append(found.volume_ml)
-    slope = np.polyfit(true_ml, found_ml, 1)[0]
+    slope = np.diff(found_ml)[0] / np.diff(true_ml)[0]
     assert 0.9 <= slope <= 1.1
 
 
@@ -106,11 +106,11 @@ def test_no_lesion_is_a_normal_result(voxel_mm):
 
 
 def test_lesions_labelled_grey_matter_are_found():
-    flair, mask, maps, truth = scan(20.0)
+    flair, mask, maps, truth = scan(20.0, THICK)
     labelled = maps.copy()
     labelled[2][truth] = 0
     labelled[1][truth] = 1
-    found = segment_wmh(flair, mask, *labelled, CUBIC, atlas=maps, options=FEW)
+    found = segment_wmh(flair, mask, *labelled, THICK, atlas=maps, options=FEW)
     assert dice(found.mask > 0, truth) >= 0.75
 
 
@@ -167,7 +167,7 @@ def test_grids_must_agree():
 
 
 def test_works_without_pure_tissue_classes():
-    flair, mask, maps, _ = scan(5.0, THICK)
+    flair, mask, _, _ = scan(5.0, THICK)
     z, stats = normalise_flair(flair, mask)
     assert stats.method == 'global'
     assert abs(np.median(z[mask])) < 1

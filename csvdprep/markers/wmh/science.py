@@ -49,7 +49,7 @@ class WmhOptions:
     chance : float
         Share of voxels above the border threshold that may be there by chance.
     peak_share : float
-        Least share of the nearby peak at the border of a lesion.
+        Least excess at the border of a lesion, as a share of the height of the lesion nearby.
     edge_caution : float
         Relative rise of the seed threshold from the depth of white matter to its edge.
     runs : int
@@ -64,7 +64,7 @@ class WmhOptions:
     border_z: float = 1.75
     greatest_border_z: float = 3.5
     chance: float = 0.2
-    peak_share: float = 0.4
+    peak_share: float = 0.5
     edge_caution: float = 0.5
     runs: int = 20
     random_seed: int = 42
@@ -284,8 +284,10 @@ def lesion_guess(
     region = (maps[2] > 0.5) & excess.tissue
     seed, border = _thresholds(excess, region, voxel_mm, False, options)
     guess = np.zeros(brain.shape, bool)
-    guess[box] = grow_from_seeds(excess.z, region, seed, border, voxel_mm,
-                                 least_mm3=LEAST_MM3_THICK)  # fmt: skip
+    guess[box] = grow_from_seeds(
+        excess.z, region, seed, border, voxel_mm, least_mm3=LEAST_MM3_THICK,
+        peak_share=options.peak_share,
+    )  # fmt: skip
     return guess
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.science.normalise import smooth_within
+
 #: Bins of the tail counts, SD of normal white matter.
 BIN = 0.25
 #: Voxels nearer than this to CSF (mm) are not counted: partial volume with CSF makes the dark
 #: tail of white matter long for a reason that the bright tail does not share.
 CLEAR_OF_CSF_MM = 2.0
+#: Smoothing of the height of a lesion, mm, so that it is no single noisy voxel's.
+PEAK_BLUR_MM = 1.5
 
 
 def chance_threshold(z: np.ndarray, share: float, limits: tuple[float, float]) -> float:
@@ -108,8 +112,8 @@ def grow_from_seeds(
     least_mm3 : float
         Smallest lesion; never fewer than three voxels.
     peak_share : float
-        The border of a bright lesion is that share of the highest excess nearby: partial volume
-        puts the true border half way up.
+        The border of a bright lesion is that share of the height of the lesion nearby: partial
+        volume puts the true border half way up.
     peak_mm : float
         How near "nearby" is, mm.
 
@@ -136,7 +140,8 @@ def grow_from_seeds(
         # Separable windows instead of a ball: the peak of a neighbourhood, not its shape, counts.
         size = [2 * int(peak_mm / edge + 1e-6) + 1 for edge in voxel_mm]
         seeded = _with_seed(bright, inside >= limit)
-        peak = ndi.maximum_filter(np.where(seeded, inside, 0), size=size)
+        height = smooth_within(inside, seeded, voxel_mm, PEAK_BLUR_MM) * seeded
+        peak = ndi.maximum_filter(height, size=size)
         bright = seeded & (inside >= peak_share * peak)
     least = max(3, int(np.ceil(least_mm3 / np.prod(voxel_mm) - 1e-6)))
     found = np.zeros(z.shape, bool)

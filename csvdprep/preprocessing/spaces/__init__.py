@@ -1,0 +1,82 @@
+"""Images and lesions in the spaces that the user asks for; two rooms a space."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Room
+from csvdprep.interfaces.spaces import SPACE, parse_space
+
+
+@dataclass(frozen=True)
+class Options:
+    """No knobs so far."""
+
+
+def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
+    """Declare the rooms of some output spaces.
+
+    Parameters
+    ----------
+    specs : tuple of str
+        ``SPACE[:res-N][:cohort-N]``.
+
+    Returns
+    -------
+    tuple of Room
+        For each space one for the anatomical reference and one for FLAIR and WMH.
+
+    Examples
+    --------
+    >>> [room.name for room in rooms_for(('MNI152NLin2009aSym:res-2',))]
+    ['space_MNI152NLin2009aSymres2', 'space_MNI152NLin2009aSymres2_wmh']
+
+    """
+    return tuple(room for spec in dict.fromkeys(specs) for room in _rooms(spec))
+
+
+def _rooms(spec):
+    name, resolution, cohort = parse_space(spec)
+    space = name + (str(cohort) if cohort is not None else '')
+    res = None if resolution is None else f'{resolution:02d}'
+    tag = space + (f'res{resolution}' if resolution is not None else '')
+
+    def placed(suffix, description, **more):
+        return Derivative(suffix=suffix, space=space, res=res, description=description, **more)
+
+    own = {} if name == SPACE else {
+        f'anat_to_{tag}': Derivative(
+            suffix='xfm', xfm=('{hub}', tag), extension='.h5',
+            description=f'Resamples the {{hub}} into {space} (ITK composite, LPS mm).'),
+    }  # fmt: skip
+    way = next(iter(own), 'anat_to_mni')
+    yield Room(
+        name=f'space_{tag}',
+        title=f'{space}: anatomy',
+        needs=('anat_preproc', 'anat_filled', 'brain_mask', 'anat_to_mni'),
+        wants=('lesion_guess',),
+        makes={
+            **own,
+            f'anat_in_{tag}': placed('{hub}', f'{{hub}}, intensity-corrected, in {space}.',
+                                     desc='preproc', metadata={'SkullStripped': False}),
+            f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
+        },
+        build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
+        options=Options,
+        methods=f'The anatomical reference was resampled into {space}.',
+    )  # fmt: skip
+    yield Room(
+        name=f'space_{tag}_wmh',
+        title=f'{space}: FLAIR and WMH',
+        needs=('flair_preproc', 'flair_to_anat', 'wmh_mask', 'wmh_probseg', way),
+        makes={
+            f'flair_in_{tag}': placed('FLAIR', f'FLAIR, intensity-corrected, in {space}.',
+                                      desc='preproc', source='flair',
+                                      metadata={'SkullStripped': False}),
+            f'wmh_in_{tag}': placed('mask', f'White matter hyperintensities in {space}. Volumes '
+                                    'are those of the FLAIR grid, not of this image.',
+                                    label='WMH', source='flair'),
+            f'wmhprob_in_{tag}': placed('probseg', f'Degree of membership of WMH in {space}.',
+                                        label='WMH', source='flair'),
+        },
+        build='csvdprep.preprocessing.spaces.workflow:init_space_wmh_wf',
+        options=Options,
+    )  # fmt: skip

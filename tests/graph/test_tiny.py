@@ -1,0 +1,196 @@
+"""The whole application on the tiny phantom: once, and then whatever must hold of it."""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from csvdprep.cli.run import run
+from csvdprep.phantom.demo import make_tiny
+
+EXPECTED = """
+anat/sub-01_ses-1_desc-brain_mask.nii.gz
+anat/sub-01_ses-1_desc-filled_T1w.nii.gz
+anat/sub-01_ses-1_desc-preproc_FLAIR.nii.gz
+anat/sub-01_ses-1_desc-preproc_T1w.nii.gz
+anat/sub-01_ses-1_desc-ventricles_dseg.nii.gz
+anat/sub-01_ses-1_desc-ventricles_dseg.tsv
+anat/sub-01_ses-1_dseg.nii.gz
+anat/sub-01_ses-1_dseg.tsv
+anat/sub-01_ses-1_from-FLAIR_to-T1w_mode-image_xfm.txt
+anat/sub-01_ses-1_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5
+anat/sub-01_ses-1_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5
+anat/sub-01_ses-1_label-CSF_probseg.nii.gz
+anat/sub-01_ses-1_label-GM_probseg.nii.gz
+anat/sub-01_ses-1_label-WM_probseg.nii.gz
+anat/sub-01_ses-1_space-FLAIR_desc-brain_mask.nii.gz
+anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.nii.gz
+anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.tsv
+anat/sub-01_ses-1_space-FLAIR_label-WMH_lesions.tsv
+anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz
+anat/sub-01_ses-1_space-FLAIR_label-WMH_probseg.nii.gz
+anat/sub-01_ses-1_atlas-csvdprep_desc-lobes_dseg.nii.gz
+anat/sub-01_ses-1_atlas-csvdprep_desc-lobes_dseg.tsv
+anat/sub-01_ses-1_atlas-csvdprep_desc-structures_dseg.nii.gz
+anat/sub-01_ses-1_atlas-csvdprep_desc-structures_dseg.tsv
+anat/sub-01_ses-1_atlas-csvdprep_desc-territories_dseg.nii.gz
+anat/sub-01_ses-1_atlas-csvdprep_desc-territories_dseg.tsv
+figures/sub-01_ses-1_desc-brain_T1w.svg
+figures/sub-01_ses-1_desc-coreg_FLAIR.svg
+figures/sub-01_ses-1_desc-lesions_FLAIR.svg
+figures/sub-01_ses-1_desc-registration_T1w.svg
+figures/sub-01_ses-1_desc-tissues_T1w.svg
+figures/sub-01_ses-1_desc-wmh_FLAIR.svg
+figures/sub-01_ses-1_desc-zones_FLAIR.svg
+sub-01_ses-1_desc-csvd_measures.tsv
+sub-01_ses-1_desc-csvdlong_measures.tsv
+""".split()
+
+
+def app(raw, out, work, *more):
+    return run([str(raw), str(out), 'participant', '-w', str(work), '--sloppy', *more])
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tiny été')  # blanks and letters beyond ASCII
+    make_tiny(folder / 'raw')
+    assert app(folder / 'raw', folder / 'out', folder / 'work', '--nprocs', '2') == 0
+    return folder
+
+
+@pytest.fixture(scope='module')
+def visit(tiny):
+    return tiny / 'out' / 'sub-01' / 'ses-1'
+
+
+def measures(visit):
+    columns, values = (visit / 'sub-01_ses-1_desc-csvd_measures.tsv').read_text().splitlines()
+    return dict(zip(columns.split('\t'), values.split('\t'), strict=True))
+
+
+def test_all_outputs_are_there_and_no_others(visit):
+    made = {p.relative_to(visit).as_posix() for p in visit.rglob('*') if p.is_file()}
+    plain = {name for name in made if not name.startswith('log/') and not name.endswith('.json')}
+    assert plain == set(EXPECTED)
+
+
+def test_every_derivative_has_a_sidecar(visit):
+    for path in (visit / 'anat').glob('*.nii.gz'):
+        sidecar = json.loads(path.with_name(path.name.split('.')[0] + '.json').read_text())
+        assert sidecar['Description']
+        assert all(uri.startswith('bids:raw:sub-01/') for uri in sidecar['Sources'])
+
+
+def test_measures_agree_with_the_truth(tiny, visit):
+    found = measures(visit)
+    truth = tiny / 'raw' / 'derivatives' / 'truth'
+    columns, values = next(truth.rglob('*volumes.tsv')).read_text().splitlines()[:2]
+    known = dict(zip(columns.split('\t'), values.split('\t'), strict=True))
+    icv = next(float(v) for k, v in known.items() if 'icv' in k.lower() or 'intracranial' in k)
+    assert float(found['icv_ml']) == pytest.approx(icv, rel=0.06)
+    assert 0.7 < float(found['bpf']) < 0.95
+    assert float(found['lv_ml']) > 5
+    assert found['qc_reference'] == 'T1w'
+
+
+def test_lesions_agree_with_the_truth(tiny, visit):
+    from csvdprep.phantom.score import score_demo
+
+    score = score_demo(tiny / 'out', tiny / 'raw' / 'derivatives' / 'truth')
+    assert all(row['dice'] > 0.6 for row in _rows(score))
+    zones = measures(visit)
+    parts = [float(zones[f'wmh_{zone}_ml']) for zone in ('jv', 'pv', 'dw', 'jc')]
+    mask = nib.load(visit / 'anat' / 'sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz')
+    volume = np.asanyarray(mask.dataobj).sum() * np.prod(mask.header.get_zooms()) / 1000
+    assert sum(parts) == pytest.approx(volume, rel=1e-4)
+    assert float(zones['wmh_total_ml']) == pytest.approx(volume, rel=1e-4)
+
+
+def _rows(score):
+    return [row if isinstance(row, dict) else vars(row) for row in score.rows]
+
+
+def test_transforms_are_read_by_other_tools(visit):
+    from nitransforms.manip import TransformChain
+
+    chain = TransformChain.from_filename(
+        str(visit / 'anat' / 'sub-01_ses-1_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5'),
+        fmt='itk',
+    )
+    moved = chain.map(np.array([[0.0, -20.0, 10.0]]))
+    assert np.isfinite(moved).all()
+
+
+def test_a_second_run_computes_nothing_also_elsewhere(tiny, tmp_path, capsys):
+    before = {p: p.stat().st_mtime_ns for p in (tiny / 'out').rglob('*') if p.is_file()}
+    assert app(tiny / 'raw', tiny / 'out', tiny / 'work') == 0
+    assert '0 steps computed' in capsys.readouterr().err
+    after = {p: p.stat().st_mtime_ns for p in (tiny / 'out').rglob('*') if p.is_file()}
+    changed = {p.name for p in before if before[p] != after[p]}
+    assert changed <= {'command.txt', 'lock'}
+    for name in ('raw', 'out'):
+        shutil.copytree(tiny / name, tmp_path / 'moved' / name)
+    moved = tmp_path / 'moved'
+    assert app(moved / 'raw', moved / 'out', moved / 'work') == 0
+    assert '0 steps computed' in capsys.readouterr().err
+
+
+def test_a_damaged_result_is_computed_again(tiny, tmp_path, capsys):
+    out = tmp_path / 'out'
+    shutil.copytree(tiny / 'out', out)
+    lesions = next(out.rglob('*label-WMH_lesions.tsv'))
+    lesions.write_text('damaged')
+    assert app(tiny / 'raw', out, tmp_path / 'work') == 0
+    assert filecmp.cmp(lesions, next((tiny / 'out').rglob('*WMH_lesions.tsv')), shallow=False)
+    assert ' 0 steps' not in capsys.readouterr().err
+
+
+def test_the_validator_finds_no_error(tiny):
+    import bids_validator_deno  # noqa: F401
+
+    command = Path(sys.executable).with_name('bids-validator-deno')
+    for folder in (tiny / 'raw', tiny / 'out'):
+        done = subprocess.run([command, str(folder), '--format', 'json'], capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        issues = json.loads(done.stdout)['issues']['issues']
+        assert [i for i in issues if i['severity'] == 'error'] == []
+
+
+def test_external_masks_take_the_place_of_ours(tiny, tmp_path):
+    mask = next((tiny / 'raw' / 'derivatives' / 'truth').rglob('*label-WMH_mask.nii.gz'))
+    other = tmp_path / 'other' / 'sub-01' / 'ses-1' / 'anat'
+    other.mkdir(parents=True)
+    shutil.copy(mask, other)
+    (tmp_path / 'other' / 'dataset_description.json').write_text(json.dumps(
+        {'Name': 'other', 'BIDSVersion': '1.10.0', 'DatasetType': 'derivative',
+         'GeneratedBy': [{'Name': 'hand'}]}))  # fmt: skip
+    out = tmp_path / 'out'
+    shutil.copytree(tiny / 'out', out)
+    assert app(tiny / 'raw', out, tmp_path / 'work', '-d', f'hand={tmp_path / "other"}') == 0
+    found = measures(out / 'sub-01' / 'ses-1')
+    assert found['wmh_origin'] == 'external'
+    image = nib.load(mask)
+    volume = np.asanyarray(image.dataobj).sum() * np.prod(image.header.get_zooms()) / 1000
+    assert float(found['wmh_total_ml']) == pytest.approx(volume, rel=0.02)
+    assert found['wmh_volume_cv'] == 'n/a'
+
+
+def test_no_traceback_without_write_access(tiny, tmp_path):
+    if os.geteuid() == 0:
+        blocked = tmp_path / 'file'
+        blocked.write_text('in the way')
+        with pytest.raises(Exception, match=r'(?i)writ|folder|exist|director'):
+            app(tiny / 'raw', blocked / 'out', tmp_path / 'work')
+        return
+    blocked = tmp_path / 'blocked'
+    blocked.mkdir(mode=0o500)
+    with pytest.raises(Exception, match=r'(?i)writ'):
+        app(tiny / 'raw', blocked / 'out', tmp_path / 'work')
