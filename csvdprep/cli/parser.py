@@ -79,11 +79,11 @@ def _resources(group):
                        help='most threads of one step; the steps there are use one each, so that '
                        'results do not depend on it')  # fmt: skip
     group.add_argument('--mem', '--mem-mb', type=_megabytes, dest='mem_gb', metavar='MB|nG',
-                       help='memory that all steps may claim together, e.g. 8000 or 8G')  # fmt: skip
+                       help='memory for all steps together, e.g. 8000 or 8G')  # fmt: skip
     group.add_argument('--low-mem', action='store_true', default=None,
                        help='run one step at a time')  # fmt: skip
     group.add_argument('--use-plugin', type=Path, metavar='FILE',
-                       help='YAML or JSON with plugin and plugin_args: any Nipype plugin')  # fmt: skip
+                       help='YAML or JSON: plugin, plugin_args of Nipype')  # fmt: skip
 
 
 def _scope(group):
@@ -92,9 +92,9 @@ def _scope(group):
     group.add_argument('--ignore', nargs='+', metavar='NAME', default=None,
                        help='scans (t1w, flair) or steps to be left out')  # fmt: skip
     group.add_argument('--output-spaces', nargs='+', metavar='SPACE[:res-N]', default=None,
-                       help='also resample FLAIR and WMH to these TemplateFlow spaces')  # fmt: skip
+                       help='also resample into these TemplateFlow spaces')  # fmt: skip
     group.add_argument('--dry-run', action='store_true', default=None,
-                       help='print what would run on which files, and why the rest would not')  # fmt: skip
+                       help='print what would run, and why the rest would not')  # fmt: skip
     group.add_argument('--sloppy', action='store_true', default=None,
                        help='coarse and quick, for tests only')  # fmt: skip
     group.add_argument('--reports-only', action='store_true', default=None,

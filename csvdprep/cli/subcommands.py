@@ -33,7 +33,8 @@ def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
 
     """
     module = import_module(f'csvdprep.cli.{name}')
-    parser = argparse.ArgumentParser(f'csvdprep {name}', description=NAMES[name].capitalize() + '.')
+    said = NAMES[name].capitalize() + '.'
+    parser = argparse.ArgumentParser(f'csvdprep {name}', description=said)
     module.configure(parser)
     args = parser.parse_args(argv)
     args.app = app

@@ -1,1 +1,1 @@
-"""The vocabulary of the application: declarations, plans, settings, errors. Standard library only."""
+"""The vocabulary of the application: declarations, plans, settings, errors. Stdlib only."""

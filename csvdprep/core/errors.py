@@ -21,8 +21,8 @@ class CsvdprepError(Exception):
 
     Examples
     --------
-    >>> print(InputError('The image is empty.', file='sub-01_FLAIR.nii.gz', remedy='Convert it again.'))
-    The image is empty. [file: sub-01_FLAIR.nii.gz] Remedy: Convert it again.
+    >>> print(InputError('The image is empty.', file='a.nii.gz', remedy='Convert it again.'))
+    The image is empty. [file: a.nii.gz] Remedy: Convert it again.
 
     """
 
@@ -70,7 +70,7 @@ class InputError(PreflightError):
     """One input file cannot be used; other files and other visits can."""
 
 
-class NothingToDo(CsvdprepError):
+class NothingToDo(CsvdprepError):  # noqa: N818
     """Nothing of what was asked exists in the dataset."""
 
     exit_code = 70

@@ -53,8 +53,9 @@ def decide(given: VisitInput, settings: Settings) -> Plan:
             version=__version__,
         )
     except (TypeError, ValueError) as error:
-        raise UsageError(f'An option of a room is wrong: {error}.',
-                         remedy='See the table of options in the documentation.') from error  # fmt: skip
+        raise UsageError(
+            f'An option of a step is wrong: {error}.', field='--config-file'
+        ) from error
     if settings.rerun == 'all':
         return plan
     folder = checkpoints(plan, settings.output_dir)

@@ -44,7 +44,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     status.rooms = {
         step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
     }
-    missing = {room: why for room, why in plan.skipped.items()}
+    missing = dict(plan.skipped)
     for room, state in status.rooms.items():
         if state == 'failed':
             said = [f['message'] for f in status.failures if f['room'] == room]
@@ -71,11 +71,11 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     atomic_write(log_dir / 'plan.txt', describe(plan) + '\n')
     atomic_write(log_dir / 'csvdprep.toml', settings_text(settings))
     lesions = files.get('zones', {}).get('wmh_lesions')
+    titles = {room.name: room.title for room in discover(settings.output_spaces)}
     try:
         write_visit_report(output_dir=output_dir, plan=plan, values=rows,
                            status=vars(status), versions=versions(),
-                           lesions=lesions,
-                           titles={room.name: room.title for room in discover(settings.output_spaces)})  # fmt: skip
+                           lesions=lesions, titles=titles)  # fmt: skip
         write_citation(plan, output_dir / 'logs')
     except Exception as error:  # a report that cannot be drawn must not lose the tables
         status.failures.append({'room': 'report', 'node': '', 'file': '',

@@ -41,8 +41,10 @@ def node(function, name, **inputs):
 @pytest.fixture
 def workflow(tmp_path):
     wf = pe.Workflow(name='wf', base_dir=str(tmp_path))
-    wf.config = {'execution': {'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt',
-                               'poll_sleep_duration': 0.05, 'stop_on_first_crash': False}}  # fmt: skip
+    asked = {'poll_sleep_duration': 0.05, 'stop_on_first_crash': False}
+    wf.config = {
+        'execution': {'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt', **asked}
+    }
     return wf
 
 

@@ -22,7 +22,8 @@ def room(name, needs, makes=(), **more):
 
 BRAIN = room('brain', ['anat'], ['anat_preproc', 'brain_mask'])
 FLAIR = room('flair', ['flair', 't1w', 'anat_preproc'], ['flair_preproc'],
-             otherwise=Otherwise(given=('flair',), names={'flair_preproc': 'anat_preproc'}))  # fmt: skip
+             otherwise=Otherwise(
+                 given=('flair',), names={'flair_preproc': 'anat_preproc'}))
 WMH = room('wmh', ['flair_preproc'], ['wmh_mask'], marker=True, options=Knob)
 ATROPHY = room('atrophy', ['t1w', 'brain_mask'], marker=True)
 ROOMS = [WMH, ATROPHY, FLAIR, BRAIN]

@@ -59,9 +59,9 @@ class WmhOptions:
 
     """
 
-    seed_z: float = 3.5
+    seed_z: float = 3.0
     seed_z_flair_only: float = 5.0
-    border_z: float = 1.75
+    border_z: float = 1.5
     greatest_border_z: float = 3.5
     chance: float = 0.2
     peak_share: float = 0.5
