@@ -113,9 +113,10 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
         with table.open('a', encoding='utf-8') as file:
             file.write(f'{head}{node.fullname}\t{wall:.2f}\t{cpu:.2f}\t{memory:.0f}\n')
 
+    order = {label: place for place, label in enumerate(plans)}
     arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,
                  'status_callback': heard, 'on_failure': failed,
-                 'on_graph': counted}  # fmt: skip
+                 'on_graph': counted, 'rank': lambda node: order.get(whose(node), 0)}  # fmt: skip
     if settings.resource_monitor:
         arguments['on_usage'] = used
     try:
@@ -167,7 +168,7 @@ def last_words(lines) -> str:
 
     Examples
     --------
-    >>> last_words(['Traceback ...', 'csvdprep.core.errors.MeasureError: The image is constant.'])
+    >>> last_words(['csvdprep.core.errors.MeasureError: The image is constant.'])
     'The image is constant.'
     >>> last_words(['OSError: [Errno 28] No space left on device'])[:18]
     'The disk is full. '

@@ -33,7 +33,8 @@ class ForkPlugin(MultiProcPlugin):
         ``n_procs``: nodes at once; ``memory_gb``: memory they may claim together;
         ``on_graph``: called with the expanded graph before it runs; ``on_failure``: called
         with the node and the lines of its traceback; ``on_usage``: called with the node and
-        its wall seconds, CPU seconds and peak memory (MB).
+        its wall seconds, CPU seconds and peak memory (MB); ``rank``: gives a node's place in
+        the queue, so that one visit is finished before many are begun.
     """
 
     def __init__(self, plugin_args=None):
@@ -57,6 +58,10 @@ class ForkPlugin(MultiProcPlugin):
         gc.collect()
         gc.freeze()
         return super().run(graph, config, updatehash=updatehash)
+
+    def _sort_jobs(self, jobids, scheduler='tsort'):
+        rank = self.plugin_args.get('rank')
+        return sorted(jobids, key=lambda i: (rank(self.procs[i]), i)) if rank else jobids
 
     def _clean_queue(self, jobid, graph, result=None):
         lines = result['traceback'] if result else format_exception(*sys.exc_info())

@@ -23,7 +23,7 @@ ZONES = (
     ('jv', 'juxtaventricular', 'up to 3 mm from the lateral ventricles'),
     ('pv', 'periventricular', 'more than 3 and up to 13 mm from the lateral ventricles'),
     ('dw', 'deep', 'more than 13 mm from the lateral ventricles and 4 mm from the cortex'),
-    ('jc', 'juxtacortical', 'beyond 13 mm from the lateral ventricles, up to 4 mm from the cortex'),
+    ('jc', 'juxtacortical', 'beyond 13 mm from the ventricles, up to 4 mm from the cortex'),
 )
 LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula', 'deep')
 TERRITORIES = ('aca', 'mca', 'pca')
