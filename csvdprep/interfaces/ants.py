@@ -220,10 +220,13 @@ def apply_transform(moving, reference, transforms, *, interpolation: str = 'line
     names = {'linear': 'linear', 'nearest': 'nearestNeighbor', 'label': 'genericLabel',
              'bspline': 'bSpline'}  # fmt: skip
     target = nib.Nifti1Image(np.zeros(reference.shape[:3], np.uint8), reference.affine)
-    result = ants.apply_transforms(
-        to_ants(target), to_ants(moving), [os.fspath(name) for name in transforms] or 'identity',
-        interpolator=names[interpolation], singleprecision=True,
-    ).numpy()  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        files = [os.fspath(name) for name in transforms]
+        result = ants.apply_transforms(
+            to_ants(target), to_ants(moving),
+            files or [str(write_linear(np.eye(4), Path(folder) / 'identity.txt'))],
+            interpolator=names[interpolation], singleprecision=True,
+        ).numpy()  # fmt: skip
     if dtype is None:
         dtype = np.float32 if interpolation in ('linear', 'bspline') else moving.get_data_dtype()
     if np.issubdtype(dtype, np.integer):
