@@ -5,7 +5,7 @@ compares every mask with the official evaluator of the WMH Challenge::
 
     python benchmarks/wmh_reference.py ../shared/data/wmh-reference WORK_DIR [--no-t1w]
 
-Prints the table, and writes it as ``WORK_DIR/wmh_reference.tsv``.
+Prints the table, and writes it as ``wmh_reference.tsv`` in the folder of the run.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def main() -> None:
             check=False,
         )  # fmt: skip
     table = score(files, place / 'derivatives')
-    table.to_csv(given.work / 'wmh_reference.tsv', sep='\t', index=False, float_format='%.4g')
+    table.to_csv(place / 'wmh_reference.tsv', sep='\t', index=False, float_format='%.4g')
     print(table.to_string(index=False, float_format='%.3f'))
     with_rivals = table[table['dice_with_rim'].notna()]
     print('\nMean over the cases with rivals')

@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.transforms import LPS, read_linear, write_composite, write_linear
-from csvdprep.science.alignment import best_start, block_mean
+from csvdprep.science.alignment import best_start, block_mean, coarse_affine, moved_affine
 from csvdprep.science.bias import bias_field
 from csvdprep.science.morphology import bounding_box
 
@@ -189,8 +189,10 @@ def register_to_template(
     if tissues is not None:
         fixed = _in_contrast_of(moving, matrix, tissues, template_mask, resolution_mm)
     matrix, warp, unwarp = _register(fixed, moving, [_syn()], start=matrix, moving_mask=keep)
-    write_composite([warp, matrix], forward)
-    write_composite([np.linalg.inv(matrix), unwarp], inverse)
+    # Some readers fail beyond the field instead of taking zero there.
+    whole = _brain_at(template_mask, None, resolution_mm)
+    write_composite([_padded(warp, whole), matrix], forward)
+    write_composite([np.linalg.inv(matrix), _padded(unwarp, whole)], inverse)
     return {'affine': matrix.tolist(), 'scale': float(np.linalg.det(matrix[:3, :3]))}
 
 
@@ -250,31 +252,34 @@ def _like(data: np.ndarray, image):
     return result
 
 
-def _shrunk_affine(affine: np.ndarray, factors) -> np.ndarray:
-    """Return the affine of block means: a block's centre is that of its voxels."""
-    return _moved_affine(affine, (np.asarray(factors) - 1) / 2) @ np.diag([*factors, 1])
-
-
-def _moved_affine(affine: np.ndarray, voxels) -> np.ndarray:
-    """Return the affine of an array that starts at the given voxel of another."""
-    shift = np.eye(4)
-    shift[:3, 3] = voxels
-    return affine @ shift
-
-
 def _brain_at(image, mask, resolution_mm: float, margin_mm: float = np.inf):
     """Return the winsorised brain, with some margin, in block means of about the given size."""
     data, affine = _finite(image), image.affine
     voxel_mm = nib.affines.voxel_sizes(affine)
+    factors = np.maximum(1, np.floor(resolution_mm / voxel_mm + 0.3)).astype(int)
     if mask is not None:
         inside = np.asanyarray(mask) > 0
         low, high = np.quantile(data[inside], [0.001, 0.999])
         data = np.where(inside, np.clip(data, low, high), 0)
         if np.isfinite(margin_mm):
             box = bounding_box(inside, int(np.ceil(margin_mm / voxel_mm.min())))
-            data, affine = data[box], _moved_affine(affine, [side.start for side in box])
-    factors = np.maximum(1, np.floor(resolution_mm / voxel_mm + 0.3)).astype(int)
-    return nib.Nifti1Image(block_mean(data, factors), _shrunk_affine(affine, factors))
+            # Whole blocks, so that the crop is part of the coarse grid of the whole image.
+            first = [side.start - side.start % factor
+                     for side, factor in zip(box, factors, strict=True)]  # fmt: skip
+            data = data[tuple(slice(low, side.stop)
+                              for low, side in zip(first, box, strict=True))]  # fmt: skip
+            affine = moved_affine(affine, first)
+    return nib.Nifti1Image(block_mean(data, factors), coarse_affine(affine, factors))
+
+
+def _padded(field, whole):
+    """Return a displacement field with zeros around, on the whole grid of an image."""
+    first = np.rint((np.linalg.inv(whole.affine) @ field.affine)[:3, 3]).astype(int)
+    data = np.zeros((*whole.shape, 3), np.float32)
+    inner = tuple(slice(low, low + size)
+                  for low, size in zip(first, field.shape[:3], strict=True))  # fmt: skip
+    data[inner] = np.asanyarray(field.dataobj).reshape(*field.shape[:3], 3)
+    return nib.Nifti1Image(data, whole.affine)
 
 
 def _in_contrast_of(moving, matrix, tissues, template_mask, resolution_mm: float):

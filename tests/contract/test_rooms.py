@@ -82,3 +82,13 @@ def test_output_spaces_are_rooms_too():
         workflow = room.builder()(room=room, options=room.options(), context=Context())
         outputs = set(workflow.get_node('outputnode').inputs.copyable_trait_names())
         assert outputs == set(room.outputs())
+
+
+def test_the_options_of_wmh_are_those_of_its_science():
+    from dataclasses import asdict
+
+    from csvdprep.markers.wmh import Options
+    from csvdprep.markers.wmh.science import WmhOptions
+
+    science = asdict(WmhOptions())
+    assert {name: science[name] for name in asdict(Options())} == asdict(Options())

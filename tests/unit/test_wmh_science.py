@@ -13,7 +13,11 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.science import WmhOptions, lesion_guess, segment_wmh
 from csvdprep.markers.wmh.science_model import lesion_proof_tissue
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions
-from csvdprep.markers.wmh.science_threshold import chance_threshold, grow_from_seeds
+from csvdprep.markers.wmh.science_threshold import (
+    chance_threshold,
+    grow_from_seeds,
+    lesion_height,
+)
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import histogram_peak, normalise_flair, robust_centre
 
@@ -200,7 +204,8 @@ def test_a_bright_lesion_is_cut_half_way_up_not_at_its_halo():
     distance = np.abs(np.arange(41) - 20)
     z = np.clip(10 - 2 * np.maximum(distance - 3, 0), 0, 10)[:, None, None] * np.ones((41, 9, 9))
     plain = grow_from_seeds(z, z >= 0, 3.5, 1.75, CUBIC, least_mm3=5)
-    cut = grow_from_seeds(z, z >= 0, 3.5, 1.75, CUBIC, least_mm3=5, peak_share=0.5)
+    height = lesion_height(z, z >= 0, 3.5, 1.75, CUBIC)
+    cut = grow_from_seeds(z, z >= 0, 3.5, 1.75, CUBIC, least_mm3=5, height=height)
     assert plain[:, 4, 4].sum() == 15
     assert cut[:, 4, 4].sum() == 11
 
@@ -219,8 +224,9 @@ def test_septum_is_between_the_ventricles_only():
 def test_grey_matter_is_believed_where_the_atlas_has_some():
     gm, atlas = np.ones((12, 12, 12)), np.zeros((12, 12, 12))
     atlas[:6] = 1
+    atlas = np.stack([0 * atlas, atlas, 1 - atlas])
     none = np.zeros(gm.shape, bool)
-    grey, white = lesion_proof_tissue(0 * gm, gm, none, ~none, CUBIC, atlas_gm=atlas)
+    grey, white = lesion_proof_tissue(0 * gm, gm, none, ~none, CUBIC, atlas=atlas)
     assert grey[0].min() > 0.99
     assert white[-1].min() > 0.95
 

@@ -15,12 +15,12 @@ class Options:
     share of the nearby peak at the border. ``runs``: jittered runs for the interval.
     """
 
-    seed_z: float = 3.5
+    seed_z: float = 3.0
     seed_z_flair_only: float = 5.0
-    border_z: float = 1.75
+    border_z: float = 1.5
     greatest_border_z: float = 3.5
-    chance: float = 0.1
-    peak_share: float = 0.4
+    chance: float = 0.25
+    peak_share: float = 0.5
     runs: int = 20
 
     def __post_init__(self):

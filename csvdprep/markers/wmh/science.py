@@ -3,7 +3,8 @@
 An outlier detector after the idea of the lesion growth algorithm (Schmidt et al. 2012,
 doi:10.1016/j.neuroimage.2011.11.032): what the FLAIR shows is compared with what the tissue of
 each voxel would show, thresholds follow from the scan's own tails, and lesions are cut by
-hysteresis. No figure in here was fitted to reference masks.
+hysteresis. Nothing is trained; the few thresholds are reasoned, and lie on plateaus that five
+reference scans share (docs/wmh.md).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
@@ -22,6 +22,7 @@ from csvdprep.markers.wmh.science_threshold import (
     away_from,
     chance_threshold,
     grow_from_seeds,
+    lesion_height,
 )
 from csvdprep.science.morphology import bounding_box
 from csvdprep.science.normalise import robust_centre
@@ -30,6 +31,10 @@ from csvdprep.science.normalise import robust_centre
 LEAST_MM3, LEAST_MM3_THICK = 5.0, 10.0
 #: Ratio of slice thickness to in-plane voxel size above which slices are thick.
 THICK = 2.0
+#: Depth of the white matter of the atlas from which a bright voxel is no choroid plexus.
+WALL_DEPTH = 0.5
+#: Distance from the edge of a warped structure within which it may be another tissue, mm.
+WITHIN_MM = 3.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class WmhOptions:
     seed_z_flair_only: float = 5.0
     border_z: float = 1.5
     greatest_border_z: float = 3.5
-    chance: float = 0.2
+    chance: float = 0.25
     peak_share: float = 0.5
     edge_caution: float = 0.5
     runs: int = 20
@@ -202,18 +207,23 @@ def segment_wmh(
     excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas)
     region, depth = white_region(wm, excess.white, small, voxel_mm, atlas)
     region &= excess.tissue
-    for other in (vents, deep, low, crop(exclude, np.uint8)):
+    for other in (deep, low, crop(exclude, np.uint8)):
         if other is not None:
             region &= other == 0
     if vents is not None:
+        # Lesions at the wall that are as dark as CSF on T1w are taken for ventricle: where the
+        # atlas has white matter and the FLAIR is bright, they are not.
+        region &= (vents == 0) | (depth >= WALL_DEPTH)
         region &= ~septum(vents, voxel_mm)
     least = LEAST_MM3_THICK if voxel_mm.max() > THICK * voxel_mm.min() else LEAST_MM3
     seed, border = _thresholds(excess, region, voxel_mm, has_t1w, options)
     caution = 1 + options.edge_caution * (1 - depth)
 
+    height = lesion_height(excess.z, region, seed * caution, border, voxel_mm)
+
     def cut(z, seed_z, border_z):
-        return grow_from_seeds(z, region, seed_z * caution, border_z, voxel_mm,
-                               least_mm3=least, peak_share=options.peak_share)  # fmt: skip
+        return grow_from_seeds(z, region, seed_z * caution, border_z, voxel_mm, least_mm3=least,
+                               height=height, peak_share=options.peak_share)  # fmt: skip
 
     found = cut(excess.z, seed, border)
     stroke = np.zeros(found.shape, bool)
@@ -286,6 +296,7 @@ def lesion_guess(
     guess = np.zeros(brain.shape, bool)
     guess[box] = grow_from_seeds(
         excess.z, region, seed, border, voxel_mm, least_mm3=LEAST_MM3_THICK,
+        height=lesion_height(excess.z, region, seed, border, voxel_mm),
         peak_share=options.peak_share,
     )  # fmt: skip
     return guess
@@ -324,7 +335,8 @@ def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
     for label, region in ((1, deep), (2, low)):
         if region is None:
             continue
-        inner = ndi.binary_erosion(region) & away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
+        inner = away_from(region, voxel_mm, WITHIN_MM)
+        inner &= away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
         if np.count_nonzero(inner) < 100:
             continue
         centre, spread = robust_centre(excess.z[inner])

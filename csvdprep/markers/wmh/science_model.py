@@ -19,9 +19,9 @@ from csvdprep.science.normalise import (
 
 #: Uncertainty of place of the warped atlas, mm: the SD by which its maps are blurred.
 ATLAS_BLUR_MM = 2.0
-#: Atlas share of grey matter from which a grey voxel is believed as it is; below, the deeper in
-#: white matter, the likelier a lesion that is dark on T1w.
-BELIEVED_GREY = 0.25
+#: Share of grey matter in the tissue of the atlas within reach from which a grey voxel is believed
+#: as it is; below, the deeper in white matter, the likelier a lesion that is dark on T1w.
+BELIEVED_GREY = 0.5
 #: Range of the level of white matter, mm. N4 has been; what is left is slow, and a field any
 #: finer would follow confluent lesions.
 FIELD_MM = 40.0
@@ -74,12 +74,12 @@ class Excess:
 
 def lesion_proof_tissue(
     csf: np.ndarray, gm: np.ndarray, dark: np.ndarray, mask: np.ndarray, voxel_mm,
-    atlas_gm: np.ndarray | None = None,
+    atlas: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Doubt tissue labels that a lesion may have caused.
 
     A lesion is dark on T1w, so that a classification takes it for grey matter or CSF. Grey
-    matter is believed only as far as the atlas has some within reach; CSF only where the
+    matter is believed only as far as the atlas has it within reach; CSF only where the
     FLAIR is dark.
 
     Parameters
@@ -92,8 +92,8 @@ def lesion_proof_tissue(
         Brain.
     voxel_mm : sequence of 3 float
         Voxel size, mm.
-    atlas_gm : ndarray of float, optional
-        Grey matter of the warped atlas. Without it grey matter is believed as it is.
+    atlas : ndarray of float, shape (3, I, J, K), optional
+        CSF, GM and WM of the warped atlas. Without it grey matter is believed as it is.
 
     Returns
     -------
@@ -104,15 +104,17 @@ def lesion_proof_tissue(
     --------
     >>> grey = np.zeros((9, 9, 9)); grey[3:6, 3:6, 3:6] = 1
     >>> no = np.zeros((9, 9, 9), bool)
-    >>> g, w = lesion_proof_tissue(no * 0.0, grey, no, ~no, (1, 1, 1), atlas_gm=no * 0.0)
+    >>> atlas = np.stack([no * 0.0, no * 0.0, no + 1.0])
+    >>> g, w = lesion_proof_tissue(no * 0.0, grey, no, ~no, (1, 1, 1), atlas=atlas)
     >>> float(g.max()), float(w.min())
     (0.0, 1.0)
 
     """
     grey = np.asarray(gm, dtype=np.float32) * mask
-    if atlas_gm is not None:
-        belief = smooth(atlas_gm, voxel_mm, ATLAS_BLUR_MM) / BELIEVED_GREY
-        grey = grey * np.clip(belief, 0, 1)
+    if atlas is not None:
+        near_grey, near_white = (smooth(atlas[k], voxel_mm, ATLAS_BLUR_MM) for k in (1, 2))
+        share = near_grey / np.maximum(near_grey + near_white, 1e-3)
+        grey = grey * np.clip(share / BELIEVED_GREY, 0, 1)
     fluid = np.asarray(csf, dtype=np.float32) * dark
     white = np.clip(1 - grey - fluid, 0, 1) * mask
     return grey, white.astype(np.float32)
@@ -178,9 +180,7 @@ def excess_over_normal(
     # Without pure CSF the darkest percentile of the brain stands for it.
     mu_c = stats.mu_csf if np.isfinite(stats.mu_csf) else float(np.percentile(image[brain], 1))
     dark = image < (mu_w + mu_c) / 2
-    grey, white = lesion_proof_tissue(
-        csf, gm, dark, brain, voxel_mm, None if atlas is None else atlas[1]
-    )
+    grey, white = lesion_proof_tissue(csf, gm, dark, brain, voxel_mm, atlas)
     sure = white > PURE
     for _ in range(2):
         normal = sure & (np.abs(image - mu_w) < 2.5 * sd_w)
