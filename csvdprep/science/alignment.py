@@ -11,6 +11,12 @@ from scipy import ndimage
 PITCHES, ROLLS, YAWS = (-40, -20, 0, 20, 40), (-20, 0, 20), (-20, 0, 20)
 
 
+#: Size of the blocks (mm) in which an image is compared with the template.
+COARSE_MM = 6.0
+#: Fewest blocks that must overlap for a comparison.
+LEAST_COMMON = 500
+
+
 def block_mean(data: np.ndarray, factors) -> np.ndarray:
     """Average blocks of voxels; what does not fill a last block is averaged over what is there.
 
@@ -40,6 +46,56 @@ def block_mean(data: np.ndarray, factors) -> np.ndarray:
             counts = np.diff(np.append(starts, data.shape[axis])).astype(np.float32)
             data = sums / counts.reshape([-1 if other == axis else 1 for other in range(3)])
     return np.ascontiguousarray(data)
+
+
+def coarse_affine(affine: np.ndarray, factors) -> np.ndarray:
+    """Affine of the block means of an image: the centre of a block is that of its voxels.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm.
+    factors : sequence of 3 int
+        Block size in voxels.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Affine of the result of `block_mean`.
+
+    Examples
+    --------
+    >>> coarse_affine(np.eye(4), (4, 1, 1))[0].tolist()
+    [4.0, 0.0, 0.0, 1.5]
+
+    """
+    return moved_affine(affine, (np.asarray(factors) - 1) / 2) @ np.diag([*factors, 1])
+
+
+def moved_affine(affine: np.ndarray, voxels) -> np.ndarray:
+    """Affine of an array that starts at the given voxel of another.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm.
+    voxels : sequence of 3 float
+        Where the new array starts.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Affine of the new array.
+
+    Examples
+    --------
+    >>> moved_affine(np.diag([2., 2, 2, 1]), (0, 5, 0))[1].tolist()
+    [0.0, 2.0, 0.0, 10.0]
+
+    """
+    shift = np.eye(4)
+    shift[:3, 3] = voxels
+    return affine @ shift
 
 
 def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 32) -> float:
@@ -120,6 +176,70 @@ def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
         if score > best_score + 1e-9:
             best, best_score = start, score
     return best
+
+
+def likeness_to_template(data: np.ndarray, mask: np.ndarray, affine: np.ndarray,
+                         template: np.ndarray, template_mask: np.ndarray,
+                         template_affine: np.ndarray) -> float:  # fmt: skip
+    """Say how much the inside of a mask has in common with a brain, whatever the contrast.
+
+    The template is scaled to the volume of the mask, laid over it by `best_start`, and compared
+    on a coarse grid: enough to tell a brain from noise or from a body of some shape.
+
+    Parameters
+    ----------
+    data, mask : ndarray, shape (I, J, K)
+        Image and what is taken for its brain.
+    affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm.
+    template, template_mask : ndarray, shape (X, Y, Z)
+        T1w of a brain and its mask.
+    template_affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm of the template.
+
+    Returns
+    -------
+    float
+        Mutual information in nats, higher is better; 0 if hardly anything overlaps.
+
+    Examples
+    --------
+    >>> grid = np.indices((40, 40, 40)) - 19.5
+    >>> ball = (grid ** 2).sum(0) < 18 ** 2
+    >>> stripes, affine = np.sin(grid[0] / 3 + np.hypot(grid[1], grid[2]) / 2), np.eye(4) * 4
+    >>> noise = np.random.default_rng(0).random(ball.shape)
+    >>> found = [likeness_to_template(d, ball, affine, stripes + 2, ball, affine)
+    ...          for d in (-stripes, noise)]
+    >>> found[0] > 0.2, found[1] < 0.1
+    (True, True)
+
+    """
+    image, there, coarse = _coarse(data, mask, affine)
+    brain, inside, target = _coarse(template, template_mask, template_affine)
+    ratio = there.sum() * abs(np.linalg.det(coarse)) / (inside.sum() * abs(np.linalg.det(target)))
+    target = np.diag([*[np.cbrt(ratio)] * 3, 1]) @ target
+    start = best_start(brain, target, image, coarse)
+    matrix = np.linalg.inv(coarse) @ start @ target
+    places = matrix[:3, :3] @ np.argwhere(inside).T + matrix[:3, 3:]
+    seen = ndimage.map_coordinates(image, places, order=1)
+    # The rims are left out: whatever is in a mask has a dark rim if the mask is a bit too large.
+    deep = ndimage.map_coordinates(
+        ndimage.binary_erosion(there).astype(np.float32), places, order=1
+    )
+    common = (deep > 0.5) & ndimage.binary_erosion(inside)[inside]
+    if common.sum() < LEAST_COMMON:
+        return 0.0
+    return mutual_information(brain[inside][common], seen[common], bins=16)
+
+
+def _coarse(data, mask, affine) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return block means, between 0.1 and 1.1 in the mask and 0 outside, mask and affine."""
+    factors = np.maximum(1, np.floor(COARSE_MM / _voxel_mm(affine))).astype(int)
+    share = block_mean(mask, factors)
+    values = block_mean(data * (mask > 0), factors) / np.maximum(share, 1e-6)
+    low, high = np.quantile(values[share > 0.5], [0.01, 0.99])
+    values = np.clip((values - low) / max(high - low, 1e-9), 0, 1) + 0.1
+    return np.where(share > 0.5, values, 0), share > 0.5, coarse_affine(affine, factors)
 
 
 def _voxel_mm(affine: np.ndarray) -> np.ndarray:
