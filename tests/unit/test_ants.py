@@ -11,7 +11,6 @@ from csvdprep.interfaces import ants
 from csvdprep.interfaces.transforms import read_linear, write_composite, write_linear
 from csvdprep.resources import template_file
 from csvdprep.science.alignment import best_start
-from csvdprep.science.bias import bias_field
 
 MM = 4.0
 
@@ -56,15 +55,16 @@ def error_mm(found, truth, image):
     return float(np.linalg.norm(difference, axis=1).max())
 
 
-def test_bias_field_is_recovered_up_to_scale():
+def test_n4_recovers_a_known_field_up_to_scale():
     i, j, k = np.indices((30, 36, 30)) / 30 - 0.5
     tissue = np.where((np.sin(12 * i) + np.cos(11 * j + 9 * k)) > 0, 100.0, 60.0)
     drift = np.exp(0.3 * i - 0.2 * j * j + 0.2 * k)
     mask = i**2 + j**2 + k**2 < 0.3
     noise = np.random.default_rng(0).normal(0, 2, tissue.shape)
-    field = bias_field(tissue * drift + noise, mask, (6, 6, 6), iterations=(50, 50))
-    left = np.log(field / drift)[mask]
-    assert left.std() < 0.25 * np.log(drift)[mask].std()
+    image = nib.Nifti1Image((tissue * drift + noise).astype(np.float32), np.diag([6, 6, 6, 1]))
+    corrected = ants.n4(image, mask).get_fdata()
+    field = image.get_fdata()[mask] / corrected[mask]
+    assert np.log(field / drift[mask]).std() < 0.25 * np.log(drift[mask]).std()
 
 
 def test_n4_keeps_mean_and_grid_and_is_the_same_twice(template):

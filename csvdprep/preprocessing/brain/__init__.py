@@ -7,10 +7,9 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 @dataclass(frozen=True)
 class Options:
-    """Distance of the knots of the bias field (mm), by contrast of the reference."""
+    """Distance of the knots of the bias field (mm)."""
 
-    spline_mm_t1w: float = 200.0
-    spline_mm_flair: float = 100.0
+    spline_mm: float = 200.0
 
 
 ROOM = Room(
@@ -50,8 +49,7 @@ ROOM = Room(
     methods=(
         'The brain was found in the anatomical reference with the networks of deepbet '
         '[@fisch2024], and intensity non-uniformity was corrected inside it with N4 '
-        '[@tustison2010] (knots {o.spline_mm_t1w:g} mm apart on T1w, {o.spline_mm_flair:g} mm on '
-        'FLAIR).'
+        '[@tustison2010] (knots {o.spline_mm:g} mm apart, halved twice).'
     ),
     references=('fisch2024', 'tustison2010'),
 )  # fmt: skip

@@ -24,5 +24,5 @@ def init_brain_wf(*, room, options, context):
         Measures.
 
     """
-    spline_mm = options.spline_mm_t1w if context.hub == 'T1w' else options.spline_mm_flair
-    return init_single_wf(Brain(hub=context.hub, spline_mm=spline_mm), room=room, mem_gb=1.5)
+    interface = Brain(hub=context.hub, spline_mm=options.spline_mm)
+    return init_single_wf(interface, room=room, mem_gb=1.5)

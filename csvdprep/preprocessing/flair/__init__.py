@@ -9,7 +9,7 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, R
 class Options:
     """Distance of the knots of the bias field (mm)."""
 
-    spline_mm: float = 100.0
+    spline_mm: float = 200.0
 
 
 ROOM = Room(
@@ -51,7 +51,7 @@ ROOM = Room(
     options=Options,
     methods=(
         'The FLAIR was corrected for intensity non-uniformity with N4 [@tustison2010] (knots '
-        '{o.spline_mm:g} mm apart) and registered to the T1w by a rigid transform '
+        '{o.spline_mm:g} mm apart, halved twice) and registered to the T1w by a rigid transform '
         '(mutual information, 32 bins) with ANTs [@avants2011ants].'
     ),
     references=('tustison2010', 'avants2011ants'),
