@@ -56,6 +56,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
             'remove_node_directories': False, 'poll_sleep_duration': 0.2,
             'hash_method': 'content', 'check_version': False, 'local_hash_check': False,
             'keep_inputs': False, 'remove_unnecessary_outputs': False, 'parameterize_dirs': True,
+            'create_report': False,
         },
         'logging': {'workflow_level': 'ERROR', 'interface_level': 'ERROR', 'utils_level': 'ERROR'},
     })  # fmt: skip

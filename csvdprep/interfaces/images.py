@@ -8,35 +8,6 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from csvdprep.core.errors import InputError
-
-
-def load_on_grid(reference: str, *others: str) -> list[np.ndarray]:
-    """Load images that must share one grid, and say which one does not.
-
-    Parameters
-    ----------
-    reference, *others : str
-        Files.
-
-    Returns
-    -------
-    list of ndarray
-        float32 arrays of one shape.
-
-    Raises
-    ------
-    InputError
-        If a file lies on another grid.
-
-    """
-    images = [nib.load(path) for path in (reference, *others)]
-    for path, image in zip(others, images[1:], strict=True):
-        if not same_grid(image, images[0]):
-            raise InputError('The image is not on the grid of its partner.', file=path,
-                             remedy=f'Resample it onto {Path(reference).name}.')  # fmt: skip
-    return [np.asanyarray(image.dataobj, dtype=np.float32) for image in images]
-
 
 def same_grid(first, second, tolerance: float = 1e-2) -> bool:
     """Tell whether two images share shape and voxel-to-world matrix (to ``tolerance`` mm).

@@ -24,7 +24,7 @@ from csvdprep.markers.wmh.science_threshold import (
     grow_from_seeds,
     lesion_height,
 )
-from csvdprep.science.morphology import bounding_box
+from csvdprep.science.morphology import bounding_box, erode
 from csvdprep.science.normalise import robust_centre
 
 #: Smallest lesion, mm3, in images of near-cubic voxels and of thick slices.
@@ -33,6 +33,8 @@ LEAST_MM3, LEAST_MM3_THICK = 5.0, 10.0
 THICK = 2.0
 #: Depth of the white matter of the atlas from which a bright voxel is no choroid plexus.
 WALL_DEPTH = 0.5
+#: How far into what was taken for ventricle a lesion of its wall may grow, mm.
+OVER_WALL_MM = 2.5
 #: Distance from the edge of a warped structure within which it may be another tissue, mm.
 WITHIN_MM = 3.0
 
@@ -210,14 +212,17 @@ def segment_wmh(
     for other in (deep, low, crop(exclude, np.uint8)):
         if other is not None:
             region &= other == 0
+    seeds = region
     if vents is not None:
-        # Lesions at the wall that are as dark as CSF on T1w are taken for ventricle: where the
-        # atlas has white matter and the FLAIR is bright, they are not.
-        region &= (vents == 0) | (depth >= WALL_DEPTH)
+        # Lesions at the wall that are as dark as CSF on T1w are taken for ventricle. They start
+        # where the atlas has white matter, and grow a little over the wall as it was found;
+        # choroid plexus does neither.
         region &= ~septum(vents, voxel_mm)
+        seeds = region & ((vents == 0) | (depth >= WALL_DEPTH))
+        region = seeds | (region & ~erode(vents > 0, voxel_mm, OVER_WALL_MM))
     least = LEAST_MM3_THICK if voxel_mm.max() > THICK * voxel_mm.min() else LEAST_MM3
-    seed, border = _thresholds(excess, region, voxel_mm, has_t1w, options)
-    caution = 1 + options.edge_caution * (1 - depth)
+    seed, border = _thresholds(excess, seeds, voxel_mm, has_t1w, options)
+    caution = np.where(seeds, 1 + options.edge_caution * (1 - depth), np.inf)
 
     height = lesion_height(excess.z, region, seed * caution, border, voxel_mm)
 
@@ -254,52 +259,6 @@ def segment_wmh(
         stats={**excess.stats.as_dict(), 'noise': excess.noise, 'level': excess.level,
                'spread': excess.spread}, qc=qc,
     )  # fmt: skip
-
-
-def lesion_guess(
-    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, atlas: np.ndarray,
-    options: WmhOptions | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Find lesions well enough to keep them out of registration and tissue classification.
-
-    The warped atlas stands for the tissue probabilities.
-
-    Parameters
-    ----------
-    flair : ndarray, shape (I, J, K)
-        Bias-corrected FLAIR.
-    mask : ndarray, shape (I, J, K)
-        Brain.
-    voxel_mm : sequence of 3 float
-        Voxel size, mm.
-    atlas : ndarray of float, shape (3, I, J, K)
-        CSF, GM and WM of the warped template; an affine registration is enough.
-    options : WmhOptions, optional
-        Thresholds.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Suspect voxels in white matter.
-
-    """
-    options = options or WmhOptions()
-    voxel_mm = np.asarray(voxel_mm, dtype=float)
-    brain = np.asarray(mask) > 0
-    if not brain.any():
-        return brain
-    box = bounding_box(brain, 2)
-    maps, small = np.asarray(atlas, dtype=np.float32)[:, *box], brain[box]
-    excess = excess_over_normal(np.asarray(flair)[box], small, *maps, voxel_mm, atlas=maps)
-    region = (maps[2] > 0.5) & excess.tissue
-    seed, border = _thresholds(excess, region, voxel_mm, False, options)
-    guess = np.zeros(brain.shape, bool)
-    guess[box] = grow_from_seeds(
-        excess.z, region, seed, border, voxel_mm, least_mm3=LEAST_MM3_THICK,
-        height=lesion_height(excess.z, region, seed, border, voxel_mm),
-        peak_share=options.peak_share,
-    )  # fmt: skip
-    return guess
 
 
 def _thresholds(excess: Excess, region, voxel_mm, has_t1w: bool, options: WmhOptions):

@@ -22,9 +22,11 @@ ATLAS_BLUR_MM = 2.0
 #: Share of grey matter in the tissue of the atlas within reach from which a grey voxel is believed
 #: as it is; below, the deeper in white matter, the likelier a lesion that is dark on T1w.
 BELIEVED_GREY = 0.5
-#: Range of the level of white matter, mm. N4 has been; what is left is slow, and a field any
-#: finer would follow confluent lesions.
-FIELD_MM = 40.0
+#: Range over which the level of normal white matter is averaged, mm. N4 has knots of 50 mm; what
+#: it leaves is finer. Lesions are left out of the average, so that it does not follow them.
+FIELD_MM = 10.0
+#: Rounds of that average, and the greatest distance (SD) of a voxel that takes part.
+ROUNDS, NORMAL_SD = 2, 2.5
 #: Strength of the denoising: the noise of the excess is about 1 by construction, and total
 #: variation of 0.7 SD removes white noise of that size without touching larger steps.
 DENOISE = 0.7
@@ -182,12 +184,13 @@ def excess_over_normal(
     dark = image < (mu_w + mu_c) / 2
     grey, white = lesion_proof_tissue(csf, gm, dark, brain, voxel_mm, atlas)
     sure = white > PURE
-    for _ in range(2):
-        normal = sure & (np.abs(image - mu_w) < 2.5 * sd_w)
+    for _ in range(ROUNDS):
+        normal = sure & (np.abs(image - mu_w) < NORMAL_SD * sd_w)
         if not normal.any():
             break
         field = reference_field(image, normal, voxel_mm, FIELD_MM)
         image = image * (mu_w / np.maximum(field, 0.2 * mu_w))
+        mu_w, sd_w = robust_centre(image[sure])
     calm = sure & (np.asarray(wm) > PURE)
     if calm.any():
         mu_w, sd_w = robust_centre(image[calm])

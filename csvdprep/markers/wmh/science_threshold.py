@@ -12,8 +12,9 @@ BIN = 0.25
 #: Voxels nearer than this to CSF (mm) are not counted: partial volume with CSF makes the dark
 #: tail of white matter long for a reason that the bright tail does not share.
 CLEAR_OF_CSF_MM = 2.0
-#: Smoothing of the height of a lesion, mm, so that it is no single noisy voxel's.
-PEAK_BLUR_MM = 1.5
+#: Smoothing of the height of a lesion within it, mm, so that its highest value is its level and
+#: not that of the noisiest voxels.
+PEAK_BLUR_MM = 2.5
 
 
 def chance_threshold(z: np.ndarray, share: float, limits: tuple[float, float]) -> float:
