@@ -55,7 +55,8 @@ sub-01_ses-1_desc-csvdlong_measures.tsv
 
 
 def app(raw, out, work, *more):
-    return run([str(raw), str(out), 'participant', '-w', str(work), '--sloppy', *more])
+    return run([str(raw), str(out), 'participant', '-w', str(work), '--sloppy',
+                '--output-spaces', 'MNI152NLin2009aSym:res-2', *more])  # fmt: skip
 
 
 @pytest.fixture(scope='module')

@@ -19,7 +19,6 @@ from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions, white_region
 from csvdprep.markers.wmh.science_threshold import (
     CLEAR_OF_CSF_MM,
-    away_from,
     chance_threshold,
     grow_from_seeds,
     lesion_height,
@@ -263,7 +262,7 @@ def segment_wmh(
 
 def _thresholds(excess: Excess, region, voxel_mm, has_t1w: bool, options: WmhOptions):
     """Return the thresholds for seeds and for borders."""
-    counted = region & away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
+    counted = region & erode(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
     border = chance_threshold(
         excess.z[counted], options.chance, (options.border_z, options.greatest_border_z)
     )
@@ -294,8 +293,8 @@ def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
     for label, region in ((1, deep), (2, low)):
         if region is None:
             continue
-        inner = away_from(region, voxel_mm, WITHIN_MM)
-        inner &= away_from(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
+        inner = erode(region, voxel_mm, WITHIN_MM)
+        inner &= erode(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
         if np.count_nonzero(inner) < 100:
             continue
         centre, spread = robust_centre(excess.z[inner])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science_threshold import ball
+from csvdprep.science.morphology import dilate
 
 #: Beyond these values a mask is remarked on.
 LARGE_ML, ASYMMETRY, NEAR_CORTEX, LEAST_MEAN_Z, WIDE_PEAK = 150.0, 5.0, 0.25, 2.5, 0.20
@@ -68,7 +68,7 @@ def quality(
         flags.append('infarct_excluded')
     if found.any():
         outer = _outer_grey(gm_edge, mask, voxel_mm)
-        near = ndi.binary_dilation(outer, ball(voxel_mm, 2.0))
+        near = dilate(outer, voxel_mm, 2.0)
         qc['cortex_fraction'] = float(near[found].mean())
         qc['mean_z'] = float(excess.z[found].mean())
         qc['touches_border'] = _touches(found, whole_shape, box)

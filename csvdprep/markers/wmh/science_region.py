@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science_threshold import ball
+from csvdprep.science.morphology import close_mm, dilate, open_mm
 from csvdprep.science.normalise import smooth
 
 #: Least share of white matter in the blurred atlas: cortex of the same patient lies beyond.
@@ -44,7 +44,7 @@ def white_region(
 
     """
     if atlas is None:
-        closed = ndi.binary_closing((np.asarray(wm) > 0.5) & mask, ball(voxel_mm, 3.0))
+        closed = close_mm((np.asarray(wm) > 0.5) & mask, voxel_mm, 3.0)
         hull = smooth(closed | (white > 0.5), voxel_mm, REGION_BLUR_MM)
     else:
         hull = smooth(atlas[2], voxel_mm, REGION_BLUR_MM)
@@ -78,8 +78,8 @@ def septum(ventricles: np.ndarray, voxel_mm) -> np.ndarray:
     left, right = (np.asarray(ventricles) == side for side in (1, 2))
     if not (left.any() and right.any()):
         return np.zeros(left.shape, bool)
-    near = ndi.binary_dilation(left, ball(voxel_mm, SEPTUM_MM))
-    near &= ndi.binary_dilation(right, ball(voxel_mm, SEPTUM_MM)) & ~left & ~right
+    near = dilate(left, voxel_mm, SEPTUM_MM)
+    near &= dilate(right, voxel_mm, SEPTUM_MM) & ~left & ~right
     if not near.any():
         return near
     ways = []
@@ -130,23 +130,23 @@ def stroke_lesions(
     none = np.zeros(bright.shape, bool)
     if not bright.any():
         return none
-    core = ndi.binary_opening(dark & inner, ball(voxel_mm, 2.0))
+    core = open_mm(dark & inner, voxel_mm, 2.0)
     labels, _ = ndi.label(core)
     cavity = none.copy()
-    ring = ball(voxel_mm, max(2.5, 1.01 * min(voxel_mm)))
+    ring_mm = max(2.5, 1.01 * min(voxel_mm))
     for number, box in enumerate(ndi.find_objects(labels), 1):
         extent = np.array([s.stop - s.start for s in box]) * voxel_mm
         if extent.max() < cavity_mm:
             continue
         wide = tuple(slice(max(0, s.start - 5), s.stop + 5) for s in box)
         one = labels[wide] == number
-        rim = ndi.binary_dilation(one, ring) & ~one
+        rim = dilate(one, voxel_mm, ring_mm) & ~one
         if bright[wide][rim].mean() >= rim_share:
             cavity[wide] |= one
     if not cavity.any():
         return none
     close = bright & (ndi.distance_transform_edt(~cavity, voxel_mm) <= near_mm)
     pieces, _ = ndi.label(close)
-    cortex = ndi.binary_dilation(np.asarray(grey) > 0.5, ball(voxel_mm, 2.0))
+    cortex = dilate(np.asarray(grey) > 0.5, voxel_mm, 2.0)
     touching = np.unique(pieces[close & cortex])
     return np.isin(pieces, touching[touching > 0])

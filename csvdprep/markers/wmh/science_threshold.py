@@ -58,33 +58,6 @@ def chance_threshold(z: np.ndarray, share: float, limits: tuple[float, float]) -
     return float(min(edges[too_many[-1]] + BIN, high)) if too_many.size else float(low)
 
 
-def ball(voxel_mm, radius_mm: float) -> np.ndarray:
-    """Return the voxels whose centres lie within a radius of the middle one.
-
-    Parameters
-    ----------
-    voxel_mm : sequence of 3 float
-        Voxel size, mm.
-    radius_mm : float
-        Radius, mm.
-
-    Returns
-    -------
-    ndarray of bool
-        Odd number of voxels along each axis.
-
-    Examples
-    --------
-    >>> ball((1, 1, 5), 2).shape
-    (5, 5, 1)
-
-    """
-    reach = [int(radius_mm / size + 1e-6) for size in voxel_mm]
-    grids = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
-    square = sum((g * size) ** 2 for g, size in zip(grids, voxel_mm, strict=True))
-    return np.asarray(square <= radius_mm**2 + 1e-6)
-
-
 def grow_from_seeds(
     z: np.ndarray,
     region: np.ndarray,
@@ -198,30 +171,3 @@ def _with_seed(bright, seeds, least: int = 1):
     keep &= size >= least
     keep[0] = False
     return keep[labels]
-
-
-def away_from(mask: np.ndarray, voxel_mm, distance_mm: float) -> np.ndarray:
-    """Tell which true voxels are further than a distance from all false ones.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (I, J, K)
-        Region.
-    voxel_mm : sequence of 3 float
-        Voxel size, mm.
-    distance_mm : float
-        Distance between centres, mm.
-
-    Returns
-    -------
-    ndarray of bool, shape (I, J, K)
-        Eroded region; the border of the array does not count as outside.
-
-    Examples
-    --------
-    >>> mask = np.ones((7, 7, 7), bool); mask[3, 3, 3] = False
-    >>> int((mask & ~away_from(mask, (1, 1, 1), 1.0)).sum())
-    6
-
-    """
-    return np.asarray(mask, bool) & ~ndi.binary_dilation(~mask, ball(voxel_mm, distance_mm))
