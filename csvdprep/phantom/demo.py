@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -143,31 +146,42 @@ def make_tiny(
 def _make(out: Path, persons, seed: int, progress) -> Path:
     say = progress or (lambda text: None)
     truth = out / 'derivatives' / 'truth'
+    jobs = [(out, truth, person, seed, number) for number, person in enumerate(persons)]
     rows = []
-    for number, person in enumerate(persons):
-        say(f'sub-{person.label}: head')
-        rng = np.random.default_rng([seed, number])
-        own = int(rng.integers(2**31))
-        anatomy = make_anatomy(own, **person.head)
-        growth = lesion_growth(anatomy, own)
-        for visit, wanted in enumerate(person.wmh_ml):
-            wmh = growth.fraction(wanted)
-            name = f'sub-{person.label}_ses-{visit + 1}'
-            row = {'participant_id': f'sub-{person.label}', 'session_id': f'ses-{visit + 1}'}
-            for suffix, scan in person.scans.items():
-                say(f'{name}: {suffix}')
-                scan = replace(
-                    scan, rotation=tuple(rng.normal(0, 3, 3)), shift=tuple(rng.normal(0, 4, 3))
-                )
-                place = Path(f'sub-{person.label}', f'ses-{visit + 1}', 'anat')
-                image = acquire(anatomy, wmh, scan, own, int(rng.integers(2**31)))
-                save(image, out / place / f'{name}_{suffix}.nii.gz')
-                _json(out / place / f'{name}_{suffix}.json', scan.sidecar())
-                row |= _save_truth(anatomy, wmh, scan, suffix, truth / place, name)
-            row |= _volumes(anatomy, wmh)
-            rows.append(row)
+    # Each person has a random stream of its own, so that the bytes do not depend on the workers.
+    workers = min(len(jobs), len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(workers, mp_context=get_context('fork')) as pool:
+        for person, found in zip(persons, pool.map(_make_person, *zip(*jobs, strict=True)),
+                                 strict=True):  # fmt: skip
+            say(f'sub-{person.label}: {len(found)} visits made')
+            rows += found
     _describe(out, truth, persons, rows, seed)
     return out
+
+
+def _make_person(out: Path, truth: Path, person: Person, seed: int, number: int) -> list[dict]:
+    """Write the images of one participant; return a row of truth for each visit."""
+    rng = np.random.default_rng([seed, number])
+    own = int(rng.integers(2**31))
+    anatomy = make_anatomy(own, **person.head)
+    growth = lesion_growth(anatomy, own)
+    rows = []
+    for visit, wanted in enumerate(person.wmh_ml):
+        wmh = growth.fraction(wanted)
+        name = f'sub-{person.label}_ses-{visit + 1}'
+        row = {'participant_id': f'sub-{person.label}', 'session_id': f'ses-{visit + 1}'}
+        for suffix, scan in person.scans.items():
+            scan = replace(
+                scan, rotation=tuple(rng.normal(0, 3, 3)), shift=tuple(rng.normal(0, 4, 3))
+            )
+            place = Path(f'sub-{person.label}', f'ses-{visit + 1}', 'anat')
+            image = acquire(anatomy, wmh, scan, own, int(rng.integers(2**31)))
+            save(image, out / place / f'{name}_{suffix}.nii.gz')
+            _json(out / place / f'{name}_{suffix}.json', scan.sidecar())
+            row |= _save_truth(anatomy, wmh, scan, suffix, truth / place, name)
+        row |= _volumes(anatomy, wmh)
+        rows.append(row)
+    return rows
 
 
 def _save_truth(anatomy: Anatomy, wmh, scan: Scan, suffix: str, folder: Path, name: str) -> dict:
