@@ -18,8 +18,9 @@ class Options:
             raise ValueError(f'fazekas.rule must be one of {", ".join(RULES)}')
 
 
-_GRADES = {'0': 'absent', '1': 'caps or pencil-thin lining; punctate', '2': 'smooth halo; '
-           'beginning confluence', '3': 'irregular, into the deep white matter; large confluent'}
+_PERIVENTRICULAR = {'0': 'absent', '1': 'caps or pencil-thin lining', '2': 'smooth halo',
+                    '3': 'irregular, into the deep white matter'}  # fmt: skip
+_DEEP = {'0': 'absent', '1': 'punctate', '2': 'beginning confluence', '3': 'large confluent'}
 
 
 def _grade(name, description, **more):
@@ -35,9 +36,9 @@ ROOM = Room(
     makes={},
     measures=(
         _grade('pv', 'Periventricular grade: thickness of the hyperintensities that touch the '
-                     'lateral ventricles.', levels=_GRADES),
+                     'lateral ventricles.', levels=_PERIVENTRICULAR),
         _grade('deep', 'Deep grade: largest axial diameter of the deep hyperintensities.',
-               levels=_GRADES),
+               levels=_DEEP),
         _grade('total', 'Sum of the periventricular and the deep grade, 0 to 6.'),
         _grade('deep_ladis', 'Deep grade by the sizes of LADIS (10 and 20 mm).', table=False),
         _grade('deep_credos', 'Deep grade by the sizes of CREDOS (10 and 25 mm).', table=False),

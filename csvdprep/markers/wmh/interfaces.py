@@ -92,7 +92,7 @@ class Wmh(SimpleInterface):
         )  # fmt: skip
         ml = float(np.prod(space.voxel_mm) / 1000)
         n = int(found.mask.sum())
-        said = '; '.join(found.flags)
+        said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
         values = {
             'wmh_total_ml': Value(found.volume_ml, *found.interval_ml, n=n, reason=said,
                                   qc='warn' if said else ''),
