@@ -24,7 +24,7 @@ ADVICE = {
 
 
 def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, progress,
-            on_visit_done):  # fmt: skip
+            on_visit_done, check):  # fmt: skip
     """Build one graph of all visits and run it.
 
     Parameters
@@ -41,6 +41,8 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
         Is told of nodes.
     on_visit_done : callable
         Called with the label, as soon as all nodes of a visit have succeeded.
+    check : callable
+        Called at every turn of the scheduler; raises KeyboardInterrupt to end the run.
 
     """
     from nipype import config, logging
@@ -117,7 +119,8 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
     order = {label: place for place, label in enumerate(plans)}
     arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,
                  'status_callback': heard, 'on_failure': failed,
-                 'on_graph': counted, 'rank': lambda node: order.get(whose(node), 0)}  # fmt: skip
+                 'on_graph': counted, 'on_turn': check,
+                 'rank': lambda node: order.get(whose(node), 0)}  # fmt: skip
     if settings.resource_monitor:
         arguments['on_usage'] = used
     try:

@@ -33,7 +33,8 @@ class ForkPlugin(MultiProcPlugin):
         ``n_procs``: nodes at once; ``memory_gb``: memory they may claim together;
         ``on_graph``: called with the expanded graph before it runs; ``on_failure``: called
         with the node and the lines of its traceback; ``on_usage``: called with the node and
-        its wall seconds, CPU seconds and peak memory (MB); ``rank``: gives a node's place in
+        its wall seconds, CPU seconds and peak memory (MB); ``on_turn``: called at every turn
+        of the scheduler, and may raise to end the run; ``rank``: gives a node's place in
         the queue, so that one visit is finished before many are begun.
     """
 
@@ -85,6 +86,8 @@ class ForkPlugin(MultiProcPlugin):
         return self._taskid
 
     def _get_result(self, taskid):
+        if told := self.plugin_args.get('on_turn'):
+            told()
         process, receiver, node = self._running[taskid]
         alive = process.is_alive()
         if receiver.poll():

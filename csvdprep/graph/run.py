@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +32,47 @@ class Outcome:
         return sum(status.nodes for status in self.statuses.values())
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM asks for the same orderly end as Ctrl-C."""
+class Interrupt:
+    """Ends a run in good order on Ctrl-C and SIGTERM.
+
+    An exception that a signal raises within a destructor or a callback of the interpreter is
+    printed and lost. So the scheduler is not disturbed: while it runs, the wish is kept, and
+    `check`, called at every turn of it, raises KeyboardInterrupt. A second signal raises at once.
+    """
+
+    def __init__(self):
+        self.asked = self.deferred = False
+
+    def __enter__(self):
+        self._previous = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A shell makes its background jobs deaf to SIGINT; that is respected.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _hear(self, signum, frame):
+        again, self.asked = self.asked, True
+        if again or not self.deferred:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def defer(self):
+        """Leave it to `check` to raise."""
+        self.deferred = True
+        try:
+            yield
+        finally:
+            self.deferred = False
+
+    def check(self):
+        """Raise KeyboardInterrupt if the run was asked to end."""
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 def run_participants(
@@ -62,30 +101,26 @@ def run_participants(
     run_id = f'{now().replace(":", "").replace("-", "")[:15]}_{uuid.uuid4().hex[:8]}'
     batch_size = max(4 * settings.nprocs, 8)
     waiting = list(given)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        later: list[VisitInput] = []
-        while waiting or later:
-            # Visits that another run holds come last; then this run waits for them.
-            patient = not waiting
-            pool, waiting = (later, []) if patient else (waiting, waiting)
-            batch, rest = pool[:batch_size], pool[batch_size:]
-            later, waiting = (rest, []) if patient else (later, rest)
-            held = _run_batch(batch, settings, outcome=outcome, run_id=run_id, say=say,
-                              progress=progress, patient=patient)  # fmt: skip
-            later += held
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with Interrupt() as interrupt:
+        try:
+            later: list[VisitInput] = []
+            while waiting or later:
+                # Visits that another run holds come last; then this run waits for them.
+                patient = not waiting
+                pool, waiting = (later, []) if patient else (waiting, waiting)
+                batch, rest = pool[:batch_size], pool[batch_size:]
+                later, waiting = (rest, []) if patient else (later, rest)
+                held = _run_batch(batch, settings, outcome=outcome, run_id=run_id, say=say,
+                                  progress=progress, patient=patient,
+                                  interrupt=interrupt)  # fmt: skip
+                later += held
+                interrupt.check()
+        except KeyboardInterrupt:
+            outcome.interrupted = True
     return outcome
 
 
-def _terminate(signum, frame):
-    raise _Terminated
-
-
-def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient):
+def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, interrupt):
     """Run the visits of a batch that are free; return those that another run holds."""
     held, plans = [], {}
     with ExitStack() as locks:
@@ -111,11 +146,11 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient):
             status.write(settings.output_dir, item.visit)
             outcome.statuses[label] = status
         if plans:
-            _compute(plans, settings, outcome=outcome, say=say, progress=progress)
+            _compute(plans, settings, outcome=outcome, progress=progress, interrupt=interrupt)
     return held
 
 
-def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, say, progress):
+def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, interrupt):
     """Run the graphs of these visits as one, and close each visit."""
     from csvdprep.graph.execute import execute
 
@@ -139,8 +174,11 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, say, progre
 
     failures: dict[str, list[dict[str, str]]] = {label: [] for label in plans}
     try:
-        execute(plans, settings, failures=failures, statuses=outcome.statuses,
-                progress=progress, on_visit_done=close)  # fmt: skip
+        # A plugin of Nipype's knows no turns: it has to be interrupted where it is.
+        with nullcontext() if settings.use_plugin else interrupt.defer():
+            execute(plans, settings, failures=failures, statuses=outcome.statuses,
+                    progress=progress, on_visit_done=close, check=interrupt.check)  # fmt: skip
+        interrupt.check()
     except KeyboardInterrupt:
         for label in list(open_visits):
             close(label, failures[label], interrupted=True)

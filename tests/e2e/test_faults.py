@@ -24,7 +24,9 @@ def raw(tmp_path_factory):
 def start(raw, out, work, *more):
     command = [sys.executable, '-m', 'csvdprep', str(raw), str(out), 'participant', '-w',
                str(work), '--sloppy', *more]  # fmt: skip
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell starts background jobs deaf to SIGINT, and their children inherit it.
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def finish(process):

@@ -7,6 +7,7 @@ from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
 from csvdprep.graph.plugin import ForkPlugin
+from csvdprep.graph.run import Interrupt
 
 
 def _double(x):
@@ -92,7 +93,7 @@ def test_a_failed_node_takes_only_its_dependents(workflow, function, said):
     assert time.monotonic() - start < 30
 
 
-def test_interruption_ends_the_children(workflow, tmp_path):
+def test_interruption_ends_the_children(workflow):
     chain(workflow, node(_sleep, 'second'))
     children = []
 
@@ -100,20 +101,32 @@ def test_interruption_ends_the_children(workflow, tmp_path):
         if n.name == 'second' and event == 'start':
             signal.alarm(2)
 
-    def interrupt(signum, frame):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    plugin = ForkPlugin(plugin_args={'n_procs': 2, 'memory_gb': 4, 'status_callback': heard})
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            workflow.run(plugin=plugin)
-        children = [process.pid for process, _, _ in plugin._running.values()]
-        assert children
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
-        plugin.stop()
+    with Interrupt() as interrupt, interrupt.defer():
+        previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        plugin = ForkPlugin(plugin_args={'n_procs': 2, 'memory_gb': 4, 'status_callback': heard,
+                                         'on_turn': interrupt.check})  # fmt: skip
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                workflow.run(plugin=plugin)
+            children = [process.pid for process, _, _ in plugin._running.values()]
+            assert children
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, previous)
+            plugin.stop()
     for pid in children:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_signal_is_kept_while_deferred_and_raised_the_second_time():
+    with Interrupt() as interrupt:
+        with interrupt.defer():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupt.asked
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+    with Interrupt(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)

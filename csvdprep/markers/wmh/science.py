@@ -206,7 +206,7 @@ def segment_wmh(
     vents, deep = crop(ventricles, np.uint8), crop(deep_grey, bool)
     low = crop(infratentorial, bool)
     excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas)
-    region, depth = white_region(wm, excess.white, small, voxel_mm, atlas)
+    region, depth = white_region(wm, excess.white, small, voxel_mm, atlas, has_t1w=has_t1w)
     region &= excess.tissue
     for other in (deep, low, crop(exclude, np.uint8)):
         if other is not None:

@@ -12,13 +12,16 @@ from csvdprep.science.normalise import smooth
 LEAST_WHITE = 0.3
 #: Blur of the atlas for the region, mm.
 REGION_BLUR_MM = 1.5
+#: Without a T1w the atlas lies less exactly, and bright cortex may lie on its white matter:
+#: least share of white matter in its tissue within some distance (SD of a Gaussian, mm).
+UNSURE_WHITE, UNSURE_MM = 0.65, 3.0
 #: Width of the gap between the lateral ventricles that is septum, mm.
 SEPTUM_MM = 6.0
 
 
 def white_region(
     wm: np.ndarray, white: np.ndarray, mask: np.ndarray, voxel_mm,
-    atlas: np.ndarray | None = None,
+    atlas: np.ndarray | None = None, *, has_t1w: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Find where there is white matter, lesions included.
 
@@ -34,6 +37,8 @@ def white_region(
         Voxel size, mm.
     atlas : ndarray of float, shape (3, I, J, K), optional
         CSF, GM and WM of the warped template; without it the classified map is closed by 3 mm.
+    has_t1w : bool
+        Whether the atlas was warped to a T1w; if not, its edge towards grey matter is left out.
 
     Returns
     -------
@@ -49,6 +54,9 @@ def white_region(
     else:
         hull = smooth(atlas[2], voxel_mm, REGION_BLUR_MM)
     region = (hull > LEAST_WHITE) & mask
+    if atlas is not None and not has_t1w:
+        near_grey, near_white = (smooth(atlas[k], voxel_mm, UNSURE_MM) for k in (1, 2))
+        region &= near_white > UNSURE_WHITE * (near_grey + near_white)
     depth = np.clip((hull - LEAST_WHITE) / (2 * LEAST_WHITE), 0, 1).astype(np.float32)
     return region, depth
 
