@@ -16,7 +16,7 @@ import numpy as np
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
 from csvdprep.markers.wmh.science_qc import quality
-from csvdprep.markers.wmh.science_region import septum, stroke_lesions, white_region
+from csvdprep.markers.wmh.science_region import septum, stroke_lesions, surely_white, white_region
 from csvdprep.markers.wmh.science_threshold import (
     CLEAR_OF_CSF_MM,
     chance_threshold,
@@ -206,7 +206,7 @@ def segment_wmh(
     vents, deep = crop(ventricles, np.uint8), crop(deep_grey, bool)
     low = crop(infratentorial, bool)
     excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas)
-    region, depth = white_region(wm, excess.white, small, voxel_mm, atlas, has_t1w=has_t1w)
+    region, depth = white_region(wm, excess.white, small, voxel_mm, atlas)
     region &= excess.tissue
     for other in (deep, low, crop(exclude, np.uint8)):
         if other is not None:
@@ -221,6 +221,9 @@ def segment_wmh(
         region = seeds | (region & ~erode(vents > 0, voxel_mm, OVER_WALL_MM))
     least = LEAST_MM3_THICK if voxel_mm.max() > THICK * voxel_mm.min() else LEAST_MM3
     seed, border = _thresholds(excess, seeds, voxel_mm, has_t1w, options)
+    if atlas is not None and not has_t1w:
+        sure = surely_white(atlas, voxel_mm)
+        seeds, region = seeds & sure, region & sure
     caution = np.where(seeds, 1 + options.edge_caution * (1 - depth), np.inf)
 
     height = lesion_height(excess.z, region, seed * caution, border, voxel_mm)

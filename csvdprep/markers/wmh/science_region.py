@@ -21,7 +21,7 @@ SEPTUM_MM = 6.0
 
 def white_region(
     wm: np.ndarray, white: np.ndarray, mask: np.ndarray, voxel_mm,
-    atlas: np.ndarray | None = None, *, has_t1w: bool = True,
+    atlas: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Find where there is white matter, lesions included.
 
@@ -37,8 +37,6 @@ def white_region(
         Voxel size, mm.
     atlas : ndarray of float, shape (3, I, J, K), optional
         CSF, GM and WM of the warped template; without it the classified map is closed by 3 mm.
-    has_t1w : bool
-        Whether the atlas was warped to a T1w; if not, its edge towards grey matter is left out.
 
     Returns
     -------
@@ -54,11 +52,34 @@ def white_region(
     else:
         hull = smooth(atlas[2], voxel_mm, REGION_BLUR_MM)
     region = (hull > LEAST_WHITE) & mask
-    if atlas is not None and not has_t1w:
-        near_grey, near_white = (smooth(atlas[k], voxel_mm, UNSURE_MM) for k in (1, 2))
-        region &= near_white > UNSURE_WHITE * (near_grey + near_white)
     depth = np.clip((hull - LEAST_WHITE) / (2 * LEAST_WHITE), 0, 1).astype(np.float32)
     return region, depth
+
+
+def surely_white(atlas: np.ndarray, voxel_mm) -> np.ndarray:
+    """Find white matter that stays white if the atlas lies some mm beside the truth.
+
+    Parameters
+    ----------
+    atlas : ndarray of float, shape (3, I, J, K)
+        CSF, GM and WM of the warped template.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Without the edge towards grey matter; that towards the ventricles belongs to it.
+
+    Examples
+    --------
+    >>> atlas = np.zeros((3, 30, 9, 9)); atlas[0, :10] = atlas[2, 10:20] = atlas[1, 20:] = 1
+    >>> np.flatnonzero(surely_white(atlas, (1, 1, 1))[10:20, 4, 4])[[0, -1]].tolist()
+    [0, 8]
+
+    """
+    near_grey, near_white = (smooth(atlas[k], voxel_mm, UNSURE_MM) for k in (1, 2))
+    return near_white > UNSURE_WHITE * (near_grey + near_white)
 
 
 def septum(ventricles: np.ndarray, voxel_mm) -> np.ndarray:
