@@ -101,7 +101,10 @@ def _score_visit(visit: str, exact_ml: float, derivatives: Path, truth: Path) ->
 def _only(folder: Path, visit: str) -> Path:
     """Return the one WMH mask of a visit in the FLAIR's grid."""
     subject, _, session = visit.partition('_')
-    found = sorted((folder / subject / session).glob(f'anat/{visit}_*{MASK}'))
+    found = [
+        path for path in sorted((folder / subject / session).glob(f'anat/{visit}_*{MASK}'))
+        if '_space-' not in path.name or '_space-FLAIR_' in path.name
+    ]  # fmt: skip
     if len(found) != 1:
         raise MeasureError(
             f'{visit} has {len(found)} files *_{MASK}, needs one.', file=folder,

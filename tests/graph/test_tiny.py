@@ -42,6 +42,11 @@ anat/sub-01_ses-1_atlas-csvdprep_desc-structures_dseg.nii.gz
 anat/sub-01_ses-1_atlas-csvdprep_desc-structures_dseg.tsv
 anat/sub-01_ses-1_atlas-csvdprep_desc-territories_dseg.nii.gz
 anat/sub-01_ses-1_atlas-csvdprep_desc-territories_dseg.tsv
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-brain_mask.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-preproc_FLAIR.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-preproc_T1w.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_mask.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_probseg.nii.gz
 figures/sub-01_ses-1_desc-brain_T1w.svg
 figures/sub-01_ses-1_desc-coreg_FLAIR.svg
 figures/sub-01_ses-1_desc-lesions_FLAIR.svg
@@ -117,6 +122,20 @@ def test_lesions_agree_with_the_truth(tiny, visit):
 
 def _rows(score):
     return [row if isinstance(row, dict) else vars(row) for row in score.rows]
+
+
+def test_output_spaces_hold_the_brain_where_the_template_has_it(visit):
+    from csvdprep.resources import template_file
+
+    place = 'sub-01_ses-1_space-MNI152NLin2009aSym_res-02'
+    brain = nib.load(visit / 'anat' / f'{place}_desc-brain_mask.nii.gz')
+    template = nib.load(template_file('mask', resolution=2))
+    assert np.allclose(brain.affine, template.affine)
+    here, there = (np.asanyarray(image.dataobj) > 0 for image in (brain, template))
+    assert 2 * (here & there).sum() / (here.sum() + there.sum()) > 0.93
+    lesions = np.asanyarray(nib.load(visit / 'anat' / f'{place}_label-WMH_mask.nii.gz').dataobj)
+    assert lesions.any()
+    assert (here | (lesions == 0)).mean() > 0.9999
 
 
 def test_transforms_are_read_by_other_tools(visit):

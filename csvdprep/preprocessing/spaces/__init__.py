@@ -39,8 +39,11 @@ def _rooms(spec):
     res = None if resolution is None else f'{resolution:02d}'
     tag = space + (f'res{resolution}' if resolution is not None else '')
 
-    def placed(suffix, description, **more):
-        return Derivative(suffix=suffix, space=space, res=res, description=description, **more)
+    grid = {} if res is None else {'Resolution': f'Grid res-{res} of the template {name}.'}
+
+    def placed(suffix, description, metadata=None, **more):
+        return Derivative(suffix=suffix, space=space, res=res, description=description,
+                          metadata={**grid, **(metadata or {})}, **more)  # fmt: skip
 
     own = {} if name == SPACE else {
         f'anat_to_{tag}': Derivative(
