@@ -15,7 +15,7 @@ class Options:
     share of the nearby peak at the border. ``runs``: jittered runs for the interval.
     """
 
-    seed_z: float = 3.0
+    seed_z: float = 3.5
     seed_z_flair_only: float = 5.0
     border_z: float = 1.5
     greatest_border_z: float = 3.5

@@ -65,7 +65,7 @@ class WmhOptions:
 
     """
 
-    seed_z: float = 3.0
+    seed_z: float = 3.5
     seed_z_flair_only: float = 5.0
     border_z: float = 1.5
     greatest_border_z: float = 3.5
