@@ -9,7 +9,8 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.interfaces.images import resample, save
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.preprocessing.filling.science import guess_lesions, main_peak
+from csvdprep.preprocessing.filling.science import guess_lesions
+from csvdprep.science.normalise import histogram_peak
 from csvdprep.science.tissues import fill_lesions
 
 #: White matter and most grey matter of a FLAIR lie within this many widths of the peak.
@@ -69,7 +70,7 @@ class Fill(SimpleInterface):
             data, mask, nib.affines.voxel_sizes(flair.affine), seed_z=given.seed_z,
             grow_z=given.grow_z, depth_mm=given.depth_mm,
         )  # fmt: skip
-        mode, width = main_peak(data[mask])
+        mode, width = histogram_peak(data[mask])
         normal = mask & (abs(data - mode) < NORMAL_Z * width)
         matrix = read_linear(given.flair_to_anat)
         brain = np.asanyarray(nib.load(given.brain_mask).dataobj) > 0

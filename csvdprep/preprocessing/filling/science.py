@@ -5,51 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.core.errors import MeasureError
-
-BINS = 200
-
-
-def main_peak(values: np.ndarray) -> tuple[float, float]:
-    """Find the main peak of a histogram and its width.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        Intensities of the brain.
-
-    Returns
-    -------
-    mode : float
-        Position of the peak.
-    width : float
-        Full width at half maximum, divided by 2.355: the SD if the peak is normal.
-
-    Raises
-    ------
-    MeasureError
-        If all values are alike.
-
-    Examples
-    --------
-    >>> values = np.random.default_rng(0).normal(100, 10, 200_000)
-    >>> mode, width = main_peak(values)
-    >>> bool(abs(mode - 100) < 2), bool(abs(width - 10) < 1)
-    (True, True)
-
-    """
-    low, high = np.percentile(values, [2, 99.5])
-    if not high > low:
-        raise MeasureError('The image has no contrast inside the brain.')
-    counts, edges = np.histogram(values, bins=BINS, range=(low, high))
-    smooth = ndi.gaussian_filter1d(counts.astype(float), 3)
-    top = int(smooth.argmax())
-    above = smooth >= smooth[top] / 2
-    first = top - int(np.argmin(above[: top + 1][::-1])) if not above[: top + 1].all() else 0
-    last = top + int(np.argmin(above[top:])) if not above[top:].all() else BINS - 1
-    step = edges[1] - edges[0]
-    mode = float(edges[top] + step / 2)
-    return mode, float(max(last - first, 1) * step / 2.355)
+from csvdprep.science.normalise import histogram_peak
 
 
 def guess_lesions(
@@ -87,7 +43,7 @@ def guess_lesions(
 
     """
     inside = np.asarray(mask) > 0
-    mode, width = main_peak(np.asarray(flair)[inside])
+    mode, width = histogram_peak(np.asarray(flair)[inside])
     z = (np.asarray(flair, dtype=np.float32) - mode) / width
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     bright = inside & (z >= grow_z) & (depth >= depth_mm)
