@@ -207,3 +207,18 @@ def test_cortex_along_a_sulcus_but_not_along_the_ventricle():
     kwargs = {'gm': gm, 'csf': csf, 'brain': brain, 'affine': np.eye(4)}
     assert zones.cortical_ribbon(**kwargs)[34, 20, 30]
     assert not zones.cortical_ribbon(**kwargs, exclude=csf > 0)[34, 20, 30]
+
+
+def test_the_rim_of_the_ventricle_is_no_cortex_even_where_some_of_its_fluid_is_missed():
+    brain = np.ones((60, 60, 60), bool)
+    csf = np.zeros(brain.shape)
+    csf[25:35, 25:35, 25:35] = 1
+    ventricle = csf > 0
+    ventricle[34] = False  # a layer of CSF that was not recognised
+    gm = np.zeros(brain.shape)
+    gm[35:37, 25:35, 25:35] = 1  # CSF and white matter mixed
+    kwargs = {'gm': gm, 'csf': csf, 'brain': brain, 'affine': np.eye(4)}
+    assert zones.cortical_ribbon(**kwargs, exclude=ventricle).any()
+    assert not zones.cortical_ribbon(**kwargs, ventricles=ventricle).any()
+    gm[55:] = 1
+    assert zones.cortical_ribbon(**kwargs, ventricles=ventricle)[57, 30, 30]

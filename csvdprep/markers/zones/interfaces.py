@@ -15,7 +15,7 @@ from csvdprep.interfaces.atlas import (
     sides,
 )
 from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import resample, save
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.zones import ARTERIES, ROOM
@@ -105,8 +105,11 @@ class Zones(SimpleInterface):
                    for file in (given.gm_probseg, given.csf_probseg))  # fmt: skip
         brain = np.asanyarray(nib.load(given.brain_mask).dataobj) > 0
         structures = np.asanyarray(nib.load(given.structures_dseg).dataobj)
-        cortex = cortical_ribbon(gm, csf, brain, ventricles.affine,
-                                 exclude=inside | (structures > 0))  # fmt: skip
+        # Lesions, dark on T1w, may be labelled grey matter there.
+        moved = resample(nib.Nifti1Image(lesion.astype(np.float32), space.image.affine),
+                         ventricles, matrix=np.linalg.inv(space.to_anat))  # fmt: skip
+        cortex = cortical_ribbon(gm, csf, brain, ventricles.affine, ventricles=inside,
+                                 exclude=(structures > 0) | (moved > 0.5))  # fmt: skip
         return (
             space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles'),
             space.distance(cortex, ventricles.affine, lesion, 'the cortex'),

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.science.distances import voxel_sizes
+from csvdprep.science.morphology import dilate
 from csvdprep.science.shapes import label_lesions, lesion_range, voxel_volume
 
 __all__ = [
@@ -71,12 +72,14 @@ def cortical_ribbon(
     affine: np.ndarray,
     *,
     exclude: np.ndarray | None = None,
+    ventricles: np.ndarray | None = None,
     depth_mm: float = 6.0,
+    rim_mm: float = 3.0,
 ) -> np.ndarray:
     """Find the cortex: grey matter near the surface of the brain or a sulcus.
 
     ``{p_GM > 0.5}`` within ``depth_mm`` of what is outside of the brain or sulcal CSF, without
-    ``exclude``.
+    ``exclude`` and what lies within ``rim_mm`` of ``ventricles``.
 
     Parameters
     ----------
@@ -87,10 +90,15 @@ def cortical_ribbon(
     affine : ndarray, shape (4, 4)
         From voxel indices to mm.
     exclude : ndarray of bool, optional
-        Ventricles and deep grey matter, brainstem, cerebellum: CSF in here is no sulcus, and
-        grey matter in here no cortex.
+        Deep grey matter, brainstem, cerebellum, lesions: CSF in here is no sulcus, and grey
+        matter in here no cortex.
+    ventricles : ndarray of bool, optional
+        Lateral ventricles. On T1w, CSF and white matter mixed in one voxel look like grey matter:
+        a rim around them that is no cortex either.
     depth_mm : float
         Largest depth of cortex, mm.
+    rim_mm : float
+        Width of that rim, mm.
 
     Returns
     -------
@@ -107,6 +115,8 @@ def cortical_ribbon(
     """
     brain = np.asarray(brain, dtype=bool)
     exclude = np.zeros(brain.shape, bool) if exclude is None else np.asarray(exclude, bool)
+    if ventricles is not None:
+        exclude = exclude | dilate(np.asarray(ventricles, bool), voxel_sizes(affine), rim_mm)
     inside = brain & ~((csf > 0.5) & ~exclude)
     ribbon = np.zeros(brain.shape, dtype=bool)
     found = ndi.find_objects(brain.view(np.uint8))
