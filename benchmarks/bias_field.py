@@ -19,12 +19,17 @@ import numpy as np
 
 from csvdprep.interfaces.ants import n4
 from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.demo import T1W_3D, THICK, THIN
-from csvdprep.phantom.images import acquire
 from csvdprep.phantom.lesions import lesion_growth
+from csvdprep.phantom.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
+from csvdprep.phantom.recorder import nifti
+from csvdprep.phantom.scene import Scene
+from csvdprep.phantom.structural import Protocol, acquire
 
-SCANS = {'T1w': replace(T1W_3D, voxel=(2, 2, 2)), 'FLAIR 2D': replace(THICK, voxel=(2, 2, 5)),
-         'FLAIR 3D': replace(THIN, voxel=(2, 2, 2))}  # fmt: skip
+SCANS = {
+    'T1w': (MPRAGE, replace(T1W_3D, voxel=(2, 2, 2))),
+    'FLAIR 2D': (FLAIR_2D, replace(THICK, voxel=(2, 2, 5))),
+    'FLAIR 3D': (FLAIR_3D, replace(THIN, voxel=(2, 2, 2))),
+}
 LOADS = ((5, 1.0), (40, 1.0), (20, 2.5))
 KNOTS = ((100, 4), (200, 4), (200, 3), (200, 2))
 
@@ -36,16 +41,19 @@ def main() -> None:
     print('| scan | WMH mL | field |', ' | '.join(f'{mm} mm, {n} levels' for mm, n in KNOTS), '|')
     print('|---|' + '---|' * (2 + len(KNOTS)))
     seconds = {}
-    for (volume, strength), (name, scan) in itertools.product(LOADS, SCANS.items()):
+    for (volume, strength), (name, (pulses, scan)) in itertools.product(LOADS, SCANS.items()):
         scan = replace(scan, bias=scan.bias * strength)
         # The same head and noise without a coil: the ratio of the two images is the field.
-        image, flat = (acquire(anatomy, growth.fraction(volume), s, 5, 7)
-                       for s in (scan, replace(scan, bias=0.0)))  # fmt: skip
+        scene = Scene(anatomy=anatomy, wmh=growth.fraction(volume), seed=5)
+        data, truth = (
+            acquire(scene, Protocol(suffix=name[:5], sequence=pulses, scan=s), 7)[0]
+            for s in (scan, replace(scan, bias=0.0))
+        )
         inside = scan.sample(anatomy.intracranial, anatomy.affine) >= 0.5
-        data, truth = (np.asarray(i.dataobj, np.float32) for i in (image, flat))
+        data, truth = data.astype(np.float32), truth.astype(np.float32)
         bright = inside & (data > 100) & (truth > 100)
         field = np.log(data[bright] / truth[bright])
-        image = nib.Nifti1Image(data, image.affine)
+        image = nifti(data, scan.grid()[1])
         row = []
         for spline_mm, levels in KNOTS:
             start = time.process_time()

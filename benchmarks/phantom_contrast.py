@@ -2,7 +2,8 @@
 
 One estimator measures both: three intensity classes of the T1w inside the brain (lesions left
 out), their cores carried to the FLAIR by world coordinates. Run as
-``python benchmarks/phantom_contrast.py SHARED_DATA DEMO_DIR``.
+``python benchmarks/phantom_contrast.py SHARED_DATA PHANTOM`` after, for instance,
+``csvdprep phantom PHANTOM --preset demo --protocol clinical research --sites 2 --participants 4``.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ def cases(data: Path, demo: Path):
     for sub, ses in (('01', '2'), ('04', '1'), ('12', '1'), ('20', '2')):
         stem = data / 'clinical' / f'sub-{sub}/ses-{ses}/anat/sub-{sub}_ses-{ses}'
         yield f'clinical {sub}', f'{stem}_T1w.nii.gz', f'{stem}_FLAIR.nii.gz', None
-    for sub in ('01', '02'):
-        name = f'sub-{sub}/ses-2/anat/sub-{sub}_ses-2'
-        yield f'phantom {sub}', *(str(demo / part) for part in (
+    for flair in sorted(demo.glob('sub-*/ses-*/anat/*_FLAIR.nii.gz')):
+        name = flair.relative_to(demo).as_posix().removesuffix('_FLAIR.nii.gz')
+        yield f'phantom {name.split("_")[-2][-2:]} {name[-1]}', *(str(demo / part) for part in (
             f'{name}_T1w.nii.gz', f'{name}_FLAIR.nii.gz',
             f'derivatives/truth/{name}_space-FLAIR_label-WMH_mask.nii.gz'))  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``csvdprep demo DIR``: make the small phantom, run the app on it, and compare with its truth."""
+"""``csvdprep demo DIR``: make a phantom, run the app on it, and compare with its truth."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=Path, help='folder to make: raw/, derivatives/, work/')
-    parser.add_argument('--tiny', action='store_true',
-                        help='one participant on coarse voxels, for tests')  # fmt: skip
+    parser.add_argument('folder', type=Path, help='folder to make: raw/, derivatives/, score/')
+    parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='tiny',
+                        help='resolution of the phantom: tiny (default): 2 mm; demo, full: '
+                        '1 mm')  # fmt: skip
     parser.add_argument('--nprocs', type=int, default=None, help='steps run at once')
     parser.add_argument('--seed', type=int, default=42, help='seed of the phantom')
+    parser.add_argument('--sloppy', action='store_true', help='coarse and quick, for tests only')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the phantom, run the app and print how its masks agree with the truth."""
-    from csvdprep.phantom.demo import make_demo, make_tiny
+    """Make the phantom, run the app and print how what it finds agrees with the truth."""
+    from csvdprep.phantom.demo import make_demo
 
     raw, out = args.folder / 'raw', args.folder / 'derivatives'
     print(f'Making the phantom in {raw}', file=sys.stderr)
-    (make_tiny if args.tiny else make_demo)(raw, seed=args.seed)
+    make_demo(raw, size=args.preset, seed=args.seed,
+              progress=lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
     asked = [str(raw), str(out), 'participant', '-w', str(args.folder / 'work')]
     if args.nprocs:
         asked += ['--nprocs', str(args.nprocs)]
-    if args.tiny:
+    if args.sloppy:
         asked += ['--sloppy']
     code = args.app(asked)
     if code in (0, 1):
-        from csvdprep.phantom.score import score_demo
+        from csvdprep.phantom.scoring import score, write
 
-        print(score_demo(out, raw / 'derivatives' / 'truth'))
-        print(f'Reports: {out}/*.html')
+        scores = score(out, raw / 'derivatives' / 'truth')
+        page = write(scores, args.folder / 'score')
+        print(scores)
+        print(f'\nReports: {out}/*.html\nAgreement with the truth: {page}')
     return code

@@ -13,6 +13,8 @@ from csvdprep.core.settings import Settings, read_config
 EPILOG = """\
 other commands:
   csvdprep demo DIR               make a small phantom dataset and run the app on it
+  csvdprep phantom OUT            make a synthetic BIDS dataset with the truth of every marker
+  csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
   csvdprep doctor                 check the installation
 

@@ -9,7 +9,9 @@ from importlib import import_module
 #: Each module has ``configure(parser)`` and ``run(args, app=...)``.
 NAMES = {
     'demo': 'make a small phantom dataset and run the app on it',
+    'phantom': 'make a synthetic BIDS dataset with the truth of every marker',
     'compare': 'score lesion masks by the WMH Challenge measures',
+    'score': "compare an app's output with a phantom's truth",
     'doctor': 'check the installation',
 }
 

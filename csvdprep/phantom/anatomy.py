@@ -8,6 +8,7 @@ on one isotropic grid whose affine is that of the anatomy.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +25,15 @@ from csvdprep.resources import template_file
 LOW, HIGH = np.array([-94.0, -128.0, -118.0]), np.array([94.0, 108.0, 102.0])
 #: Exponent that turns averaged probabilities into fractions with borders about 1.5 mm wide.
 SHARPNESS = 3.0
+#: Iron-rich nuclei that the template's labels lack: name, centre and radii in mm.
+SMALL_NUCLEI = {
+    101: ('left red nucleus', (-4.5, -20, -8), (3.2, 3.2, 4.2)),
+    102: ('right red nucleus', (4.5, -20, -8), (3.2, 3.2, 4.2)),
+    103: ('left substantia nigra', (-10, -17.5, -12), (5.5, 3.0, 4.5)),
+    104: ('right substantia nigra', (10, -17.5, -12), (5.5, 3.0, 4.5)),
+    105: ('left dentate nucleus', (-15, -58, -35), (6.0, 8.0, 4.0)),
+    106: ('right dentate nucleus', (15, -58, -35), (6.0, 8.0, 4.0)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +50,17 @@ class Anatomy:
         ventricles) and ``lesion_site`` (share that is WM in which WMH occur).
     affine : ndarray, shape (4, 4)
         From voxel indices to mm, RAS+.
+    structures : ndarray of uint8, shape (nx, ny, nz)
+        Structure in which a voxel lies: a key of :func:`structure_names`, 0 for none of them.
+    flow : ndarray of float32, shape (3, mx, my, mz)
+        Position in the template, mm, on a coarse grid with the same corners.
     """
 
     fractions: Mapping[str, np.ndarray]
     regions: Mapping[str, np.ndarray] = field(default_factory=dict)
     affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+    structures: np.ndarray | None = None
+    flow: np.ndarray | None = None
 
     @property
     def voxel_ml(self) -> float:
@@ -65,6 +81,68 @@ class Anatomy:
             best[more] = label
             most = np.maximum(most, self.fractions[name])
         return best
+
+    def to_template(self, points: np.ndarray) -> np.ndarray:
+        """Say where in the template points of the head lie.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n, 3)
+            Positions in the head, mm.
+
+        Returns
+        -------
+        ndarray, shape (n, 3)
+            Positions in the template, mm.
+        """
+        at = np.asarray(points, float).T
+        return np.stack([pull(part, self.flow_affine, at) for part in self.flow], axis=1)
+
+    def to_head(self, points: np.ndarray) -> np.ndarray:
+        """Say where in the head points of the template lie.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n, 3)
+            Positions in the template, mm.
+
+        Returns
+        -------
+        ndarray, shape (n, 3)
+            Positions in the head, mm, to a hundredth of one.
+
+        Examples
+        --------
+        >>> person = make_anatomy(1, spacing=4)
+        >>> there = person.to_head([[20, -10, 5]])
+        >>> bool(np.abs(person.to_template(there) - [20, -10, 5]).max() < 0.02)
+        True
+        """
+        wanted = np.asarray(points, float)
+        extent = np.ptp(self.flow.reshape(3, -1), axis=1)
+        steps = np.diag(self.flow_affine)[:3] * (np.array(self.flow.shape[1:]) - 1)
+        scale = steps / extent
+        head = wanted * scale
+        # The map is close to a scaling, so that correcting by what is missing converges.
+        for _ in range(40):
+            missing = wanted - self.to_template(head)
+            head = head + scale * missing
+            if np.abs(missing).max(initial=0) < 0.003:
+                break
+        return head
+
+    @property
+    def flow_affine(self) -> np.ndarray:
+        """Grid of :attr:`flow`: from its indices to mm of the head."""
+        shape = np.array(self.fractions['gm'].shape)
+        out = self.affine.copy()
+        out[:3, :3] *= (shape - 1) / (np.array(self.flow.shape[1:]) - 1)
+        return out
+
+    def brain_box(self) -> tuple[slice, slice, slice]:
+        """Return the part of the grid that holds brain and fluid, a voxel to spare."""
+        found = ndi.find_objects((self.intracranial > 0.01).astype(np.uint8))[0]
+        return tuple(slice(max(edge.start - 1, 0), edge.stop + 1) for edge in found)
 
     def volume_ml(self, name: str) -> float:
         """Volume of a tissue or region: the sum of its fractions, mL."""
@@ -137,6 +215,8 @@ def make_anatomy(
     for name, part in tissue.items():
         whole = regions if name in ('ventricles', 'lesion_site') else fractions
         whole[name] = _scatter(part, within)
+    structures = np.zeros(shape, np.uint8)
+    structures[within] = _structure_labels(brain, position)
     around = (depth > -1) & (_total(fractions) < 1)
     del within, position, folds, tissue
     layers = head.layers(
@@ -144,7 +224,8 @@ def make_anatomy(
         _total(fractions)[around], noise[around],
     )  # fmt: skip
     fractions |= {name: _scatter(part, around) for name, part in layers.items()}
-    return Anatomy(fractions=fractions, regions=regions, affine=affine)
+    return Anatomy(fractions=fractions, regions=regions, affine=affine, structures=structures,
+                   flow=flow)  # fmt: skip
 
 
 def _brain_tissue(brain, position, folds, atrophy) -> dict[str, np.ndarray]:
@@ -170,6 +251,20 @@ def _brain_tissue(brain, position, folds, atrophy) -> dict[str, np.ndarray]:
     return out
 
 
+def _structure_labels(brain, position: np.ndarray) -> np.ndarray:
+    """Give the structure of the template at some points, small nuclei included."""
+    index = [
+        np.rint((position[i] - brain['affine'][i, 3]) / brain['affine'][i, i]).astype(np.intp)
+        for i in range(3)
+    ]
+    index = [np.clip(at, 0, n - 1) for at, n in zip(index, brain['structures'].shape, strict=True)]
+    labels = brain['structures'][tuple(index)]
+    for label, (_, centre, radii) in SMALL_NUCLEI.items():
+        away = sum(((position[i] - centre[i]) / radii[i]) ** 2 for i in range(3))
+        labels[away < 1] = label
+    return labels
+
+
 def _positions(flow: np.ndarray, shape, where: np.ndarray) -> np.ndarray:
     """Give template coordinates (3, n) of the chosen voxels."""
     return np.stack([resize(part, shape)[where] for part in flow])
@@ -179,6 +274,23 @@ def _scatter(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     out = np.zeros(where.shape, np.float32)
     out[where] = values
     return out
+
+
+@cache
+def structure_names() -> dict[int, str]:
+    """Return the names of the values of :attr:`Anatomy.structures`.
+
+    Examples
+    --------
+    >>> names = structure_names()
+    >>> names[3], names[106]
+    ('left thalamus', 'right dentate nucleus')
+    """
+    table = template_file('dseg', extension='.tsv', atlas='csvdprep', desc='structures')
+    rows = csv.DictReader(table.read_text(encoding='utf-8').splitlines(), delimiter='\t')
+    return {int(row['index']): row['name'] for row in rows} | {
+        label: name for label, (name, *_) in SMALL_NUCLEI.items()
+    }
 
 
 def _total(fractions) -> np.ndarray:
@@ -217,6 +329,7 @@ def _template_brain() -> dict[str, np.ndarray]:
     x = affine[0, 3] + affine[0, 0] * np.arange(gm.shape[0], dtype=np.float32)
     site *= np.clip((np.abs(x) - 8) / 4, 0, 1).reshape(-1, 1, 1)
     out = {'gm': gm, 'wm': wm, 'inside': inside, 'ventricle_zone': zone, 'site': site}
+    out['structures'] = structures
     out['affine'] = affine
     out['push'], out['push_affine'] = _outward(ventricle, affine)
     out['from_skull'], out['depth'], out['distance_affine'] = head.distances(

@@ -45,8 +45,10 @@ def smooth_noise(shape, sigma: float, rng: np.random.Generator) -> np.ndarray:
     return (field / field.std()).astype(np.float32)
 
 
-def resize(field: np.ndarray, shape) -> np.ndarray:
+def resize(field: np.ndarray, shape, part=None) -> np.ndarray:
     """Interpolate a field linearly onto another number of samples between its corners.
+
+    Of the result only a part (slices) is made if one is given.
 
     Examples
     --------
@@ -56,6 +58,7 @@ def resize(field: np.ndarray, shape) -> np.ndarray:
     """
     for axis, size in enumerate(shape):
         at = np.linspace(0, field.shape[axis] - 1, size)
+        at = at if part is None else at[part[axis]]
         low = np.minimum(at.astype(int), max(field.shape[axis] - 2, 0))
         along = [-1 if other == axis else 1 for other in range(field.ndim)]
         share = (at - low).astype(field.dtype).reshape(along)

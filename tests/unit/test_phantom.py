@@ -11,12 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.core.errors import MeasureError
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.demo import FLAIR_2D, FLAIR_3D, MPRAGE, THICK, THIN, make_tiny
-from csvdprep.phantom.images import TISSUES, Scan
+from csvdprep.phantom.anatomy import make_anatomy, structure_names
+from csvdprep.phantom.demo import make_tiny
+from csvdprep.phantom.disease import with_infarct
 from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.score import score_demo
+from csvdprep.phantom.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T2_2D, THICK, THIN
+from csvdprep.phantom.scan import Scan, ghosts
+from csvdprep.phantom.scoring import score
+from csvdprep.phantom.tissues import TISSUES
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +28,8 @@ def person():
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    return make_tiny(tmp_path_factory.mktemp('tiny'), seed=7, visits=2)
+    return make_tiny(tmp_path_factory.mktemp('tiny'), seed=7, visits=2,
+                     modalities=('T1w', 'FLAIR', 'T2w'))  # fmt: skip
 
 
 def _digests(folder):
@@ -42,7 +45,7 @@ def _read(path):
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(tiny, tmp_path):
-    again = make_tiny(tmp_path / 'again', seed=7, visits=2)
+    again = make_tiny(tmp_path / 'again', seed=7, visits=2, modalities=('T1w', 'FLAIR', 'T2w'))
     assert _digests(again) == _digests(tiny)
     other = _digests(make_tiny(tmp_path / 'other', seed=8))
     image = 'sub-01/ses-1/anat/sub-01_ses-1_FLAIR.nii.gz'
@@ -90,7 +93,7 @@ def test_sampling_keeps_volume(person, scan):
 
 
 def test_sampling_puts_a_point_where_pose_and_affine_say():
-    scan = Scan(sequence=MPRAGE, voxel=(2, 1, 1.5), stored='PSR', rotation=(0, 0, 90),
+    scan = Scan(voxel=(2, 1, 1.5), stored='PSR', rotation=(0, 0, 90),
                 shift=(3, -2, 5), low=(-40, -40, -40), high=(40, 40, 40))  # fmt: skip
     volume = np.zeros((61, 61, 61), np.float32)
     volume[40, 20, 33] = 1  # at (10, -10, 3) mm; a quarter turn about z: (10, 10, 3), then shifted
@@ -143,21 +146,108 @@ def test_header_and_sidecar_are_complete(tiny):
 
 def test_truth_table_agrees_with_the_masks_and_lesions_grow(tiny):
     truth = tiny / 'derivatives/truth'
-    with (truth / 'volumes.tsv').open() as file:
+    with (truth / 'measures.tsv').open() as file:
         first, second = csv.DictReader(file, delimiter='\t')
     image = nib.load(truth / 'sub-01/ses-2/anat/sub-01_ses-2_space-FLAIR_label-WMH_mask.nii.gz')
     volume = np.asanyarray(image.dataobj).sum() * np.prod(image.header.get_zooms()) / 1000
-    assert float(second['wmh_mask_ml']) == pytest.approx(volume, abs=1e-3)
-    assert (float(first['wmh_ml']), float(second['wmh_ml'])) == (10, 14)
-    parts = sum(float(first[f'{name}_ml']) for name in ('gm', 'wm', 'csf'))
-    assert float(first['icv_ml']) == pytest.approx(parts, abs=1e-3)
+    assert float(second['wmh_mask_ml']) == pytest.approx(volume, rel=1e-4)
+    found = [float(row['wmh_total_ml']) for row in (first, second)]
+    assert found == pytest.approx([10, 14], rel=1e-4)
+    for row in (first, second):
+        parts = sum(float(row[f'{name}_ml']) for name in ('gm', 'wm', 'csf'))
+        assert float(row['icv_ml']) == pytest.approx(parts, rel=1e-4)
+        zones = sum(float(row[f'wmh_{zone}_ml']) for zone in ('jv', 'pv', 'dw', 'jc'))
+        assert zones == pytest.approx(float(row['wmh_total_ml']), rel=1e-4)
+        sides = float(row['lv_left_ml']) + float(row['lv_right_ml'])
+        assert sides == pytest.approx(float(row['lv_ml']), rel=1e-4)
+    one = truth / 'sub-01/ses-2/sub-01_ses-2_desc-csvd_measures.tsv'
+    assert list(csv.DictReader(one.open(), delimiter='\t'))[0] == second
 
 
-def test_truth_scores_perfectly_against_itself_and_a_missing_mask_is_told(tiny, tmp_path):
+def test_lists_agree_with_the_masks(tiny):
+    anat = tiny / 'derivatives/truth/sub-01/ses-1/anat'
+    for stem, kind in (('space-T1w_label-lacune', 'lacune'), ('space-T2w_label-PVS', 'PVS'),
+                       ('space-FLAIR_label-WMH', 'WMH')):  # fmt: skip
+        mask = nib.load(anat / f'sub-01_ses-1_{stem}_mask.nii.gz')
+        data = np.asanyarray(mask.dataobj)
+        table = (anat / f'sub-01_ses-1_{stem}_lesions.tsv').open()
+        rows = [row for row in csv.DictReader(table, delimiter='\t') if row['kind'] == kind]
+        assert len(rows) >= 2
+        marked = nib.affines.apply_affine(mask.affine, np.argwhere(data > 0))
+        for row in rows:
+            centre = [float(row[axis]) for axis in 'xyz']
+            reach = float(row['diameter_mm']) / 2 + np.linalg.norm(mask.header.get_zooms())
+            if kind != 'WMH':
+                assert np.linalg.norm(marked - centre, axis=1).min() < reach
+        if kind == 'WMH':
+            volume = sum(float(row['volume_mm3']) for row in rows)
+            assert volume == pytest.approx(data.sum() * np.prod(mask.header.get_zooms()), rel=1e-3)
+
+
+def test_zones_of_the_mask_lie_in_it(tiny):
+    anat = tiny / 'derivatives/truth/sub-01/ses-1/anat'
+    mask, zones = (_read(anat / f'sub-01_ses-1_space-FLAIR_{name}.nii.gz')
+                   for name in ('label-WMH_mask', 'desc-wmhzone_dseg'))  # fmt: skip
+    assert (zones[mask == 0] == 0).all()
+    assert (zones[mask > 0] > 0).mean() > 0.98
+
+
+def test_truth_scores_perfectly_against_itself(tiny):
     truth = tiny / 'derivatives/truth'
-    score = score_demo(truth, truth)
-    assert [row['dice'] for row in score.rows] == [1, 1]
-    assert score.slope == pytest.approx(1)
-    assert 'sub-01_ses-2' in str(score)
-    with pytest.raises(MeasureError, match='has 0 files'):
-        score_demo(tmp_path, truth)
+    found = score(truth, truth)
+    assert 'sub-01' in str(found)
+    dice = [row['dice'] for row in found.masks if row['label'] == 'WMH']
+    assert dice == [1, 1]
+
+
+def test_points_go_to_the_head_and_back(person):
+    points = np.random.default_rng(0).uniform((-60, -90, -40), (60, 60, 60), (50, 3))
+    assert np.abs(person.to_template(person.to_head(points)) - points).max() < 0.02
+
+
+def test_structures_lie_where_their_names_say(person):
+    names = structure_names()
+    for label in np.unique(person.structures)[1:]:
+        centre = np.argwhere(person.structures == label).mean(axis=0)
+        world = person.affine[:3, :3] @ centre + person.affine[:3, 3]
+        x = person.to_template(world[None])[0, 0]
+        side = names[int(label)].split()[0]
+        assert side not in ('left', 'right') or (x < 0) == (side == 'left')
+
+
+def test_an_old_infarct_is_fluid_and_gliosis_in_place_of_tissue(person):
+    hurt = with_infarct(person, 3)
+    lost = sum(person.volume_ml(t) - hurt.volume_ml(t) for t in ('gm', 'wm'))
+    made = hurt.volume_ml('csf') - person.volume_ml('csf') + hurt.volume_ml('gliosis')
+    assert lost == pytest.approx(made, rel=1e-3)
+    assert lost > 2
+    total = sum(hurt.fractions.values())
+    assert total.max() < 1 + 1e-4
+
+
+def test_t2w_shows_fluid_bright_and_lesions_between():
+    csf, wm, gm, wmh = (T2_2D.signal(TISSUES[name]) for name in ('csf', 'wm', 'gm', 'wmh'))
+    assert csf > 1.5 * wmh > 1.5 * gm > 1.5 * wm
+
+
+@pytest.mark.parametrize('tesla', [1.5, 3, 7])
+def test_t1_rises_and_t2s_falls_with_the_field_but_not_in_fluid(tesla):
+    t1, _, t2s = TISSUES['wm'].relaxation(tesla)
+    assert (t1 > 870) == (tesla == 7)
+    assert (t2s < 53) == (tesla == 7)
+    assert TISSUES['csf'].relaxation(tesla) == TISSUES['csf'].relaxation(3)
+
+
+def test_other_fields_are_refused():
+    with pytest.raises(ValueError, match='No relaxation times'):
+        TISSUES['wm'].relaxation(4.7)
+
+
+def test_a_ghost_is_a_shifted_copy_for_one_jerk_less_motion():
+    rng = np.random.default_rng(1)
+    image = np.zeros((4, 64, 4), np.float32)
+    image[:, 20:44] = 1
+    moved = ghosts(image, 1, 2.0, 1.0, rng)
+    assert moved.sum(axis=1).std() < 1e-3  # nothing moves between lines across
+    assert moved[:, 50:60].max() > 0.02
+    assert np.abs(ghosts(image, 1, 0.0, 1.0, rng) - image).max() < 1e-4

@@ -1,0 +1,107 @@
+"""``csvdprep phantom OUT``: write a synthetic BIDS dataset with the truth of every marker."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from csvdprep.core.errors import PreflightError, UsageError
+
+#: Scans that presets have.
+MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('folder', type=Path, help='dataset to make; truth in derivatives/truth')
+    parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='full',
+                        help='tiny: 2 mm, for tests; demo: 1 mm heads, short scans; '
+                        'full: research resolution (default)')  # fmt: skip
+    parser.add_argument('--protocol', choices=('research', 'clinical', '7t'), nargs='+',
+                        default=['research'], metavar='NAME',
+                        help='research: 3D at 3 T (default); clinical: thick slices at 3 T; '
+                        '7t: 3D at 7 T; several are in use at the sites in turn')  # fmt: skip
+    parser.add_argument('--modalities', nargs='+', metavar='NAME', default=None,
+                        help='only these scans: ' + ' '.join(MODALITIES))
+    parser.add_argument('--participants', type=_count, default=2, metavar='N')
+    parser.add_argument('--visits', type=_count, default=1, metavar='N',
+                        help='visits of each; lesions grow and regress between')
+    parser.add_argument('--years', type=float, default=2.0, help='time between visits')
+    parser.add_argument('--sites', type=int, default=0, metavar='N',
+                        help='scanners with known effects; the first is the reference')  # fmt: skip
+    parser.add_argument('--travelling', type=int, default=0, metavar='N',
+                        help='participants that visit every site')  # fmt: skip
+    group = parser.add_argument_group('disease, instead of what is drawn from the covariates')
+    group.add_argument('--wmh-ml', type=float, metavar='ML', help='hyperintensities, 0 to 120 mL')
+    group.add_argument('--fazekas', type=int, nargs=2, metavar=('PV', 'DEEP'),
+                       help='Fazekas grades, each 0 to 3')  # fmt: skip
+    group.add_argument('--lacunes', type=int, metavar='N')
+    group.add_argument('--microbleeds', type=int, nargs=3, metavar=('LOBAR', 'DEEP', 'INFRA'))
+    group.add_argument('--pvs', type=int, nargs=2, metavar=('BG', 'CSO'),
+                       help='perivascular spaces, both sides')  # fmt: skip
+    group.add_argument('--recent-infarcts', type=int, metavar='N')
+    group.add_argument('--old-infarct', action='store_true', default=None,
+                       help='an old cortical infarct, as a distractor')  # fmt: skip
+    parser.add_argument('--seed', type=int, default=42, help='same seed, same bytes')
+    parser.add_argument('--nprocs', type=_count, default=None, metavar='N',
+                        help='visits made at once (default: all processors)')  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the dataset."""
+    from csvdprep.phantom.design import design_notes, draw_persons, with_disease
+    from csvdprep.phantom.make import make_phantom
+    from csvdprep.phantom.presets import get_preset
+    from csvdprep.phantom.sites import draw_sites
+
+    _check(args)
+    presets = {name: get_preset(args.preset, name) for name in args.protocol}
+    sites = draw_sites(args.sites, args.seed, protocols=args.protocol)
+    persons = draw_persons(args.participants, visits=args.visits, seed=args.seed, sites=sites,
+                           travelling=args.travelling, years=args.years)  # fmt: skip
+    asked = {
+        'wmh_ml': args.wmh_ml, 'lacunes': args.lacunes, 'recent_infarcts': args.recent_infarcts,
+        'fazekas': tuple(args.fazekas) if args.fazekas else None,
+        'microbleeds': tuple(args.microbleeds) if args.microbleeds else None,
+        'pvs': tuple(args.pvs) if args.pvs else None, 'old_infarct': args.old_infarct,
+    }  # fmt: skip
+    persons = with_disease(persons, {k: v for k, v in asked.items() if v is not None})
+    make_phantom(
+        args.folder, persons, presets[args.protocol[0]], seed=args.seed, sites=sites,
+        presets=presets, modalities=args.modalities, nprocs=args.nprocs,
+        design=design_notes(args.years),
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    print(f'{args.folder}: {len(persons)} participants; truth in derivatives/truth')
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what makes no sense, before anything is written."""
+    if unknown := sorted(set(args.modalities or ()) - set(MODALITIES)):
+        raise UsageError(f'There is no scan named {", ".join(unknown)}.', field='--modalities',
+                         remedy=f'Choose from: {", ".join(MODALITIES)}.')  # fmt: skip
+    if len(args.protocol) > max(args.sites, 1):
+        raise UsageError('There are more protocols than sites.', field='--protocol',
+                         remedy=f'Add --sites {len(args.protocol)}.')  # fmt: skip
+    if args.wmh_ml is not None and not 0 <= args.wmh_ml <= 120:
+        raise UsageError('The volume must lie between 0 and 120 mL.', field='--wmh-ml')
+    if args.fazekas and not all(0 <= grade <= 3 for grade in args.fazekas):
+        raise UsageError('Grades are 0 to 3.', field='--fazekas')
+    counts = [args.lacunes, args.recent_infarcts, *(args.microbleeds or ()), *(args.pvs or ())]
+    if any(number is not None and number < 0 for number in counts):
+        raise UsageError('A number of lesions cannot be negative.')
+    if args.travelling and args.sites < 2:
+        raise UsageError('Travelling participants need two sites.', field='--travelling',
+                         remedy='Add --sites 2 or more.')  # fmt: skip
+    if args.folder.exists() and any(args.folder.iterdir()):
+        raise PreflightError('The folder is not empty.', file=args.folder,
+                             remedy='Name a new one: no old image may stay in it.')
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('must be 1 or more')
+    return number

@@ -1,0 +1,53 @@
+"""``csvdprep score DERIVATIVES TRUTH``: compare an app's output with the truth of a phantom."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Compare the output of an application, this one or another, with the truth of a phantom.
+
+DERIVATIVES holds masks (*_label-WMH_mask.nii.gz, ...), lists of lesions (*_lesions.tsv) and tables
+with participant_id, session_id and measures, named as in BIDS; what is not there is left out.
+Masks lie on the grid of the image that they were made from. TRUTH is the phantom's
+derivatives/truth.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``csvdprep score``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of the subcommand.
+    """
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument('derivatives', metavar='DERIVATIVES', type=Path)
+    parser.add_argument('truth', metavar='TRUTH', type=Path)
+    parser.add_argument('-o', '--out', metavar='DIR', type=Path, default=Path('score'),
+                        help='folder for tables and page (default: ./score)')  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, write tables and page, and print a summary.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        From a parser that went through `configure`.
+
+    Returns
+    -------
+    int
+        0 if every visit of the truth has output, else 1.
+    """
+    from csvdprep.phantom.scoring import score, write
+
+    scores = score(args.derivatives, args.truth)
+    page = write(scores, args.out)
+    print(scores)
+    print(f'\nPage: {page}')
+    return 1 if scores.missing else 0
