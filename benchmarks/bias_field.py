@@ -18,12 +18,12 @@ import nibabel as nib
 import numpy as np
 
 from csvdprep.interfaces.ants import n4
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
-from csvdprep.phantom.recorder import nifti
-from csvdprep.phantom.scene import Scene
-from csvdprep.phantom.structural import Protocol, acquire
+from csvdprep.phantom.dataset.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.scanner.recorder import nifti
+from csvdprep.phantom.scanner.scene import Scene
+from csvdprep.phantom.structural.images import Protocol, acquire
 
 SCANS = {
     'T1w': (MPRAGE, replace(T1W_3D, voxel=(2, 2, 2))),

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the phantom, run the app and print how what it finds agrees with the truth."""
-    from csvdprep.phantom.demo import make_demo
+    from csvdprep.phantom.dataset.demo import make_demo
 
     raw, out = args.folder / 'raw', args.folder / 'derivatives'
     print(f'Making the phantom in {raw}', file=sys.stderr)

@@ -29,9 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help='visits of each; lesions grow and regress between')
     parser.add_argument('--years', type=float, default=2.0, help='time between visits')
     parser.add_argument('--sites', type=int, default=0, metavar='N',
-                        help='scanners with known effects; the first is the reference')  # fmt: skip
+                        help='scanners with known effects; the first is the reference')
     parser.add_argument('--travelling', type=int, default=0, metavar='N',
-                        help='participants that visit every site')  # fmt: skip
+                        help='participants that visit every site')
     group = parser.add_argument_group('disease, instead of what is drawn from the covariates')
     group.add_argument('--wmh-ml', type=float, metavar='ML', help='hyperintensities, 0 to 120 mL')
     group.add_argument('--fazekas', type=int, nargs=2, metavar=('PV', 'DEEP'),
@@ -50,10 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the dataset."""
-    from csvdprep.phantom.design import design_notes, draw_persons, with_disease
-    from csvdprep.phantom.make import make_phantom
-    from csvdprep.phantom.presets import get_preset
-    from csvdprep.phantom.sites import draw_sites
+    from csvdprep.phantom.dataset.design import design_notes, draw_persons, with_disease
+    from csvdprep.phantom.dataset.make import make_phantom
+    from csvdprep.phantom.dataset.presets import get_preset
+    from csvdprep.phantom.dataset.sites import draw_sites
 
     _check(args)
     presets = {name: get_preset(args.preset, name) for name in args.protocol}

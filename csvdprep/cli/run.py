@@ -8,15 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from csvdprep.cli.environment import hold_threads
 from csvdprep.core.errors import CsvdprepError, NothingToDo
-
-#: Libraries that would otherwise take more than one thread, phone home, or write to HOME.
-QUIET = {
-    'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1',
-    'NUMEXPR_NUM_THREADS': '1', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1',
-    'NO_ET': '1', 'NIPYPE_NO_ET': '1', 'MPLBACKEND': 'Agg', 'TEMPLATEFLOW_AUTOUPDATE': '0',
-    'TQDM_DISABLE': '1', 'PYTHONHASHSEED': '0',
-}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -146,8 +139,7 @@ def _check_spaces(settings) -> None:
 
 def _prepare_environment(settings) -> None:
     """Hold every library to one thread and to the working directory, before any is imported."""
-    for name, value in QUIET.items():
-        os.environ[name] = value
+    hold_threads()
     os.environ.setdefault('ANTS_RANDOM_SEED', str(settings.random_seed))
     cache = Path(settings.work_dir).absolute() / 'cache'
     home = Path(os.environ.get('HOME', '/nonexistent'))

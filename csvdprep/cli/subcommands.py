@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
+from csvdprep.cli.environment import hold_threads
+
 #: Each module has ``configure(parser)`` and ``run(args, app=...)``.
 NAMES = {
     'demo': 'make a small phantom dataset and run the app on it',
@@ -34,6 +36,7 @@ def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
         Exit status.
 
     """
+    hold_threads()
     module = import_module(f'csvdprep.cli.{name}')
     said = NAMES[name].capitalize() + '.'
     parser = argparse.ArgumentParser(f'csvdprep {name}', description=said)

@@ -1,7 +1,8 @@
-"""Named test cases P1 to P5 and P14 to P16: small phantoms whose truth is known exactly.
+"""Named test cases P1 to P5, P9 and P14 to P16: small phantoms whose truth is known exactly.
 
-Those of single modalities live with them: P6, P11 and P13 with vessels and gradient echoes, P7 to
-P9 with diffusion, P10 and P12 with permeability and perfusion.
+Those of single modalities live with them: P6 and P11 in ``susceptibility.cases``, P7 and P8 in
+``diffusion.tensors``, P10 in ``permeability.cases``, P12 in the tests of perfusion, P13 in
+``head.vessels``.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from csvdprep.phantom import small
-from csvdprep.phantom.anatomy import Anatomy, make_anatomy
-from csvdprep.phantom.features import draw
-from csvdprep.phantom.grading import graded, true_grades
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
-from csvdprep.phantom.recorder import nifti
-from csvdprep.phantom.scan import Scan
-from csvdprep.phantom.scene import Scene
-from csvdprep.phantom.shapes import ConcentricPhantom
-from csvdprep.phantom.structural import Protocol, acquire
+from csvdprep.phantom.dataset.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
+from csvdprep.phantom.diffusion.tensors import penumbra_case
+from csvdprep.phantom.disease import small
+from csvdprep.phantom.disease.grading import graded, true_grades
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.geometry.features import draw
+from csvdprep.phantom.geometry.spheres import ConcentricPhantom, make_grid, positions
+from csvdprep.phantom.head.anatomy import Anatomy, make_anatomy
+from csvdprep.phantom.scanner.recorder import nifti
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.scanner.scene import Scene
+from csvdprep.phantom.structural.images import Protocol, acquire
 
 #: Ventricle and cortex of the zone phantoms, mm; the ventricle is shifted in the last two.
 P2 = (
@@ -104,7 +106,7 @@ def p1_head(
 def p3_grades(pv: int, deep: int, *, spacing: float = 2.0, seed: int = 3) -> Case:
     """Make a head with hyperintensities of a pair of Fazekas grades.
 
-    The same grades on spheres are :func:`csvdprep.phantom.shapes.fazekas_lesions`.
+    The same grades on spheres are :func:`csvdprep.phantom.geometry.spheres.fazekas_lesions`.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def p4_overlaps() -> dict[str, tuple[np.ndarray, np.ndarray, dict[str, float | N
     perfect = {'dice': 1.0, 'hd95': 0.0, 'avd': 0.0, 'recall': 1.0, 'precision': 1.0,
                'f1': 1.0}  # fmt: skip
     half = {'dice': 2 / 3, 'hd95': 0.95, 'avd': 50.0, 'recall': 1.0, 'precision': 1.0, 'f1': 1.0}
-    # Directed distances of 'missed': 0 from the prediction; 0 and sqrt(5² + 5² + 2²) the other way.
+    # Directed distances of 'missed': 0 from the prediction; 0 and √(5² + 5² + 2²) back.
     missed = {'dice': 2 / 3, 'hd95': 0.95 * np.sqrt(54), 'avd': 50.0, 'recall': 0.5,
               'precision': 1.0, 'f1': 2 / 3}  # fmt: skip
     return {
@@ -208,6 +210,46 @@ def p5_mix(*, lacunes: int = 6, spaces: int = 40, spacing: float = 1.0, seed: in
         images={'share': nifti(np.minimum(sum(shares.values()), 1), affine)},
         masks={kind: _mask(share >= 0.5, scan) for kind, share in shares.items()},
         truth={'lacunes': rows['lacune'], 'spaces': rows['PVS']},
+    )
+
+
+def p9_penumbra(*, spacing: float = 1.0, radius_mm: float = 10.0) -> Case:
+    """Make a round hyperintensity in white matter whose diffusivity falls with distance from it.
+
+    ``MD(d) = 0.8 + 0.3 exp(-d / 4 mm)`` in 1e-3 mm²/s outside of the lesion, 1.2 within.
+
+    Parameters
+    ----------
+    spacing : float
+        Voxel size, mm.
+    radius_mm : float
+        Radius of the lesion.
+
+    Returns
+    -------
+    Case
+        Image ``md`` (1e-3 mm²/s); masks ``WMH`` and ``WM`` (lesion included); ``distance_mm``:
+        exact distance of each voxel's centre from the lesion; ``rings``: mean of MD in each
+        shell of 1 mm from 0-1 to 19-20 mm, from the formula.
+
+    Examples
+    --------
+    >>> [round(mean, 3) for mean in p9_penumbra(spacing=4).truth['rings'][:3]]
+    [1.064, 1.006, 0.96]
+    """
+    shape, affine = make_grid((spacing,) * 3, 2 * (radius_mm + 24))
+    radius = np.linalg.norm(positions(shape, affine), axis=-1)
+    distance = np.maximum(radius - radius_mm, 0)
+    md = np.where(radius <= radius_mm, 1.2, 1e3 * penumbra_case(distance))
+    masks = {'WMH': radius <= radius_mm, 'WM': radius <= radius_mm + 22}
+    rings = []
+    for inner in range(20):
+        d = inner + (np.arange(200) + 0.5) / 200
+        rings.append(float(np.average(1e3 * penumbra_case(d), weights=(radius_mm + d) ** 2)))
+    return Case(
+        images={'md': nifti(md.astype(np.float32), affine)},
+        masks={name: nifti(mask.astype(np.uint8), affine) for name, mask in masks.items()},
+        truth={'distance_mm': distance, 'rings': rings},
     )
 
 

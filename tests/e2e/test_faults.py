@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from csvdprep.phantom.demo import make_tiny
+from csvdprep.phantom.dataset.demo import make_tiny
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3000)]
 

@@ -14,7 +14,7 @@ import pytest
 
 from csvdprep.cli.run import run
 from csvdprep.interfaces.transforms import read_linear
-from csvdprep.phantom.demo import make_tiny
+from csvdprep.phantom.dataset.demo import make_tiny
 
 EXPECTED = """
 anat/sub-01_ses-1_desc-brain_mask.nii.gz

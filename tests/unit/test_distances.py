@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csvdprep.phantom.shapes import ball, make_grid, positions
+from csvdprep.phantom.geometry.spheres import ball, make_grid, positions
 from csvdprep.science.distances import distance_at, distance_map, isotropic_grid, voxel_sizes
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csvdprep.markers.fazekas.science import grade, volume_grade
-from csvdprep.phantom.shapes import ball, fazekas_lesions, make_grid, positions
+from csvdprep.phantom.geometry.spheres import ball, fazekas_lesions, make_grid, positions
 from csvdprep.science.distances import distance_map
 
 GRIDS = {

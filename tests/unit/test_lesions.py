@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csvdprep.markers.zones.science_lesions import lesion_table
-from csvdprep.phantom.shapes import ball, make_grid, positions
+from csvdprep.phantom.geometry.spheres import ball, make_grid, positions
 from csvdprep.science.shapes import axial_axis, axial_diameter, label_lesions, voxel_volume
 
 OBLIQUE = {'zooms': (0.9, 0.9, 4), 'tilt_deg': (10, -6, 25), 'centre': (3, -20, 14)}

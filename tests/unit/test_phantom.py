@@ -11,14 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.phantom.anatomy import make_anatomy, structure_names
-from csvdprep.phantom.demo import make_tiny
-from csvdprep.phantom.disease import with_infarct
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T2_2D, THICK, THIN
-from csvdprep.phantom.scan import Scan, ghosts
+from csvdprep.phantom.dataset.demo import make_tiny
+from csvdprep.phantom.dataset.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T2_2D, THICK, THIN
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.disease.person import with_infarct
+from csvdprep.phantom.head.anatomy import make_anatomy, structure_names
+from csvdprep.phantom.head.tissues import TISSUES
+from csvdprep.phantom.scanner.scan import Scan, ghosts
 from csvdprep.phantom.scoring import score
-from csvdprep.phantom.tissues import TISSUES
 
 
 @pytest.fixture(scope='module')
@@ -161,7 +161,7 @@ def test_truth_table_agrees_with_the_masks_and_lesions_grow(tiny):
         sides = float(row['lv_left_ml']) + float(row['lv_right_ml'])
         assert sides == pytest.approx(float(row['lv_ml']), rel=1e-4)
     one = truth / 'sub-01/ses-2/sub-01_ses-2_desc-csvd_measures.tsv'
-    assert list(csv.DictReader(one.open(), delimiter='\t'))[0] == second
+    assert next(iter(csv.DictReader(one.open(), delimiter='\t'))) == second
 
 
 def test_lists_agree_with_the_masks(tiny):

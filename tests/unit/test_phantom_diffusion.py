@@ -9,19 +9,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.phantom import diffusion, epi, fibres, tensors
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.diffusion import Head, Protocol, eddy_field, series_of
-from csvdprep.phantom.diffusion_alps import alps_region
-from csvdprep.phantom.diffusion_truth import apparent, penumbra
-from csvdprep.phantom.gradients import TABLES, image_axes, shells
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.magnet import field_map
-from csvdprep.phantom.recorder import Recorder
-from csvdprep.phantom.scan import Scan, turn
-from csvdprep.phantom.scene import Scene
-from csvdprep.phantom.small import recent_infarcts
-from csvdprep.phantom.water import Water
+from csvdprep.phantom.diffusion import fibres, tensors
+from csvdprep.phantom.diffusion import series as diffusion
+from csvdprep.phantom.diffusion.alps import alps_region
+from csvdprep.phantom.diffusion.gradients import TABLES, image_axes, shells
+from csvdprep.phantom.diffusion.series import Head, Protocol, eddy_field, series_of
+from csvdprep.phantom.diffusion.truth import apparent, penumbra
+from csvdprep.phantom.diffusion.water import Water
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.disease.small import recent_infarcts
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.scanner import epi
+from csvdprep.phantom.scanner.magnet import field_map
+from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan, turn
+from csvdprep.phantom.scanner.scene import Scene
 
 COARSE = Scan(voxel=(4, 4, 4), low=(-84, -112, -68), high=(84, 88, 80))
 CLEAN = Protocol(table=shells([(1000, 12)], b0=1), scan=COARSE, snr=np.inf, distortion=False)

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from csvdprep.phantom import gre
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.features import Ellipsoid, Tube, draw
-from csvdprep.phantom.gre_field import magnetism
-from csvdprep.phantom.gre_truth import bleed_mask, lesions
-from csvdprep.phantom.intravoxel import slopes
-from csvdprep.phantom.magnet import GAMMA, dipole_field, sphere_field, tube_field
-from csvdprep.phantom.magnetic_cases import microbleed_scene, susceptibility_case
-from csvdprep.phantom.recorder import Recorder
-from csvdprep.phantom.scan import Scan
-from csvdprep.phantom.scene import Scene
-from csvdprep.phantom.spoiled import steady_state
-from csvdprep.phantom.tissues import TISSUES
-from csvdprep.phantom.veins import veins
+from csvdprep.phantom.geometry.features import Ellipsoid, Tube, draw
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.head.tissues import TISSUES
+from csvdprep.phantom.head.veins import veins
+from csvdprep.phantom.scanner.magnet import GAMMA, dipole_field, sphere_field, tube_field
+from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.scanner.scene import Scene
+from csvdprep.phantom.scanner.spoiled import steady_state
+from csvdprep.phantom.susceptibility import gre
+from csvdprep.phantom.susceptibility.cases import microbleed_scene, susceptibility_case
+from csvdprep.phantom.susceptibility.field import magnetism
+from csvdprep.phantom.susceptibility.intravoxel import slopes
+from csvdprep.phantom.susceptibility.truth import bleed_mask, lesions
 
 #: P6 is seen at 1 mm.
 CLOSE = gre.Protocol(scan=Scan(voxel=(1, 1, 1), low=(-44,) * 3, high=(44,) * 3, noise=0, bias=0),
@@ -175,7 +175,7 @@ def test_dephasing_agrees_with_a_much_finer_division(bleeding, monkeypatch):
     scene = replace(scene, features=scene.features[1:4])
     protocol = replace(CLOSE, te=(14.0,))
     usual, magnet = _acquire(scene, protocol, 1)
-    monkeypatch.setattr('csvdprep.phantom.intravoxel.CUBES', (11, 16))
+    monkeypatch.setattr('csvdprep.phantom.susceptibility.intravoxel.CUBES', (11, 16))
     fine, _ = _acquire(scene, protocol, 1)
     at = np.unravel_index(magnet.inside.voxels, magnet.chi.shape)
     assert np.abs(usual - fine)[at].max() < 0.12

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from csvdprep.phantom import small
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.disease import Disease, small_lesions
-from csvdprep.phantom.features import Ellipsoid, Tube, draw
-from csvdprep.phantom.grading import graded, true_grades
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.scan import Scan
+from csvdprep.phantom.disease import small
+from csvdprep.phantom.disease.grading import graded, true_grades
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.disease.person import Disease, small_lesions
+from csvdprep.phantom.geometry.features import Ellipsoid, Tube, draw
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.scanner.scan import Scan
 
 GRIDS = ((1, 1, 1), (0.7, 0.7, 0.7), (2, 2, 2), (0.9, 0.9, 4))
 

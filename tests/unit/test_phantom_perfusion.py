@@ -12,15 +12,15 @@ import pytest
 from scipy import ndimage as ndi
 from scipy.optimize import curve_fit
 
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.blood_flow import flow
-from csvdprep.phantom.features import Ellipsoid
-from csvdprep.phantom.labelling import Protocol, arrived, difference, static
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.perfusion import PRESETS, clean_volume, maps, record
-from csvdprep.phantom.recorder import Recorder
-from csvdprep.phantom.scan import Scan
-from csvdprep.phantom.scene import Scene
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.geometry.features import Ellipsoid
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.perfusion.blood_flow import flow
+from csvdprep.phantom.perfusion.labelling import Protocol, arrived, difference, static
+from csvdprep.phantom.perfusion.series import PRESETS, clean_volume, maps, record
+from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.scanner.scene import Scene
 
 SCAN = Scan(voxel=(4, 4, 6), noise=0.0, bias=0.0, low=(-92, -122, -76), high=(92, 108, 90))
 T1_BLOOD = 1.65

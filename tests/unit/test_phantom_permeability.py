@@ -11,16 +11,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.phantom import contrast, motion, patlak_case, rois
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.bolus import frame_means, parker, venous
-from csvdprep.phantom.contrast import Protocol, spgr
-from csvdprep.phantom.features import Tube
-from csvdprep.phantom.lesions import lesion_growth
-from csvdprep.phantom.permeability import PRESETS, maps, record
-from csvdprep.phantom.recorder import Recorder
-from csvdprep.phantom.scan import Scan
-from csvdprep.phantom.scene import Scene
+from csvdprep.phantom.disease.hyperintensities import lesion_growth
+from csvdprep.phantom.geometry.features import Tube
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.permeability import cases as patlak_case
+from csvdprep.phantom.permeability import contrast
+from csvdprep.phantom.permeability.bolus import frame_means, parker, venous
+from csvdprep.phantom.permeability.contrast import Protocol, spgr
+from csvdprep.phantom.permeability.series import PRESETS, maps, record
+from csvdprep.phantom.scanner import motion, rois
+from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.scanner.scene import Scene
 
 SEPAL = Path(__file__).parents[3] / 'shared' / 'data' / 'dce-reference' / 'sepal-roi'
 STILL = Scan(voxel=(5, 5, 6), noise=0.0, bias=0.0, low=(-92, -122, -76), high=(92, 108, 90))

@@ -7,15 +7,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.phantom import tof
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.arteries import arteries
-from csvdprep.phantom.features import Tube
-from csvdprep.phantom.recorder import Recorder
-from csvdprep.phantom.scan import Scan
-from csvdprep.phantom.scene import Scene
-from csvdprep.phantom.tof_truth import middle_voxels, paths_of
-from csvdprep.phantom.vessels import helices
+from csvdprep.phantom.angiography import tof
+from csvdprep.phantom.angiography.truth import middle_voxels, paths_of
+from csvdprep.phantom.geometry.features import Tube
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.head.arteries import arteries
+from csvdprep.phantom.head.vessels import helices
+from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.scanner.scene import Scene
 
 QUIET = replace(tof.TINY, scan=replace(tof.TINY.scan, noise=0.0, bias=0.0))
 

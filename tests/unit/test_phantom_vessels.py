@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from csvdprep.phantom.anatomy import make_anatomy
-from csvdprep.phantom.arteries import arteries
-from csvdprep.phantom.features import THIN, Tube, draw
-from csvdprep.phantom.gre_field import deposit
-from csvdprep.phantom.scan import turn
-from csvdprep.phantom.veins import veins
-from csvdprep.phantom.vessels import along, helices, helix
+from csvdprep.phantom.geometry.features import THIN, Tube, draw
+from csvdprep.phantom.head.anatomy import make_anatomy
+from csvdprep.phantom.head.arteries import arteries
+from csvdprep.phantom.head.veins import veins
+from csvdprep.phantom.head.vessels import along, helices, helix
+from csvdprep.phantom.scanner.scan import turn
+from csvdprep.phantom.susceptibility.field import deposit
 
 
 @pytest.fixture(scope='module')
@@ -137,7 +137,7 @@ def test_thin_tubes_are_drawn_as_if_their_voxels_were_divided(monkeypatch):
     tube = helix(30, 2, 2.0, centre=(10.2, 10.4, 9.7), width_mm=0.8)
     quick, _ = draw([tube], (20, 20, 20), np.eye(4))
     assert tube.radii.max() < THIN
-    monkeypatch.setattr('csvdprep.phantom.features.THIN', 0.0)
+    monkeypatch.setattr('csvdprep.phantom.geometry.features.THIN', 0.0)
     slow, _ = draw([tube], (20, 20, 20), np.eye(4))
     assert np.abs(quick - slow).max() < 0.03
     assert np.sqrt(((quick - slow)[slow > 0] ** 2).mean()) < 0.006
@@ -146,7 +146,7 @@ def test_thin_tubes_are_drawn_as_if_their_voxels_were_divided(monkeypatch):
 def test_looking_along_a_tube_finds_what_looking_in_its_box_finds(monkeypatch):
     tube = helix(60, 2, 4.0, centre=(14, 14, 18), width_mm=3.0)
     along_line, _ = draw([tube], (28, 28, 36), np.eye(4))
-    monkeypatch.setattr('csvdprep.phantom.features._MANY', 10**9)
+    monkeypatch.setattr('csvdprep.phantom.geometry.features._MANY', 10**9)
     in_box, _ = draw([tube], (28, 28, 36), np.eye(4))
     assert (along_line == in_box).all()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csvdprep.markers.zones import science as zones
-from csvdprep.phantom.shapes import ConcentricPhantom, make_grid, positions
+from csvdprep.phantom.geometry.spheres import ConcentricPhantom, make_grid, positions
 from csvdprep.science.distances import distance_map
 
 # Ventricles in the middle and shifted; the first pair is the one on which the rule for the

@@ -1,0 +1,1 @@
+"""Lesions of small vessel disease, and the people who have them."""

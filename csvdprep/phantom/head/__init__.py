@@ -1,0 +1,1 @@
+"""What a head is made of: tissues, vessels, the places of lesions."""

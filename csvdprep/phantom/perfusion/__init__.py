@@ -1,0 +1,1 @@
+"""Arterial spin labelling."""

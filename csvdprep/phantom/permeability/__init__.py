@@ -1,0 +1,1 @@
+"""T1 mapping and dynamic contrast-enhanced series."""

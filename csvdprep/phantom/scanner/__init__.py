@@ -1,0 +1,1 @@
+"""How a scanner sees a head, and where its images go."""

@@ -1,0 +1,1 @@
+"""T1w, FLAIR and T2w, and the truth of the structural markers."""

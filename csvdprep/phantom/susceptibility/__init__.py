@@ -1,0 +1,1 @@
+"""Multi-echo gradient echoes for SWI and susceptibility mapping."""
