@@ -176,7 +176,8 @@ def test_lists_agree_with_the_masks(tiny):
         marked = nib.affines.apply_affine(mask.affine, np.argwhere(data > 0))
         for row in rows:
             centre = [float(row[axis]) for axis in 'xyz']
-            reach = float(row['diameter_mm']) / 2 + np.linalg.norm(mask.header.get_zooms())
+            size = float(row['length_mm' if kind == 'PVS' else 'diameter_mm'])
+            reach = size / 2 + np.linalg.norm(mask.header.get_zooms())
             if kind != 'WMH':
                 assert np.linalg.norm(marked - centre, axis=1).min() < reach
         if kind == 'WMH':

@@ -108,6 +108,6 @@ def test_p16_the_turned_head_is_the_same_head():
     assert values[0] == pytest.approx(values[1], rel=0.15)
     volumes = [int(np.asanyarray(case.masks[f'WMH_{name}'].dataobj).sum()) for name in
                ('straight', 'turned')]  # fmt: skip
-    assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.1)
     cosine = (np.trace(case.truth['pose'][:3, :3]) - 1) / 2
     assert np.degrees(np.arccos(cosine)) > 11

@@ -37,7 +37,7 @@ def _acquire(scene, protocol, seed):
 
 
 def _record(scene, protocol, recorder, seed):
-    return gre.record(scene, _lie(scene, protocol), recorder, seed)
+    return gre.record(scene, protocol, recorder, seed)
 
 
 def _field_of(scene, protocol):

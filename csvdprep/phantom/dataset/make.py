@@ -129,9 +129,9 @@ def _make_visit(job, workers: int) -> dict[str, Any]:
     found = record_anatomy(scene, recorder)
     tasks = []
     for name, protocol in preset.protocols.items():
-        noise_seed, placed = int(rng.integers(2**31)), scene.lay(protocol, rng)
+        noise_seed = int(rng.integers(2**31))
         if name in wanted:
-            tasks.append((name, site.scan(placed) if site else placed, noise_seed))
+            tasks.append((name, site.scan(protocol) if site else protocol, noise_seed))
     for measures in _make_scans(_Head(scene, found, recorder), tasks, workers):
         recorder.measures |= measures
     return recorder.close()

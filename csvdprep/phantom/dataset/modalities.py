@@ -20,9 +20,8 @@ LESIONS = {'T1w': ('lacune',), 'FLAIR': ('WMH',), 'T2w': ('PVS',)}
 
 
 def _structural(scene, protocol, recorder, noise_seed, found) -> None:
-    source = structural.record(scene, protocol, recorder, noise_seed)
-    record_masks(scene, protocol.scan, protocol.suffix, source, recorder, found['zones'],
-                 LESIONS[protocol.suffix])  # fmt: skip
+    source, protocol = structural.record(scene, protocol, recorder, noise_seed)
+    record_masks(scene, protocol, source, recorder, found['zones'], LESIONS[protocol.suffix])
 
 
 def _plain(record: Callable) -> Callable:

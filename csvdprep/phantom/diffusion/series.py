@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def record(
         epi.record_field_map(scene, protocol.gre, recorder, noise_seed, field_ppm, links)
     if protocol.motion or lost:
         _record_motion(recorder, path, lost, entities)
-    record_truth(scene, scan, seen, protocol.table, recorder, uri)
+    record_truth(scene, replace(protocol, scan=scan), seen, recorder, uri)
     return uri
 
 

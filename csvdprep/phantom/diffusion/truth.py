@@ -9,14 +9,16 @@ import numpy as np
 from csvdprep.phantom.diffusion import tensors
 from csvdprep.phantom.diffusion.alps import note_alps
 from csvdprep.phantom.diffusion.gradients import GradientTable
+from csvdprep.phantom.diffusion.protocols import Protocol
 from csvdprep.phantom.diffusion.skeleton import skeleton
-from csvdprep.phantom.diffusion.water import Water
+from csvdprep.phantom.diffusion.water import FREE_MD, Water, signal
+from csvdprep.phantom.head.tissues import TISSUES
 from csvdprep.phantom.scanner import rois
+from csvdprep.phantom.scanner.lists import record_shapes
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.scanner.voxels import large
-from csvdprep.phantom.structural.truth import record_shapes
 
 #: Largest b-value of a tensor fit, s/mm².
 TENSOR_LIMIT = 1500.0
@@ -56,7 +58,7 @@ class Seen:
 
 
 def record_truth(
-    scene: Scene, scan: Scan, seen: Seen, table: GradientTable, recorder: Recorder, uri: str
+    scene: Scene, protocol: Protocol, seen: Seen, recorder: Recorder, uri: str
 ) -> None:
     """Write the maps and note the measures.
 
@@ -64,17 +66,16 @@ def record_truth(
     ----------
     scene : Scene
         The head.
-    scan : Scan
-        Grid and pose at the first volume.
+    protocol : Protocol
+        The scan, with the pose at the first volume.
     seen : Seen
         What it shows.
-    table : GradientTable
-        Weighting.
     recorder : Recorder
         Where it goes.
     uri : str
         BIDS URI of the series.
     """
+    scan, table = protocol.scan, protocol.table
     affine = scan.grid()[1]
     inside = scan.sample(scene.anatomy.intracranial, scene.affine) >= 0.5
     inside &= seen.water.tissue + seen.water.free > 1e-3
@@ -100,7 +101,7 @@ def record_truth(
     wmh = scan.sample(scene.wmh, scene.affine)[inside]
     note_alps(scene, scan, parts, inside, wmh, recorder)
     _note_penumbra(maps['md'], seen.distance, regions['nawm'], scene.wmh.any(), recorder)
-    _note_infarcts(scene, scan, uri, recorder)
+    _note_infarcts(scene, protocol, uri, recorder)
 
 
 def apparent(water: Water, where: np.ndarray, table: GradientTable, scan: Scan) -> np.ndarray:
@@ -226,7 +227,7 @@ def penumbra(md: np.ndarray, distance: np.ndarray) -> tuple[float | None, float 
     return slope, rings[1] - float(np.median(far)) * 1e3
 
 
-def _note_infarcts(scene: Scene, scan: Scan, uri: str, recorder: Recorder) -> None:
+def _note_infarcts(scene: Scene, protocol: Protocol, uri: str, recorder: Recorder) -> None:
     """Note recent small subcortical infarcts and write where they are."""
     found = [f for f in scene.features if f.kind == 'RSSI']
     recorder.measure('rssi_n', len(found), '', 'Number of recent small subcortical infarcts')
@@ -234,7 +235,16 @@ def _note_infarcts(scene: Scene, scan: Scan, uri: str, recorder: Recorder) -> No
                      'Volume of recent small subcortical infarcts')  # fmt: skip
     recorder.measure('rssi_max_diam_mm', max((f.diameter_mm for f in found), default=0), 'mm',
                      'Longest diameter of the largest of them; 0 for none')  # fmt: skip
-    record_shapes(scene, scan, 'dwi', uri, recorder, 'RSSI', 'dwi')
+    bright = _weighted('infarct', protocol, scene) / _weighted('wm', protocol, scene) - 1
+    record_shapes(scene, protocol.scan, 'dwi', uri, recorder, 'RSSI', 'dwi', {'infarct': bright})
+
+
+def _weighted(name: str, protocol: Protocol, scene: Scene) -> float:
+    """Return the signal of a tissue at the largest b-value, along no direction in particular."""
+    tissue, bval = TISSUES[name], float(protocol.table.bvals.max())
+    free = tissue.free_water
+    decay = (1 - free) * np.exp(-bval * tissue.md) + free * np.exp(-bval * FREE_MD)
+    return signal(name, scene.tesla, protocol.te, protocol.tr) * float(decay)
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from csvdprep.phantom.head.placement import sites
 #: Width of the border in which lesion and normal white matter mix, mm.
 BORDER_MM = 1.0
 #: Growth of a deep focus' radius per mm of growth of the halo.
-FOCUS_RATE = 0.9
+FOCUS_RATE = 1.3
 #: Reach of a focus, mm.
 FOCUS_MM = 14.0
 #: Regions of the template in which deep foci lie.
@@ -162,7 +162,7 @@ def _bisect(volume, wanted: float, low: float = 0.0, high: float = 60.0) -> floa
 
 
 def lesion_growth(
-    anatomy: Anatomy, seed: int, *, foci: int = 36, irregularity: float = 0.45,
+    anatomy: Anatomy, seed: int, *, foci: int = 48, irregularity: float = 0.45,
     apart_mm: float = 8.0,
 ) -> LesionGrowth:  # fmt: skip
     """Decide where and in which order WMH appear in a head.
@@ -240,7 +240,7 @@ def _foci(anatomy: Anatomy, mm, from_ventricle, count, rng, apart_mm: float) -> 
     places = np.concatenate([sites().within(region, from_grey=4) for region in FOCI])
     # Enough are drawn in the template that the wanted number lies far enough from the ventricles.
     chosen = anatomy.to_head(places[rng.integers(len(places), size=6 * count)])
-    births = 0.5 + 14 * np.sqrt(rng.random(len(chosen)))
+    births = 0.3 + 7 * rng.random(len(chosen))
     stretches = np.exp(0.25 * rng.standard_normal((len(chosen), 3)))
     tree = cKDTree(mm.T)
     nearest = np.full(mm.shape[1], 1e3, np.float32)

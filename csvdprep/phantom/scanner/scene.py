@@ -100,7 +100,8 @@ class Scene:
     def lay(self, protocol, rng: np.random.Generator):
         """Return a protocol with the head in its scan, moved a little since the visit began.
 
-        Where a protocol says that it is ``still``, the head lies exactly as it did then.
+        What makes a scan begins with this: protocols have no pose before. Where one says that it
+        is ``still``, the head lies exactly as it did when the visit began.
         """
         size = 0.0 if getattr(protocol, 'still', False) else 1.0
         return replace(protocol, scan=self.place(protocol.scan, rng, size, size))

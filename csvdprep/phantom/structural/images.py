@@ -181,6 +181,20 @@ def values(sequence: Sequence, tesla: float) -> dict[str, float]:
     return out
 
 
+def contrasts(sequence: Sequence, tesla: float) -> dict[str, float]:
+    """Return the signal of each tissue that lesions are made of, over white matter's, minus 1.
+
+    Examples
+    --------
+    >>> flair = Sequence(kind='flair', tr=9000, ti=2500, te=90)
+    >>> contrasts(flair, 3.0)['wmh'] > 0.2 > contrasts(flair, 3.0)['csf']
+    True
+    """
+    white = sequence.signal(TISSUES['wm'], tesla)
+    lesions = ('wmh', 'gliosis', 'infarct', 'csf')
+    return {name: sequence.signal(TISSUES[name], tesla) / white - 1 for name in lesions}
+
+
 def sidecar(protocol: Protocol, tesla: float) -> dict[str, Any]:
     """Return the fields of the JSON sidecar (BIDS; times in s)."""
     sequence, scan = protocol.sequence, protocol.scan
@@ -204,8 +218,12 @@ def common_fields(scan: Scan, tesla: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int) -> str:
-    """Scan the head and write the image; return its BIDS URI."""
+def record(
+    scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
+) -> tuple[str, Protocol]:
+    """Scan the head and write the image; return its BIDS URI, and the scan with its pose."""
+    protocol = scene.lay(protocol, np.random.default_rng([noise_seed, 3]))
     data, scan = acquire(scene, protocol, noise_seed)
-    return recorder.raw(data, scan.grid()[1], 'anat', protocol.suffix,
-                        sidecar(protocol, scene.tesla), entities=protocol.entities)  # fmt: skip
+    uri = recorder.raw(data, scan.grid()[1], 'anat', protocol.suffix,
+                       sidecar(protocol, scene.tesla), entities=protocol.entities)  # fmt: skip
+    return uri, protocol

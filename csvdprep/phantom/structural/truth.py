@@ -8,34 +8,17 @@ from scipy import ndimage as ndi
 from csvdprep.markers.atrophy.science import BELOW_PONS_Z, best_affine, evans_index
 from csvdprep.markers.zones.science import LABELS, cortical_ribbon, label_zones
 from csvdprep.phantom.disease.grading import true_grades
-from csvdprep.phantom.geometry.features import Ellipsoid, Feature, Tube
+from csvdprep.phantom.geometry.features import Tube
 from csvdprep.phantom.head.anatomy import Anatomy, structure_names
+from csvdprep.phantom.scanner.lists import COLUMNS, named, record_shapes
 from csvdprep.phantom.scanner.recorder import Recorder
-from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.scanner.scene import Scene
+from csvdprep.phantom.structural.images import Protocol, contrasts
 from csvdprep.science.distances import distance_map
 from csvdprep.science.shapes import label_lesions
 
 TISSUE_LABELS = ((1, 'cerebrospinal fluid', 'CSF'), (2, 'grey matter', 'GM'),
                  (3, 'white matter', 'WM'))  # fmt: skip
-#: Columns of the lists of small lesions.
-COLUMNS = {
-    'index': 'Number of the lesion',
-    'kind': 'What it is',
-    'x': 'Centre, mm, in the frame of the image named by space',
-    'y': 'Centre, mm',
-    'z': 'Centre, mm',
-    'x_mni': 'Centre in MNI152NLin2009aSym, mm',
-    'y_mni': 'Centre in MNI152NLin2009aSym, mm',
-    'z_mni': 'Centre in MNI152NLin2009aSym, mm',
-    'diameter_mm': 'Longest diameter; of tubes the width',
-    'length_mm': 'Length along the middle line of tubes',
-    'volume_mm3': 'Volume of the shape itself',
-    'side': 'left or right',
-    'region': 'Part of the brain',
-    'rim_mm': 'Thickness of the gliotic rim; 0 for none',
-    'chi_ppm': 'Susceptibility relative to water',
-}
 #: Axial planes (mm in the template) in which perivascular spaces are counted for the grade.
 PVS_PLANES = {'BG': range(-8, 5), 'CSO': range(29, 40)}
 
@@ -174,8 +157,8 @@ def _most_in_a_slice(spaces: list[Tube], planes) -> int:
 
 
 def record_masks(
-    scene: Scene, scan: Scan, suffix: str, source: str, recorder: Recorder,
-    zones: np.ndarray, labels: tuple[str, ...],
+    scene: Scene, protocol: Protocol, source: str, recorder: Recorder, zones: np.ndarray,
+    labels: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write what is in the voxels of a structural scan.
 
@@ -183,12 +166,10 @@ def record_masks(
     ----------
     scene : Scene
         The head.
-    scan : Scan
-        Its grid and pose.
-    suffix : str
-        Suffix of the image: the name of the space.
+    protocol : Protocol
+        The scan, with its pose; its suffix is the name of the space.
     source : str
-        Its BIDS URI.
+        BIDS URI of the image.
     recorder : Recorder
         Where to write.
     zones : ndarray
@@ -196,7 +177,8 @@ def record_masks(
     labels : tuple of str
         Lesions to write: 'WMH', 'lacune', 'PVS'.
     """
-    anatomy, affine = scene.anatomy, scan.grid()[1]
+    anatomy, scan, suffix = scene.anatomy, protocol.scan, protocol.suffix
+    affine = scan.grid()[1]
     inside = scan.sample(anatomy.intracranial, anatomy.affine) >= 0.5
     recorder.truth(inside.astype(np.uint8), affine, 'anat', 'mask', source, {'Type': 'Brain'},
                    space=suffix, desc='brain')  # fmt: skip
@@ -209,14 +191,16 @@ def record_masks(
         recorder.table(rows, columns, 'anat', 'dseg', space=suffix)
     for label in labels:
         if label == 'WMH':
-            _record_wmh(scene, scan, suffix, source, recorder, zones)
+            _record_wmh(scene, protocol, source, recorder, zones)
         else:
-            record_shapes(scene, scan, suffix, source, recorder, label, 'anat')
+            record_shapes(scene, scan, suffix, source, recorder, label, 'anat',
+                          contrast=contrasts(protocol.sequence, scene.tesla))  # fmt: skip
 
 
-def _record_wmh(scene, scan, suffix, source, recorder, zones) -> None:
+def _record_wmh(scene, protocol, source, recorder, zones) -> None:
     """Write mask, zones and list of the hyperintensities, and what volume the voxels hold."""
-    _, affine = scan.grid()
+    scan, suffix = protocol.scan, protocol.suffix
+    affine = scan.grid()[1]
     share = scan.sample(scene.wmh, scene.affine)
     mask = (share >= 0.5).astype(np.uint8)
     recorder.truth(mask, affine, 'anat', 'mask', source,
@@ -236,98 +220,56 @@ def _record_wmh(scene, scan, suffix, source, recorder, zones) -> None:
     labels, count = label_lesions(mask > 0, affine)
     recorder.measure('wmh_n_lesions', int(count), '', f'Lesions of the mask on {suffix}, '
                      '26-connected')  # fmt: skip
-    _wmh_table(labels, count, seen, affine, scan, scene, suffix, recorder)
+    rows = _wmh_rows(labels, count, seen, scan, scene)
+    rows += _infarct(scene, scan, suffix, source, recorder, len(rows))
+    contrast = contrasts(protocol.sequence, scene.tesla)
+    for found in rows:
+        found['contrast'] = contrast['wmh' if found['kind'] == 'WMH' else 'gliosis']
+    recorder.table(rows, COLUMNS | {
+        'diameter_mm': 'Diameter of a sphere of the same volume',
+        'volume_mm3': 'Volume on the grid of the image', 'region': 'Zone that holds most of it',
+    }, 'anat', 'lesions', space=suffix, label='WMH')  # fmt: skip
 
 
-def _wmh_table(labels, count, zones, affine, scan, scene, suffix, recorder) -> None:
+def _wmh_rows(labels, count, zones, scan, scene) -> list[dict]:
+    """List the pieces of the mask of hyperintensities."""
     numbers = np.arange(1, count + 1)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     centres = np.array(ndi.center_of_mass(labels > 0, labels, numbers)).reshape(-1, 3)
-    world = _apply(affine, centres)
-    template = scene.anatomy.to_template(_apply(np.linalg.inv(scan.pose), world))
     per_zone = [np.bincount(labels[zones == k].ravel(), minlength=count + 1)[1:]
                 for k in range(1, 5)]  # fmt: skip
     main = np.argmax(per_zone, axis=0) + 1
-    voxel = abs(np.linalg.det(affine[:3, :3]))
-    rows = [
-        {'index': n, 'kind': 'WMH', **_named('', world[n - 1]), **_named('_mni', template[n - 1]),
-         'volume_mm3': sizes[n - 1] * voxel,
-         'diameter_mm': 2 * (sizes[n - 1] * voxel * 3 / (4 * np.pi)) ** (1 / 3),
-         'side': 'left' if template[n - 1][0] < 0 else 'right', 'region': LABELS[main[n - 1]][0]}
+    return [
+        _piece(n, 'WMH', centres[n - 1], sizes[n - 1], LABELS[main[n - 1]][0], scan, scene)
         for n in numbers
-    ]  # fmt: skip
-    columns = {k: v for k, v in COLUMNS.items() if k not in ('length_mm', 'rim_mm', 'chi_ppm')}
-    columns['diameter_mm'] = 'Diameter of a sphere of the same volume'
-    columns['volume_mm3'] = 'Volume on the grid of the image'
-    columns['region'] = 'Zone that holds most of it'
-    recorder.table(rows, columns, 'anat', 'lesions', space=suffix, label='WMH')
+    ]
 
 
-def record_shapes(
-    scene: Scene, scan: Scan, space: str, source: str, recorder: Recorder, label: str,
-    datatype: str, others: tuple[str, ...] = (),
-) -> None:  # fmt: skip
-    """Write mask and list of lesions that are shapes.
+def _infarct(scene, scan, suffix, source, recorder, before: int) -> list[dict]:
+    """Write the mask of an old infarct, cavity and gliosis, and its row."""
+    if 'infarct' not in scene.anatomy.regions:
+        return []
+    mask = scan.sample(scene.anatomy.regions['infarct'], scene.affine) >= 0.5
+    recorder.truth(mask.astype(np.uint8), scan.grid()[1], 'anat', 'mask', source,
+                   {'Type': 'Lesion', 'Description': 'Old cortical infarct with its gliosis'},
+                   space=suffix, label='infarct')  # fmt: skip
+    if not mask.any():
+        return []
+    centre = np.argwhere(mask).mean(axis=0)
+    return [_piece(before + 1, 'infarct', centre, mask.sum(), 'cortex', scan, scene)]
 
-    The mask holds the voxels at least half of which are lesion and, of lesions too small for
-    that, the voxel with the largest share.
 
-    Parameters
-    ----------
-    scene, scan, source, recorder
-        As in :func:`record_masks`.
-    space : str
-        Name of the image in whose grid and frame they are given.
-    label : str
-        Kind of the features, which is the label in the file name too.
-    datatype : str
-        'anat' or 'dwi'.
-    others : tuple of str
-        Kinds to be listed besides: what may be taken for these lesions.
-    """
-    chosen = [f for f in scene.features if f.kind == label]
-    share, owner = scan.draw(chosen)
-    mask = (share >= 0.5).astype(np.uint8)
-    for number in range(1, len(chosen) + 1):
-        own = owner == number
-        if own.any() and not mask[own].any():
-            mask[np.unravel_index(np.argmax(np.where(own, share, 0)), mask.shape)] = 1
+def _piece(number, kind, centre, voxels, region, scan, scene) -> dict:
+    """Return the row of a piece of a mask."""
     affine = scan.grid()[1]
-    said = 'At least half of the voxel is lesion, or it holds the largest part of a small one'
-    recorder.truth(mask, affine, datatype, 'mask', source,
-                   {'Type': 'Lesion', 'Description': said}, space=space, label=label)  # fmt: skip
-    listed = [f for f in scene.features if f.kind == label or f.kind in others]
-    rows = [row(number, f, scan) for number, f in enumerate(listed, start=1)]
-    recorder.table(rows, COLUMNS, datatype, 'lesions', space=space, label=label)
-
-
-def row(number: int, feature: Feature, scan: Scan) -> dict:
-    """Return the row of a small lesion in a list, as :data:`COLUMNS` says.
-
-    Parameters
-    ----------
-    number : int
-        Its index.
-    feature : Feature
-        The lesion, in the frame of the head.
-    scan : Scan
-        In whose frame it is listed.
-    """
-    world = _apply(scan.pose, feature.centre[None])[0]
-    mni = feature.facts['mni']
+    world = _apply(affine, centre[None])
+    template = scene.anatomy.to_template(_apply(np.linalg.inv(scan.pose), world))[0]
+    volume = float(voxels * abs(np.linalg.det(affine[:3, :3])))
     return {
-        'index': number, 'kind': feature.kind, **_named('', world),
-        **_named('_mni', mni[len(mni) // 2]), 'diameter_mm': feature.diameter_mm,
-        'length_mm': feature.length_mm if isinstance(feature, Tube) else None,
-        'volume_mm3': feature.volume_mm3, 'side': feature.facts['side'],
-        'region': feature.facts['region'],
-        'rim_mm': feature.facts.get('rim_mm') if isinstance(feature, Ellipsoid) else None,
-        'chi_ppm': feature.facts.get('chi'),
+        'index': number, 'kind': kind, **named('', world[0]), **named('_mni', template),
+        'volume_mm3': volume, 'diameter_mm': 2 * (volume * 3 / (4 * np.pi)) ** (1 / 3),
+        'side': 'left' if template[0] < 0 else 'right', 'region': region,
     }  # fmt: skip
-
-
-def _named(ending: str, point: np.ndarray) -> dict[str, float]:
-    return {axis + ending: float(value) for axis, value in zip('xyz', point, strict=True)}
 
 
 def _points(anatomy: Anatomy, where: np.ndarray) -> np.ndarray:

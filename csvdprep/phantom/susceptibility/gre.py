@@ -269,6 +269,7 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
     str
         BIDS URI of the magnitude of the first echo.
     """
+    protocol = scene.lay(protocol, np.random.default_rng(noise_seed))
     magnet = field_of(scene, protocol)
     affine = magnet.scan.grid()[1]
     uris = []
