@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 #: Points along each edge of a voxel that are tested at the border of a shape.
-OVERSAMPLE = 5
+OVERSAMPLE = 4
 #: Radius, in edges of a voxel, below which a tube is thin: hardly a voxel lies within it.
 THIN = 0.6
 #: Voxels in the box around a tube from which on it pays to look along its line only.
@@ -341,7 +341,7 @@ def _shares_of_thin(tubes, shape, affine: np.ndarray, edges: np.ndarray, window:
     list of tuple
         Number of each tube, its voxels, its share of them.
     """
-    filled = [tube.particles(max(float(edges.min()) / 12, float(tube.radii.max()) / 6))
+    filled = [tube.particles(max(float(edges.min()) / 8, float(tube.radii.max()) / 6))
               for _, tube in tubes]  # fmt: skip
     points = np.concatenate([part[0] for part in filled])
     volumes = np.concatenate([part[1] for part in filled])

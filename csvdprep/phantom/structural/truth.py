@@ -15,6 +15,7 @@ from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.structural.images import Protocol, contrasts
 from csvdprep.science.distances import distance_map
+from csvdprep.science.morphology import bounding_box
 from csvdprep.science.shapes import label_lesions
 
 TISSUE_LABELS = ((1, 'cerebrospinal fluid', 'CSF'), (2, 'grey matter', 'GM'),
@@ -123,8 +124,19 @@ def _distances(anatomy: Anatomy, share, lesion) -> tuple[np.ndarray, np.ndarray]
         exclude=(anatomy.structures > 0) | (share > 0.5), ventricles=ventricles,
     )  # fmt: skip
     grid = share.shape, anatomy.affine
-    return tuple(distance_map(mask, anatomy.affine, *grid, where=lesion)
-                 for mask in (ventricles, cortex))  # fmt: skip
+    d_v = distance_map(ventricles, anatomy.affine, *grid, where=lesion)
+    # The cortex matters to deep lesions only, and only where it is near.
+    d_j = np.full(share.shape, 99, np.float32)
+    deep = lesion & (d_v > 13)
+    if deep.any():
+        margin = int(np.ceil(12 / anatomy.affine[0, 0]))
+        box = bounding_box(deep, margin)
+        near = anatomy.affine.copy()
+        near[:3, 3] += near[:3, :3] @ [edge.start for edge in box]
+        d_j[deep] = np.minimum(
+            distance_map(cortex[box], near, *grid, where=deep)[deep], d_j[deep]
+        )  # fmt: skip
+    return d_v, d_j
 
 
 def _record_counts(features, recorder: Recorder) -> None:
