@@ -2,7 +2,7 @@
 
 One estimator measures both: three intensity classes of the T1w inside the brain (lesions left
 out), their cores carried to the FLAIR by world coordinates. Run as
-``python benchmarks/phantom_contrast.py SHARED_DATA PHANTOM`` after, for instance,
+``python benchmarks/phantom_contrast.py SHARED_DATA PHANTOM [PICTURE]`` after, for instance,
 ``csvdprep phantom PHANTOM --preset demo --protocol clinical research --sites 2 --participants 4``.
 """
 
@@ -17,13 +17,19 @@ from nibabel.processing import resample_from_to
 from scipy import ndimage as ndi
 
 from csvdprep.interfaces.brain import extract_brain
+from csvdprep.science.normalise import histogram_peak
 
 COLUMNS = ('T1 gm/wm', 'T1 csf/wm', 'T1 wmh/wm', 'FL gm/wm', 'FL csf/wm', 'FL wmh/wm',
-           'T1 noise', 'FL noise', 'T1 shade', 'FL shade')  # fmt: skip
+           'T1 noise', 'FL noise', 'T1 shade', 'FL shade', 'T1 CNR', 'FL CNR',
+           'T1 peak', 'T1 width', 'FL peak', 'FL width', 'WMH mL')  # fmt: skip
 
 
-def measure(t1w, flair, brain, lesion) -> dict[str, float]:
-    """Return ratios of class medians, noise and shading relative to white matter."""
+def measure(t1w, flair, brain, lesion) -> tuple[dict[str, float], list]:
+    """Return ratios of class medians, noise and shading relative to white matter.
+
+    CNR is that of grey and white matter; peak and width are those of the histogram of the brain,
+    relative to white matter. The histograms are returned too.
+    """
     steps = np.array(t1w.header.get_zooms()[:3])
     values = t1w.get_fdata(dtype=np.float32)
     dark = resample_from_to(flair, t1w, order=1).get_fdata(dtype=np.float32)
@@ -41,7 +47,7 @@ def measure(t1w, flair, brain, lesion) -> dict[str, float]:
         centres = np.array([np.median(flat[use & (label == k)]) for k in range(3)])
     plane = np.ones((3, 3, 1), bool) if steps[2] > 2 * steps[0] else np.ones((3, 3, 3), bool)
     core = [use & ndi.binary_erosion(label == k, plane) for k in range(3)]
-    out = {}
+    out, histograms = {'WMH mL': float(wmh.sum() * np.prod(steps) / 1000)}, []
     for name, image in (('T1', values), ('FL', dark)):
         csf, gm, wm = (float(np.median(image[part])) for part in core)
         out |= {f'{name} gm/wm': gm / wm, f'{name} csf/wm': csf / wm}
@@ -59,9 +65,32 @@ def measure(t1w, flair, brain, lesion) -> dict[str, float]:
         out[f'{name} noise'] = float(
             1.4826 * np.median(np.abs(step[middle])) / np.sqrt(6) / np.median(grid[where])
         )
+        out[f'{name} CNR'] = abs(1 - gm / wm) / out[f'{name} noise']
+        peak, width = histogram_peak(image[use])
+        out |= {f'{name} peak': peak / wm, f'{name} width': width / wm}
+        bins = np.linspace(0, 1.8, 61)
+        histograms.append(np.histogram(image[use] / wm, bins, density=True)[0])
         shade = _smooth(image, core[2], steps, 15)[core[2]] / wm
         out[f'{name} shade'] = float(shade.std())
-    return out
+    return out, histograms
+
+
+def draw(histograms: dict[str, list], path: Path) -> None:
+    """Draw the histograms of all cases over each other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((11, 4), layout='constrained')
+    centres = np.linspace(0.015, 1.785, 60)
+    for panel, modality in zip(figure.subplots(1, 2), ('T1w', 'FLAIR'), strict=True):
+        for name, both in histograms.items():
+            ours = 'phantom' in name
+            panel.plot(centres, both[modality == 'FLAIR'], lw=1.8 if ours else 1,
+                       color='tab:red' if ours else '0.5')  # fmt: skip
+        panel.set(title=modality, xlabel='intensity / white matter', ylabel='density')
+    panel.plot([], [], color='tab:red', label='phantom')
+    panel.plot([], [], color='0.5', label='real')
+    panel.legend(frameon=False)
+    figure.savefig(path, dpi=80)
 
 
 def _smooth(image, mask, steps, fwhm):
@@ -90,8 +119,9 @@ def cases(data: Path, demo: Path):
             f'derivatives/truth/{name}_space-FLAIR_label-WMH_mask.nii.gz'))  # fmt: skip
 
 
-def main(data: Path, demo: Path) -> None:
-    """Print the table."""
+def main(data: Path, demo: Path, picture: Path | None = None) -> None:
+    """Print the table, draw the histograms."""
+    histograms = {}
     print(f'{"":16}' + ''.join(f'{name:>10}' for name in COLUMNS))
     for name, *paths in cases(data, demo):
         t1w, flair, lesion = paths
@@ -109,8 +139,10 @@ def main(data: Path, demo: Path) -> None:
             matrix = _ras(ants.read_transform(moved))
             for image in (flair, lesion):
                 image.set_sform(matrix @ image.affine)
-        row = measure(t1w, flair, brain, lesion)
+        row, histograms[name] = measure(t1w, flair, brain, lesion)
         print(f'{name:16}' + ''.join(f'{row[key]:10.3f}' for key in COLUMNS), flush=True)
+    if picture:
+        draw(histograms, picture)
 
 
 def _ras(transform) -> np.ndarray:
@@ -125,4 +157,4 @@ def _ras(transform) -> np.ndarray:
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

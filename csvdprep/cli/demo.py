@@ -6,6 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from csvdprep.cli.numbers import natural, positive
+from csvdprep.core.errors import PreflightError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -13,8 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='tiny',
                         help='resolution of the phantom: tiny (default): 2 mm; demo, full: '
                         '1 mm')  # fmt: skip
-    parser.add_argument('--nprocs', type=int, default=None, help='steps run at once')
-    parser.add_argument('--seed', type=int, default=42, help='seed of the phantom')
+    parser.add_argument('--nprocs', type=positive, default=None, help='steps run at once')
+    parser.add_argument('--seed', type=natural, default=42, help='seed of the phantom')
     parser.add_argument('--sloppy', action='store_true', help='coarse and quick, for tests only')
 
 
@@ -23,6 +26,9 @@ def run(args: argparse.Namespace) -> int:
     from csvdprep.phantom.dataset.demo import make_demo
 
     raw, out = args.folder / 'raw', args.folder / 'derivatives'
+    if args.folder.exists() and any(args.folder.iterdir()):
+        raise PreflightError('The folder is not empty.', file=args.folder,
+                             remedy='Name a new one: no old result may stay in it.')
     print(f'Making the phantom in {raw}', file=sys.stderr)
     make_demo(raw, size=args.preset, seed=args.seed,
               progress=lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip

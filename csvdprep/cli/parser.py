@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from csvdprep import __version__
+from csvdprep.cli.numbers import positive
 from csvdprep.core.errors import UsageError
 from csvdprep.core.settings import Settings, read_config
 
@@ -75,9 +76,9 @@ def _inputs(group):
 
 
 def _resources(group):
-    group.add_argument('--nprocs', '--nthreads', '--n-cpus', type=_positive, metavar='N',
+    group.add_argument('--nprocs', '--nthreads', '--n-cpus', type=positive, metavar='N',
                        help='steps run at once (default: all processors allowed)')  # fmt: skip
-    group.add_argument('--omp-nthreads', type=_positive, metavar='N',
+    group.add_argument('--omp-nthreads', type=positive, metavar='N',
                        help='most threads of one step; the steps there are use one each, so that '
                        'results do not depend on it')  # fmt: skip
     group.add_argument('--mem', '--mem-mb', type=_megabytes, dest='mem_gb', metavar='MB|nG',
@@ -231,13 +232,6 @@ def _pair(text: str) -> tuple[str, Path]:
     if not found:
         name, path = Path(text).name, text
     return name, Path(path)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError('must be 1 or more')
-    return number
 
 
 def _megabytes(text: str) -> float:

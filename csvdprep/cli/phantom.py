@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from csvdprep.cli.numbers import natural, positive
 from csvdprep.core.errors import PreflightError, UsageError
 
 #: Scans that presets have.
@@ -24,27 +25,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         '7t: 3D at 7 T; several are in use at the sites in turn')  # fmt: skip
     parser.add_argument('--modalities', nargs='+', metavar='NAME', default=None,
                         help='only these scans: ' + ' '.join(MODALITIES))
-    parser.add_argument('--participants', type=_count, default=2, metavar='N')
-    parser.add_argument('--visits', type=_count, default=1, metavar='N',
+    parser.add_argument('--participants', type=positive, default=2, metavar='N')
+    parser.add_argument('--visits', type=positive, default=1, metavar='N',
                         help='visits of each; lesions grow and regress between')
     parser.add_argument('--years', type=float, default=2.0, help='time between visits')
-    parser.add_argument('--sites', type=int, default=0, metavar='N',
+    parser.add_argument('--sites', type=natural, default=0, metavar='N',
                         help='scanners with known effects; the first is the reference')
-    parser.add_argument('--travelling', type=int, default=0, metavar='N',
+    parser.add_argument('--travelling', type=natural, default=0, metavar='N',
                         help='participants that visit every site')
     group = parser.add_argument_group('disease, instead of what is drawn from the covariates')
     group.add_argument('--wmh-ml', type=float, metavar='ML', help='hyperintensities, 0 to 120 mL')
     group.add_argument('--fazekas', type=int, nargs=2, metavar=('PV', 'DEEP'),
                        help='Fazekas grades, each 0 to 3')  # fmt: skip
-    group.add_argument('--lacunes', type=int, metavar='N')
-    group.add_argument('--microbleeds', type=int, nargs=3, metavar=('LOBAR', 'DEEP', 'INFRA'))
-    group.add_argument('--pvs', type=int, nargs=2, metavar=('BG', 'CSO'),
+    group.add_argument('--lacunes', type=natural, metavar='N')
+    group.add_argument('--microbleeds', type=natural, nargs=3, metavar=('LOBAR', 'DEEP', 'INFRA'))
+    group.add_argument('--pvs', type=natural, nargs=2, metavar=('BG', 'CSO'),
                        help='perivascular spaces, both sides')  # fmt: skip
-    group.add_argument('--recent-infarcts', type=int, metavar='N')
+    group.add_argument('--recent-infarcts', type=natural, metavar='N')
     group.add_argument('--old-infarct', action='store_true', default=None,
                        help='an old cortical infarct, as a distractor')  # fmt: skip
-    parser.add_argument('--seed', type=int, default=42, help='same seed, same bytes')
-    parser.add_argument('--nprocs', type=_count, default=None, metavar='N',
+    parser.add_argument('--seed', type=natural, default=42, help='same seed, same bytes')
+    parser.add_argument('--nprocs', type=positive, default=None, metavar='N',
                         help='visits made at once (default: all processors)')  # fmt: skip
 
 
@@ -89,19 +90,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError('The volume must lie between 0 and 120 mL.', field='--wmh-ml')
     if args.fazekas and not all(0 <= grade <= 3 for grade in args.fazekas):
         raise UsageError('Grades are 0 to 3.', field='--fazekas')
-    counts = [args.lacunes, args.recent_infarcts, *(args.microbleeds or ()), *(args.pvs or ())]
-    if any(number is not None and number < 0 for number in counts):
-        raise UsageError('A number of lesions cannot be negative.')
+    if args.years < 0:
+        raise UsageError('Time between visits cannot be negative.', field='--years')
     if args.travelling and args.sites < 2:
         raise UsageError('Travelling participants need two sites.', field='--travelling',
                          remedy='Add --sites 2 or more.')  # fmt: skip
     if args.folder.exists() and any(args.folder.iterdir()):
         raise PreflightError('The folder is not empty.', file=args.folder,
                              remedy='Name a new one: no old image may stay in it.')
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError('must be 1 or more')
-    return number

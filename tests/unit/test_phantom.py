@@ -12,13 +12,22 @@ import numpy as np
 import pytest
 
 from csvdprep.phantom.dataset.demo import make_tiny
-from csvdprep.phantom.dataset.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T2_2D, THICK, THIN
+from csvdprep.phantom.dataset.presets import (
+    FLAIR_2D,
+    FLAIR_3D,
+    MPRAGE,
+    MPRAGE_7T,
+    T2_2D,
+    THICK,
+    THIN,
+)
 from csvdprep.phantom.disease.hyperintensities import lesion_growth
 from csvdprep.phantom.disease.person import with_infarct
 from csvdprep.phantom.head.anatomy import make_anatomy, structure_names
 from csvdprep.phantom.head.tissues import TISSUES
 from csvdprep.phantom.scanner.scan import Scan, ghosts
 from csvdprep.phantom.scoring import score
+from csvdprep.phantom.structural.images import before_middle_pulse
 
 
 @pytest.fixture(scope='module')
@@ -115,8 +124,30 @@ def test_contrast_is_ordered():
         assert signals[3] > 1.3 * signals[1]
     csf, gm, wmh, wm = (MPRAGE.signal(TISSUES[name]) for name in ('csf', 'gm', 'wmh', 'wm'))
     assert csf < 0.5 * gm
-    assert gm < 0.8 * wm
+    assert 0.75 * wm < gm < 0.85 * wm
     assert csf < wmh < 0.9 * wm
+
+
+@pytest.mark.parametrize('t1', [400.0, 870.0, 1330.0, 4300.0])
+def test_mprage_is_the_steady_state_of_its_pulses(t1):
+    for pulses in (MPRAGE, MPRAGE_7T):
+        wait = pulses.ti - pulses.pulses / 2 * pulses.spacing
+        rest = pulses.tr - pulses.ti - pulses.pulses / 2 * pulses.spacing
+        size, seen = 1.0, []
+
+        def relax(size, time):
+            return 1 - (1 - size) * np.exp(-time / t1)
+
+        for _ in range(60):
+            size = relax(-size, wait)
+            for number in range(pulses.pulses):
+                if number == pulses.pulses // 2:
+                    seen.append(size)
+                size = relax(size * np.cos(np.deg2rad(pulses.flip)), pulses.spacing)
+            size = relax(size, rest)
+        assert seen[-1] == pytest.approx(before_middle_pulse(pulses, t1), rel=1e-6)
+    with pytest.raises(ValueError, match='do not fit'):
+        before_middle_pulse(replace(MPRAGE, tr=1500), t1)
 
 
 def test_images_show_that_contrast(tiny):

@@ -14,15 +14,15 @@ from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.structural.images import Protocol, Sequence
 from csvdprep.phantom.susceptibility import gre
 
-MPRAGE = Sequence(kind='mprage', tr=2300, ti=1400, te=3.0, flip=9)
-FLAIR_2D = Sequence(kind='flair', tr=9000, ti=2650, te=95, flip=150, fat_left=0.15)
+MPRAGE = Sequence(kind='mprage', tr=2000, ti=1150, te=3.0, flip=15, pulses=192, spacing=8.0)
+FLAIR_2D = Sequence(kind='flair', tr=9000, ti=2650, te=100, flip=150, fat_left=0.15)
 FLAIR_3D = Sequence(kind='flair', tr=5000, ti=1850, te=380, effective_te=130, flip=120,
                     fat_left=0.1)  # fmt: skip
 T2_2D = Sequence(kind='tse', tr=5500, te=95, flip=150)
 T2_3D = Sequence(kind='tse', tr=3200, te=400, effective_te=105, flip=120)
-#: At 7 T, T1 is longer and the inversion has to follow.
-MPRAGE_7T = Sequence(kind='mprage', tr=4300, ti=2300, te=2.4, flip=6)
-FLAIR_7T = Sequence(kind='flair', tr=8000, ti=2150, te=300, effective_te=100, flip=110,
+#: At 7 T, T1 is longer: the inversion of the FLAIR has to follow.
+MPRAGE_7T = Sequence(kind='mprage', tr=2500, ti=1100, te=2.5, flip=7, pulses=240, spacing=6.8)
+FLAIR_7T = Sequence(kind='flair', tr=8000, ti=2300, te=300, effective_te=100, flip=110,
                     fat_left=0.1)  # fmt: skip
 
 T1W_3D = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.022, bias=0.25,
