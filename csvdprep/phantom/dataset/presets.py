@@ -25,7 +25,7 @@ MPRAGE_7T = Sequence(kind='mprage', tr=2500, ti=1100, te=2.5, flip=7, pulses=240
 FLAIR_7T = Sequence(kind='flair', tr=8000, ti=2300, te=300, effective_te=100, flip=110,
                     fat_left=0.1)  # fmt: skip
 
-T1W_3D = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.022, bias=0.25,
+T1W_3D = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.019, bias=0.25,
               low=(-92, -124, -104), high=(92, 112, 104))  # fmt: skip
 THICK = Scan(voxel=(0.9, 0.9, 5), gap=0.5, stored='LPS', tilt=(9, 2, -1),
              low=(-104, -112, -74), high=(104, 112, 92), noise=0.03)  # fmt: skip
