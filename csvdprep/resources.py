@@ -11,6 +11,9 @@ from csvdprep.core.errors import PreflightError
 #: The space of the shipped template, as TemplateFlow calls it.
 SPACE = 'MNI152NLin2009aSym'
 
+#: The space of the FA template and of the skeleton of the white matter.
+FA_SPACE = 'MNI152NLin6Asym'
+
 #: Names of shipped files that a room may ask for, and the entities of each.
 RESOURCES = {
     'template': {'suffix': 'T1w'},
@@ -22,7 +25,12 @@ RESOURCES = {
     'template_lobes': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'lobes'},
     'template_territories': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'territories'},
     'template_pvsregions': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'pvsregions'},
-}
+    'fa_template': {
+        'suffix': 'dwimap', 'param': 'fa', 'desc': None, 'resolution': 125, 'space': FA_SPACE,
+    },
+    'psmd_skeleton': {'suffix': 'mask', 'desc': 'psmd', 'space': FA_SPACE},
+    'skeleton_directions': {'suffix': 'dseg', 'desc': 'skeletondirection', 'space': FA_SPACE},
+}  # fmt: skip
 
 
 def templates() -> Path:
@@ -65,6 +73,7 @@ def template_file(
     desc: str | None = 'brain',
     label: str | None = None,
     atlas: str | None = None,
+    param: str | None = None,
     space: str = SPACE,
     extension: str = '.nii.gz',
 ) -> Path:
@@ -73,9 +82,9 @@ def template_file(
     Parameters
     ----------
     suffix : str
-        'T1w', 'mask', 'probseg' or 'dseg'.
+        'T1w', 'mask', 'probseg' or 'dseg'; 'dwimap' for the FA template.
     resolution : int
-        1 (1 mm) or 2 (2 mm). Atlas labels exist at 1 mm only.
+        1 (1 mm) or 2 (2 mm); 125 (1.25 mm) for the FA template. Labels exist at 1 mm only.
     desc : str, optional
         'brain' for image and mask; 'structures', 'lobes', 'territories' or 'pvsregions' for the
         labels. Tissue probabilities have none: with `label` given, 'brain' is ignored.
@@ -83,6 +92,8 @@ def template_file(
         'GM', 'WM' or 'CSF'.
     atlas : str, optional
         'csvdprep' for the labels.
+    param : str, optional
+        'fa' for the FA template.
     space : str
         Template identifier.
     extension : str
@@ -110,7 +121,7 @@ def template_file(
     if label and desc == 'brain':
         desc = None
     entities = {'tpl': space, 'res': f'{resolution:02d}', 'atlas': atlas, 'label': label}
-    entities['desc'] = desc
+    entities |= {'param': param, 'desc': desc}
     stem = '_'.join(f'{key}-{value}' for key, value in entities.items() if value)
     folder = templates() / f'tpl-{space}'
     path = folder / f'{stem}_{suffix}{extension}'
@@ -138,6 +149,8 @@ def resource(name: str) -> Path:
     --------
     >>> resource('template_mask').name
     'tpl-MNI152NLin2009aSym_res-01_desc-brain_mask.nii.gz'
+    >>> resource('fa_template').name
+    'tpl-MNI152NLin6Asym_res-125_param-fa_dwimap.nii.gz'
     >>> resource('identity.txt').name
     'identity.txt'
 

@@ -261,7 +261,8 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
         inherited = source.entities if source else {}
         entities |= {key: inherited[key] for key in INHERITED if key in inherited}
         entities |= {'space': space_of(name, derivative, hub), 'atlas': derivative.atlas,
-                     'res': derivative.res}
+                     'res': derivative.res, 'model': derivative.model,
+                     'param': derivative.param}
         if derivative.xfm:
             begin, end = (fill(text, hub) for text in derivative.xfm)
             entities |= {'from': begin, 'to': end, 'mode': 'image'}

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csvdprep.bids.diffusion import (
+    FIELD_SUFFIXES,
+    Run,
+    as_scan,
+    choose_series,
+    describe_field,
+    find_preprocessed,
+)
 from csvdprep.bids.external import check_derivatives, find_external
 from csvdprep.bids.files import file_digest, lock
+from csvdprep.bids.gradients import read_table
 from csvdprep.bids.names import DERIVED, ENTITIES, INDICES, INHERITED, Name, parse
 from csvdprep.bids.raw import (
     Ignored,
@@ -29,11 +38,13 @@ from csvdprep.core.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 #: What is looked for under each name of the lexicon; ``--bids-filter-file`` narrows it.
-QUERIES = {'t1w': ('anat', 'T1w'), 'flair': ('anat', 'FLAIR')}
+QUERIES = {'t1w': ('anat', 'T1w'), 'flair': ('anat', 'FLAIR'), 'dwi': ('dwi', 'dwi')}
+#: Those of which one image is chosen.
+SINGLE = ('t1w', 'flair')
 #: How the names of images end.
 IMAGES = ('.nii', '.nii.gz')
 #: Queries of other applications: a filter file shared with them may hold these.
-OTHER_QUERIES = frozenset({'t2w', 'pdw', 'bold', 'sbref', 'fmap', 'dwi', 'asl', 'm0scan', 'roi',
+OTHER_QUERIES = frozenset({'t2w', 'pdw', 'bold', 'sbref', 'fmap', 'asl', 'm0scan', 'roi',
                            'pet', 'pepolar', 'swi', 't2starw', 'megre', 'angio', 'dce',
                            'vfa'})  # fmt: skip
 #: Short names of entities, as in file names, with those of pybids.
@@ -195,7 +206,7 @@ class _Dataset:
         facts: dict[str, Any] = {}
         notes: list[str] = []
         refused: list[tuple[str, str]] = []
-        for kind in QUERIES:
+        for kind in SINGLE:
             candidates = self._candidates(visit, kind, notes, refused)
             if not candidates:
                 continue
@@ -204,9 +215,11 @@ class _Dataset:
             facts[kind] = best.facts
             notes += _explain(kind, best, others)
             notes += [f'{best.path.name}: {text}' for text in best.facts.warnings]
+        anatomy = bool(scans)
+        scans |= self._diffusion(visit, notes, refused)
         if not scans:
-            notes.append(f'{visit.label} has no T1w and no FLAIR that can be used.')
-        elif self.derivatives:
+            notes.append(f'{visit.label} has no T1w, FLAIR or DWI that can be used.')
+        elif anatomy and self.derivatives:
             grids = {'anat': facts.get('t1w', facts.get('flair'))}
             grids |= {'flair': facts['flair']} if 'flair' in facts else {}
             found = find_external(visit, self.derivatives, grids, self.inspect)
@@ -215,12 +228,50 @@ class _Dataset:
             refused += found.refused
         return VisitInput(visit=visit, scans=scans, notes=tuple(notes), refused=tuple(refused))
 
+    def _diffusion(self, visit: Visit, notes: list[str], refused: list[tuple[str, str]]
+                   ) -> dict[str, Scan]:  # fmt: skip
+        """Put the runs of the diffusion series together; nothing if it cannot be measured."""
+        if made := find_preprocessed(visit, self.derivatives, self.inspect, notes, refused):
+            return {'dwi': made}
+        runs = []
+        for item in self._candidates(visit, 'dwi', notes, refused):
+            try:
+                runs.append(self._run(item, notes, gradients=True))
+            except InputError as error:
+                refused.append((item.shown, str(error)))
+        series = choose_series(runs)
+        if series is None:
+            return {}
+        notes += series.notes
+        if not series.runs:
+            return {}
+        maps = [self._run(item, notes) for item in self._candidates(
+            visit, 'fmap', notes, refused, place=('fmap', FIELD_SUFFIXES))]  # fmt: skip
+        chosen = {run.path for run in series.runs}
+        source, said = describe_field(series, maps, [r for r in runs if r.path not in chosen])
+        notes += said
+        for run in series.runs:
+            notes += [f'{Path(run.path).name}: {text}' for text in run.facts.warnings]
+        return {'dwi': as_scan(series, source)}
+
+    def _run(self, chosen: _Candidate, notes: list[str], *, gradients: bool = False) -> Run:
+        """Read what stands beside an image of a series."""
+        return Run(
+            path=str(chosen.path), uri=f'bids:raw:{chosen.shown}', name=chosen.name,
+            facts=chosen.facts, metadata=self._metadata(chosen, notes),
+            table=(read_table(self.root, chosen.path, chosen.facts.shape[3]) if gradients
+                   else None),
+        )  # fmt: skip
+
     def _candidates(self, visit: Visit, kind: str, notes: list[str],
-                    refused: list[tuple[str, str]]) -> list[_Candidate]:  # fmt: skip
+                    refused: list[tuple[str, str]],
+                    place: tuple[str, tuple[str, ...]] | None = None,
+                    ) -> list[_Candidate]:  # fmt: skip
         folder = self.root / visit.folder
-        datatype, suffix = QUERIES[kind]
-        endings = tuple(f'_{suffix}{ending}' for ending in IMAGES)
+        datatype, suffixes = place or (QUERIES[kind][0], QUERIES[kind][1:])
+        endings = tuple(f'_{suffix}{ending}' for suffix in suffixes for ending in IMAGES)
         wanted = self.filters.get(kind, {})
+        more = {} if kind in SINGLE else {'series': True}
         candidates = []
         others = False
         for path in self.files[visit.subject]:
@@ -238,7 +289,7 @@ class _Dataset:
                     notes.append(f'{shown} is left out, as .bidsignore asks.')
                 else:
                     candidates.append(_Candidate(path=path, shown=shown, name=name,
-                                                 facts=self.inspect(path)))  # fmt: skip
+                                                 facts=self.inspect(path, **more)))  # fmt: skip
             except CsvdprepError as error:
                 refused.append((shown, str(error)))
         if others and not candidates:
@@ -246,17 +297,20 @@ class _Dataset:
         return candidates
 
     def _scan(self, kind: str, chosen: _Candidate, notes: list[str]) -> Scan:
-        try:
-            metadata = metadata_of(self.root, chosen.path)
-        except InputError as error:
-            metadata = {}
-            notes.append(f'The metadata of {chosen.shown} are not used: {error}')
+        metadata = self._metadata(chosen, notes)
         entities = chosen.name.entities
         return Scan(
             name=kind, path=str(chosen.path), uri=f'bids:raw:{chosen.shown}',
             entities={key: entities[key] for key in INHERITED if key in entities},
             digest=file_digest(chosen.path), metadata=metadata,
         )  # fmt: skip
+
+    def _metadata(self, chosen: _Candidate, notes: list[str]) -> dict[str, Any]:
+        try:
+            return metadata_of(self.root, chosen.path)
+        except InputError as error:
+            notes.append(f'The metadata of {chosen.shown} are not used: {error}')
+            return {}
 
 
 def _visits(root: Path, subjects: list[str], asked: tuple[str, ...]) -> list[Visit]:

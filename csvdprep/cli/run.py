@@ -81,7 +81,7 @@ def _participants(visits, settings, argv) -> int:
     from csvdprep.cli.progress import Progress
     from csvdprep.graph.decide import decide, describe
 
-    usable = [v for v in visits if 't1w' in v.scans or 'flair' in v.scans]
+    usable = [v for v in visits if {'t1w', 'flair', 'dwi'} & v.scans.keys()]
     refused = [(v.visit.label, *item) for v in visits for item in v.refused]
     for label, file, why in refused:
         print(f'{label}: {file} cannot be used: {why}', file=sys.stderr)
@@ -125,9 +125,10 @@ def _nothing(refused) -> int:
     if refused:
         print('csvdprep: no image of any visit can be used; see above', file=sys.stderr)
         return 3
-    raise NothingToDo('No T1w and no FLAIR image was found in what was asked for.',
+    raise NothingToDo('No T1w, FLAIR or DWI image was found in what was asked for.',
                       remedy='Check --participant-label, --session-label, the filters, and '
-                      'that images lie in anat/ as *_T1w.nii.gz or *_FLAIR.nii.gz.')  # fmt: skip
+                      'that images lie in anat/ as *_T1w.nii.gz or *_FLAIR.nii.gz, or in dwi/ '
+                      'as *_dwi.nii.gz.')  # fmt: skip
 
 
 def _check_spaces(settings) -> None:

@@ -17,7 +17,7 @@ class Term:
     ----------
     definition : str
         What the file holds.
-    grid : {'anat', 'flair', 'mni', 'own', ''}
+    grid : {'anat', 'flair', 'dwi', 'mni', 'own', ''}
         On whose voxels the file is given; empty for what is no image.
     units : str
         Unit of the voxels, empty where arbitrary or categorical.
@@ -34,6 +34,7 @@ SCANS: dict[str, Term] = {
     'flair': Term('FLAIR image as acquired', 'flair'),
     'anat': Term('anatomical reference of the visit: the T1w if there is one, else the FLAIR',
                  'anat'),
+    'dwi': Term('runs of the diffusion series as acquired, and what maps the field', 'dwi'),
     'wmh_external': Term('WMH mask made by another tool or by hand', 'own'),
     'brain_mask_external': Term('brain mask made by another tool or by hand', 'own'),
 }  # fmt: skip
@@ -62,6 +63,28 @@ PRODUCTS: dict[str, Term] = {
     'wmh_probseg': Term('degree of membership of white matter hyperintensity', 'flair', '1'),
     'zones_dseg': Term('WMH by zone: 1 juxtaventricular, 2 periventricular, 3 deep, '
                        '4 juxtacortical', 'flair'),
+    'dwi_preproc': Term('diffusion series, corrected', 'dwi'),
+    'dwi_bval': Term('b-values of the corrected series (FSL)', '', 's/mm2'),
+    'dwi_bvec': Term('gradients of the corrected series (FSL)'),
+    'dwi_b0': Term('mean of the corrected volumes without gradient', 'dwi'),
+    'dwi_b0_raw': Term('first volume without gradient before correction', 'dwi'),
+    'dwi_mask': Term('brain mask of the corrected series', 'dwi'),
+    'dwi_confounds': Term('motion and lost slices, one volume a row'),
+    'dwi_tensor': Term('diffusion tensor in world axes: xx, xy, xz, yy, yz, zz', 'dwi', 'mm2/s'),
+    'dwi_fa': Term('fractional anisotropy', 'dwi', '1'),
+    'dwi_md': Term('mean diffusivity', 'dwi', 'mm2/s'),
+    'dwi_ad': Term('axial diffusivity', 'dwi', 'mm2/s'),
+    'dwi_rd': Term('radial diffusivity', 'dwi', 'mm2/s'),
+    'dwi_mode': Term('mode of the tensor', 'dwi', '1'),
+    'dwi_direction': Term('main direction of diffusion, world axes', 'dwi'),
+    'dwi_fw': Term('volume fraction of free water', 'dwi', '1'),
+    'dwi_to_anat': Term('rigid transform that resamples the diffusion series onto the '
+                        'reference (ITK)'),
+    'dwi_to_fa': Term('transform that resamples the diffusion series into the FA template (ITK)'),
+    'fa_to_dwi': Term('transform that resamples the FA template onto the diffusion series (ITK)'),
+    'alps_regions': Term('regions of DTI-ALPS, share of each voxel', 'dwi', '1'),
+    'alps_kept': Term('what of the regions of DTI-ALPS was measured', 'dwi', '1'),
+    'penumbra_profile': Term('measures by distance from the hyperintensities, one ring a row'),
     'wmh_lesions': Term('list of WMH lesions, one a row'),
 }  # fmt: skip
 

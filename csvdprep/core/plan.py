@@ -59,6 +59,8 @@ class Scan:
         SHA-256 of the file's bytes.
     metadata : mapping
         JSON sidecar, inheritance resolved.
+    content : mapping, optional
+        What rooms get in place of the path where one file is not all: plain data.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Scan:
     entities: Mapping[str, str] = field(default_factory=dict)
     digest: str = ''
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ class Derivative:
     label: str | None = None
     desc: str | None = None
     atlas: str | None = None
+    model: str | None = None
+    param: str | None = None
     xfm: tuple[str, str] | None = None
     extension: str = '.nii.gz'
     source: str = 'anat'

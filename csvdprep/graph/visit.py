@@ -46,7 +46,7 @@ def init_visit_wf(plan: Plan, *, output_dir: Path) -> pe.Workflow:
 
     """
     workflow = pe.Workflow(name=plan.visit.label.replace('-', '_') + '_wf')
-    fixed = {name: scan.path for name, scan in plan.scans.items()}
+    fixed = {name: scan.content or scan.path for name, scan in plan.scans.items()}
     fixed |= {
         name: str(resource(target.removeprefix('resource:')))
         for name, target in plan.aliases.items()
@@ -130,7 +130,7 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
 
 def _sidecar(name, derivative, *, plan, step):
     """Describe a product with the parameters that made it."""
-    if derivative.extension == '.json':
+    if derivative.extension in ('.json', '.bval', '.bvec'):
         return {}
     facts = sidecar(name, derivative, plan)
     if parameters := asdict(step.options):

@@ -21,7 +21,13 @@ from scipy import ndimage
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.transforms import LPS, read_linear, write_composite, write_linear
-from csvdprep.science.alignment import best_start, block_mean, coarse_affine, moved_affine
+from csvdprep.science.alignment import (
+    best_start,
+    block_mean,
+    coarse_affine,
+    find_place,
+    moved_affine,
+)
 from csvdprep.science.morphology import bounding_box
 
 SEED = '42'
@@ -160,6 +166,66 @@ def rigid(fixed, moving, output, *, fixed_mask=None, moving_mask=None,
     return write_linear(matrix, output)
 
 
+def realign(fixed, moving, start: np.ndarray, *, kind: str = 'Rigid', fine: bool = True
+            ) -> np.ndarray:  # fmt: skip
+    """Align a volume of a series with what it should look like (mutual information).
+
+    Parameters
+    ----------
+    fixed, moving : nibabel image, 3D
+        Of about one contrast.
+    start : ndarray, shape (4, 4)
+        From where to search: takes world points of ``fixed`` to ``moving``, RAS+ mm.
+    kind : {'Rigid', 'Affine'}
+        Freedom.
+    fine : bool
+        Whether to end at full resolution.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        As ``start``.
+    """
+    stages = [{
+        'transform': f'{kind}[0.1]', 'metric': ('MI', '32', 'Regular', '0.3'),
+        'convergence': '[60x30,1e-6,6]' if fine else '[60,1e-6,6]',
+        'shrink': '2x1' if fine else '2', 'sigmas': '2x1mm' if fine else '2mm',
+    }]  # fmt: skip
+    return _register(fixed, moving, stages, start)[0]
+
+
+def register_along(fixed, moving, axis: int, mask: np.ndarray) -> np.ndarray:
+    """Align two images of one grid by displacements along one of its axes (SyN).
+
+    Parameters
+    ----------
+    fixed, moving : nibabel image, 3D
+        Of any contrast, on one grid.
+    axis : int
+        Array axis along which ``moving`` is distorted.
+    mask : ndarray, shape of the images
+        Brain; the rest counts as zero.
+
+    Returns
+    -------
+    ndarray of float32, shape of the images
+        Displacement from each voxel of ``fixed`` to its place in ``moving``, voxels.
+    """
+    size = nib.affines.voxel_sizes(fixed.affine)
+    # On a grid of its own axes the displacements along one of them are one component.
+    grid = np.diag([*size, 1.0])
+    brain = [nib.Nifti1Image(_finite(image) * (np.asanyarray(mask) > 0), grid)
+             for image in (fixed, moving)]  # fmt: skip
+    stage = {
+        'transform': 'SyN[0.2,3,0]', 'metric': ('MI', '32'),
+        'convergence': '[60x40x20,1e-6,10]', 'shrink': '4x2x1', 'sigmas': '3x1.5x0.5mm',
+        'only': 'x'.join('1' if a == axis else '0' for a in range(3)),
+    }  # fmt: skip
+    _, warp, _ = _register(*brain, [stage], np.eye(4))
+    way = np.asanyarray(warp.dataobj, dtype=np.float32).reshape(*fixed.shape[:3], 3)[..., axis]
+    return way * np.float32(LPS[axis, axis] / size[axis])
+
+
 def register_to_template(
     anat, mask, template, template_mask, forward, inverse, *, tissues=None, exclude=None,
     resolution_mm: float = 2.0,
@@ -209,6 +275,49 @@ def register_to_template(
     write_composite([_padded(warp, whole), matrix], forward)
     write_composite([np.linalg.inv(matrix), _padded(unwarp, whole)], inverse)
     return {'affine': matrix.tolist(), 'scale': float(np.linalg.det(matrix[:3, :3]))}
+
+
+def register_fa(fa, mask, template, forward, inverse, *, resolution_mm: float = 2.0) -> dict:
+    """Register a map of fractional anisotropy to its template (rigid, affine, SyN).
+
+    The map may be that of a slab: what is compared lies within it, and where it belongs is
+    searched for.
+
+    Parameters
+    ----------
+    fa : nibabel image, 3D
+        Fractional anisotropy of a patient.
+    mask : ndarray
+        Brain mask on its grid.
+    template : nibabel image, 3D
+        FA template.
+    forward, inverse : path-like
+        Composite transforms to write (``.h5``): ``forward`` resamples ``fa`` into the template,
+        ``inverse`` the template onto ``fa``.
+    resolution_mm : float
+        Resolution of the finest step in mm.
+
+    Returns
+    -------
+    dict
+        ``scale``: volume of the patient per volume of the template; ``agreement``: correlation
+        of both within the mask.
+    """
+    inner = ndimage.binary_erosion(np.asanyarray(mask) > 0)
+    # Edges of a brain mask have no anisotropy that means anything.
+    fixed = _brain_at(_like(_finite(fa) * inner, fa), None, resolution_mm)
+    moving = _brain_at(template, None, resolution_mm)
+    start = find_place(fixed.get_fdata(dtype=np.float32), fixed.affine,
+                       moving.get_fdata(dtype=np.float32), moving.affine)  # fmt: skip
+    syn = _syn() | {'metric': ('CC', '2'), 'convergence': '[80x50x12,1e-6,10]'}
+    matrix = _register(fixed, moving, [_linear('Rigid'), _linear('Affine')], start=start)[0]
+    matrix, warp, unwarp = _register(fixed, moving, [syn], start=matrix)
+    write_composite([warp, matrix], inverse)
+    write_composite([np.linalg.inv(matrix), unwarp], forward)
+    seen = _finite(apply_transform(template, fa, [str(inverse)]))
+    own = _finite(fa)
+    agreement = float(np.corrcoef(seen[inner], own[inner])[0, 1])
+    return {'scale': 1 / float(np.linalg.det(matrix[:3, :3])), 'agreement': agreement}
 
 
 def apply_transform(moving, reference, transforms, *, interpolation: str = 'linear',
@@ -362,6 +471,8 @@ def _register(fixed, moving, stages: list[dict], start=None, moving_mask=None) -
                 '--convergence', stage['convergence'], '--shrink-factors', stage['shrink'],
                 '--smoothing-sigmas', stage['sigmas'],
             ]  # fmt: skip
+            if 'only' in stage:
+                arguments += ['--restrict-deformation', stage['only']]
         if moving_mask is not None:
             keep = to_ants(moving_mask)
             arguments += ['--masks', f'[NA,{get_pointer_string(keep)}]']

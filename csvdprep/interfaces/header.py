@@ -46,6 +46,8 @@ class Grid:
         What turns stored into real values.
     warnings : tuple of str
         What is odd.
+    volumes : int
+        Number of volumes.
     """
 
     shape: tuple[int, int, int]
@@ -57,6 +59,7 @@ class Grid:
     slope: float
     inter: float
     warnings: tuple[str, ...]
+    volumes: int = 1
 
 
 def refuse(path: str | os.PathLike, message: str, field: str | None, remedy: str) -> NoReturn:
@@ -64,13 +67,15 @@ def refuse(path: str | os.PathLike, message: str, field: str | None, remedy: str
     raise InputError(message, file=path, field=field, remedy=remedy)
 
 
-def read_header(path: str | os.PathLike) -> Grid:
+def read_header(path: str | os.PathLike, *, series: bool = False) -> Grid:
     """Read and check the header of a NIfTI image.
 
     Parameters
     ----------
     path : path-like
         File ending in ``.nii`` or ``.nii.gz``.
+    series : bool, optional
+        Whether it may have several volumes.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def read_header(path: str | os.PathLike) -> Grid:
     """
     header = _parse(path, _first_bytes(path))
     warnings: list[str] = []
-    shape = _shape(path, header, warnings)
+    shape, volumes = _shape(path, header, warnings, series)
     dtype = _dtype(path, header)
     slope, inter = _scaling(path, header, warnings)
     zooms = _zooms(path, header)
@@ -102,7 +107,7 @@ def read_header(path: str | os.PathLike) -> Grid:
     return Grid(
         shape=shape, zooms=tuple(map(float, nib.affines.voxel_sizes(affine).round(6))),
         affine=affine, source=source, dtype=dtype, offset=int(header['vox_offset']), slope=slope,
-        inter=inter, warnings=tuple(warnings),
+        inter=inter, warnings=tuple(warnings), volumes=volumes,
     )  # fmt: skip
 
 
@@ -164,8 +169,8 @@ def _parse(path: str | os.PathLike, first: bytes) -> nib.Nifti1Header:
 
 
 def _shape(
-    path: str | os.PathLike, header: nib.Nifti1Header, warnings: list[str]
-) -> tuple[int, int, int]:
+    path: str | os.PathLike, header: nib.Nifti1Header, warnings: list[str], series: bool
+) -> tuple[tuple[int, int, int], int]:
     number = int(header['dim'][0])
     if not 1 <= number <= 7:
         refuse(path, f'The header gives {number} dimensions.', 'dim[0]', _AGAIN)
@@ -173,13 +178,16 @@ def _shape(
     if min(shape) < 1:
         refuse(path, f'The image cannot have {_times(shape)} voxels.', 'dim', _AGAIN)
     volumes = int(np.prod(shape[3:], dtype=np.int64))
-    if volumes > 1:
+    if series and number > 4 and max(shape[4:]) > 1:
+        refuse(path, f'The series has more than four dimensions ({_times(shape)}).', 'dim[0]',
+               _AGAIN)  # fmt: skip
+    if volumes > 1 and not series:
         refuse(path, f'The image has {volumes} volumes ({_times(shape)}); a structural image has '
                'one.', 'dim[4]', 'Keep one volume (or the mean of aligned ones), or leave the '
                'file out with --bids-filter-file or .bidsignore.')  # fmt: skip
-    if number > 3:
+    if number > 3 and not series:
         warnings.append(f'The image has {number} dimensions with one volume; the rest is dropped.')
-    return (*shape, 1, 1)[:3]
+    return (*shape, 1, 1)[:3], volumes
 
 
 def _dtype(path, header) -> np.dtype:

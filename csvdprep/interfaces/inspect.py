@@ -26,6 +26,8 @@ MAX_NONFINITE = 0.01
 MAX_NEGATIVE = 0.05
 #: Fewest slices, least extent of an image, least extent that holds an adult brain (mm).
 LEAST_SLICES, LEAST_MM, BRAIN_MM = 10, 60.0, 80.0
+#: Fewest slices and least extent (mm) of a series whose measures need a part of the brain only.
+SLAB_SLICES, SLAB_MM = 8, 24.0
 #: Least volume of voxels that are not background (mL): a quarter of a small brain.
 LEAST_ML = 250.0
 #: Bytes read at a time.
@@ -39,7 +41,7 @@ class ImageFacts:
     Parameters
     ----------
     shape : tuple of int
-        Voxels along each of three axes.
+        Voxels along each of three axes; then, of a series, volumes.
     zooms : tuple of float
         Voxel size along each axis, mm.
     affine : tuple of tuple of float
@@ -58,7 +60,7 @@ class ImageFacts:
         What is odd, in sentences, and what is done about it.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     zooms: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...]
     affine_source: str
@@ -70,7 +72,8 @@ class ImageFacts:
     warnings: tuple[str, ...] = ()
 
 
-def inspect_image(path: str | os.PathLike, *, mask: bool = False) -> ImageFacts:
+def inspect_image(path: str | os.PathLike, *, mask: bool = False, series: bool = False
+                  ) -> ImageFacts:  # fmt: skip
     """Check that a file is a three-dimensional image of a head that can be measured.
 
     Parameters
@@ -79,6 +82,8 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False) -> ImageFacts:
         NIfTI-1 or NIfTI-2 file, compressed or not.
     mask : bool, optional
         The file is a mask or a label image: it may be empty, have two values, and be thin.
+    series : bool, optional
+        The file may have several volumes, see :func:`inspect_series`.
 
     Returns
     -------
@@ -101,13 +106,15 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False) -> ImageFacts:
     64.0
 
     """
+    if series:
+        return inspect_series(path)
     grid = read_header(path)
     if not mask:
         _check_extent(path, grid)
     counts = _count(path, grid)
     warnings = list(grid.warnings)
 
-    total = int(np.prod(grid.shape))
+    total = int(np.prod(grid.shape)) * grid.volumes
     nonfinite = counts.nonfinite / total
     negative = counts.negative / counts.magnitude if counts.magnitude else 0.0
     if nonfinite > MAX_NONFINITE:
@@ -125,6 +132,94 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False) -> ImageFacts:
         affine_source=grid.source, voxel_volume=float(np.prod(grid.zooms)), low=counts.low,
         high=counts.high, nonfinite=nonfinite, negative=negative, warnings=tuple(warnings),
     )  # fmt: skip
+
+
+def inspect_series(path: str | os.PathLike) -> ImageFacts:
+    """Check that a file is a series of volumes of a head, or of a slab of it.
+
+    Parameters
+    ----------
+    path : path-like
+        NIfTI-1 or NIfTI-2 file, compressed or not; one volume or many.
+
+    Returns
+    -------
+    ImageFacts
+        What it is; ``shape`` has four numbers.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used; says which file, which field and what can be done.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = os.path.join(tempfile.mkdtemp(), 'sub-01_dwi.nii')
+    >>> data = np.random.default_rng(0).uniform(1, 9, (40, 40, 20, 3)).astype('f4')
+    >>> nib.save(nib.Nifti1Image(data, np.diag([4, 4, 4, 1])), file)
+    >>> inspect_series(file).shape
+    (40, 40, 20, 3)
+
+    """
+    grid = read_header(path, series=True)
+    warnings = list(grid.warnings)
+    for axis, (number, zoom) in enumerate(zip(grid.shape, grid.zooms, strict=True), start=1):
+        size = f'{number} voxels of {zoom:g} mm ({number * zoom:g} mm)'
+        if number < SLAB_SLICES or number * zoom < SLAB_MM:
+            refuse(path, f'The series is too thin: {size} along axis {axis}, at least '
+                   f'{SLAB_SLICES} voxels and {SLAB_MM:g} mm are needed.', f'dim[{axis}]',
+                   'Use a scan that covers the brain.')  # fmt: skip
+        if number * zoom < BRAIN_MM:
+            warnings.append(f'The series is a slab: {size} along axis {axis}. What lies beyond '
+                            'it cannot be measured.')  # fmt: skip
+    counts = _count(path, grid)
+    total = int(np.prod(grid.shape)) * grid.volumes
+    if counts.nonfinite > MAX_NONFINITE * total:
+        refuse(path, f'{counts.nonfinite / total:.1%} of the voxels are NaN or infinite.',
+               'voxel data', 'If they are the background, replace them by zero; else convert '
+               'the series again.')  # fmt: skip
+    if not counts.low < counts.high:
+        refuse(path, 'All voxels are the same.', 'voxel data', 'Convert or copy it again.')
+    return ImageFacts(
+        shape=(*grid.shape, grid.volumes), zooms=grid.zooms,
+        affine=tuple(map(tuple, grid.affine.tolist())), affine_source=grid.source,
+        voxel_volume=float(np.prod(grid.zooms)), low=counts.low, high=counts.high,
+        nonfinite=counts.nonfinite / total, warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def load_series(path: str | os.PathLike) -> nib.Nifti1Image:
+    """Load a series as the graph wants it: four axes, float32, finite, not negative.
+
+    Parameters
+    ----------
+    path : path-like
+        Series that :func:`inspect_series` accepts.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        In memory, in its storage order; NaN, infinite and negative values are 0.
+
+    Raises
+    ------
+    InputError
+        If the header or the voxels cannot be read.
+    """
+    grid = read_header(path, series=True)
+    data = np.empty(int(np.prod(grid.shape)) * grid.volumes, dtype=np.float32)
+    start = 0
+    for values in _values(path, grid):
+        data[start : start + values.size] = values
+        start += values.size
+    np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    np.maximum(data, 0, out=data)
+    clean = nib.Nifti1Image(data.reshape((*grid.shape, grid.volumes), order='F'), grid.affine)
+    clean.set_sform(grid.affine, code=1)
+    clean.set_qform(grid.affine, code=1)
+    clean.header.set_xyzt_units('mm', 'sec')
+    return clean
 
 
 def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
@@ -248,7 +343,7 @@ def _check_content(path: str | os.PathLike, grid: Grid, seen: _Counts) -> None:
 
 def _values(path: str | os.PathLike, grid: Grid) -> Iterator[np.ndarray]:
     """Yield the scaled voxels in pieces of one axis, to the last one, or refuse the file."""
-    left = int(np.prod(grid.shape))
+    left = int(np.prod(grid.shape)) * grid.volumes
     item = grid.dtype.itemsize
     scaled = (grid.slope, grid.inter) != (1.0, 0.0)
     with _reading(path) as stream:

@@ -178,6 +178,75 @@ def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
     return best
 
 
+def find_place(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
+               moving_affine: np.ndarray, *, step_mm: float = 6.0) -> np.ndarray:  # fmt: skip
+    """Find where in a whole brain an image of one contrast lies that may be a slab of it.
+
+    Parameters
+    ----------
+    fixed, moving : ndarray, shape (I, J, K)
+        Images of one contrast with zero background; ``fixed`` may be part of a brain.
+    fixed_affine, moving_affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm.
+    step_mm : float
+        Distance of the points at which the images are compared.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Rigid transform that takes fixed to moving points, in RAS+ mm, of greatest correlation
+        among those tried: shifts on a grid around the centres of mass, turns to 24 degrees.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> whole = ndimage.gaussian_filter(rng.normal(size=(30, 30, 30)), 2) * 10 + 1
+    >>> affine = np.diag([6.0, 6, 6, 1])
+    >>> found = find_place(whole[:, :, 15:25], affine, whole, affine)
+    >>> bool(np.abs(found[:3, 3] - [0, 0, 90]).max() < 9)
+    True
+
+    """
+    strides = np.maximum(1, np.round(step_mm / _voxel_mm(fixed_affine))).astype(int)
+    values = block_mean(fixed, strides)
+    grid = np.indices(values.shape).reshape(3, -1)
+    keep = values.ravel() > 0
+    voxels = grid[:, keep] * strides[:, None] + (strides[:, None] - 1) / 2
+    points = fixed_affine[:3, :3] @ voxels + fixed_affine[:3, 3:]
+    wanted = values.ravel()[keep] - values.ravel()[keep].mean()
+    smooth = ndimage.gaussian_filter(moving.astype(np.float32), 2.5 / _voxel_mm(moving_affine))
+    to_voxel = np.linalg.inv(moving_affine)
+    centre, target = _centre(fixed, fixed_affine), _centre(moving, moving_affine)
+
+    def score(matrix):
+        index = to_voxel @ matrix
+        seen = ndimage.map_coordinates(smooth, index[:3, :3] @ points + index[:3, 3:], order=1)
+        spread = seen.std()
+        if spread < 1e-9:
+            return -np.inf
+        return float(np.mean(wanted * (seen - seen.mean())) / (spread * wanted.std() + 1e-9))
+
+    def best(candidates):
+        return max(candidates, key=lambda item: score(item[0]))
+
+    shifts = itertools.product((0.0, -12.0, 12.0), (0.0, -12.0, 12.0),
+                               sorted(np.arange(-72.0, 73, 8), key=abs))  # fmt: skip
+    level = [(_about((0, 0, 0), centre, target + shift), target + shift)
+             for shift in map(np.array, shifts)]  # fmt: skip
+    ranked = sorted(level, key=lambda item: -score(item[0]))[:6]
+    turns = list(itertools.product((0, -12, 12, -24, 24), (0, -12, 12, -24, 24),
+                                   (0, -12, 12, -24, 24)))  # fmt: skip
+    matrix, place = best([(_about(turn, centre, place), place)
+                          for _, place in ranked for turn in turns])  # fmt: skip
+    here = matrix[:3, 3]
+    near = []
+    for step in itertools.product((0, -4, 4), repeat=3):
+        moved = matrix.copy()
+        moved[:3, 3] = here + step
+        near.append((moved, place))
+    return best(near)[0]
+
+
 def likeness_to_template(data: np.ndarray, mask: np.ndarray, affine: np.ndarray,
                          template: np.ndarray, template_mask: np.ndarray,
                          template_affine: np.ndarray) -> float:  # fmt: skip

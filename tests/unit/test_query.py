@@ -49,7 +49,7 @@ def test_sessions_are_never_merged(tmp_path):
         ('sub-01_ses-1', {'t1w'}), ('sub-01_ses-2', {'flair'}), ('sub-02', {'t1w', 'flair'}),
         ('sub-03_ses-1', set()),
     ]  # fmt: skip
-    assert found[-1].notes == ('sub-03_ses-1 has no T1w and no FLAIR that can be used.',)
+    assert found[-1].notes == ('sub-03_ses-1 has no T1w, FLAIR or DWI that can be used.',)
 
 
 def test_images_beside_sessions_are_a_visit_of_their_own(tmp_path):

@@ -1,0 +1,121 @@
+"""DTI-ALPS: a ratio of diffusivities beside the lateral ventricles."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """How local rotations follow from the map to the template."""
+
+    reorientation: str = 'finite strain'
+
+    def __post_init__(self):
+        if self.reorientation not in ('finite strain', 'ppd'):
+            raise ValueError('alps.reorientation must be one of finite strain, ppd')
+
+
+INDICES = {
+    'alps_reo_r2p5': 'tensors turned into the axes of the template, spheres of 2.5 mm radius',
+    'alps_reo_r5': 'tensors turned into the axes of the template, spheres of 5 mm radius',
+    'alps_reo_r2p5_withwmh': 'as alps_reo_r2p5, hyperintensities not left out',
+    'alps_pas_r2p5': 'in the axes of the fibres themselves, spheres of 2.5 mm radius',
+    'alps_lab_r2p5': 'in the axes of the scanner as older papers have it, only where the head is '
+                     'nearly straight, spheres of 2.5 mm radius',
+}  # fmt: skip
+RANGE = Limits(ok=(0.9, 2.0), warn=(0.6, 2.6))
+
+
+def _index(name, where, side=''):
+    of = {'': 'mean of both sides', '_L': 'left', '_R': 'right'}[side]
+    return Measure(name=name + side, units='1', method='native-tensors', reference='taoka2017',
+                   description=f'Diffusivity ratio DTI-ALPS, {of}: {where}. It is no measure of '
+                               'glymphatic flow.', limits=RANGE,
+                   table=name in ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5')
+                   and not side)  # fmt: skip
+
+
+def _diffusivities():
+    for bundle, fibres in (('proj', 'projection'), ('assoc', 'association')):
+        for axis, way in (('x', 'left to right'), ('y', 'front to back'), ('z', 'up and down')):
+            for side in ('', '_L', '_R'):
+                yield Measure(name=f'alps_d{axis * 2}_{bundle}{side}', units='1e-3 mm2/s',
+                              method='native-tensors', table=False,
+                              description=f'Diffusivity {way} in {fibres} fibres'
+                                          f'{_SIDE[side]}.')  # fmt: skip
+        for name, what, units in (('fa', 'Fractional anisotropy', '1'),
+                                  ('md', 'Mean diffusivity', '1e-3 mm2/s')):  # fmt: skip
+            for side in ('', '_L', '_R'):
+                yield Measure(name=f'alps_{name}_{bundle}{side}', units=units,
+                              method='native-tensors', table=False,
+                              description=f'{what} of the region of {fibres} fibres'
+                                          f'{_SIDE[side]}.')  # fmt: skip
+
+
+_SIDE = {'': '', '_L': ', left', '_R': ', right'}
+
+
+def _angle(name, what, ok):
+    return Measure(name=f'alps_{name}_deg', units='degree', method='affine', table=False,
+                   description=f'Angle of the head in the scanner: {what}.',
+                   limits=Limits(ok=(-ok, ok)),
+                   qc_id='Q8' if name == 'pitch' else None)  # fmt: skip
+
+
+ROOM = Room(
+    name='alps',
+    title='DTI-ALPS',
+    marker=True,
+    needs=('dwi_tensor', 'dwi_fa', 'dwi_direction', 'dwi_mask', 'fa_to_dwi'),
+    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
+    makes={
+        'alps_regions': Derivative(
+            suffix='probseg', label='ALPS', desc='sphere', space='dwi', datatype='dwi',
+            source='dwi', description='Spheres of 2.5 mm radius for DTI-ALPS, share of each '
+            'voxel; volumes: left projection, left association, right projection, right '
+            'association fibres.'),
+        'alps_kept': Derivative(
+            suffix='probseg', label='ALPS', desc='measured', space='dwi', datatype='dwi',
+            source='dwi', description='What was measured for DTI-ALPS: fibres along the expected '
+            'axis, without fluid and hyperintensities; volumes as in desc-sphere.'),
+    },
+    figures=(
+        Figure(desc='alps', suffix='dwi', title='Regions of DTI-ALPS',
+               caption='Four spheres on the directions of fibres: those of projection fibres have '
+                       'to lie in blue, those of association fibres in green. What is filled '
+                       'was measured. The index is a ratio of diffusivities; it does not show '
+                       'glymphatic flow.',
+               build='csvdprep.markers.alps.figures:draw_alps',
+               takes=('dwi_fa', 'dwi_direction', 'alps_regions', 'alps_kept')),
+    ),
+    measures=(
+        *(_index(name, where, side) for name, where in INDICES.items()
+          for side in ('', '_L', '_R')),
+        *_diffusivities(),
+        _angle('pitch', 'chin up is positive', 5),
+        _angle('roll', 'right ear down is positive', 10),
+        _angle('yaw', 'face to the left is positive', 10),
+        Measure(name='qc_alps_aligned_pct', units='%', method='alignment', qc_id='Q7',
+                description='Least share of the four regions whose fibres run along the expected '
+                            'axis and that is neither fluid nor hyperintense.',
+                limits=Limits(ok=(75, None), warn=(25, None))),
+        Measure(name='qc_alps_covered_pct', units='%', method='alignment', table=False,
+                description='Least share of the four regions within image and brain mask.',
+                limits=Limits(ok=(99, None), warn=(90, None))),
+        Measure(name='alps_shift_mm', units='mm', method='alignment', table=False,
+                description='Largest distance of a region from where the template has it: moved '
+                            'to where fibres are aligned.'),
+        Measure(name='alps_wmh_pct', units='%', method='overlap', table=False,
+                description='Mean share of the four regions that is hyperintense.'),
+    ),
+    build='csvdprep.markers.alps.workflow:init_alps_wf',
+    options=Options,
+    methods=(
+        'The diffusivity ratio DTI-ALPS [@taoka2017] was measured in native voxels: regions were '
+        'brought from the FA template, tensors were turned by the local rotation of the '
+        'registration ({o.reorientation}) [@alexander2001] and averaged over voxels along the '
+        'expected axis.'
+    ),
+    references=('taoka2017', 'alexander2001'),
+)  # fmt: skip

@@ -1,0 +1,89 @@
+"""Files in, files out; the numbers are in the science."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+from scipy import ndimage as ndi
+
+from csvdprep.core.errors import MeasureError
+from csvdprep.interfaces.dwispace import DwiSpace
+from csvdprep.interfaces.images import save
+from csvdprep.interfaces.points import map_points
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.alps import ROOM
+from csvdprep.markers.alps.science import measure_alps
+
+#: Columns that the science names otherwise.
+NAMES = {'qc_alps_aligned_pct': 'alps_aligned_pct', 'qc_alps_covered_pct': 'alps_covered_pct'}
+
+
+class _AlpsInputSpec(TraitedSpec):
+    dwi_tensor = File(exists=True, mandatory=True, desc='tensors')
+    dwi_fa = File(exists=True, mandatory=True, desc='fractional anisotropy')
+    dwi_direction = File(exists=True, mandatory=True, desc='main direction')
+    dwi_mask = File(exists=True, mandatory=True, desc='brain of the series')
+    fa_to_dwi = File(exists=True, mandatory=True, desc='resamples the template onto the series')
+    wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
+    flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
+    dwi_to_anat = File(exists=True, desc='resamples series onto reference')
+    reorientation = traits.Str('finite strain', usedefault=True, desc='kind of rotation')
+
+
+class _AlpsOutputSpec(TraitedSpec):
+    alps_regions = File(exists=True, desc='spheres')
+    alps_kept = File(exists=True, desc='what was measured')
+    alps_values = File(exists=True, desc='measures')
+
+
+class MeasureAlps(SimpleInterface):
+    """Measure DTI-ALPS."""
+
+    input_spec = _AlpsInputSpec
+    output_spec = _AlpsOutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        image = nib.load(given.dwi_tensor)
+        mask = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
+        lesion = None
+        if all(map(isdefined, (given.wmh_mask, given.flair_to_anat, given.dwi_to_anat))):
+            space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)
+            lesion = space.share(given.wmh_mask, flair=True)
+        regions = np.zeros((*mask.shape, 4), np.float32)
+        kept = regions
+        try:
+            found = measure_alps(np.asanyarray(image.dataobj), image.affine,
+                                 self._positions(mask, image.affine), mask=mask, lesion=lesion,
+                                 reorientation=given.reorientation)  # fmt: skip
+            values, regions, kept = _values(found.values), found.spheres, found.kept
+        except MeasureError as error:
+            # The rest of the visit does not depend on it: say why there is no value.
+            values = {m.name: Value(None, reason=error.message) for m in ROOM.measures}
+        self._results['alps_regions'] = save(regions, image, folder / 'regions.nii.gz')
+        self._results['alps_kept'] = save(kept, image, folder / 'kept.nii.gz')
+        self._results['alps_values'] = write_values(folder / 'values.json', values)
+        return runtime
+
+    def _positions(self, mask, affine):
+        """Return where in the template each voxel of the brain lies, mm."""
+        near = ndi.binary_dilation(mask, iterations=2)
+        points = nib.affines.apply_affine(affine, np.argwhere(near))
+        out = np.full((*mask.shape, 3), np.nan)
+        out[near] = map_points(points, self.inputs.fa_to_dwi)
+        return out
+
+
+def _values(found):
+    """Give every declared measure its value."""
+    values = {}
+    for measure in ROOM.measures:
+        name = NAMES.get(measure.name, measure.name)
+        name = name.replace('_L', '_left').replace('_R', '_right')
+        item = found.get(name)
+        if item is None:
+            values[measure.name] = Value(None, reason='hyperintensities were not segmented')
+        else:
+            values[measure.name] = Value(item.value, reason=item.reason, qc=item.qc)
+    return values

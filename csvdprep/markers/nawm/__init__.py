@@ -1,0 +1,77 @@
+"""Diffusion in white matter: normal-appearing, hyperintense, by zone."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Limits, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """Distance (mm) from hyperintensities from which white matter counts as normal-appearing."""
+
+    margin_mm: float = 2.0
+
+    def __post_init__(self):
+        if not 0 <= self.margin_mm <= 20:
+            raise ValueError('nawm.margin_mm must lie between 0 and 20')
+
+
+MAPS = {
+    'fa': ('fractional anisotropy', '1', 1.0),
+    'md': ('mean diffusivity', '1e-3 mm2/s', 1e3),
+    'ad': ('axial diffusivity', '1e-3 mm2/s', 1e3),
+    'rd': ('radial diffusivity', '1e-3 mm2/s', 1e3),
+    'fw': ('free water', '1', 1.0),
+}
+REGIONS = {
+    'wm': 'pure cerebral white matter, hyperintense or not',
+    'nawm': 'pure cerebral white matter further than 2 mm from hyperintensities',
+    'wmh': 'voxels of which at least half is hyperintense',
+    'wmh_jv': 'juxtaventricular hyperintensities',
+    'wmh_pv': 'periventricular hyperintensities',
+    'wmh_dw': 'deep hyperintensities',
+    'wmh_jc': 'juxtacortical hyperintensities',
+}
+#: Zones in the label image of the room of zones.
+ZONES = {'wmh_jv': 1, 'wmh_pv': 2, 'wmh_dw': 3, 'wmh_jc': 4}
+LIMITS = {
+    'fa_nawm': Limits(ok=(0.28, 0.55), warn=(0.2, 0.65)),
+    'md_nawm': Limits(ok=(0.6, 0.95), warn=(0.5, 1.2)),
+    'fw_wm': Limits(ok=(0.02, 0.4), warn=(0.0, 0.6)),
+}
+
+
+def _measures():
+    for region, where in REGIONS.items():
+        for name, (what, units, _) in MAPS.items():
+            column = f'{name}_{region}'
+            first = (region in ('nawm', 'wmh') and name in ('fa', 'md')) or column == 'fw_wm'
+            yield Measure(name=column, units=units, method='mean', table=first,
+                          description=f'{what.capitalize()}: mean of {where}.',
+                          limits=LIMITS.get(column))  # fmt: skip
+    yield Measure(name='md_nawm_peak', units='1e-3 mm2/s', method='histogram', table=False,
+                  description='Mean diffusivity at the peak of its histogram in normal-appearing '
+                              'white matter.')  # fmt: skip
+    yield Measure(name='md_nawm_peak_height', units='1', method='histogram', table=False,
+                  description='Share of normal-appearing white matter in the bin (1e-5 mm²/s) at '
+                              'the peak of the histogram of mean diffusivity.')  # fmt: skip
+
+
+ROOM = Room(
+    name='nawm',
+    title='Diffusion in white matter',
+    marker=True,
+    needs=('dwi_fa', 'dwi_md', 'dwi_ad', 'dwi_rd', 'dwi_fw', 'dwi_mask', 'dwi_to_anat',
+           'wm_probseg', 'csf_probseg', 'structures_dseg', 'tensors_values'),
+    wants=('wmh_mask', 'zones_dseg', 'flair_to_anat'),
+    makes={},
+    measures=tuple(_measures()),
+    build='csvdprep.markers.nawm.workflow:init_nawm_wf',
+    options=Options,
+    methods=(
+        'Tensor measures were averaged in voxels of at least 90 % cerebral white matter with at '
+        'most 5 % fluid, normal-appearing where further than {o.margin_mm:g} mm from '
+        'hyperintensities, and in hyperintensities. Voxels at the edge of lesions and ventricles '
+        'are mixed; small lesions are seen through voxels larger than they are.'
+    ),
+)  # fmt: skip

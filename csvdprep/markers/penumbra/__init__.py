@@ -1,0 +1,86 @@
+"""The penumbra of hyperintensities: diffusion by the distance from them."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """Distance (mm) from the ventricles up to which hyperintensities are periventricular."""
+
+    periventricular_mm: float = 10.0
+
+    def __post_init__(self):
+        if not 1 <= self.periventricular_mm <= 30:
+            raise ValueError('penumbra.periventricular_mm must lie between 1 and 30')
+
+
+MAPS = {
+    'md': ('mean diffusivity', '1e-3 mm2/s', 1e3),
+    'fa': ('fractional anisotropy', '1', 1.0),
+    'fw': ('free water', '1', 1.0),
+}
+KINDS = {'': 'all hyperintensities', '_pv': 'periventricular hyperintensities',
+         '_deep': 'deep hyperintensities'}  # fmt: skip
+
+SCALARS = {
+    'slope': 'slope of the medians of rings of 1 mm, from 1 to 8 mm',
+    'adj_slope': 'slope from 1 to 8 mm at equal distance from the ventricles and equal FA of the '
+                 'template',
+    'delta': 'median from 1 to 2 mm minus that from 15 to 20 mm',
+    'width': 'first ring within one standard error of the mean from 15 to 20 mm; the more voxels, '
+             'the wider',
+    'decay': 'length over which the difference falls to a share of 1/e, which does not depend on '
+             'the number of voxels',
+}  # fmt: skip
+
+
+def _measures():
+    for name, (what, units, _) in MAPS.items():
+        per_mm = '1/mm' if units == '1' else f'{units} per mm'
+        for kind, around in KINDS.items():
+            first = name == 'md' and not kind
+            for stem, text in SCALARS.items():
+                unit = {'slope': per_mm, 'adj_slope': per_mm, 'delta': units}.get(stem, 'mm')
+                column = f'pen_{stem}_{name}' + ('_mm' if unit == 'mm' else '') + kind
+                yield Measure(name=column, units=unit, method='rings', reference='maillard2011',
+                              table=first and stem in ('slope', 'delta'),
+                              description=f'{what.capitalize()} around {around}: '
+                                          f'{text}.')  # fmt: skip
+
+
+ROOM = Room(
+    name='penumbra',
+    title='Penumbra of hyperintensities',
+    marker=True,
+    needs=('dwi_fa', 'dwi_md', 'dwi_fw', 'dwi_mask', 'dwi_to_anat', 'gm_probseg', 'csf_probseg',
+           'ventricles', 'wmh_mask', 'flair_preproc', 'flair_to_anat', 'structures_dseg',
+           'tensors_values'),
+    wants=('fa_to_dwi',),
+    makes={
+        'penumbra_profile': Derivative(
+            suffix='profile', label='WMH', desc='penumbra', extension='.tsv', datatype='dwi',
+            source='dwi',
+            description='Mean and free diffusion, anisotropy and FLAIR intensity in rings of 1 mm '
+                        'around hyperintensities: number of voxels, mean distance, median, mean '
+                        'and its standard error.'),
+    },
+    figures=(
+        Figure(desc='penumbra', suffix='dwi', title='Penumbra of the hyperintensities',
+               caption='Medians in rings of 1 mm around periventricular and deep '
+                       'hyperintensities; bars are standard errors. The first ring mixes with '
+                       'the lesion and is left out of the measures.',
+               build='csvdprep.markers.penumbra.figures:draw_profile',
+               takes=('penumbra_profile',)),
+    ),
+    measures=tuple(_measures()),
+    build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
+    options=Options,
+    methods=(
+        'Diffusion was measured in rings of 1 mm around hyperintensities, periventricular up to '
+        '{o.periventricular_mm:g} mm from the ventricles, within white matter, as by '
+        '[@maillard2011].'
+    ),
+    references=('maillard2011',),
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Diffusion: noise, ringing, motion, eddy currents, distortion and bias taken off a series."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """How noise is reduced, whether ringing is removed, and what stands in for a field map.
+
+    The same has to be done to all participants of a study.
+    """
+
+    denoise: str = 'auto'
+    degibbs: str = 'auto'
+    fieldmapless: bool = True
+
+    def __post_init__(self):
+        for field, allowed in (('denoise', ('auto', 'mppca', 'none')),
+                               ('degibbs', ('auto', 'none'))):  # fmt: skip
+            if getattr(self, field) not in allowed:
+                raise ValueError(f'diffusion.{field} must be one of {", ".join(allowed)}')
+
+
+SDC = {
+    'pepolar': 'from images of opposite polarity',
+    'fieldmap': 'from a field map',
+    'syn': 'from registration to the anatomical reference, which is less exact',
+    'none': 'not corrected',
+    'given': 'corrected before',
+}
+
+ROOM = Room(
+    name='diffusion',
+    title='Diffusion series',
+    needs=('dwi',),
+    wants=('anat_preproc', 'brain_mask'),
+    makes={
+        'dwi_preproc': Derivative(
+            suffix='dwi', desc='preproc', datatype='dwi', source='dwi',
+            description='Diffusion series without noise, ringing, motion, eddy currents, '
+                        'distortion and bias, as far as these could be corrected.'),
+        'dwi_bval': Derivative(
+            suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bval',
+            description='b-values, s/mm²; below 50 written as 0.'),
+        'dwi_bvec': Derivative(
+            suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bvec',
+            description='Gradients, turned with the head.'),
+        'dwi_b0': Derivative(
+            suffix='dwiref', desc='b0', datatype='dwi', source='dwi',
+            description='Mean of the volumes without gradient.'),
+        'dwi_b0_raw': Derivative(
+            suffix='dwiref', datatype='dwi', source='dwi', saved=False,
+            description='First volume without gradient, before correction.'),
+        'dwi_mask': Derivative(
+            suffix='mask', desc='brain', space='dwi', datatype='dwi', source='dwi',
+            description='Brain mask of the diffusion series.'),
+        'dwi_confounds': Derivative(
+            suffix='timeseries', desc='confounds', datatype='dwi', source='dwi',
+            extension='.tsv',
+            description='For each volume: b-value, gradient, motion (mm, degrees), framewise '
+                        'displacement (mm), slices that lost signal.'),
+    },
+    figures=(
+        Figure(desc='dwi', suffix='dwi', title='Diffusion series',
+               caption='Volumes without gradient before correction and, under the pointer, '
+                       'after it. Frontal and temporal lobes lie within the edge of the brain '
+                       'mask when distortion was corrected.',
+               build='csvdprep.preprocessing.diffusion.figures:draw_series',
+               takes=('dwi_b0_raw', 'dwi_b0', 'dwi_mask')),
+    ),
+    measures=(
+        Measure(name='dwi_n_directions', units='1', method='gradient-table', table=False,
+                description='Number of different gradient directions.'),
+        Measure(name='dwi_shells', units='', method='gradient-table', table=False,
+                description='b-values of the shells, s/mm².'),
+        Measure(name='dwi_sdc', units='', method='see-value', levels=SDC,
+                description='How distortion by the field was corrected. Do not mix kinds within '
+                            'a study.'),
+        Measure(name='qc_dwi_fd_mm', units='mm', method='loo-prediction', qc_id='Q5',
+                reference='power2012',
+                description='Mean framewise displacement of the head.',
+                limits=Limits(ok=(None, 0.5), warn=(None, 1.5))),
+        Measure(name='qc_dwi_motion_max_mm', units='mm', method='loo-prediction',
+                description='Largest displacement of the head from its first place, at the '
+                            'middle of the brain.', limits=Limits(ok=(None, 3), warn=(None, 10))),
+        Measure(name='qc_dwi_lost_slices_pct', units='%', method='loo-prediction',
+                description='Slices of the brain that lost over a fifth of the signal that the '
+                            'other volumes predict.', limits=Limits(ok=(None, 5),
+                                                                    warn=(None, 15))),
+        Measure(name='qc_dwi_snr_b0', units='1', method='difference', qc_id='Q6',
+                description='Signal over noise without gradient, median of the brain, as '
+                            'acquired: from differences of volumes without gradient.',
+                limits=Limits(ok=(20, None), warn=(15, None))),
+    ),
+    build='csvdprep.preprocessing.diffusion.workflow:init_diffusion_wf',
+    options=Options,
+    methods=(
+        'Noise of diffusion series of 30 volumes or more was reduced by MP-PCA [@veraart2016] '
+        '(setting: {o.denoise}), ringing by sub-voxel '
+        'shifts [@kellner2016] where k-space was covered (setting: {o.degibbs}), with DIPY. '
+        'Motion and eddy currents were found by aligning each volume with its prediction from '
+        'the others [@andersson2016], distortion by the field from images of opposite polarity '
+        '[as in @ruthotto2012], a field map, or registration; all were taken off in one '
+        'interpolation, and gradients turned with the head [@leemans2009].'
+    ),
+    references=('veraart2016', 'kellner2016', 'andersson2016', 'ruthotto2012',
+                'leemans2009', 'power2012'),
+)  # fmt: skip

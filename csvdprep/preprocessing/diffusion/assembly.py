@@ -1,0 +1,211 @@
+"""Put the runs of a series together, without noise and ringing as far as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from dipy.denoise.gibbs import gibbs_removal
+from dipy.denoise.localpca import mppca
+from scipy import ndimage as ndi
+
+from csvdprep.bids.gradients import B0_BELOW, shells
+from csvdprep.core.errors import MeasureError
+from csvdprep.interfaces.brain import extract_brain
+from csvdprep.interfaces.inspect import load_series
+from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
+from csvdprep.science.gradient_table import world_directions
+
+#: Volumes from which on MP-PCA tells noise from signal.
+MPPCA_VOLUMES = 30
+#: Part of k-space that has to be measured for unringing by sub-voxel shifts.
+WHOLE_KSPACE = 7 / 8
+#: Extent from which on an image holds the head, not a slab of it, mm.
+HEAD_MM = 110.0
+#: Radius (voxels) of the neighbourhood of MP-PCA.
+RADIUS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """Runs of a series, one volume after the other.
+
+    Parameters
+    ----------
+    image : nibabel image, 4D
+        float32.
+    bvals : ndarray, shape (n,)
+        s/mm².
+    directions : ndarray, shape (n, 3)
+        Unit vectors in the world; 0 without gradient.
+    shell_of : ndarray of int, shape (n,)
+        Shell of each volume, 0 without gradient.
+    factors : ndarray, shape (n,)
+        Distortion of each volume, over that of the first.
+    axis : int or None
+        Array axis along which phase is encoded.
+    run_of : ndarray of int, shape (n,)
+        Run of each volume.
+    brain : ndarray of bool, shape (nx, ny, nz)
+        Brain in the first run, as acquired.
+    done : tuple of str
+        What was done to them, for the methods.
+    """
+
+    image: Any
+    bvals: np.ndarray
+    directions: np.ndarray
+    shell_of: np.ndarray
+    factors: np.ndarray
+    axis: int | None
+    run_of: np.ndarray
+    brain: np.ndarray
+    done: tuple[str, ...] = ()
+
+    def table(self) -> dict[str, Any]:
+        """Return all but the image as plain data."""
+        return {
+            'bvals': self.bvals.tolist(), 'directions': self.directions.tolist(),
+            'shell_of': self.shell_of.tolist(), 'factors': self.factors.tolist(),
+            'axis': self.axis, 'run_of': self.run_of.tolist(), 'done': list(self.done),
+        }  # fmt: skip
+
+
+def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str = 'auto'
+             ) -> Assembled:  # fmt: skip
+    """Read the runs of a series.
+
+    Parameters
+    ----------
+    content : mapping
+        As :func:`csvdprep.bids.diffusion.as_scan` writes it.
+    denoise : {'auto', 'mppca', 'none'}
+        How noise is reduced, run by run; 'auto' does so from 30 volumes on.
+    degibbs : {'auto', 'none'}
+        Whether ringing is removed, where enough of k-space was measured.
+
+    Returns
+    -------
+    Assembled
+
+    References
+    ----------
+    Veraart 2016, doi:10.1016/j.neuroimage.2016.08.016 (MP-PCA); Kellner 2016,
+    doi:10.1002/mrm.26054 (sub-voxel shifts)
+    """
+    corrected = bool(content.get('corrected'))
+    volumes, bvals, directions, factors, run_of, done = [], [], [], [], [], []
+    brain = None
+    first = content['runs'][0]
+    for number, run in enumerate(content['runs']):
+        image = load_series(run['path'])
+        data = np.asanyarray(image.dataobj)
+        values = np.array(run['bvals'], float)
+        if brain is None:
+            brain = find_brain(data, values, image.affine)
+        if not corrected:
+            data, said = _clean(data, values, brain, run, denoise, degibbs)
+            done += [text for text in said if text not in done]
+        volumes.append(data)
+        bvals.append(values)
+        directions.append(world_directions(np.array(run['bvecs'], float), image.affine))
+        factors.append(np.full(len(values), relative_factor(run, first)))
+        run_of.append(np.full(len(values), number))
+    values = np.concatenate(bvals)
+    levels = np.array(shells(values))
+    shell_of = np.zeros(len(values), int)
+    if len(levels):
+        shell_of = np.where(values == 0, 0, 1 + np.abs(values[:, None] - levels).argmin(axis=1))
+    axis = first.get('axis')
+    return Assembled(
+        image=nib.Nifti1Image(np.concatenate(volumes, axis=3), image.affine), bvals=values,
+        directions=np.concatenate(directions), shell_of=shell_of,
+        factors=np.concatenate(factors), axis=None if axis is None else 'ijk'.index(axis),
+        run_of=np.concatenate(run_of), brain=brain, done=tuple(done),
+    )  # fmt: skip
+
+
+def relative_factor(run: Mapping[str, Any], first: Mapping[str, Any]) -> float:
+    """Return the distortion of a run over that of another: polarity times readout time.
+
+    Examples
+    --------
+    >>> relative_factor({'encoding': 'j-', 'readout': 0.025}, {'encoding': 'j', 'readout': 0.05})
+    -0.5
+    >>> relative_factor({'encoding': 'j-'}, {'encoding': 'j'})
+    -1.0
+    """
+    size = 1.0
+    if run.get('readout') and first.get('readout'):
+        size = run['readout'] / first['readout']
+    return size if run.get('encoding') == first.get('encoding') else -size
+
+
+def mean_b0(given: Assembled, some: np.ndarray | None = None) -> np.ndarray:
+    """Average the volumes without gradient."""
+    keep = given.shell_of == 0
+    if some is not None:
+        keep = keep & some
+    return np.asanyarray(given.image.dataobj)[..., keep].mean(axis=3)
+
+
+def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[str, Any],
+           denoise: str, degibbs: str) -> tuple[np.ndarray, list[str]]:  # fmt: skip
+    done = []
+    if denoise == 'auto':
+        denoise = 'mppca' if len(bvals) >= MPPCA_VOLUMES else 'none'
+    if denoise == 'mppca':
+        near = ndi.binary_dilation(brain, iterations=3)
+        data = mppca(data, mask=near, patch_radius=RADIUS, out_dtype=np.float32)
+    if denoise != 'none':
+        done.append(denoise)
+    part = run.get('partial_fourier')
+    if degibbs == 'auto' and (part is None or part >= WHOLE_KSPACE):
+        axis = 'ijk'.index((run.get('slices') or 'k')[0])
+        data = gibbs_removal(np.ascontiguousarray(data, dtype=np.float32), slice_axis=axis,
+                             num_processes=1)  # fmt: skip
+        done.append('unringing')
+    return np.maximum(data, 0).astype(np.float32), done
+
+
+def find_brain(data: np.ndarray, bvals: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Find the brain in a diffusion series.
+
+    The network that finds it on T1w images does so on images in which the brain is grey and the
+    skull dark: the geometric mean of volumes without and with gradient is such a one. In a slab
+    a threshold does better.
+
+    Parameters
+    ----------
+    data : ndarray, shape (nx, ny, nz, n)
+        Series.
+    bvals : ndarray, shape (n,)
+        s/mm²; below 50 counts as 0.
+    affine : ndarray, shape (4, 4)
+        Voxel to world, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (nx, ny, nz)
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If there is none.
+    """
+    plain = np.asarray(bvals) < B0_BELOW
+    mean = data[..., plain].mean(axis=3)
+    if not plain.all():
+        mean = np.sqrt(mean * data[..., ~plain].mean(axis=3))
+    size = nib.affines.voxel_sizes(affine)
+    if min(size * mean.shape) < HEAD_MM:
+        mask = brain_by_threshold(mean, size)
+    else:
+        image = nib.Nifti1Image(mean.astype(np.float32), affine)
+        mask = np.asarray(extract_brain(image)[0]) > 0
+    if not mask.any():
+        raise MeasureError('There is no brain in the diffusion series.')
+    return mask

@@ -1,0 +1,54 @@
+"""The way from the diffusion series to the FA template and back."""
+
+from dataclasses import dataclass
+
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+
+SPACE = 'MNI152NLin6Asym'
+
+
+@dataclass(frozen=True)
+class Options:
+    """Finest resolution of the registration (mm)."""
+
+    resolution_mm: float = 2.0
+
+    def __post_init__(self):
+        if not 1 <= self.resolution_mm <= 6:
+            raise ValueError('dwi_template.resolution_mm must lie between 1 and 6')
+
+
+ROOM = Room(
+    name='dwi_template',
+    title='Registration of FA to its template',
+    needs=('dwi_fa', 'dwi_mask'),
+    makes={
+        'dwi_to_fa': Derivative(
+            suffix='xfm', xfm=('dwi', SPACE), extension='.h5', datatype='dwi', source='dwi',
+            description='Resamples the diffusion series into the FA template (ITK composite, '
+                        'LPS mm).'),
+        'fa_to_dwi': Derivative(
+            suffix='xfm', xfm=(SPACE, 'dwi'), extension='.h5', datatype='dwi', source='dwi',
+            description='Resamples the FA template onto the diffusion series (ITK composite, '
+                        'LPS mm).'),
+    },
+    figures=(
+        Figure(desc='fatemplate', suffix='dwi', title='FA and its template',
+               caption='Fractional anisotropy and, under the pointer, the template brought onto '
+                       'it: tracts should not move.',
+               build='csvdprep.preprocessing.dwi_template.figures:draw_registration',
+               takes=('dwi_fa', 'dwi_mask', 'fa_to_dwi')),
+    ),
+    measures=(
+        Measure(name='qc_fa_template_r', units='1', method='correlation',
+                description='Correlation of FA with the template brought onto it, within the '
+                            'brain.', limits=Limits(ok=(0.6, None), warn=(0.45, None))),
+    ),
+    build='csvdprep.preprocessing.dwi_template.workflow:init_dwi_template_wf',
+    options=Options,
+    methods=(
+        'Fractional anisotropy was registered to the FA template of TractSeg [@wasserthal2018] by '
+        'rigid, affine and diffeomorphic (SyN) transforms [@avants2008].'
+    ),
+    references=('wasserthal2018', 'avants2008'),
+)  # fmt: skip

@@ -1,0 +1,140 @@
+"""Files in, files out; the fits are in the science."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
+from scipy import ndimage as ndi
+
+from csvdprep.bids.gradients import shells
+from csvdprep.core.errors import MeasureError
+from csvdprep.interfaces.images import save
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.free_water import fit_free_water, free_water_single_shell
+from csvdprep.science.gradient_table import flipped_table, world_directions
+from csvdprep.science.tensors import fit_tensor, measures, residuals
+
+#: Least signal, over that of the brain without gradient.
+LEAST_SIGNAL = 2e-3
+#: Least and greatest b-value (s/mm²) of a shell for free water.
+FREE_WATER_B = (400.0, 3000.0)
+
+
+class _TensorsInputSpec(TraitedSpec):
+    dwi_preproc = File(exists=True, mandatory=True, desc='corrected series')
+    dwi_bval = File(exists=True, mandatory=True, desc='b-values')
+    dwi_bvec = File(exists=True, mandatory=True, desc='gradients')
+    dwi_mask = File(exists=True, mandatory=True, desc='brain')
+    fit = traits.Str('wls', usedefault=True, desc='kind of fit')
+    b_max = traits.Float(1500.0, usedefault=True, desc='highest b-value, s/mm²')
+
+
+class _TensorsOutputSpec(TraitedSpec):
+    dwi_tensor = File(exists=True, desc='tensor')
+    dwi_fa = File(exists=True, desc='fractional anisotropy')
+    dwi_md = File(exists=True, desc='mean diffusivity')
+    dwi_ad = File(exists=True, desc='axial diffusivity')
+    dwi_rd = File(exists=True, desc='radial diffusivity')
+    dwi_mode = File(exists=True, desc='mode')
+    dwi_direction = File(exists=True, desc='main direction')
+    dwi_fw = File(exists=True, desc='free water')
+    tensors_values = File(exists=True, desc='measures')
+
+
+class FitTensors(SimpleInterface):
+    """Fit tensor and free water."""
+
+    input_spec = _TensorsInputSpec
+    output_spec = _TensorsOutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        image = nib.load(given.dwi_preproc)
+        data = np.asanyarray(image.dataobj, dtype=np.float32)
+        bvals = np.loadtxt(given.dwi_bval).ravel()
+        directions = world_directions(np.loadtxt(given.dwi_bvec).T, image.affine)
+        mask = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
+        use = shells_for_tensor(bvals, given.b_max)
+        # Where noise was taken off nothing may be left, whose logarithm would outweigh the rest.
+        level = np.median(data[..., bvals == 0].mean(axis=3)[mask])
+        np.maximum(data, LEAST_SIGNAL * level, out=data)
+        fit = fit_tensor(data[..., use], bvals[use], directions[use], mask, method=given.fit,
+                         reweightings=2)  # fmt: skip
+        maps = measures(fit.tensor)
+        zero = np.zeros(mask.shape, np.float32)
+        found = {'dwi_tensor': fit.tensor, 'dwi_fa': maps.fa, 'dwi_md': maps.md,
+                 'dwi_ad': maps.ad, 'dwi_rd': maps.rd, 'dwi_mode': maps.mode,
+                 'dwi_direction': maps.v1}  # fmt: skip
+        method, water = _water(data, bvals, directions, mask)
+        found['dwi_fw'] = zero if water is None else water
+        for name, values in found.items():
+            inside = mask if values.ndim == 3 else mask[..., None]
+            clean = np.where(inside, np.nan_to_num(values), 0).astype(np.float32)
+            self._results[name] = save(clean, image, folder / f'{name}.nii.gz')
+        rest = residuals(data[..., use], fit, bvals[use], directions[use])
+        table = flipped_table(maps.fa, maps.v1, image.affine, ndi.binary_erosion(mask))
+        self._results['tensors_values'] = write_values(folder / 'values.json', {
+            'dwi_tensor_b': float(bvals[use].max()),
+            'fw_method': method,
+            'qc_dwi_table': Value(table.verdict, reason='' if table.verdict == 'ok' else
+                                  table.meaning, qc='' if table.verdict == 'ok' else 'fail'
+                                  if table.verdict in ('flipped', 'permuted') else 'warn'),
+            'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
+        })  # fmt: skip
+        return runtime
+
+
+def shells_for_tensor(bvals: np.ndarray, b_max: float) -> np.ndarray:
+    """Choose the volumes for the tensor: up to a b-value, or the lowest shell if all are higher.
+
+    Parameters
+    ----------
+    bvals : ndarray, shape (n,)
+        s/mm².
+    b_max : float
+        s/mm²; a shell counts by its median.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> shells_for_tensor(np.array([0, 1000, 2500.0]), 1500).tolist()
+    [True, True, False]
+    >>> shells_for_tensor(np.array([0, 2500.0]), 1500).tolist()
+    [True, True]
+    """
+    levels = np.array(shells(bvals.tolist()))
+    nearest = levels[np.abs(bvals[:, None] - levels).argmin(axis=1)]
+    low = nearest <= b_max * 1.03
+    if not (low & (bvals > 0)).any():
+        low = nearest <= levels.min()
+    return low | (bvals == 0)
+
+
+def _water(data, bvals, directions, mask):
+    levels = [level for level in shells(bvals.tolist())
+              if FREE_WATER_B[0] <= level <= FREE_WATER_B[1]]  # fmt: skip
+    try:
+        if len(levels) >= 2:
+            use = (bvals == 0) | ((bvals > 0) & (bvals <= 1.03 * FREE_WATER_B[1]))
+            found = fit_free_water(data[..., use], bvals[use], directions[use], mask)
+            return 'multi-shell', found.f
+        near = np.abs(bvals - 1000) < 250
+        if near.sum() >= 6:
+            use = (bvals == 0) | near
+            found = free_water_single_shell(data[..., use], bvals[use], directions[use], mask)
+            return 'single-shell', found.f
+    except MeasureError:
+        return 'none', None
+    return 'none', None
+
+
+def _misfit(rest, s0, mask):
+    rms = np.sqrt(np.mean(np.square(rest), axis=-1))
+    base = np.asarray(s0)
+    inside = mask & (base > 0) if base.shape == mask.shape else mask
+    share = 100 * rms[inside] / base[inside]
+    return Value(float(np.median(share)), n=int(inside.sum()))
