@@ -35,7 +35,7 @@ def discover(
     Examples
     --------
     >>> [room.name for room in discover() if room.marker]
-    ['atrophy', 'fazekas', 'wmh', 'zones']
+    ['alps', 'atrophy', 'fazekas', 'nawm', 'penumbra', 'psmd', 'wmh', 'zones']
 
     """
     rooms: list[Room] = []

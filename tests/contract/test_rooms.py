@@ -49,7 +49,7 @@ def test_measures_are_described(room):
     for measure in room.measures:
         assert measure.description.endswith('.')
         assert measure.method
-        assert re.fullmatch(r'[a-z][a-z0-9_]*', measure.name)
+        assert re.fullmatch(r'[a-z][a-z0-9_]*(_[LR])?', measure.name)
 
 
 def test_every_product_is_named_in_a_way_of_its_own():

@@ -40,7 +40,8 @@ ROOM = Room(
         'dwi_preproc': Derivative(
             suffix='dwi', desc='preproc', datatype='dwi', source='dwi',
             description='Diffusion series without noise, ringing, motion, eddy currents, '
-                        'distortion and bias, as far as these could be corrected.'),
+                        'distortion and bias, as far as these could be corrected.',
+            metadata={'SkullStripped': False}),
         'dwi_bval': Derivative(
             suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bval',
             description='b-values, s/mm²; below 50 written as 0.'),
