@@ -24,6 +24,8 @@ from csvdprep.phantom.scanner.voxels import large
 TENSOR_LIMIT = 1500.0
 #: Range of the mean diffusivity on the skeleton, mm²/s.
 SKELETON_MD = (0.0, 3.0e-3)
+#: Distance from hyperintensities beyond which white matter counts as normal-appearing, mm.
+NORMAL_MM = 2.0
 #: Least number of voxels of a ring around hyperintensities, and of rings of a slope.
 RING_VOXELS, RINGS = 50, 4
 #: What the maps are.
@@ -98,7 +100,7 @@ def record_truth(
     for _, share in large(scene, scan):
         free = free * (1 - share)
     regions = rois.regions(scene, scan, free)
-    _note_means(maps, regions, recorder)
+    _note_means(maps, regions, seen.distance, recorder)
     _note_skeleton(scene, scan, maps['md'], inside, recorder)
     wmh = scan.sample(scene.wmh, scene.affine)[inside]
     note_alps(scene, scan, parts, inside, wmh, recorder)
@@ -150,13 +152,16 @@ def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.n
     return out
 
 
-def _note_means(maps, regions, recorder: Recorder) -> None:
+def _note_means(maps, regions, distance, recorder: Recorder) -> None:
     """Note the means over white matter."""
+    away = {'nawm': distance > NORMAL_MM, 'wmh': True}
+    also = {'nawm': f', more than {NORMAL_MM:g} mm from hyperintensities', 'wmh': ''}
     for name, key, factor, units in (('fa', 'fa', 1, ''), ('md', 'md', 1e3, '10^-3 mm^2/s')):
         for region in ('nawm', 'wmh'):
-            value = rois.mean(maps[key] * np.float32(factor), regions[region])
+            value = rois.mean(maps[key] * np.float32(factor), regions[region] & away[region])
             recorder.measure(f'{name}_{region}', value, units,
-                             f'Mean over {rois.MEANING[region]}: {MAPS[key]}')  # fmt: skip
+                             f'Mean over {rois.MEANING[region]}{also[region]}: '
+                             f'{MAPS[key]}')  # fmt: skip
     recorder.measure('fw_wm', rois.mean(maps['fw'], regions['wm']), '',
                      f'Mean over {rois.MEANING["wm"]}: {MAPS["fw"]}')  # fmt: skip
 

@@ -159,7 +159,9 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
         denoise = 'mppca' if len(bvals) >= MPPCA_VOLUMES else 'none'
     if denoise == 'mppca':
         near = ndi.binary_dilation(brain, iterations=3)
-        data = mppca(data, mask=near, patch_radius=RADIUS, out_dtype=np.float32)
+        with np.errstate(invalid='ignore'):  # it divides by zero outside of the mask
+            data = mppca(data, mask=near, patch_radius=RADIUS, out_dtype=np.float32)
+        np.nan_to_num(data, copy=False)
     if denoise != 'none':
         done.append(denoise)
     part = run.get('partial_fourier')
