@@ -101,7 +101,7 @@ def _tiny() -> dict[str, Any]:
         'FLAIR': Protocol(suffix='FLAIR', sequence=FLAIR_2D,
                           scan=replace(THICK, voxel=(2, 2, 4), gap=0)),
         'T2w': Protocol(suffix='T2w', sequence=T2_2D,
-                        scan=replace(THICK, voxel=(1.6, 1.6, 4), gap=0)),
+                        scan=replace(THICK, voxel=(1.7, 1.7, 4), gap=0)),
         'MEGRE': gre.TINY, 'dwi': diffusion.TINY, 'dce': permeability.PRESETS['tiny'],
         'asl': perfusion.PRESETS['tiny'], 'angio': tof.TINY,
     }  # fmt: skip

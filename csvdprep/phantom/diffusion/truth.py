@@ -91,8 +91,8 @@ def record_truth(
                        {'Description': MAPS[name], **units}, space='dwi', model='tensor',
                        param=name)  # fmt: skip
     if seen.field_hz is not None:
-        # A 32nd of a hertz is far below what any scanner shows, and compresses.
-        hertz = np.round(seen.field_hz * 32).astype(np.float32) / 32
+        # An eighth of a hertz is far below what any scanner shows, and compresses.
+        hertz = np.round(seen.field_hz * 8).astype(np.float32) / 8
         recorder.truth(hertz, affine, 'fmap', 'fieldmap', uri, {
             'Units': 'Hz', 'Description': 'Field off resonance at the first volume',
         }, space='dwi', desc='truth')  # fmt: skip

@@ -72,12 +72,12 @@ def record(
 
 def _maps(scene, magnet, recorder, space, source, rate, within) -> None:
     affine = magnet.scan.grid()[1]
-    recorder.truth(_steps(magnet.chi, 2**14), affine, 'anat', 'Chimap', source, {
+    recorder.truth(_steps(magnet.chi, 2**13), affine, 'anat', 'Chimap', source, {
         'Units': 'ppm', 'SkullStripped': True,
         'Description': 'Susceptibility relative to water of brain, fluid, blood and lesions, '
         'mean over the voxel; 0 beyond the skull',
     }, space=space)  # fmt: skip
-    recorder.truth(_steps(rate, 2**4), affine, 'anat', 'R2starmap', source, {
+    recorder.truth(_steps(rate, 2**3), affine, 'anat', 'R2starmap', source, {
         'Units': '1/s', 'SkullStripped': True,
         'Description': 'R2*, mean over what the voxel holds; 0 outside of the skull. '
         'Dephasing by the field within the voxel is not part of it',
@@ -87,7 +87,7 @@ def _maps(scene, magnet, recorder, space, source, rate, within) -> None:
     for name, (what, data) in mean.items():
         hertz = magnet.mean_field(data)
         hertz[within < 0.05] = 0
-        recorder.truth(_steps(hertz, 2**6), affine, 'fmap', 'fieldmap', source, {
+        recorder.truth(_steps(hertz, 2**4), affine, 'fmap', 'fieldmap', source, {
             'Units': 'Hz', 'Description': f'Field of {what}, mean over the voxel; 0 outside of '
             f'the skull. {SIGN}',
         }, space=space, desc=name)  # fmt: skip
