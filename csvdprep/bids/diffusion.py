@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,14 +59,13 @@ class Run:
     @property
     def encoding(self) -> str | None:
         """``PhaseEncodingDirection``, if it is one."""
-        value = self.metadata.get('PhaseEncodingDirection')
-        return value if value in ('i', 'i-', 'j', 'j-', 'k', 'k-') else None
+        return _direction(self.metadata.get('PhaseEncodingDirection'))
 
     @property
     def axis(self) -> str | None:
         """Array axis along which phase is encoded, which may be known without its polarity."""
-        value = self.encoding or self.metadata.get('PhaseEncodingAxis')
-        return value[0] if value in ('i', 'i-', 'j', 'j-', 'k', 'k-') else None
+        value = self.encoding or _direction(self.metadata.get('PhaseEncodingAxis'))
+        return value[0] if value else None
 
     @property
     def readout(self) -> float | None:
@@ -231,7 +231,7 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
         'path': run.path, 'bvals': list(run.table.bvals),
         'bvecs': [list(vector) for vector in run.table.bvecs],
         'encoding': run.encoding, 'axis': run.axis, 'readout': run.readout,
-        'slices': run.metadata.get('SliceEncodingDirection'),
+        'slices': _direction(run.metadata.get('SliceEncodingDirection')) or 'k',
         'partial_fourier': _number(run.metadata.get('PartialFourier')),
     } for run in series.runs]  # fmt: skip
     several = {'run'} if len(runs) > 1 else set()
@@ -354,11 +354,9 @@ def _opposes(run: Run, first: Run) -> bool:
 
 def _meant_for(image: Run, series: Series) -> bool | None:
     """Tell whether a field map is meant for a series; None if its sidecar does not say."""
-    intended = image.metadata.get('IntendedFor')
-    if intended:
-        targets = [intended] if isinstance(intended, str) else list(intended)
+    if targets := _list(image.metadata.get('IntendedFor')):
         ends = tuple(Path(run.path).name for run in series.runs)
-        return any(str(target).endswith(ends) for target in targets)
+        return any(target.endswith(ends) for target in targets)
     names = _list(image.metadata.get('B0FieldIdentifier'))
     if names:
         wanted = {name for run in series.runs for name in _list(run.metadata.get('B0FieldSource'))}
@@ -371,7 +369,10 @@ def _links(run: Run) -> dict[str, str]:
 
 
 def _list(value: Any) -> list[str]:
-    return [str(item) for item in ([value] if isinstance(value, str) else value or [])]
+    """Read what may be a text or a list of them; anything else counts as nothing."""
+    if isinstance(value, str):
+        return [value]
+    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _pepolar(partners: list[Run], notes: list[str]) -> dict[str, Any]:
@@ -416,8 +417,15 @@ def _gradient_echo(found: list[Run], notes: list[str]) -> dict[str, Any] | None:
             'magnitude': magnitude.path}  # fmt: skip
 
 
+def _direction(value: Any) -> str | None:
+    """Return an axis of the array with its sign, if a value is one."""
+    return value if value in ('i', 'i-', 'j', 'j-', 'k', 'k-') else None
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _names(runs: Iterable[Run]) -> str:

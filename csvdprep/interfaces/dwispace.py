@@ -16,8 +16,6 @@ from csvdprep.interfaces.transforms import read_linear
 PURE = 0.9
 #: Share of fluid above which a voxel does not count as tissue.
 FLUID = 0.05
-#: Distance from hyperintensities (mm) within which white matter does not count as normal.
-MARGIN_MM = 2.0
 
 
 @dataclass(frozen=True)

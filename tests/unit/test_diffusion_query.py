@@ -197,6 +197,18 @@ def test_series_of_qsiprep_are_taken_as_corrected(dataset, tmp_path):
     assert visit.scans['dwi'].uri.startswith('bids:qsiprep:')
 
 
+@pytest.mark.parametrize('junk', [5, {'a': 1}, [1, None], True, float('nan'), 'k9'])
+def test_odd_metadata_are_no_reason_to_stop(dataset, junk):
+    names = ('PhaseEncodingDirection', 'PhaseEncodingAxis', 'TotalReadoutTime', 'EchoTime',
+             'EffectiveEchoSpacing', 'SliceEncodingDirection', 'PartialFourier',
+             'B0FieldSource')  # fmt: skip
+    write_run(dataset, '', side=dict.fromkeys(names, junk))
+    write_run(dataset, '', suffix='epi', datatype='fmap', bvals=[0], side=dict.fromkeys(
+        (*names, 'IntendedFor', 'B0FieldIdentifier'), junk))
+    run = read(dataset).scans['dwi'].content['runs'][0]
+    assert (run['encoding'], run['slices']) == (None, 'k')
+
+
 def test_shells_of_scanners():
     assert shells([0, 5, 990, 995, 1000, 1005, 1990, 2000, 2010]) == [997.5, 2000]
     assert shells([0, 10]) == []

@@ -73,9 +73,10 @@ class Penumbra(SimpleInterface):
         if read_values(given.tensors_values)['fw_method'].value == 'none':
             maps['fw'] = np.full(maps['fw'].shape, np.nan)
         others = self._covariates(space)
+        profiled = {**maps, 'flair': self._flair(space, distances)}
         rows, values = [], {}
         for kind, distance in distances.items():
-            for name, values_of in {**maps, 'flair': self._flair(space, distances)}.items():
+            for name, values_of in profiled.items():
                 rows += _rows(kind, name, ring_profile(values_of, distance))
             for name in MAPS:
                 values |= _summary(name, kind, maps[name], distance, others)

@@ -341,7 +341,7 @@ def _shares_of_thin(tubes, shape, affine: np.ndarray, edges: np.ndarray, window:
     list of tuple
         Number of each tube, its voxels, its share of them.
     """
-    filled = [tube.particles(max(float(edges.min()) / 8, float(tube.radii.max()) / 6))
+    filled = [tube.particles(max(float(edges.min()) / 12, float(tube.radii.max()) / 6))
               for _, tube in tubes]  # fmt: skip
     points = np.concatenate([part[0] for part in filled])
     volumes = np.concatenate([part[1] for part in filled])

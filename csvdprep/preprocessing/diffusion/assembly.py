@@ -47,6 +47,8 @@ class Assembled:
         Distortion of each volume, over that of the first.
     axis : int or None
         Array axis along which phase is encoded.
+    slice_axis : int
+        Array axis across the slices.
     run_of : ndarray of int, shape (n,)
         Run of each volume.
     brain : ndarray of bool, shape (nx, ny, nz)
@@ -61,6 +63,7 @@ class Assembled:
     shell_of: np.ndarray
     factors: np.ndarray
     axis: int | None
+    slice_axis: int
     run_of: np.ndarray
     brain: np.ndarray
     done: tuple[str, ...] = ()
@@ -70,7 +73,8 @@ class Assembled:
         return {
             'bvals': self.bvals.tolist(), 'directions': self.directions.tolist(),
             'shell_of': self.shell_of.tolist(), 'factors': self.factors.tolist(),
-            'axis': self.axis, 'run_of': self.run_of.tolist(), 'done': list(self.done),
+            'axis': self.axis, 'slice_axis': self.slice_axis,
+            'run_of': self.run_of.tolist(), 'done': list(self.done),
         }  # fmt: skip
 
 
@@ -124,6 +128,7 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
         image=nib.Nifti1Image(np.concatenate(volumes, axis=3), image.affine), bvals=values,
         directions=np.concatenate(directions), shell_of=shell_of,
         factors=np.concatenate(factors), axis=None if axis is None else 'ijk'.index(axis),
+        slice_axis=_slice_axis(first),
         run_of=np.concatenate(run_of), brain=brain, done=tuple(done),
     )  # fmt: skip
 
@@ -152,6 +157,10 @@ def mean_b0(given: Assembled, some: np.ndarray | None = None) -> np.ndarray:
     return np.asanyarray(given.image.dataobj)[..., keep].mean(axis=3)
 
 
+def _slice_axis(run: Mapping[str, Any]) -> int:
+    return 'ijk'.index(run.get('slices', 'k')[0])
+
+
 def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[str, Any],
            denoise: str, degibbs: str) -> tuple[np.ndarray, list[str]]:  # fmt: skip
     done = []
@@ -166,8 +175,8 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
         done.append(denoise)
     part = run.get('partial_fourier')
     if degibbs == 'auto' and (part is None or part >= WHOLE_KSPACE):
-        axis = 'ijk'.index((run.get('slices') or 'k')[0])
-        data = gibbs_removal(np.ascontiguousarray(data, dtype=np.float32), slice_axis=axis,
+        data = gibbs_removal(np.ascontiguousarray(data, dtype=np.float32),
+                             slice_axis=_slice_axis(run),
                              num_processes=1)  # fmt: skip
         done.append('unringing')
     return np.maximum(data, 0).astype(np.float32), done

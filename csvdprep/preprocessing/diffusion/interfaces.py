@@ -131,11 +131,11 @@ class Correct(SimpleInterface):
         rough = found.brain
         if given.method == 'given':
             motions = np.tile(np.eye(4), (len(series.bvals), 1, 1))
-            lost = np.zeros((len(series.bvals), rough.shape[2]), bool)
+            lost = np.zeros((len(series.bvals), rough.shape[found.slice_axis]), bool)
             corrected = series.data
         else:
             motions, expected = find_motion(series, rough)
-            lost = _lost(series, motions, expected, rough)
+            lost = _lost(series, motions, expected, rough, found.slice_axis)
             corrected = series.pulled(motions, order=3)
             np.maximum(corrected, 0, out=corrected)
         directions = rotate_gradients(series.directions, motions)
@@ -148,7 +148,7 @@ class Correct(SimpleInterface):
             series, directions, rigid, lost, mask, folder / 'confounds.tsv')  # fmt: skip
         self._results['diffusion_values'] = write_values(
             folder / 'values.json',
-            _values(series, rigid, lost, mask, facts, given.method))  # fmt: skip
+            _values(series, rigid, lost, mask, facts, given.method))
         return runtime
 
     def _save(self, corrected, mask, directions, series, like, folder):
@@ -172,7 +172,8 @@ def read_assembled(series: str, table: str, rough: str) -> Assembled:
         image=nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine),
         bvals=np.array(facts['bvals']), directions=np.array(facts['directions']),
         shell_of=np.array(facts['shell_of']), factors=np.array(facts['factors']),
-        axis=facts['axis'], run_of=np.array(facts['run_of']), done=tuple(facts['done']),
+        axis=facts['axis'], slice_axis=facts['slice_axis'],
+        run_of=np.array(facts['run_of']), done=tuple(facts['done']),
         brain=np.asanyarray(nib.load(rough).dataobj) > 0,
     )  # fmt: skip
 
@@ -222,9 +223,8 @@ def _even(corrected, series, like):
     return mask, corrected
 
 
-def _lost(series, motions, expected, brain):
+def _lost(series, motions, expected, brain, axis):
     """Find lost slices, each volume in its own place."""
-    axis = 2
     still = np.eye(4)
     found = []
     for v in range(len(series.bvals)):
@@ -264,7 +264,7 @@ def _values(series, rigid, lost, mask, facts, method):
     rounded = np.round(series.directions[weighted], 2)
     rounded = np.where(rounded[:, :1] < 0, -rounded, rounded)
     moved = [np.linalg.norm(m[:3, :3] @ centre + m[:3, 3] - centre) for m in rigid]
-    with_brain = mask.any(axis=(0, 1))
+    with_brain = mask.any(axis=tuple(a for a in range(3) if a != facts['slice_axis']))
     found = {
         'dwi_n_directions': len(np.unique(rounded, axis=0)),
         'dwi_shells': ' '.join(f'{level:g}' for level in levels),

@@ -44,7 +44,8 @@ ROOM = Room(
         'dwi_mode': _map('mode', 'Mode of the tensor: -1 planar, 1 linear.'),
         'dwi_direction': _map('direction', 'Main direction of diffusion, world axes (RAS).'),
         'dwi_fw': _map('fw', 'Volume fraction of free water: two compartments from two shells or '
-                       'more, else regularised from one.', model='fwdti'),
+                       'more, else regularised from one; no number where neither can be '
+                       'had.', model='fwdti'),
     },
     figures=(
         Figure(desc='fa', suffix='dwi', title='Fibre directions',

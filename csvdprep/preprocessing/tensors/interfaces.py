@@ -62,16 +62,17 @@ class FitTensors(SimpleInterface):
         fit = fit_tensor(data[..., use], bvals[use], directions[use], mask, method=given.fit,
                          reweightings=2)  # fmt: skip
         maps = measures(fit.tensor)
-        zero = np.zeros(mask.shape, np.float32)
         found = {'dwi_tensor': fit.tensor, 'dwi_fa': maps.fa, 'dwi_md': maps.md,
                  'dwi_ad': maps.ad, 'dwi_rd': maps.rd, 'dwi_mode': maps.mode,
                  'dwi_direction': maps.v1}  # fmt: skip
         method, water = _water(data, bvals, directions, mask)
-        found['dwi_fw'] = zero if water is None else water
         for name, values in found.items():
             inside = mask if values.ndim == 3 else mask[..., None]
             clean = np.where(inside, np.nan_to_num(values), 0).astype(np.float32)
             self._results[name] = save(clean, image, folder / f'{name}.nii.gz')
+        # Where it cannot be had there is no number, which is not the same as no free water.
+        share = np.full(mask.shape, np.nan) if water is None else np.where(mask, water, 0)
+        self._results['dwi_fw'] = save(share, image, folder / 'dwi_fw.nii.gz')
         rest = residuals(data[..., use], fit, bvals[use], directions[use])
         table = flipped_table(maps.fa, maps.v1, image.affine, ndi.binary_erosion(mask))
         self._results['tensors_values'] = write_values(folder / 'values.json', {
