@@ -26,7 +26,7 @@ from csvdprep.phantom.scanner.scan import Scan, turn
 from csvdprep.phantom.scanner.scene import Scene
 
 COARSE = Scan(voxel=(4, 4, 4), low=(-84, -112, -68), high=(84, 88, 80))
-CLEAN = Protocol(table=shells([(1000, 12)], b0=1), scan=COARSE, snr=np.inf, distortion=False)
+CLEAN = Protocol(gradients=shells([(1000, 12)], b0=1), scan=COARSE, snr=np.inf, distortion=False)
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +79,7 @@ def dipy_fit(series, table, affine, method):
     ('clinical-b1000', 'OLS'), ('philips-b1000', 'WLS'), ('siemens-b2500', 'WLS'),
 ])  # fmt: skip
 def test_a_refit_gives_tensors_back(scene, method, name):
-    protocol = replace(CLEAN, table=TABLES[name](), free_water=False)
+    protocol = replace(CLEAN, gradients=TABLES[name](), free_water=False)
     scan, seen, inside, series = seen_in(scene, protocol)
     fa, md, found = dipy_fit(series[::3], protocol.table, scan.grid()[1], method)
     own = seen.water.tensors(inside)[:, ::3]
@@ -106,7 +106,7 @@ def test_apparent_maps_are_those_of_a_plain_fit(scene):
 
 def test_free_water_comes_back_from_two_shells(scene):
     fwdti = pytest.importorskip('dipy.reconst.fwdti')
-    protocol = replace(CLEAN, table=TABLES['multishell']())
+    protocol = replace(CLEAN, gradients=TABLES['multishell']())
     scan, seen, inside, series = seen_in(scene, protocol)
     share = (seen.water.free / (seen.water.free + seen.water.tissue + 1e-9))[inside]
     some = np.flatnonzero((share > 0.03) & (share < 0.6))[::400]
@@ -286,7 +286,7 @@ def test_gradients_are_seen_from_the_turned_head():
 def folder(scene, tmp_path_factory):
     root = tmp_path_factory.mktemp('dwi')
     protocol = replace(
-        diffusion.DEMO, table=shells([(1000, 7)], b0=1), outliers=2,
+        diffusion.DEMO, gradients=shells([(1000, 7)], b0=1), outliers=2,
         scan=replace(diffusion.DEMO.scan, voxel=(4, 4, 4)),
         gre=epi.FieldMap(scan=Scan(voxel=(5, 5, 5))),
     )  # fmt: skip

@@ -91,7 +91,8 @@ def make_phantom(
     workers = max(1, nprocs or len(os.sched_getaffinity(0)))
     # With fewer visits than processors the scans of a visit are made side by side instead.
     inner = workers if len(jobs) < workers else 1
-    warm_up(wanted if inner == 1 else ())
+    if inner == 1:
+        warm_up(wanted)
     rows = []
     for done, row in enumerate(_run(jobs, workers if inner == 1 else 1, inner), start=1):
         rows.append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from csvdprep.phantom.diffusion.gradients import TABLES, GradientTable
@@ -17,8 +18,8 @@ class Protocol:
 
     Attributes
     ----------
-    table : GradientTable
-        Weighting of each volume.
+    gradients : str or GradientTable
+        Weighting of each volume: a table, or the name of one, made when it is first asked for.
     scan : Scan
         Grid and coil; ``noise`` is not used.
     te, tr : float
@@ -53,7 +54,7 @@ class Protocol:
         Of the file name, besides ``dir``; of the sidecar.
     """
 
-    table: GradientTable
+    gradients: str | GradientTable
     scan: Scan
     te: float = 80
     tr: float = 8000
@@ -72,30 +73,37 @@ class Protocol:
     entities: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def table(self) -> GradientTable:
+        """Weighting of each volume."""
+        if isinstance(self.gradients, str):
+            return TABLES[self.gradients]()
+        return self.gradients
+
 
 #: Field of view of a brain without the face, mm.
 _VIEW: dict = {'low': (-96, -120, -72), 'high': (96, 96, 84), 'bias': 0.25}
 #: Protocols for the presets of the phantom.
-TINY = Protocol(table=TABLES['clinical-b1000'](), scan=Scan(voxel=(3, 3, 3), **_VIEW), snr=30)
+TINY = Protocol(gradients='clinical-b1000', scan=Scan(voxel=(3, 3, 3), **_VIEW), snr=30)
 DEMO = Protocol(
-    table=TABLES['research-32'](), scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
+    gradients='research-32', scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
     te=75, tr=4200, multiband=2, motion=0.5, eddy_hz=6, snr=25,
     gre=FieldMap(scan=Scan(voxel=(3, 3, 3))),
 )  # fmt: skip
 FULL = Protocol(
-    table=TABLES['research-64-odd'](), scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
+    gradients='research-64-odd', scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
     te=75, tr=4200, multiband=2, motion=0.8, eddy_hz=8, outliers=6, snr=25,
     gre=FieldMap(scan=Scan(voxel=(3, 3, 3))),
 )  # fmt: skip
 #: Scans as on three vendors, with the tables that they wrote.
 VENDORS = {
     'siemens': Protocol(
-        table=TABLES['siemens-b2500'](), te=68, tr=3516, direction='PA', readout_s=0.0475693,
+        gradients='siemens-b2500', te=68, tr=3516, direction='PA', readout_s=0.0475693,
         multiband=3, snr=60, scan=Scan(voxel=(3, 3, 3), stored='LAS', **_VIEW | {'bias': 0.45})),
     'philips': Protocol(
-        table=TABLES['philips-b1000'](), te=69.4, tr=4176, readout_s=0.0316, multiband=3,
+        gradients='philips-b1000', te=69.4, tr=4176, readout_s=0.0316, multiband=3,
         snr=30, scan=Scan(voxel=(2, 2, 2), stored='LAS', tilt=(-4.5, 0, 3.4), **_VIEW)),
     'canon': Protocol(
-        table=TABLES['canon-b1500'](), te=79, tr=10000, direction='PA', readout_s=0.028,
+        gradients='canon-b1500', te=79, tr=10000, direction='PA', readout_s=0.028,
         snr=50, scan=Scan(voxel=(3, 3, 3), stored='LAS', tilt=(0, 0, 20), **_VIEW)),
 }  # fmt: skip

@@ -20,6 +20,8 @@ OVERSAMPLE = 4
 THIN = 0.6
 #: Voxels in the box around a tube from which on it pays to look along its line only.
 _MANY = 2000
+#: Voxels in the box around a thin tube, for each of its points, up to which it is counted in full.
+_SPARSE = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -341,26 +343,43 @@ def _shares_of_thin(tubes, shape, affine: np.ndarray, edges: np.ndarray, window:
     list of tuple
         Number of each tube, its voxels, its share of them.
     """
-    filled = [tube.particles(max(float(edges.min()) / 12, float(tube.radii.max()) / 6))
-              for _, tube in tubes]  # fmt: skip
-    points = np.concatenate([part[0] for part in filled])
-    volumes = np.concatenate([part[1] for part in filled])
-    which = np.repeat(np.arange(len(tubes)), [len(part[1]) for part in filled])
-    inverse = np.linalg.inv(affine)
-    at = points @ inverse[:3, :3].T + inverse[:3, 3]
-    voxels = np.rint(at).astype(int)
-    seen = ((voxels >= 0) & (voxels < shape)).all(axis=1)
-    seen &= (np.abs(at - voxels) <= window / 2 + 1e-9).all(axis=1)
-    size = int(np.prod(shape))
-    pairs = which[seen] * size + np.ravel_multi_index(tuple(voxels[seen].T), shape)
-    found, place = np.unique(pairs, return_inverse=True)
-    part = np.bincount(place, volumes[seen]) / np.prod(edges)
-    part = np.minimum(part, 1).astype(np.float32)
-    cuts = np.searchsorted(found, np.arange(len(tubes) + 1) * size)
+    inverse, volume = np.linalg.inv(affine), float(np.prod(edges))
+    whole = bool((window == 1).all())
     return [
-        (number, np.unravel_index(found[low:high] % size, shape), part[low:high])
-        for (number, _), low, high in zip(tubes, cuts[:-1], cuts[1:], strict=True)
+        (
+            number,
+            *_share_of_thin(tube, shape, inverse, edges, None if whole else window / 2, volume),
+        )
+        for number, tube in tubes
     ]
+
+
+def _share_of_thin(tube: Tube, shape, inverse, edges, half, volume: float):
+    """Return the voxels in which a thin tube's points lie and its share of each."""
+    points, volumes = tube.particles(max(float(edges.min()) / 12, float(tube.radii.max()) / 6))
+    at = inverse[:3, :3] @ points.T + inverse[:3, 3:]
+    nearest = np.rint(at)
+    if half is not None:  # what lies in the gap between two slices is not seen
+        seen = (np.abs(at - nearest) <= half[:, None] + 1e-9).all(axis=0)
+        nearest, volumes = nearest[:, seen], volumes[seen]
+    if not volumes.size:
+        return (np.empty(0, int),) * 3, np.empty(0, np.float32)
+    voxels = nearest.astype(np.int32)
+    low = voxels.min(axis=1)
+    box = voxels.max(axis=1) - low + 1
+    inside = np.ravel_multi_index(tuple(voxels - low[:, None]), box)
+    size = int(np.prod(box))
+    if size <= _SPARSE * len(voxels):
+        sums = np.bincount(inside, volumes, minlength=size)
+        found = np.flatnonzero(sums)
+        sums = sums[found]
+    else:
+        found, place = np.unique(inside, return_inverse=True)
+        sums = np.bincount(place, volumes)
+    index = np.stack(np.unravel_index(found, box)) + low[:, None]
+    within = ((index >= 0) & (index < np.array(shape)[:, None])).all(axis=0)
+    part = np.minimum(sums[within] / volume, 1).astype(np.float32)
+    return tuple(index[:, within]), part
 
 
 def _box_voxels(feature: Feature, shape, affine: np.ndarray) -> np.ndarray:

@@ -303,7 +303,7 @@ def _total(fractions) -> np.ndarray:
 def _load(suffix: str, **entities: str) -> tuple[np.ndarray, np.ndarray]:
     """Read a file of the embedded template."""
     image = nib.load(template_file(suffix, **entities))
-    return np.asanyarray(image.dataobj).astype(np.float32), image.affine
+    return image.get_fdata(dtype=np.float32, caching='unchanged'), image.affine
 
 
 @cache
@@ -314,12 +314,11 @@ def _template_brain() -> dict[str, np.ndarray]:
     mask, _ = _load('mask')
     structures = _load('dseg', atlas='csvdprep', desc='structures')[0].astype(np.uint8)
     # The template's mask ends at the pia; a millimetre of CSF lies between it and the skull.
-    inside = np.clip((ndi.gaussian_filter(mask, 1.5) - 0.25) / 0.35 + 0.5, 0, 1)
+    box = _around(mask, 7)
+    inside = np.zeros_like(mask)
+    inside[box] = np.clip((ndi.gaussian_filter(mask[box], 1.5) - 0.25) / 0.35 + 0.5, 0, 1)
     ventricle = (structures == 1) | (structures == 2)
-    box = tuple(
-        slice(max(edge.start - 16, 0), edge.stop + 16)
-        for edge in ndi.find_objects(ventricle.astype(np.uint8))[0]
-    )
+    box = _around(ventricle, 16)
     from_wall = ndi.distance_transform_edt(~ventricle[box])
     gm[box], wm[box] = _without_rim(gm[box], wm[box], ventricle[box], from_wall)
     zone = np.zeros_like(gm)
@@ -338,6 +337,14 @@ def _template_brain() -> dict[str, np.ndarray]:
     return out
 
 
+def _around(mask: np.ndarray, spare: int) -> tuple[slice, ...]:
+    """Return the box around a mask, some voxels to spare."""
+    return tuple(
+        slice(max(edge.start - spare, 0), edge.stop + spare)
+        for edge in ndi.find_objects((mask > 0).astype(np.uint8))[0]
+    )
+
+
 def _without_rim(gm, wm, ventricle, from_wall):
     """Take away the false grey matter where averaging mixed white matter with ventricles."""
     rim = from_wall < 3.5
@@ -351,7 +358,9 @@ def _without_rim(gm, wm, ventricle, from_wall):
 
 def _outward(ventricle: np.ndarray, affine: np.ndarray):
     """Return a field of unit length on the ventricles' walls that points away from them."""
-    small = ndi.zoom(ndi.gaussian_filter(ventricle.astype(np.float32), 2), 0.25, order=1)
+    smooth, box = np.zeros(ventricle.shape, np.float32), _around(ventricle, 16)
+    smooth[box] = ndi.gaussian_filter(ventricle[box].astype(np.float32), 2)
+    small = ndi.zoom(smooth, 0.25, order=1)
     shape = np.array(ventricle.shape)
     coarse = affine.copy()
     coarse[:3, :3] *= (shape - 1) / (np.array(small.shape) - 1) * np.eye(3)

@@ -7,6 +7,8 @@ from scipy import ndimage as ndi
 
 #: Spacing on which distances are computed, mm.
 COARSE_MM = 2.0
+#: Distance from the brain beyond which it does not matter, mm.
+_AROUND_MM = 18.0
 #: Ellipsoids in template space: centre and radii, mm.
 FACE = ((0, 42, -58), (64, 52, 72))
 NECK = ((0, -28, -110), (56, 58, 80))
@@ -51,10 +53,20 @@ def distances(inside: np.ndarray, affine: np.ndarray, low: np.ndarray, high: np.
                               indexing='ij'))  # fmt: skip
     index = (mm - affine[:3, 3].reshape(3, 1, 1, 1)) / np.diag(affine)[:3].reshape(3, 1, 1, 1)
     brain = ndi.map_coordinates(inside.astype(np.float32), index, order=1) > 0.5
-    # Skull does not follow gyri: close what a ball of 8 mm does not enter.
-    grown = ndi.distance_transform_edt(~brain) * COARSE_MM < 8
+    # Skull does not follow gyri: close what a ball of 8 mm does not enter. Nothing of the head
+    # depends on where outside of a box around the brain one is.
+    box = tuple(
+        slice(
+            max(int(edge.start - _AROUND_MM / COARSE_MM), 0),
+            int(edge.stop + _AROUND_MM / COARSE_MM),
+        )
+        for edge in ndi.find_objects(brain.astype(np.uint8))[0]
+    )
+    within = brain[box]
+    grown = ndi.distance_transform_edt(~within) * COARSE_MM < 8
     envelope = ndi.distance_transform_edt(grown) * COARSE_MM > 8
-    from_skull = _signed(envelope | brain)
+    from_skull = np.full(brain.shape, _AROUND_MM)
+    from_skull[box] = np.minimum(_signed(envelope | within), _AROUND_MM)
     vault = from_skull < 13.5 + np.sin(mm[0] / 37 + 1) * np.cos(mm[1] / 41)
     solid = vault | _in(mm, FACE) | _in(mm, NECK) | _in(mm, NOSE)
     solid = ndi.gaussian_filter(solid.astype(np.float32), 2.5) > 0.5
@@ -145,5 +157,7 @@ def _in(position, ellipsoid) -> np.ndarray:
 
 
 def _signed(mask: np.ndarray) -> np.ndarray:
-    outside = ndi.distance_transform_edt(~mask)
-    return (outside - ndi.distance_transform_edt(mask)) * COARSE_MM
+    """Return the distance from the surface voxels of a mask; negative in them and inside."""
+    surface = mask & ~ndi.binary_erosion(mask, border_value=1)
+    distance = ndi.distance_transform_edt(~surface)
+    return np.where(mask, -1 - distance, distance) * COARSE_MM

@@ -102,23 +102,25 @@ def sites() -> Sites:
     'left thalamus'
     """
     labels, names = {}, {}
+    some = (slice(None, None, STEP),) * 3
     for atlas in ('structures', 'lobes', 'pvsregions', 'territories'):
         image = nib.load(template_file('dseg', atlas='csvdprep', desc=atlas))
-        labels[atlas] = np.asanyarray(image.dataobj).astype(np.uint8)[::STEP, ::STEP, ::STEP]
+        labels[atlas] = np.asanyarray(image.dataobj)[some].astype(np.uint8)
         text = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv').read_text()
         rows = csv.DictReader(text.splitlines(), delimiter='\t')
         names[atlas] = {int(row['index']): row['name'] for row in rows}
     affine = image.affine.copy()
     affine[:3, :3] *= STEP
     white, grey = (
-        np.asanyarray(nib.load(template_file('probseg', label=label)).dataobj, np.float32)[
-            ::STEP, ::STEP, ::STEP
-        ] for label in ('WM', 'GM')
-    )  # fmt: skip
+        nib.load(template_file('probseg', label=label)).get_fdata(dtype=np.float32)[some]
+        for label in ('WM', 'GM')
+    )
     deep = np.isin(labels['structures'], range(3, 11))
     fluid = (white + grey < 0.5) | np.isin(labels['structures'], (1, 2, 16, 17))
-    distances = [
-        STEP * ndi.distance_transform_edt(mask).astype(np.float32)
-        for mask in (~fluid, (white > 0.5) & ~deep)
-    ]
+    # Beyond a box around the brain all is fluid, so that distances are 0 there.
+    box = tuple(slice(max(edge.start - 1, 0), edge.stop + 1)
+                for edge in ndi.find_objects((~fluid).astype(np.uint8))[0])  # fmt: skip
+    distances = [np.zeros(fluid.shape, np.float32) for _ in range(2)]
+    for distance, mask in zip(distances, (~fluid, (white > 0.5) & ~deep), strict=True):
+        distance[box] = STEP * ndi.distance_transform_edt(mask[box])
     return Sites(affine, labels, names, *distances)
