@@ -16,7 +16,7 @@ from csvdprep.phantom.head.vessels import artery_tubes
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, rician, turn
 from csvdprep.phantom.scanner.scene import Scene
-from csvdprep.phantom.scanner.spoiled import fat_map, nuclei, steady_state, texture, water_map
+from csvdprep.phantom.scanner.spoiled import fat_map, nuclei, steady_state, water_map
 from csvdprep.phantom.structural.images import common_fields
 
 #: Value that white matter has in the stored images.
@@ -185,7 +185,7 @@ def acquire(
     def amplitude(tissue: Tissue) -> float:
         return steady_state(tissue, scene.tesla, protocol.tr, protocol.flip)
 
-    still = water_map(scene, protocol.te, amplitude, texture(scene), nuclei(scene))
+    still = water_map(scene, protocol.te, amplitude, scene.texture(), nuclei(scene))
     still += np.float32(protocol.fat_left) * fat_map(scene, amplitude)
     image = scan.sample(still, scene.affine)
     del still

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from csvdprep.phantom.geometry.features import Feature
+from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.head.anatomy import Anatomy, structure_names
 from csvdprep.phantom.head.tissues import NUCLEI, TISSUES, Nucleus
 from csvdprep.phantom.scanner.scan import Scan
@@ -87,6 +88,14 @@ class Scene:
             own = getattr(nucleus, name) * self.factors.get(name, 1.0)
             fluid = self.anatomy.fractions['csf'][box][where] * self.value('csf', name)
             out[where] = solid * own + fluid
+        return out
+
+    def texture(self) -> np.ndarray:
+        """Return the person's texture of tissue, the same in each sequence: mean 0, variance 1."""
+        rng = np.random.default_rng([self.seed, 5])
+        spacing = float(self.affine[0, 0])
+        out = np.float32(0.6) * smooth_noise(self.wmh.shape, 1.0 / spacing, rng)
+        out += np.float32(0.8) * smooth_noise(self.wmh.shape, 4.0 / spacing, rng)
         return out
 
     def nuclei(self, box: tuple[slice, ...]) -> Iterator[tuple[tuple[np.ndarray, ...], Nucleus]]:

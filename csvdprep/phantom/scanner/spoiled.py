@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.head.tissues import OTHER_FIELDS, TISSUES, Nucleus, Tissue
 from csvdprep.phantom.scanner.scene import Scene
 
@@ -43,15 +42,6 @@ def steady_state(tissue: Tissue, tesla: float, tr: float, flip: float) -> float:
     e1 = np.exp(-tr / tissue.relaxation(tesla)[0])
     angle = np.deg2rad(flip)
     return float(tissue.pd * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)))
-
-
-def texture(scene: Scene) -> np.ndarray:
-    """Return the person's texture of tissue, the same in each sequence: mean 0, variance 1."""
-    rng = np.random.default_rng([scene.seed, 5])
-    shape = scene.wmh.shape
-    out = np.float32(0.6) * smooth_noise(shape, 1.0, rng)
-    out += np.float32(0.8) * smooth_noise(shape, 4.0, rng)
-    return out
 
 
 def nuclei(scene: Scene) -> list[tuple[tuple[np.ndarray, ...], Nucleus]]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.head.tissues import TISSUES, Tissue
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, ghosts, rician
@@ -171,15 +170,14 @@ def signal_map(scene: Scene, sequence: Sequence) -> np.ndarray:
     ndarray of float32
         Signal relative to fully relaxed protons.
     """
-    rng = np.random.default_rng([scene.seed, 5])
-    shape = scene.wmh.shape
-    texture = np.float32(0.6) * smooth_noise(shape, 1.0, rng)
-    texture += np.float32(0.8) * smooth_noise(shape, 4.0, rng)
-    out = np.zeros(shape, np.float32)
+    texture = scene.texture()
+    out = np.zeros(scene.wmh.shape, np.float32)
     for name, share in scene.shares():
         tissue = TISSUES[name]
         value = np.float32(sequence.signal(tissue, scene.tesla))
-        out += share * (value * (1 + np.float32(tissue.texture) * texture))
+        weighted = tissue.myelin_texture if sequence.kind == 'mprage' else 0.0
+        spread = np.float32(np.hypot(tissue.texture, weighted))
+        out += share * (value * (1 + spread * texture))
     te = sequence.te if sequence.kind == 'mprage' else sequence.effective_te or sequence.te
     t2 = TISSUES['gm'].relaxation(scene.tesla)[2 if sequence.kind == 'mprage' else 1]
     for where, nucleus in scene.nuclei((slice(None),) * 3):

@@ -24,7 +24,6 @@ from csvdprep.phantom.scanner.spoiled import (
     fat_map,
     nuclei,
     steady_state,
-    texture,
     water_map,
 )
 from csvdprep.phantom.structural.images import common_fields
@@ -139,7 +138,7 @@ def echoes(
     shape = scan.grid()[0]
     receive = coil(shape, scan.bias, rng) * np.exp(1j * _receiver(shape, protocol, rng))
     receive = (receive / np.float32(unit)).astype(np.complex64)
-    grain = texture(scene)
+    grain = scene.texture()
     fat = scan.sample(fat_map(scene, amplitude), scene.affine)
     grey = nuclei(scene)
     flat = magnet.total.reshape(-1)
