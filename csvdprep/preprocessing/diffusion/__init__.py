@@ -31,6 +31,14 @@ SDC = {
     'given': 'corrected before',
 }
 
+CLEANED = {
+    'mppca': 'noise was reduced by MP-PCA',
+    'unringing': 'ringing was removed by sub-voxel shifts',
+    'mppca unringing': 'both',
+    'none': 'neither: few volumes, and part of k-space was not measured, or by choice',
+    'given': 'corrected before',
+}
+
 ROOM = Room(
     name='diffusion',
     title='Diffusion series',
@@ -79,6 +87,9 @@ ROOM = Room(
         Measure(name='dwi_sdc', units='', method='see-value', levels=SDC,
                 description='How distortion by the field was corrected. Do not mix kinds within '
                             'a study.'),
+        Measure(name='dwi_cleaned', units='', method='see-value', levels=CLEANED, table=False,
+                description='What was done about noise and ringing. Do not mix kinds within a '
+                            'study.'),
         Measure(name='qc_dwi_fd_mm', units='mm', method='loo-prediction', qc_id='Q5',
                 reference='power2012',
                 description='Mean framewise displacement of the head.',
@@ -100,7 +111,7 @@ ROOM = Room(
     methods=(
         'Noise of diffusion series of 30 volumes or more was reduced by MP-PCA [@veraart2016] '
         '(setting: {o.denoise}), ringing by sub-voxel '
-        'shifts [@kellner2016] where k-space was covered (setting: {o.degibbs}), with DIPY. '
+        'shifts [@kellner2016] where k-space was covered (setting: {o.degibbs}). '
         'Motion and eddy currents were found by aligning each volume with its prediction from '
         'the others [@andersson2016], distortion by the field from images of opposite polarity '
         '[as in @ruthotto2012], a field map, or registration; all were taken off in one '

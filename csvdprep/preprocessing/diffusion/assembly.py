@@ -8,8 +8,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from dipy.denoise.gibbs import gibbs_removal
-from dipy.denoise.localpca import mppca
 from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import B0_BELOW, shells
@@ -17,6 +15,8 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
+from csvdprep.preprocessing.diffusion.science_denoise import denoise as mppca
+from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
 from csvdprep.science.gradient_table import world_directions
 
 #: Volumes from which on MP-PCA tells noise from signal.
@@ -166,18 +166,14 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
     done = []
     if denoise == 'auto':
         denoise = 'mppca' if len(bvals) >= MPPCA_VOLUMES else 'none'
+    near = ndi.binary_dilation(brain, iterations=3)
     if denoise == 'mppca':
-        near = ndi.binary_dilation(brain, iterations=3)
-        with np.errstate(invalid='ignore'):  # it divides by zero outside of the mask
-            data = mppca(data, mask=near, patch_radius=RADIUS, out_dtype=np.float32)
-        np.nan_to_num(data, copy=False)
-    if denoise != 'none':
+        data, _ = mppca(data, near, radius=RADIUS)
         done.append(denoise)
     part = run.get('partial_fourier')
     if degibbs == 'auto' and (part is None or part >= WHOLE_KSPACE):
-        data = gibbs_removal(np.ascontiguousarray(data, dtype=np.float32),
-                             slice_axis=_slice_axis(run),
-                             num_processes=1)  # fmt: skip
+        data = np.stack([remove_ringing(data[..., v], _slice_axis(run), near)
+                         for v in range(data.shape[3])], axis=3)  # fmt: skip
         done.append('unringing')
     return np.maximum(data, 0).astype(np.float32), done
 

@@ -269,6 +269,7 @@ def _values(series, rigid, lost, mask, facts, method):
         'dwi_n_directions': len(np.unique(rounded, axis=0)),
         'dwi_shells': ' '.join(f'{level:g}' for level in levels),
         'dwi_sdc': method,
+        'dwi_cleaned': 'given' if method == 'given' else ' '.join(facts['done']) or 'none',
         'qc_dwi_fd_mm': Value(float(displacement(rigid, centre=centre).mean()), n=len(rigid)),
         'qc_dwi_motion_max_mm': float(max(moved)),
         'qc_dwi_lost_slices_pct': 100 * float(lost[:, with_brain].mean()),
