@@ -12,7 +12,7 @@ from csvdprep.core.errors import PreflightError
 SPACE = 'MNI152NLin2009aSym'
 
 #: The space of the FA template and of the skeleton of the white matter.
-FA_SPACE = 'MNI152NLin6Asym'
+FA_SPACE = 'TractSegFA'
 
 #: Names of shipped files that a room may ask for, and the entities of each.
 RESOURCES = {
@@ -150,7 +150,7 @@ def resource(name: str) -> Path:
     >>> resource('template_mask').name
     'tpl-MNI152NLin2009aSym_res-01_desc-brain_mask.nii.gz'
     >>> resource('fa_template').name
-    'tpl-MNI152NLin6Asym_res-125_param-fa_dwimap.nii.gz'
+    'tpl-TractSegFA_res-125_param-fa_dwimap.nii.gz'
     >>> resource('identity.txt').name
     'identity.txt'
 

@@ -8,6 +8,12 @@
 The skeleton follows tract-based spatial statistics (Smith 2006,
 doi:10.1016/j.neuroimage.2006.02.024); what of it counts for PSMD follows Baykara 2016
 (doi:10.1002/ana.24758). No file of FSL or of the PSMD tool is used.
+
+The FA template is that of a brain of average size: its callosum spans 70 mm along y where that of
+the ICBM 152 templates spans 76, and its top lies 6 mm lower. It is in no MNI space, though its
+file's name says so. The structural template is therefore registered to it (affine, then SyN, white
+matter to FA); structures, and the centres that DTI-ALPS is defined by in MNI space, are carried
+over. The registration is repeatable on one machine; on others voxels at borders may differ.
 """
 
 from __future__ import annotations
@@ -23,15 +29,18 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import ants
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from build_templates import ROOT, digest
 from scipy import ndimage as ndi
 
+from csvdprep.interfaces.ants import to_ants
 from csvdprep.markers.psmd.science import DIRECTIONS
 from csvdprep.resources import template_file
 
-SPACE = 'MNI152NLin6Asym'
+SPACE = 'TractSegFA'
 TRACTSEG = '2.10'
 WHEEL_SHA256 = 'c959f71627e815934196adbba141f9b28e466c64bd0c989c679d25a5ca209b58'
 FA_MEMBER = 'tractseg/resources/MNI_FA_template.nii.gz'
@@ -53,8 +62,8 @@ PIECE_MM3 = 100
 #: The edge of the averaged brains has an FA of its own; ridges keep this distance from it, mm.
 RIM_MM = 6.0
 #: Fluid of the template: below this FA, and fluid in the structural template, whose ventricles
-#: lie up to 3 mm aside of those of the FA template.
-FLUID_FA, ASIDE_MM = 0.15, 3.0
+#: lie up to 1 mm aside of those of the FA template.
+FLUID_FA, ASIDE_MM = 0.15, 1.0
 #: Least distances from fluid and from structures, mm, and lowest slice.
 FROM_FLUID_MM = 3.0
 FROM_MM = {'cerebellum': 2.0, 'septum pellucidum and fornix': 2.0, 'brainstem': 1.0,
@@ -63,6 +72,11 @@ LOWEST_Z = -35.0
 #: Hypothalamus, basal forebrain, anterior commissure, chiasm: a box (mm) around the third
 #: ventricle, |x| up to the first number.
 MIDLINE_X, MIDLINE_Y, MIDLINE_Z = 12.0, (-35.0, 10.0), (-35.0, 10.0)
+#: Centres of the regions of DTI-ALPS in MNI space, mm.
+ALPS_MNI = {
+    'left projection': (-26, -16, 27), 'left association': (-38, -16, 27),
+    'right projection': (26, -16, 27), 'right association': (38, -16, 27),
+}  # fmt: skip
 #: 26 neighbours.
 FULL = np.ones((3, 3, 3), bool)
 
@@ -82,7 +96,7 @@ DESCRIPTION = {
     'Curators': ['csvdprep developers'],
     'Identifier': SPACE,
     'License': 'See LICENSE file',
-    'Name': 'FA template of TractSeg in the space of FSL (MNI152 nonlinear, sixth generation)',
+    'Name': 'FA template of TractSeg, the size of an average brain',
     'ReferencesAndLinks': [
         'https://doi.org/10.1016/j.neuroimage.2018.07.070',
         'https://github.com/MIC-DKFZ/TractSeg',
@@ -98,8 +112,8 @@ _SOURCE = {
 }
 SIDECARS = {
     'param-fa_dwimap': {
-        'Description': 'Fractional anisotropy, mean of healthy adults, in the space of FSL'
-        ' (MNI152NLin6Asym). Not symmetric.',
+        'Description': 'Fractional anisotropy, mean of healthy adults. Origin and axes near those'
+        ' of MNI templates, but smaller, the size of an average brain. Not symmetric.',
         'Units': 'arbitrary',
     },
     'desc-psmd_mask': {
@@ -208,21 +222,50 @@ def large(mask: np.ndarray) -> np.ndarray:
     return (sizes >= PIECE_MM3)[pieces]
 
 
-def structural(path: Path) -> np.ndarray:
-    """Return a volume of the structural template, by its world coordinates, on our grid."""
-    image = nib.load(path)
-    source = np.asarray(image.dataobj)
-    first = np.rint(np.array(FIRST_MM) - image.affine[:3, 3]).astype(int)
-    index = [np.arange(n) + a for n, a in zip(SHAPE, first, strict=True)]
-    inside = [(i >= 0) & (i < n) for i, n in zip(index, source.shape, strict=True)]
-    out = np.zeros(SHAPE, source.dtype)
-    out[np.ix_(*inside)] = source[np.ix_(*(i[k] for i, k in zip(index, inside, strict=True)))]
-    return out
+class Structural:
+    """The structural template, carried into the FA template.
+
+    Parameters
+    ----------
+    fa : ndarray
+        FA on the grid of the skeleton.
+    """
+
+    def __init__(self, fa: np.ndarray) -> None:
+        self._grid = np.eye(4)
+        self._grid[:3, 3] = FIRST_MM
+        self._like = to_ants(nib.Nifti1Image(fa.astype(np.float32), self._grid))
+        white = to_ants(nib.load(template_file('probseg', label='WM')))
+        fixed, moving = (ants.resample_image(image, (2, 2, 2)) for image in (self._like, white))
+        affine = ants.registration(fixed, moving, 'Affine', aff_metric='mattes', random_seed=1)
+        found = ants.registration(
+            fixed, moving, 'SyNOnly', initial_transform=affine['fwdtransforms'][0],
+            syn_metric='CC', syn_sampling=2, reg_iterations=(60, 30), random_seed=1,
+        )  # fmt: skip
+        self._forward, self._inverse = found['fwdtransforms'], found['invtransforms']
+
+    def volume(self, path: Path, kind: str) -> np.ndarray:
+        """Return a volume on the grid of the skeleton."""
+        moving = nib.load(path)
+        moving = nib.Nifti1Image(moving.get_fdata(dtype=np.float32), moving.affine)
+        return ants.apply_transforms(
+            self._like, to_ants(moving), self._forward, interpolator=kind
+        ).numpy()
+
+    def points(self, points) -> np.ndarray:
+        """Return where points of the structural template (mm, RAS+) lie in the FA template."""
+        flip = np.array([-1.0, -1, 1])
+        table = pd.DataFrame(np.asarray(points, float) * flip, columns=list('xyz'))
+        backwards = [name.endswith('.mat') for name in self._inverse]
+        found = ants.apply_transforms_to_points(3, table, self._inverse, whichtoinvert=backwards)
+        return found[list('xyz')].to_numpy() * flip
 
 
-def for_psmd(fa: np.ndarray, skeleton: np.ndarray) -> np.ndarray:
+def for_psmd(fa: np.ndarray, skeleton: np.ndarray, structural: Structural) -> np.ndarray:
     """Return the part of the skeleton that counts: away from fluid, fornix, brainstem, ..."""
-    labels = structural(template_file('dseg', atlas='csvdprep', desc='structures'))
+    labels = structural.volume(
+        template_file('dseg', atlas='csvdprep', desc='structures'), 'nearestNeighbor'
+    ).astype(int)
     table = template_file('dseg', atlas='csvdprep', desc='structures', extension='.tsv')
     rows = [line.split('\t') for line in table.read_text('utf-8').splitlines()[1:]]
 
@@ -230,7 +273,7 @@ def for_psmd(fa: np.ndarray, skeleton: np.ndarray) -> np.ndarray:
         wanted = [int(row[0]) for row in rows if row[1].endswith(names)]
         return ndi.distance_transform_edt(~np.isin(labels, wanted))
 
-    csf = structural(template_file('probseg', label='CSF'))
+    csf = structural.volume(template_file('probseg', label='CSF'), 'linear')
     fluid = (csf > 0.5) | (distance('lateral ventricle', 'third ventricle') <= ASIDE_MM)
     fluid &= (fa < FLUID_FA) & brain_of(fa)
     keep = (skeleton > 0) & (fa > KEEP)
@@ -264,7 +307,9 @@ def build(folder: Path, wheel: Path | None) -> dict[str, str]:
     stored = np.rint(fa / FA_STEP).astype(np.int16)
     fine = resample(stored * FA_STEP, affine)
     skeleton = ridges(fine)
-    counts = for_psmd(fine, skeleton)
+    structural = Structural(fine)
+    counts = for_psmd(fine, skeleton, structural)
+    centres = structural.points(list(ALPS_MNI.values())).round(1)
 
     target = folder / f'tpl-{SPACE}'
     target.mkdir(parents=True, exist_ok=True)
@@ -279,6 +324,8 @@ def build(folder: Path, wheel: Path | None) -> dict[str, str]:
     for name, parts in images.items():
         save(target / f'{name}.nii.gz', *parts)
         sidecar = SIDECARS[name.split('_', 2)[2]] | _SOURCE
+        if name.endswith('param-fa_dwimap'):
+            sidecar['AlpsCentres'] = dict(zip(ALPS_MNI, centres.tolist(), strict=True))
         (target / f'{name}.json').write_text(json.dumps(sidecar, indent=2) + '\n', 'utf-8')
     grids = {'01': (grid, SHAPE), '125': (affine, fa.shape)}
     resolutions = {

@@ -109,6 +109,7 @@ ROOM = Room(
         Measure(name='alps_wmh_pct', units='%', method='overlap', table=False,
                 description='Mean share of the four regions that is hyperintense.'),
     ),
+    version=2,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(

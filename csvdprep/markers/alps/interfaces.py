@@ -1,5 +1,6 @@
 """Files in, files out; the numbers are in the science."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,8 @@ from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
+from csvdprep.markers.alps.science_regions import CENTRES
+from csvdprep.resources import resource
 
 #: Columns that the science names otherwise.
 NAMES = {'qc_alps_aligned_pct': 'alps_aligned_pct', 'qc_alps_covered_pct': 'alps_covered_pct'}
@@ -54,9 +57,11 @@ class MeasureAlps(SimpleInterface):
         regions = np.zeros((*mask.shape, 4), np.float32)
         kept = regions
         try:
-            found = measure_alps(np.asanyarray(image.dataobj), image.affine,
-                                 self._positions(mask, image.affine), mask=mask, lesion=lesion,
-                                 reorientation=given.reorientation)  # fmt: skip
+            found = measure_alps(
+                np.asanyarray(image.dataobj), image.affine, self._positions(mask, image.affine),
+                mask=mask, lesion=lesion, reorientation=given.reorientation,
+                centres=template_centres(),
+            )  # fmt: skip
             values, regions, kept = _values(found.values), found.spheres, found.kept
         except MeasureError as error:
             # The rest of the visit does not depend on it: say why there is no value.
@@ -73,6 +78,15 @@ class MeasureAlps(SimpleInterface):
         out = np.full((*mask.shape, 3), np.nan)
         out[near] = map_points(points, self.inputs.fa_to_dwi)
         return out
+
+
+def template_centres():
+    """Return where the regions lie in the FA template, which is in no MNI space, mm."""
+    sidecar = resource('fa_template').with_name(
+        resource('fa_template').name.replace('.nii.gz', '.json'))
+    known = json.loads(sidecar.read_text(encoding='utf-8'))['AlpsCentres']
+    names = {'proj': 'projection', 'assoc': 'association'}
+    return {(side, bundle): tuple(known[f'{side} {names[bundle]}']) for side, bundle in CENTRES}
 
 
 def _values(found):

@@ -154,6 +154,7 @@ def measure_alps(
     mask: np.ndarray | None = None,
     lesion: np.ndarray | None = None,
     reorientation: str = 'finite strain',
+    centres: Mapping[tuple[str, str], tuple[float, float, float]] = CENTRES,
 ) -> Alps:
     """Measure DTI-ALPS in native voxels.
 
@@ -164,13 +165,15 @@ def measure_alps(
     affine : ndarray, shape (4, 4)
         From voxel indices to mm of the world.
     positions : ndarray, shape (nx, ny, nz, 3)
-        Where in MNI152NLin6Asym (mm) the centre of each voxel lies; NaN where not known.
+        Where in the template (mm) the centre of each voxel lies; NaN where not known.
     mask : ndarray of bool, shape (nx, ny, nz), optional
         Brain that the images cover.
     lesion : ndarray, shape (nx, ny, nz), optional
         Share of each voxel that is white matter hyperintensity, 0 to 1 (not dilated).
     reorientation : {'finite strain', 'ppd'}
         How local rotations follow from the map to the template.
+    centres : mapping
+        Where the regions lie in that template, mm; by default in MNI space.
 
     Returns
     -------
@@ -200,14 +203,15 @@ def measure_alps(
     _check_shapes(tensor=(tensor, 6), positions=(positions, 3), mask=(mask, 0), lesion=(lesion, 0))
     whole = affine_part(positions, affine, mask)
     angles = dict(zip(LAB_LIMITS, head_angles(whole), strict=True))
-    nearby = gather(tensor, affine, positions, np.array(list(CENTRES.values())), REACH,
+    nearby = gather(tensor, affine, positions, np.array(list(centres.values())), REACH,
                     mask=mask, lesion=lesion, reorientation=reorientation)  # fmt: skip
     small, large = (
-        {name: choose_region(nearby, name, radius) for name in CENTRES} for radius in (2.5, 5.0)
+        {name: choose_region(nearby, name, radius, centres) for name in CENTRES}
+        for radius in (2.5, 5.0)
     )
     values = _indices('alps_reo_r2p5', small, _reoriented)
     values |= _indices('alps_reo_r5', large, _reoriented)
-    values |= _with_lesions(nearby, lesion, values)
+    values |= _with_lesions(nearby, lesion, values, centres)
     values |= _indices('alps_pas_r2p5', small, lambda p, a: alps_along_fibres(p.native, a.native))
     world = _indices('both', small, lambda p, a: alps_index(p.native, a.native))
     axes = _voxel_axes(affine)
@@ -284,13 +288,14 @@ def _voxel_axes(affine: np.ndarray) -> np.ndarray:
     return axes[:, order].T
 
 
-def _with_lesions(nearby: Nearby, lesion, values: Mapping[str, Found]) -> dict[str, Found]:
+def _with_lesions(nearby: Nearby, lesion, values: Mapping[str, Found], centres
+                  ) -> dict[str, Found]:  # fmt: skip
     """Repeat the primary index as if there were no lesions."""
     name = 'alps_reo_r2p5_withwmh'
     if lesion is None or not nearby.lesion.any():
         return {name + end: values[f'alps_reo_r2p5{end}'] for end in ('', '_left', '_right')}
     free = replace(nearby, lesion=np.zeros_like(nearby.lesion))
-    regions = {key: choose_region(free, key, 2.5) for key in CENTRES}
+    regions = {key: choose_region(free, key, 2.5, centres) for key in CENTRES}
     return _indices(name, regions, _reoriented)
 
 

@@ -6,6 +6,7 @@ weighs as much as the share of it that lies within the sphere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from csvdprep.markers.alps.science_voxels import Nearby, inner_points, scalars, 
 
 __all__ = ['CENTRES', 'REACH', 'Region', 'choose_region']
 
-#: Centres of the regions, mm in MNI152NLin6Asym (left is x < 0), in the order of their labels.
+#: Centres of the regions, mm in MNI space (left is x < 0), in the order of their labels.
 CENTRES = {
     ('left', 'proj'): (-26.0, -16.0, 27.0),
     ('left', 'assoc'): (-38.0, -16.0, 27.0),
@@ -79,7 +80,9 @@ class Region:
     reason: str = ''
 
 
-def choose_region(nearby: Nearby, name: tuple[str, str], radius: float) -> Region:
+def choose_region(
+    nearby: Nearby, name: tuple[str, str], radius: float, centres: Mapping = CENTRES
+) -> Region:
     """Place a region, screen its voxels, and take its means.
 
     1. A voxel counts if it is covered, FA > 0.2, 0 < MD < 1.1e-3 mm²/s, at most 1 % of it is
@@ -102,12 +105,14 @@ def choose_region(nearby: Nearby, name: tuple[str, str], radius: float) -> Regio
         Key of :data:`CENTRES`.
     radius : float
         Of the sphere, mm in the template.
+    centres : mapping
+        Where the regions lie in the template of the positions, mm.
 
     Returns
     -------
     Region
     """
-    home = np.array(CENTRES[name])
+    home = np.array(centres[name])
     axis = FIBRE_AXIS[name[1]]
     region = _screened(nearby, home, home, radius, axis)
     if region.covered < COVERED:

@@ -51,6 +51,7 @@ ROOM = Room(
         Measure(name='psmd_lesion_pct', units='%', method='ants-skel', table=False,
                 description='Share of the skeleton that is hyperintense.'),
     ),
+    version=2,
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
     options=Options,
     methods=(

@@ -106,6 +106,7 @@ ROOM = Room(
                             'acquired: from differences of volumes without gradient.',
                 limits=Limits(ok=(20, None), warn=(15, None))),
     ),
+    version=2,
     build='csvdprep.preprocessing.diffusion.workflow:init_diffusion_wf',
     options=Options,
     methods=(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
-SPACE = 'MNI152NLin6Asym'
+SPACE = 'TractSegFA'
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ ROOM = Room(
                 description='Correlation of FA with the template brought onto it, within the '
                             'brain.', limits=Limits(ok=(0.6, None), warn=(0.45, None))),
     ),
+    version=2,
     build='csvdprep.preprocessing.dwi_template.workflow:init_dwi_template_wf',
     options=Options,
     methods=(
