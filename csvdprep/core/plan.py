@@ -232,7 +232,7 @@ def make_plan(
     able, aliases = _settle(open_rooms, set(scans))
     known = set(scans) | set(aliases) | {n for r in able.values() for n in r.outputs()}
     skipped |= {
-        name: _why(room, rooms, known, ignore)
+        name: _why(room, rooms, known, ignore, given)
         for name, room in open_rooms.items()
         if name not in able
     }
@@ -292,7 +292,10 @@ def _upstream(rooms: Mapping[str, Room], chosen: set[str]) -> set[str]:
     return found
 
 
-def _why(room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str]) -> str:
+def _why(
+    room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str],
+    given: VisitInput,
+) -> str:  # fmt: skip
     """Trace what a room lacks back to the scans that the visit does not have."""
     maker = {name: other for other in rooms.values() for name in other.outputs()}
 
@@ -305,6 +308,14 @@ def _why(room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str
 
     missing = sorted(set().union(*(roots(n, frozenset()) for n in room.needs)))
     said = ', '.join(f'{n} (left out by --ignore)' if n in ignore else n for n in missing)
+    ends = tuple(f'_{n}.' for n in missing)
+    spoilt = [file.rsplit('/', 1)[-1] for file, _ in given.refused
+              if any(end in file.lower() for end in ends)]  # fmt: skip
+    if spoilt:
+        return f'needs {said}, and {", ".join(spoilt)} cannot be used'
+    left = [note for note in given.notes if any(end in note.lower() for end in ends)]
+    if left:
+        return f'needs {said}; {" ".join(left)}'
     return f'needs {said or ", ".join(room.needs)}, which this visit does not have'
 
 

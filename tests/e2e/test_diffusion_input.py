@@ -107,9 +107,11 @@ def slab(s):
 REFUSED = {
     'one b-value too few': (lambda s: s.table(lambda b, v: (b[:-1], v)), 'bval'),
     'a vector that is no number': (lambda s: s.table(nan), 'bvec'),
-    'nothing without gradient': (lambda s: s.volumes(np.arange(1, 13)), 'b = 0'),
-    'one direction': (lambda s: s.volumes(np.array([0, 1])), 'direction'),
     'half of the file': (truncate, 'dwi.nii.gz'),
+}
+TOO_LITTLE = {
+    'nothing without gradient': (lambda s: s.volumes(np.arange(1, 13)), 'no volume with b = 0'),
+    'one direction': (lambda s: s.volumes(np.array([0, 1])), '1 direction, of which a tensor'),
 }
 USED = {
     'a table on its side': lambda s: s.table(lambda b, v: (b, v.T)),
@@ -136,7 +138,18 @@ def test_what_cannot_be_used_is_told_and_the_rest_goes_on(whole, tmp_path, case)
     assert word in done.stderr, done.stderr
     assert measure(out, 'bpf') == measure(whole / 'out', 'bpf')
     assert measure(out, 'alps_reo_r5') == 'n/a'
-    assert measure(out, 'alps_reo_r5', 'reason') not in ('', 'n/a')
+    assert done.returncode == 1
+    assert 'dwi.nii.gz cannot be used' in measure(out, 'alps_reo_r5', 'reason')
+
+
+@pytest.mark.parametrize('case', TOO_LITTLE)
+def test_what_is_too_little_is_no_error_but_told(whole, tmp_path, case):
+    change, words = TOO_LITTLE[case]
+    done, out = spoilt(whole, tmp_path, change)
+    assert done.returncode == 0, done.stderr
+    assert measure(out, 'bpf') == measure(whole / 'out', 'bpf')
+    assert measure(out, 'alps_reo_r5') == 'n/a'
+    assert words in measure(out, 'alps_reo_r5', 'reason')
 
 
 @pytest.mark.parametrize('case', USED)

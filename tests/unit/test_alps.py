@@ -486,3 +486,24 @@ def test_regions_outside_of_the_images_leave_a_picture():
     nothing = np.zeros((9, 9, 9, 4))
     figure = alps_figure(np.ones((9, 9, 9)), np.ones((9, 9, 9, 3)), nothing, nothing, np.eye(4))
     assert len(figure.axes) == 8
+
+
+def test_regions_are_carried_from_mni_space_into_the_fa_template():
+    from csvdprep.markers.alps.interfaces import template_centres
+    from csvdprep.resources import resource
+
+    centres = template_centres()
+    assert list(centres) == list(regions.CENTRES)
+    image = nb.load(resource('fa_template'))
+    fa = image.get_fdata()
+    callosum = np.argwhere(fa[round(-image.affine[0, 3] / image.affine[0, 0])] > 0.5)
+    # The template is smaller than those of MNI: the top of its callosum lies at 22 mm, not at 28.
+    heights = callosum[:, 1] * image.affine[2, 2] + image.affine[2, 3]
+    assert 20 < heights.max() < 24
+    for name, centre in centres.items():
+        moved = np.array(centre) - regions.CENTRES[name]
+        assert -6 < moved[2] < -3
+        assert np.sign(centre[0]) == np.sign(regions.CENTRES[name][0])
+        assert 1 < abs(regions.CENTRES[name][0]) - abs(centre[0]) < 5
+        index = np.rint(np.linalg.solve(image.affine, [*centre, 1])[:3]).astype(int)
+        assert fa[tuple(index)] > 0.3

@@ -124,3 +124,15 @@ def test_unknown_option_is_refused():
 
 def test_open_limits():
     assert [Limits(ok=(0, None)).judge(v) for v in (-1, 0, 1e9)] == ['warn', 'ok', 'ok']
+
+
+def test_what_lacks_a_spoilt_file_says_so():
+    given = replace(visit('flair'), refused=(('sub-01/anat/sub-01_T1w.nii.gz', 'It is empty.'),))
+    plan = make_plan(given, ROOMS)
+    assert plan.skipped['atrophy'] == 'needs t1w, and sub-01_T1w.nii.gz cannot be used'
+
+
+def test_what_lacks_a_file_that_was_left_out_says_why():
+    note = 'sub-01_T1w.nii.gz: it holds one slice; it is left out.'
+    plan = make_plan(replace(visit('flair'), notes=(note,)), ROOMS)
+    assert plan.skipped['atrophy'] == f'needs t1w; {note}'
