@@ -32,7 +32,7 @@ from csvdprep.phantom.dataset.design import draw_persons, with_disease
 from csvdprep.phantom.dataset.make import make_phantom
 from csvdprep.phantom.dataset.presets import get_preset
 from csvdprep.phantom.scanner.scan import rician
-from csvdprep.preprocessing.diffusion.science_denoise import denoise
+from csvdprep.preprocessing.diffusion.science_denoise import denoise, without_floor
 from csvdprep.preprocessing.tensors.interfaces import FitTensors
 
 SNRS = (10, 15, 20, 30, 50)
@@ -85,7 +85,7 @@ def measure(job: tuple[Path, float, int, bool]) -> dict[str, float]:
         data = np.stack([rician(data[..., v], level / snr, rng) for v in range(len(bvals))],
                         axis=3)  # fmt: skip
     if clean:
-        data = denoise(data, ndi.binary_dilation(mask, iterations=3))[0]
+        data = without_floor(*denoise(data, ndi.binary_dilation(mask, iterations=3)))
     with TemporaryDirectory() as place:
         series = Path(place) / 'dwi.nii'
         nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(series)
@@ -119,17 +119,19 @@ def main() -> None:
     parser.add_argument('folder', type=Path)
     parser.add_argument('--repeats', type=int, default=6)
     parser.add_argument('--nprocs', type=int, default=2)
+    parser.add_argument('--clean-only', action='store_true', help='leave out raw series')
     given = parser.parse_args()
     prepare(given.folder)
+    ways = (True,) if given.clean_only else (True, False)
     jobs = [(given.folder, float('inf'), 0, False)]
-    jobs += [(given.folder, snr, seed, clean) for clean in (True, False) for snr in SNRS
+    jobs += [(given.folder, snr, seed, clean) for clean in ways for snr in SNRS
              for seed in range(given.repeats)]  # fmt: skip
     with ProcessPoolExecutor(given.nprocs) as pool:
         rows = list(pool.map(measure, jobs))
     true = rows[0]
     print('| | no noise | ' + ' | '.join(f'SNR {snr}' for snr in SNRS) + ' |')
     print('|---' * (len(SNRS) + 2) + '|')
-    for clean in (True, False):
+    for clean in ways:
         print(f'| **{"MP-PCA" if clean else "as acquired"}** |' + ' |' * (len(SNRS) + 1))
         for name in COLUMNS:
             if not true[name]:

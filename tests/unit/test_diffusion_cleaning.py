@@ -5,7 +5,7 @@ import pytest
 from dipy.denoise.gibbs import gibbs_removal
 from dipy.denoise.localpca import mppca
 
-from csvdprep.preprocessing.diffusion.science_denoise import denoise
+from csvdprep.preprocessing.diffusion.science_denoise import denoise, without_floor
 from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
 
 
@@ -110,3 +110,12 @@ def test_air_and_odd_sizes_are_no_trouble():
     assert not remove_ringing(np.zeros((9, 7, 2))).any()
     ramp = np.linspace(0, 1, 63).reshape(9, 7, 1)
     assert np.isfinite(remove_ringing(ramp)).all()
+
+
+def test_the_floor_of_low_signals_is_taken_off():
+    rng = np.random.default_rng(2)
+    truth = np.full((9, 9, 9, 40), 30.0)
+    noise = 10 * rng.standard_normal((2, *truth.shape))
+    clean, sigma = denoise(np.hypot(truth + noise[0], noise[1]), np.ones((9, 9, 9), bool))
+    assert clean.mean() == pytest.approx(31.7, abs=0.3)
+    assert without_floor(clean, sigma).mean() == pytest.approx(30, abs=0.4)

@@ -32,7 +32,7 @@ SDC = {
 }
 
 CLEANED = {
-    'mppca': 'noise was reduced by MP-PCA',
+    'mppca': 'noise was reduced by MP-PCA, and the floor that it leaves taken off',
     'unringing': 'ringing was removed by sub-voxel shifts',
     'mppca unringing': 'both',
     'none': 'neither: few volumes, and part of k-space was not measured, or by choice',
@@ -111,13 +111,14 @@ ROOM = Room(
     options=Options,
     methods=(
         'Noise of diffusion series of 30 volumes or more was reduced by MP-PCA [@veraart2016] '
-        '(setting: {o.denoise}), ringing by sub-voxel '
-        'shifts [@kellner2016] where k-space was covered (setting: {o.degibbs}). '
+        '(setting: {o.denoise}) and the floor that it leaves taken off [@gudbjartsson1995], '
+        'ringing by sub-voxel shifts [@kellner2016] where k-space was covered (setting: '
+        '{o.degibbs}). '
         'Motion and eddy currents were found by aligning each volume with its prediction from '
         'the others [@andersson2016], distortion by the field from images of opposite polarity '
         '[as in @ruthotto2012], a field map, or registration; all were taken off in one '
         'interpolation, and gradients turned with the head [@leemans2009].'
     ),
-    references=('veraart2016', 'kellner2016', 'andersson2016', 'ruthotto2012',
+    references=('veraart2016', 'gudbjartsson1995', 'kellner2016', 'andersson2016', 'ruthotto2012',
                 'leemans2009', 'power2012'),
 )  # fmt: skip

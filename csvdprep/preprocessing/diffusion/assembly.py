@@ -16,6 +16,7 @@ from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
 from csvdprep.preprocessing.diffusion.science_denoise import denoise as mppca
+from csvdprep.preprocessing.diffusion.science_denoise import without_floor
 from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
 from csvdprep.science.gradient_table import world_directions
 
@@ -166,15 +167,17 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
     done = []
     if denoise == 'auto':
         denoise = 'mppca' if len(bvals) >= MPPCA_VOLUMES else 'none'
-    near = ndi.binary_dilation(brain, iterations=3)
+    near, sigma = ndi.binary_dilation(brain, iterations=3), None
     if denoise == 'mppca':
-        data, _ = mppca(data, near, radius=RADIUS)
+        data, sigma = mppca(data, near, radius=RADIUS)
         done.append(denoise)
     part = run.get('partial_fourier')
     if degibbs == 'auto' and (part is None or part >= WHOLE_KSPACE):
         data = np.stack([remove_ringing(data[..., v], _slice_axis(run), near)
                          for v in range(data.shape[3])], axis=3)  # fmt: skip
         done.append('unringing')
+    if sigma is not None:
+        data = without_floor(data, sigma)
     return np.maximum(data, 0).astype(np.float32), done
 
 

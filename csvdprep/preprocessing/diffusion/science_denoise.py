@@ -90,6 +90,37 @@ def denoise(
     return out, np.where(known, np.sqrt(np.maximum(variance, 0) / weight), 0).astype(np.float32)
 
 
+def without_floor(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Take off what noise adds to magnitudes: ``sqrt(S² - sigma²)`` (Gudbjartsson 1995 [1]_).
+
+    The mean of a magnitude lies above its signal by about ``sigma² / 2S``. Noise that was averaged
+    away leaves that behind, and diffusivities, that come from low signals, are too small.
+
+    Parameters
+    ----------
+    data : ndarray, shape (nx, ny, nz, n)
+        Magnitudes of which the noise was reduced.
+    sigma : ndarray, shape (nx, ny, nz)
+        Standard deviation of the noise before that.
+
+    Returns
+    -------
+    ndarray of float32, shape (nx, ny, nz, n)
+        0 where nothing is left.
+
+    References
+    ----------
+    .. [1] Gudbjartsson H., Patz S. (1995) The Rician distribution of noisy MRI data.
+       doi:10.1002/mrm.1910340618
+
+    Examples
+    --------
+    >>> without_floor(np.full((1, 1, 1, 1), 5.0), np.full((1, 1, 1), 3.0)).item()
+    4.0
+    """
+    return np.sqrt(np.maximum(data**2 - sigma[..., None] ** 2, 0)).astype(np.float32)
+
+
 def _corners(mask: np.ndarray, size: int, stride: int) -> np.ndarray:
     """Return the first corners of patches that together cover a mask, shape (n, 3)."""
     axes = []
