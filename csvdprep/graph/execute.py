@@ -76,7 +76,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
             node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
         owner[visit_wf.name] = label
         progress.open(label)
-    if all(step.done for plan in plans.values() for step in plan.steps):
+    if all(step.done and not step.to_draw for plan in plans.values() for step in plan.steps):
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:

@@ -193,6 +193,15 @@ def test_a_damaged_result_is_computed_again(tiny, tmp_path, capsys):
     assert ' 0 steps' not in capsys.readouterr().err
 
 
+def test_a_figure_that_is_missing_is_drawn_again(tiny, tmp_path):
+    out = tmp_path / 'out'
+    shutil.copytree(tiny / 'out', out)
+    figure = next(out.rglob('*desc-tissues_T1w.svg'))
+    figure.unlink()
+    assert app(tiny / 'raw', out, tmp_path / 'work') == 0
+    assert filecmp.cmp(figure, next((tiny / 'out').rglob(figure.name)), shallow=False)
+
+
 def test_the_validator_finds_no_error(tiny):
     import bids_validator_deno  # noqa: F401
 

@@ -50,10 +50,18 @@ def test_nothing_changes_outside_of_the_mask(series):
 
 
 @pytest.mark.parametrize(('shape', 'stride', 'words'), [
-    ((4, 9, 9, 7), 2, 'smaller than a patch'), ((9, 9, 9, 7), 4, 'leaves gaps')])  # fmt: skip
+    ((4, 9, 9, 7), 2, 'smaller than a patch'), ((9, 9, 9, 7), 6, 'leaves gaps')])  # fmt: skip
 def test_what_cannot_be_is_refused(shape, stride, words):
     with pytest.raises(ValueError, match=words):
         denoise(np.ones(shape), np.ones(shape[:3], bool), stride=stride)
+
+
+@pytest.mark.parametrize('stride', [2, 3, 5])
+def test_every_voxel_is_covered_whatever_the_stride(series, stride):
+    noisy = series[1][:13, :14, :11]  # no multiple of any
+    clean, sigma = denoise(noisy, np.ones(noisy.shape[:3], bool), stride=stride)
+    assert (sigma > 0).all()
+    assert (clean != noisy).any(axis=3).all()
 
 
 def test_more_volumes_than_voxels_are_no_trouble():

@@ -16,7 +16,7 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
 from csvdprep.markers.alps.science_regions import CENTRES
-from csvdprep.resources import resource
+from csvdprep.resources import RESOURCES, template_file
 
 #: Columns that the science names otherwise.
 NAMES = {'qc_alps_aligned_pct': 'alps_aligned_pct', 'qc_alps_covered_pct': 'alps_covered_pct'}
@@ -80,10 +80,22 @@ class MeasureAlps(SimpleInterface):
         return out
 
 
-def template_centres():
-    """Return where the regions lie in the FA template, which is in no MNI space, mm."""
-    sidecar = resource('fa_template').with_name(
-        resource('fa_template').name.replace('.nii.gz', '.json'))
+def template_centres() -> dict[tuple[str, str], tuple[float, float, float]]:
+    """Return where the regions lie in the FA template, which is in no MNI space.
+
+    Returns
+    -------
+    dict
+        Centres, mm, RAS+, by side and bundle, as in `science_regions.CENTRES`; carried over by
+        registration (data/templates/README.md).
+
+    Examples
+    --------
+    >>> x, y, z = template_centres()['left', 'proj']
+    >>> -26 < x < -22, 20 < z < 25
+    (True, True)
+    """
+    sidecar = template_file(**RESOURCES['fa_template'], extension='.json')
     known = json.loads(sidecar.read_text(encoding='utf-8'))['AlpsCentres']
     names = {'proj': 'projection', 'assoc': 'association'}
     return {(side, bundle): tuple(known[f'{side} {names[bundle]}']) for side, bundle in CENTRES}

@@ -30,7 +30,7 @@ def denoise(
     radius : int
         Of the patches, voxels.
     stride : int
-        Steps between the patches' centres, voxels; at most ``radius + 1``.
+        Steps between the patches' centres, voxels; at most their edge, ``2 radius + 1``.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def denoise(
     size = 2 * radius + 1
     if min(data.shape[:3]) < size:
         raise ValueError(f'An image of {data.shape[:3]} voxels is smaller than a patch.')
-    if not 1 <= stride <= radius + 1:
+    if not 1 <= stride <= size:
         raise ValueError(f'A stride of {stride} leaves gaps between patches of radius {radius}.')
     weight = np.zeros(data.shape[:3], np.float32)
     variance = np.zeros(data.shape[:3], np.float32)
@@ -134,7 +134,6 @@ def _corners(mask: np.ndarray, size: int, stride: int) -> np.ndarray:
     for end in product((0, 1), repeat=3):
         at = grid + size * np.array(end)
         inside += (-1) ** (3 - sum(end)) * sums[tuple(at.T)]
-    # The centre, or half of the patch, as the mask's border needs no more.
     return grid[inside > 0]
 
 

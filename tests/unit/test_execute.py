@@ -1,0 +1,30 @@
+"""What is handed to Nipype, and what is not."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import discover
+from csvdprep.graph.execute import execute
+
+
+def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):
+    # All is there but what needs a file that has been spoilt since.
+    path = tmp_path / 'sub-01_T1w.nii.gz'
+    path.touch()
+    scan = Scan(name='t1w', path=str(path), uri='bids:raw:sub-01_T1w.nii.gz', digest='d')
+    given = VisitInput(visit=Visit('01'), scans={'t1w': scan},
+                       refused=(('sub-01_dwi.nii.gz', 'Broken.'),))  # fmt: skip
+    plan = make_plan(given, discover(()))
+    done = [replace(step, cached=dict.fromkeys(step.room.outputs(), str(path)),
+                    drawn=frozenset(f.desc for f in step.room.figures))
+            for step in plan.steps]  # fmt: skip
+    assert len(done) > 3
+    opened = []
+    settings = Settings(bids_dir=tmp_path, output_dir=tmp_path / 'out', work_dir=tmp_path / 'work')
+    execute({'sub-01': replace(plan, steps=tuple(done))}, settings, failures={'sub-01': []},
+            statuses={'sub-01': SimpleNamespace(run_id='run', nodes=0)},
+            progress=SimpleNamespace(open=opened.append), on_visit_done=opened.append,
+            check=lambda: None)  # fmt: skip
+    assert opened == ['sub-01']
