@@ -22,7 +22,8 @@ def remove_ringing(
     of it is seen. Each voxel is therefore read from the image shifted, within a voxel, to where
     its neighbourhood varies least, to the left or to the right of it, and brought back by
     interpolation between the two; both in-plane axes, joined in k-space [1]_. The choices (45
-    shifts to either side, three neighbours) are those of DIPY, which takes five times as long.
+    shifts to either side, three neighbours) are those of DIPY, which takes over three times as
+    long (docs/diffusion.md).
 
     Parameters
     ----------
