@@ -11,9 +11,9 @@ doi:10.1016/j.neuroimage.2006.02.024); what of it counts for PSMD follows Baykar
 
 The FA template is that of a brain of average size: its callosum spans 70 mm along y where that of
 the ICBM 152 templates spans 76, and its top lies 6 mm lower. It is in no MNI space, though its
-file's name says so. The structural template is therefore registered to it (affine, then SyN, white
-matter to FA); structures, and the centres that DTI-ALPS is defined by in MNI space, are carried
-over. The registration is repeatable on one machine; on others voxels at borders may differ.
+file's name says so. The structural template is therefore registered to it as the application
+registers a patient (affine, then SyN, white matter in place of FA); structures, and the centres
+that DTI-ALPS is defined by in MNI space, are carried over.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import ants
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from build_templates import ROOT, digest
 from scipy import ndimage as ndi
 
-from csvdprep.interfaces.ants import to_ants
+from csvdprep.cli.environment import hold_threads
+from csvdprep.interfaces.ants import apply_transform, register_fa
+from csvdprep.interfaces.points import map_points
 from csvdprep.markers.psmd.science import DIRECTIONS
 from csvdprep.resources import template_file
 
@@ -229,42 +229,33 @@ class Structural:
     ----------
     fa : ndarray
         FA on the grid of the skeleton.
+    folder : Path
+        Where the transforms may be put.
     """
 
-    def __init__(self, fa: np.ndarray) -> None:
-        self._grid = np.eye(4)
-        self._grid[:3, 3] = FIRST_MM
-        self._like = to_ants(nib.Nifti1Image(fa.astype(np.float32), self._grid))
-        white = to_ants(nib.load(template_file('probseg', label='WM')))
-        fixed, moving = (ants.resample_image(image, (2, 2, 2)) for image in (self._like, white))
-        affine = ants.registration(fixed, moving, 'Affine', aff_metric='mattes', random_seed=1)
-        found = ants.registration(
-            fixed, moving, 'SyNOnly', initial_transform=affine['fwdtransforms'][0],
-            syn_metric='CC', syn_sampling=2, reg_iterations=(60, 30), random_seed=1,
-        )  # fmt: skip
-        self._forward, self._inverse = found['fwdtransforms'], found['invtransforms']
+    def __init__(self, fa: np.ndarray, folder: Path) -> None:
+        grid = np.eye(4)
+        grid[:3, 3] = FIRST_MM
+        self._like = nib.Nifti1Image(fa.astype(np.float32), grid)
+        self._into, self._back = folder / 'into.h5', folder / 'back.h5'
+        brain = np.asarray(nib.load(template_file('mask')).dataobj) > 0
+        white = nib.load(template_file('probseg', label='WM'))
+        register_fa(white, brain, self._like, self._into, self._back)
 
     def volume(self, path: Path, kind: str) -> np.ndarray:
         """Return a volume on the grid of the skeleton."""
-        moving = nib.load(path)
-        moving = nib.Nifti1Image(moving.get_fdata(dtype=np.float32), moving.affine)
-        return ants.apply_transforms(
-            self._like, to_ants(moving), self._forward, interpolator=kind
-        ).numpy()
+        found = apply_transform(nib.load(path), self._like, [self._into], interpolation=kind)
+        return np.asarray(found.dataobj)
 
     def points(self, points) -> np.ndarray:
         """Return where points of the structural template (mm, RAS+) lie in the FA template."""
-        flip = np.array([-1.0, -1, 1])
-        table = pd.DataFrame(np.asarray(points, float) * flip, columns=list('xyz'))
-        backwards = [name.endswith('.mat') for name in self._inverse]
-        found = ants.apply_transforms_to_points(3, table, self._inverse, whichtoinvert=backwards)
-        return found[list('xyz')].to_numpy() * flip
+        return map_points(np.asarray(points, float), str(self._back))
 
 
 def for_psmd(fa: np.ndarray, skeleton: np.ndarray, structural: Structural) -> np.ndarray:
     """Return the part of the skeleton that counts: away from fluid, fornix, brainstem, ..."""
     labels = structural.volume(
-        template_file('dseg', atlas='csvdprep', desc='structures'), 'nearestNeighbor'
+        template_file('dseg', atlas='csvdprep', desc='structures'), 'nearest'
     ).astype(int)
     table = template_file('dseg', atlas='csvdprep', desc='structures', extension='.tsv')
     rows = [line.split('\t') for line in table.read_text('utf-8').splitlines()[1:]]
@@ -307,9 +298,10 @@ def build(folder: Path, wheel: Path | None) -> dict[str, str]:
     stored = np.rint(fa / FA_STEP).astype(np.int16)
     fine = resample(stored * FA_STEP, affine)
     skeleton = ridges(fine)
-    structural = Structural(fine)
-    counts = for_psmd(fine, skeleton, structural)
-    centres = structural.points(list(ALPS_MNI.values())).round(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        structural = Structural(fine, Path(scratch))
+        counts = for_psmd(fine, skeleton, structural)
+        centres = structural.points(list(ALPS_MNI.values())).round(1)
 
     target = folder / f'tpl-{SPACE}'
     target.mkdir(parents=True, exist_ok=True)
@@ -368,6 +360,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--check', action='store_true', help='rebuild elsewhere and compare')
     parser.add_argument('--pictures', action='store_true', help='draw docs/img/templates_psmd.png')
     args = parser.parse_args(argv)
+    hold_threads()
     committed = args.output / 'checksums.json'
     expected = json.loads(committed.read_text('utf-8')) if committed.is_file() else {}
     ours = {n: s for n, s in expected.items() if n.startswith(f'tpl-{SPACE}/')}

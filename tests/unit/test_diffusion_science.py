@@ -213,3 +213,21 @@ def test_motion_of_a_series_is_found(head):
     assert way > 0.6
     assert np.linalg.norm(error[:, :3], axis=1).mean() < 0.4 * way
     assert expected.shape == data.shape
+
+
+def test_outermost_slices_are_kept_by_small_movements_and_told_where_large_ones_lose_them():
+    shape = (12, 12, 8)
+    data = np.full((*shape, 3), 50.0, np.float32)
+    series = Series(
+        data=data, geometry=Geometry(AFFINE), factors=np.ones(3), bvals=np.array([0.0, 1e3, 1e3]),
+        directions=np.eye(3), shell_of=np.array([0, 1, 1]),
+    )  # fmt: skip
+    motions = np.stack([np.eye(4), rigid((0, 0, 0), (0, 0, 1)), rigid((0, 0, 0), (0, 0, 6))])
+    covered = series.covered(motions)
+    # 1 mm is less than a voxel of 2.5 mm; 6 mm is more than two.
+    assert covered[:, :, :6].all()
+    assert not covered[:, :, 7].any()
+    pulled = series.pulled(motions, order=3)
+    assert np.allclose(pulled[..., 1], 50, atol=0.1)
+    assert np.allclose(pulled[covered], 50, atol=0.1)
+    assert (pulled[~covered] == 0).any()

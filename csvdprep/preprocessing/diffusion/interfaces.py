@@ -9,6 +9,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import shells
+from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import n4
 from csvdprep.interfaces.images import save
 from csvdprep.interfaces.inspect import load_series
@@ -140,6 +141,11 @@ class Correct(SimpleInterface):
             np.maximum(corrected, 0, out=corrected)
         directions = rotate_gradients(series.directions, motions)
         mask, corrected = _even(corrected, series, found.image)
+        # Where a volume has no signal because it ends there, a fit would take it for diffusion.
+        mask &= series.covered(motions)
+        if not mask.any():
+            raise MeasureError('No part of the brain lies in all volumes of the series.',
+                               remedy='Leave out the volumes in which the head lies elsewhere.')
         self._save(corrected, mask, directions, series, found.image, folder)
         self._results['dwi_b0_raw'] = save(_first_b0(series.data, series), found.image,
                                            folder / 'b0_raw.nii.gz')  # fmt: skip

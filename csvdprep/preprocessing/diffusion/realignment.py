@@ -72,6 +72,14 @@ class Series:
             )
         return out
 
+    def covered(self, motions: np.ndarray) -> np.ndarray:
+        """Tell which voxels of the head at rest all volumes hold, shape (nx, ny, nz)."""
+        whole = np.ones(self.data.shape[:3], np.float32)
+        out = whole > 0
+        for motion, factor in zip(motions, self.factors, strict=True):
+            out &= self.geometry.pull(whole, motion, factor, order=1) > 0
+        return out
+
     def predicted(self, pulled: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Predict every volume from the others."""
         turned = rotate_gradients(self.directions, motions)

@@ -46,21 +46,23 @@ class Geometry:
         Returns
         -------
         ndarray of float32
-            0 outside of the volume. Signal that was drawn together or apart along the axis of
-            encoding is scaled back.
+            0 outside of the volume, which ends a voxel beyond the centres of the outermost.
+            Signal that was drawn together or apart along the axis of encoding is scaled back.
         """
         matrix = np.linalg.inv(self.affine) @ motion @ self.affine
-        source = volume.astype(np.float32)
+        # Without a margin the outermost slices are lost to the least movement.
+        source = np.pad(volume.astype(np.float32), 1, mode='edge')
+        offset = matrix[:3, 3] + 1
         if order > 1:
             source = ndi.spline_filter(source, order, output=np.float32, mode='mirror')
         scale = self._stretch(matrix)
         if self.shift is None or factor == 0:
-            out = ndi.affine_transform(source, matrix[:3, :3], matrix[:3, 3], order=order,
+            out = ndi.affine_transform(source, matrix[:3, :3], offset, volume.shape, order=order,
                                        prefilter=False, mode='constant', output=np.float32)
             return out * np.float32(scale)
         grid = np.indices(volume.shape, dtype=np.float32)
         points = np.tensordot(matrix[:3, :3].astype(np.float32), grid, axes=1)
-        points += matrix[:3, 3].astype(np.float32)[:, None, None, None]
+        points += offset.astype(np.float32)[:, None, None, None]
         points[self.axis] += np.float32(factor) * self.shift
         out = ndi.map_coordinates(source, points, order=order, prefilter=False, mode='constant',
                                   output=np.float32)  # fmt: skip
