@@ -11,13 +11,19 @@ import logging
 import os
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from csvdprep.core.errors import PreflightError
 
 _LOG = logging.getLogger(__name__)
+#: Largest text file (bytes) that is read; those of datasets have a few thousand.
+MOST_TEXT = 64 << 20
+#: Seconds for which a lock may be held by somebody who only looks.
+GLANCE_S = 0.2
 #: What file systems answer that do not know flock at all.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -57,7 +63,8 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> bool:
 
     """
     path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    # What is no text (names of files may be anything) is written as its code.
+    data = content.encode('utf-8', 'backslashreplace') if isinstance(content, str) else content
     with contextlib.suppress(OSError):
         if path.stat().st_size == len(data) and path.read_bytes() == data:
             return False
@@ -90,8 +97,74 @@ def file_digest(path: str | os.PathLike) -> str:
     'e3b0c442'
 
     """
-    with open(path, 'rb') as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+    """Open a file to read its bytes, but no pipe or device, which may wait or go on for ever.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is no ordinary file.
+
+    Examples
+    --------
+    >>> open_regular('/dev/zero')
+    Traceback (most recent call last):
+    OSError: [Errno 22] This is no ordinary file: '/dev/zero'
+
+    """
+    # Without waiting, opening a pipe does not wait for somebody who writes to it.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        code = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+        what = 'This is a folder' if stat.S_ISDIR(kind) else 'This is no ordinary file'
+        raise OSError(code, what, os.fspath(path))
+    return os.fdopen(handle, 'rb')
+
+
+def read_text(path: str | os.PathLike, *, errors: str = 'strict') -> str:
+    """Read a text file of a dataset as UTF-8, with or without a mark at its beginning.
+
+    Parameters
+    ----------
+    path : path-like
+        Ordinary file of no more than 64 MiB.
+    errors : str, optional
+        What to do about bytes that are no UTF-8, as for `bytes.decode`.
+
+    Returns
+    -------
+    str
+        Its content, line ends as ``\\n``.
+
+    Raises
+    ------
+    OSError
+        If it is no ordinary file, is too large, or cannot be read.
+    UnicodeDecodeError
+        If it is no UTF-8.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / 'text'
+    >>> _ = target.write_bytes(b'a\\r\\nb')
+    >>> read_text(target)
+    'a\\nb'
+
+    """
+    with open_regular(path) as stream:
+        data = stream.read(MOST_TEXT + 1)
+    if len(data) > MOST_TEXT:
+        raise OSError(errno.EFBIG, f'The file is larger than {MOST_TEXT >> 20} MiB',
+                      os.fspath(path))  # fmt: skip
+    text = data.decode('utf-8-sig', errors)
+    return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
 @contextlib.contextmanager
@@ -122,10 +195,11 @@ def lock(path: str | os.PathLike, *, blocking: bool = True,
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        limit = time.monotonic() + (timeout or 0.0)
+        # Who only looks whether it is held (`csvdprep status`) holds it for a moment, too.
+        limit = time.monotonic() + ((timeout or 0.0) if blocking else GLANCE_S)
         endless = blocking and timeout is None
         while not _acquired(handle, path):
-            if not endless and (not blocking or time.monotonic() >= limit):
+            if not endless and time.monotonic() >= limit:
                 raise LockError(
                     f'Another run is at work here: {holder(path)}.', file=path,
                     remedy='Wait until it has ended, or stop it.',

@@ -21,7 +21,7 @@ from csvdprep.bids.diffusion import (
     find_preprocessed,
 )
 from csvdprep.bids.external import check_derivatives, find_external
-from csvdprep.bids.files import file_digest, lock
+from csvdprep.bids.files import LockError, file_digest, lock
 from csvdprep.bids.gradients import read_table
 from csvdprep.bids.names import DERIVED, ENTITIES, INDICES, INHERITED, Name, parse
 from csvdprep.bids.raw import (
@@ -159,8 +159,15 @@ def collect_visits(settings: Settings, *, inspect: Callable[..., Any],
     filters = check_filters(settings.bids_filters)
     check_derivatives(settings.derivatives)
     available = check_dataset(root, strict=not settings.skip_bids_validation, warn=warn)
-    subjects = choose_labels(settings.participant_label, available, 'sub')
+    asked = settings.participant_label or [Visit.of(v).subject for v in settings.visit]
+    subjects = choose_labels(asked, available, 'sub')
     visits = _visits(root, subjects, settings.session_label)
+    if settings.visit:
+        if missing := sorted(set(settings.visit) - {v.label for v in visits}):
+            raise UsageError(f'The dataset has no visit {", ".join(missing)}.', field='--visit',
+                             remedy='Look at the folders sub-*/ses-*.')  # fmt: skip
+        visits = [v for v in visits if v.label in settings.visit]
+        subjects = sorted({v.subject for v in visits})
     dataset = _Dataset(
         root=root, files=_list_files(root, subjects, settings.bids_database_dir, warn),
         ignored=Ignored.of(root), filters=filters, inspect=inspect,
@@ -182,7 +189,7 @@ class _Candidate:
     def rank(self) -> tuple:
         """Sort first what is to be preferred."""
         entities = self.name.entities
-        numbered = [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', self.path.name)]
+        numbered = [int(t) if t.isdecimal() else t for t in re.split(r'(\d+)', self.path.name)]
         # Rounded, so that the last digit of a header does not decide between two runs.
         return (bool(DERIVED & entities.keys()), 'ce' in entities,
                 round(max(self.facts.zooms), 2), round(self.facts.voxel_volume, 2),
@@ -365,8 +372,9 @@ def _fits(name: Name, datatype: str, wanted: Mapping[str, Any]) -> bool:
             return value is None and asked in (None, 'Query.NONE')
         if asked in ('*', 'Query.ANY'):
             return True
-        if entity in INDICES and str(asked).isdigit():
-            return int(value) == int(asked)
+        if entity in INDICES and value.isdecimal() and str(asked).isdecimal():
+            # As texts, since there is no end to the digits that somebody may write.
+            return value.lstrip('0') == str(asked).lstrip('0')
         return value.lstrip('.') == str(asked).lstrip('.')
 
     return all(
@@ -380,39 +388,69 @@ def _list_files(root: Path, subjects: list[str], database: Path | None,
                 warn: Callable[[str], None]) -> dict[str, list[Path]]:  # fmt: skip
     """List the files of some participants, from their folders or from an index that was kept."""
     if database is None:
-        return _of_subjects(_index(root, subjects), root, subjects)
+        return _in_folders(root, subjects)
     database = Path(os.path.abspath(database))
     stored = database / 'layout_index.sqlite'
     try:
         if stored.exists() and not os.access(database, os.W_OK):
-            files = _of_subjects(_index(root, None, database), root, subjects)
+            files = _of_subjects(_index(root, database), root, subjects)
             if not _is_current(files, root):
                 raise OSError('it is out of date and may not be written')
             return files
         with lock(database / '.csvdprep.lock', timeout=600):
             # Another run may have made it while this one waited.
             if stored.exists():
-                files = _of_subjects(_index(root, None, database), root, subjects)
+                files = _of_subjects(_index(root, database), root, subjects)
                 if _is_current(files, root):
                     return files
                 warn(f'The database in {database} is out of date; it is made anew.')
-            return _of_subjects(_index(root, None, database, reset=True), root, subjects)
-    except PreflightError:
+            return _of_subjects(_index(root, database, reset=True), root, subjects)
+    except LockError:
         raise
     except Exception as error:
         # A damaged database is a convenience lost, not a reason to stop.
         warn(f'The database in {database} cannot be used ({error}); the dataset is read instead.')
-        return _of_subjects(_index(root, subjects), root, subjects)
+        return _in_folders(root, subjects)
 
 
-def _index(root: Path, subjects: list[str] | None, database: Path | None = None,
-           reset: bool = False) -> Any:  # fmt: skip
+def _in_folders(root: Path, subjects: list[str]) -> dict[str, list[Path]]:
+    """List the files of some participants as deep as BIDS has images, and no deeper.
+
+    So links in a circle do no harm, and no name or ``dataset_description.json`` is too odd.
+    """
+    files = {}
+    for subject in subjects:
+        level, found = [root / f'sub-{subject}'], []
+        for _ in ('participant', 'session', 'datatype'):
+            below = [folder / entry.name for folder in level for entry in os.scandir(folder)
+                     if not entry.name.startswith('.')]  # fmt: skip
+            level = [path for path in below if os.path.isdir(path)]
+            # A folder that has the name of an image is refused where images are looked at.
+            found += [path for path in below if path not in level or path.name.endswith(IMAGES)]
+        files[subject] = sorted(found)
+    return files
+
+
+def _check_for_circles(root: Path) -> None:
+    """Raise OSError if links lead back to where they are; pybids would follow them."""
+    for start in root.glob('sub-*'):
+        for folder, folders, _ in os.walk(start, followlinks=True):
+            real = os.path.realpath(folder)
+            for name in folders:
+                if f'{real}/'.startswith(os.path.realpath(f'{folder}/{name}') + '/'):
+                    raise OSError(f'links lead in a circle at {folder}/{name}')
+
+
+def _index(root: Path, database: Path, reset: bool = False) -> Any:
     from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
-    # One expression for all that is not asked for: the folders of others are never entered.
-    wanted = 'sub-' if subjects is None else f'sub-(?:{"|".join(map(re.escape, subjects))})(?:/|$)'
+    # pybids opens it whatever it is, and would wait for ever at a pipe.
+    if (description := root / 'dataset_description.json').exists():
+        read_json(description)
+    if reset or not (database / 'layout_index.sqlite').exists():
+        _check_for_circles(root)
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False,
-                                ignore=[re.compile(rf'^/(?!{wanted})'), re.compile(r'/\.')])
+                                ignore=[re.compile(r'^/(?!sub-)'), re.compile(r'/\.')])
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return BIDSLayout(root, validate=False, derivatives=False, indexer=indexer,

@@ -9,6 +9,8 @@ from pathlib import Path
 from csvdprep import __version__
 from csvdprep.cli.numbers import positive
 from csvdprep.core.errors import UsageError
+from csvdprep.core.lexicon import SCANS
+from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings, read_config
 
 EPILOG = """\
@@ -17,6 +19,8 @@ other commands:
   csvdprep phantom OUT            make a synthetic BIDS dataset with the truth of every marker
   csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
+  csvdprep slurm BIDS OUT         write an array job, one visit a task, and submit it
+  csvdprep status OUT             what has become of each visit
   csvdprep doctor                 check the installation
 
 exit status:
@@ -61,6 +65,9 @@ def _selection(group):
                        metavar='LABEL', help='participants, with or without sub-')  # fmt: skip
     group.add_argument('--session-label', '--session-id', nargs='+', default=None,
                        metavar='LABEL', help='sessions, with or without ses-')  # fmt: skip
+    group.add_argument('--visit', nargs='+', default=None, metavar='LABEL',
+                       help='exactly these visits: sub-01 (images outside of any session) or '
+                       'sub-01_ses-2')  # fmt: skip
     group.add_argument('--bids-filter-file', type=Path, metavar='FILE',
                        help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, '
                        '"*" means any')  # fmt: skip
@@ -81,7 +88,7 @@ def _resources(group):
     group.add_argument('--omp-nthreads', type=positive, metavar='N',
                        help='most threads of one step; the steps there are use one each, so that '
                        'results do not depend on it')  # fmt: skip
-    group.add_argument('--mem', '--mem-mb', type=_megabytes, dest='mem_gb', metavar='MB|nG',
+    group.add_argument('--mem', '--mem-mb', type=megabytes, dest='mem_gb', metavar='MB|nG',
                        help='memory for all steps together, e.g. 8000 or 8G')  # fmt: skip
     group.add_argument('--low-mem', action='store_true', default=None,
                        help='run one step at a time')  # fmt: skip
@@ -93,7 +100,7 @@ def _scope(group):
     group.add_argument('--markers', nargs='+', metavar='NAME', default=None,
                        help='compute only these: ' + ', '.join(marker_names()))  # fmt: skip
     group.add_argument('--ignore', nargs='+', metavar='NAME', default=None,
-                       help='scans (t1w, flair) or steps to be left out')  # fmt: skip
+                       help='scans (t1w, flair, dwi) or steps to be left out')  # fmt: skip
     group.add_argument('--output-spaces', nargs='+', metavar='SPACE[:res-N]', default=None,
                        help='also resample into these TemplateFlow spaces')  # fmt: skip
     group.add_argument('--dry-run', action='store_true', default=None,
@@ -173,7 +180,13 @@ def to_settings(args: argparse.Namespace) -> Settings:
     for name, prefix in (('participant_label', 'sub-'), ('session_label', 'ses-')):
         labels = merged.get(name, ())
         merged[name] = tuple(dict.fromkeys(str(x).removeprefix(prefix) for x in labels))
-    for name in ('markers', 'ignore', 'output_spaces'):
+    for label in merged.get('visit', ()):
+        try:
+            Visit.of(label)
+        except ValueError as error:
+            raise UsageError(str(error), field='--visit',
+                             remedy='Write sub-01 or sub-01_ses-2.') from error  # fmt: skip
+    for name in ('markers', 'ignore', 'output_spaces', 'visit'):
         merged[name] = tuple(merged.get(name, ()))
     merged.setdefault('nprocs', allowed_processors())
     merged.setdefault('mem_gb', allowed_memory_gb())
@@ -184,8 +197,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
                          field='--markers',
                          remedy=f'Choose from: {", ".join(marker_names())}.')  # fmt: skip
     known = {room.name for room in discover()}
-    if unknown := set(merged['ignore']) - known - {'t1w', 'flair', 'wmh_external',
-                                                   'brain_mask_external'}:  # fmt: skip
+    if unknown := set(merged['ignore']) - known - (SCANS.keys() - {'anat'}):
         raise UsageError(f'There is nothing named {", ".join(sorted(unknown))} to ignore.',
                          field='--ignore')  # fmt: skip
     if unknown := set(options) - known:
@@ -234,7 +246,15 @@ def _pair(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _megabytes(text: str) -> float:
+def megabytes(text: str) -> float:
+    """Read an amount of memory, in GB.
+
+    Examples
+    --------
+    >>> megabytes('8000'), megabytes('8G')
+    (8.0, 8.0)
+
+    """
     units = {'M': 1e-3, 'G': 1.0, 'T': 1e3}
     scale = units.get(text[-1:].upper())
     number = float(text[:-1]) * scale if scale else float(text) * 1e-3

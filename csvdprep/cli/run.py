@@ -61,19 +61,27 @@ def run(argv: list[str]) -> int:
 
 def run_app(settings, argv: list[str]) -> int:
     """Carry out a level of the BIDS App."""
-    from csvdprep.core.errors import UsageError
-
-    if settings.analysis_level == 'group':
-        raise UsageError('The group level is not part of this version.',
-                         remedy='Run the participant level; the tables of the visits can be '
-                         'stacked as they are.')  # fmt: skip
     _prepare_environment(settings)
+    if settings.analysis_level == 'group':
+        return _group(settings)
     from csvdprep.bids.query import collect_visits
     from csvdprep.interfaces.inspect import inspect_image
 
     visits = collect_visits(settings, inspect=inspect_image,
                             warn=lambda line: print(line, file=sys.stderr))  # fmt: skip
     return _participants(visits, settings, argv)
+
+
+def _group(settings) -> int:
+    from csvdprep.bids.dataset import check_writable
+    from csvdprep.core.errors import PreflightError
+    from csvdprep.group.run import run_group
+
+    if not settings.output_dir.is_dir():
+        raise PreflightError('The output folder does not exist.', file=settings.output_dir,
+                             field='output_dir', remedy='Run the participant level first.')
+    check_writable(settings.output_dir)
+    return run_group(settings, say=lambda line: print(line, file=sys.stderr))
 
 
 def _participants(visits, settings, argv) -> int:

@@ -8,12 +8,14 @@ from importlib import import_module
 
 from csvdprep.cli.environment import hold_threads
 
-#: Each module has ``configure(parser)`` and ``run(args, app=...)``.
+#: Each module has ``configure(parser)``, ``run(args)`` and perhaps ``parse(parser, argv)``.
 NAMES = {
     'demo': 'make a small phantom dataset and run the app on it',
     'phantom': 'make a synthetic BIDS dataset with the truth of every marker',
     'compare': 'score lesion masks by the WMH Challenge measures',
     'score': "compare an app's output with a phantom's truth",
+    'slurm': 'write an array job, one visit a task, and submit it',
+    'status': 'tell what has become of each visit',
     'doctor': 'check the installation',
 }
 
@@ -41,6 +43,8 @@ def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
     said = NAMES[name].capitalize() + '.'
     parser = argparse.ArgumentParser(f'csvdprep {name}', description=said)
     module.configure(parser)
-    args = parser.parse_args(argv)
+    # A module that hands options on to the app takes them apart itself.
+    parse = getattr(module, 'parse', None)
+    args = parse(parser, argv) if parse else parser.parse_args(argv)
     args.app = app
     return module.run(args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from graphlib import TopologicalSorter
@@ -35,6 +36,26 @@ class Visit:
     def folder(self) -> str:
         """Folder of the visit, relative to the root of a dataset."""
         return '/'.join(self._parts)
+
+    @classmethod
+    def of(cls, label: str) -> Visit:
+        """Read a label.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+
+        Examples
+        --------
+        >>> Visit.of('sub-01_ses-2'), Visit.of('sub-01')
+        (Visit(subject='01', session='2'), Visit(subject='01', session=None))
+
+        """
+        found = re.fullmatch(r'sub-([A-Za-z0-9+]+)(?:_ses-([A-Za-z0-9+]+))?', label)
+        if not found:
+            raise ValueError(f'"{label}" is no label of a visit.')
+        return cls(*found.groups())
 
     @property
     def _parts(self) -> list[str]:
@@ -151,6 +172,18 @@ class Plan:
     def key(self) -> str:
         """Identify what the whole plan computes, wherever the files lie."""
         return _digest([step.key for step in self.steps])
+
+    @property
+    def origins(self) -> dict[str, tuple[str, ...]]:
+        """Scans that each room's results come from, through all rooms before it."""
+        behind: dict[str, set[str]] = {name: {name} for name in self.scans}
+        found = {}
+        for step in self.steps:
+            takes = (self.aliases.get(name, name) for name in step.takes)
+            scans = set().union(*(behind.get(name, set()) for name in takes))
+            behind |= dict.fromkeys(step.room.outputs(), scans)
+            found[step.room.name] = tuple(sorted(scans))
+        return found
 
     @property
     def complete(self) -> bool:

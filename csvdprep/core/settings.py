@@ -23,6 +23,7 @@ class Settings:
     analysis_level: str = 'participant'
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
+    visit: tuple[str, ...] = ()
     bids_filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     skip_bids_validation: bool = False
     bids_database_dir: Path | None = None

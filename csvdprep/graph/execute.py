@@ -23,8 +23,8 @@ ADVICE = {
 }  # fmt: skip
 
 
-def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, progress,
-            on_visit_done, check):  # fmt: skip
+def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, failures, statuses,
+            progress, on_visit_done, check):  # fmt: skip
     """Build one graph of all visits and run it.
 
     Parameters
@@ -33,6 +33,8 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
         By label of the visit.
     settings : Settings
         What was asked.
+    workspace : Path
+        Folder for the intermediates.
     failures : mapping of str to list
         Receives what failed, by visit.
     statuses : mapping of str to Status
@@ -51,7 +53,6 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
     from csvdprep.graph.plugin import ForkPlugin
     from csvdprep.graph.visit import init_visit_wf
 
-    work_dir = Path(settings.work_dir).absolute()
     config.update_config({
         'execution': {
             'crashfile_format': 'txt', 'stop_on_first_crash': settings.stop_on_first_crash,
@@ -59,6 +60,8 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
             'hash_method': 'content', 'check_version': False, 'local_hash_check': False,
             'keep_inputs': False, 'remove_unnecessary_outputs': False, 'parameterize_dirs': True,
             'create_report': False,
+            # Plugins that run elsewhere wait for files that a network disk shows late.
+            'job_finished_timeout': 65,
         },
         'logging': {'workflow_level': 'ERROR', 'interface_level': 'ERROR', 'utils_level': 'ERROR'},
     })  # fmt: skip
@@ -66,7 +69,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
-    whole = pe.Workflow(name='csvdprep_wf', base_dir=str(work_dir))
+    whole = pe.Workflow(name='csvdprep_wf', base_dir=str(workspace))
     owner, left = {}, dict.fromkeys(plans)
     for label, plan in plans.items():
         visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
@@ -97,7 +100,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, failures, statuses, p
             if left[label] is not None:
                 left[label].discard(node.fullname)
                 if not left[label] and not failures[label]:
-                    _clean(label, settings)
+                    _clean(label, workspace, settings)
                     on_visit_done(label)
 
     def counted(graph):
@@ -228,8 +231,8 @@ def _read_crash(path: Path) -> dict[str, str]:
             'message': last_words(text), 'file': str(path)}  # fmt: skip
 
 
-def _clean(label: str, settings: Settings):
+def _clean(label: str, workspace: Path, settings: Settings):
     """Remove the intermediates of a visit: all that matters of them is saved."""
     if not settings.keep_workdir:
-        folder = Path(settings.work_dir) / 'csvdprep_wf' / f'{label.replace("-", "_")}_wf'
+        folder = workspace / 'csvdprep_wf' / f'{label.replace("-", "_")}_wf'
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,9 @@ from csvdprep.core.plan import Plan, VisitInput
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
+from csvdprep.graph.meter import Meter
 from csvdprep.graph.status import Status, now, read_status
+from csvdprep.graph.workspace import workspace
 
 
 @dataclass
@@ -101,7 +103,8 @@ def run_participants(
     run_id = f'{now().replace(":", "").replace("-", "")[:15]}_{uuid.uuid4().hex[:8]}'
     batch_size = max(4 * settings.nprocs, 8)
     waiting = list(given)
-    with Interrupt() as interrupt:
+    room = workspace(settings.work_dir, run_id, keep=settings.keep_workdir)
+    with Interrupt() as interrupt, room as folder:
         try:
             later: list[VisitInput] = []
             while waiting or later:
@@ -111,7 +114,7 @@ def run_participants(
                 batch, rest = pool[:batch_size], pool[batch_size:]
                 later, waiting = (rest, []) if patient else (later, rest)
                 held = _run_batch(batch, settings, outcome=outcome, run_id=run_id, say=say,
-                                  progress=progress, patient=patient,
+                                  progress=progress, patient=patient, folder=folder,
                                   interrupt=interrupt)  # fmt: skip
                 later += held
                 interrupt.check()
@@ -120,7 +123,7 @@ def run_participants(
     return outcome
 
 
-def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, interrupt):
+def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, folder, interrupt):
     """Run the visits of a batch that are free; return those that another run holds."""
     held, plans = [], {}
     with ExitStack() as locks:
@@ -141,16 +144,17 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, inte
                 outcome.statuses[label] = last
                 continue
             plans[label] = plan
-            status = Status(visit=label, run_id=run_id, version=__version__, key=plan.key,
-                            started=now(), skipped=dict(plan.skipped))  # fmt: skip
+            status = Status.begun(plan, run_id=run_id, version=__version__)
             status.write(settings.output_dir, item.visit)
             outcome.statuses[label] = status
         if plans:
-            _compute(plans, settings, outcome=outcome, progress=progress, interrupt=interrupt)
+            _compute(plans, settings, outcome=outcome, progress=progress, folder=folder,
+                     interrupt=interrupt)  # fmt: skip
     return held
 
 
-def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, interrupt):
+def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, folder,
+             interrupt):  # fmt: skip
     """Run the graphs of these visits as one, and close each visit."""
     from csvdprep.graph.execute import execute
 
@@ -164,6 +168,7 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, i
         plan = open_visits.pop(label)
         status = outcome.statuses[label]
         status.failures = list(failures)
+        status.peak_mb = meter.peak_mb if meter else None
         try:
             finish(plan, status, settings, before=before[label], interrupted=interrupted)
         except (OSError, CsvdprepError) as error:
@@ -173,11 +178,20 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, i
         progress.close(label, status)
 
     failures: dict[str, list[dict[str, str]]] = {label: [] for label in plans}
+    # What several visits need together says nothing of one.
+    meter = Meter() if len(plans) == 1 else None
+
+    def turn():
+        interrupt.check()
+        if meter:
+            meter.sample()
+
     try:
         # A plugin of Nipype's knows no turns: it has to be interrupted where it is.
         with nullcontext() if settings.use_plugin else interrupt.defer():
-            execute(plans, settings, failures=failures, statuses=outcome.statuses,
-                    progress=progress, on_visit_done=close, check=interrupt.check)  # fmt: skip
+            execute(plans, settings, workspace=folder, failures=failures,
+                    statuses=outcome.statuses, progress=progress, on_visit_done=close,
+                    check=turn)  # fmt: skip
         interrupt.check()
     except KeyboardInterrupt:
         for label in list(open_visits):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write
-from csvdprep.core.plan import Visit
+from csvdprep.core.plan import Plan, Visit
+
+#: Where sidecars tell on which scanner an image was made; serial numbers are nobody's business.
+SCANNER = {'manufacturer': 'Manufacturer', 'model': 'ManufacturersModelName',
+           'field_t': 'MagneticFieldStrength'}  # fmt: skip
 
 
 @dataclass
@@ -39,6 +43,16 @@ class Status:
         What a reader should mind.
     nodes : int
         Nodes executed by this run.
+    inputs : mapping of str to str
+        BIDS URI of each scan.
+    origins : mapping of str to sequence of str
+        Scans that each room's results come from.
+    scanner : mapping of str to str
+        ``manufacturer``, ``model`` and ``field_t``, as far as the sidecars tell.
+    refused : list of (str, str)
+        Files that could not be used, and why.
+    peak_mb : float, optional
+        Most memory (10^6 bytes, resident, all processes) while this visit was computed alone.
     """
 
     visit: str
@@ -53,6 +67,21 @@ class Status:
     failures: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     nodes: int = 0
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    scanner: Mapping[str, str] = field(default_factory=dict)
+    refused: Sequence[Sequence[str]] = ()
+    peak_mb: float | None = None
+
+    @classmethod
+    def begun(cls, plan: Plan, *, run_id: str, version: str) -> Status:
+        """Describe a visit whose run begins."""
+        return cls(
+            visit=plan.visit.label, run_id=run_id, version=version, key=plan.key, started=now(),
+            skipped=dict(plan.skipped), origins=plan.origins, refused=plan.refused,
+            inputs={name: scan.uri for name, scan in plan.scans.items() if name != 'anat'},
+            scanner=_scanner(plan),
+        )  # fmt: skip
 
     def write(self, output_dir: Path, visit: Visit) -> None:
         """Write the file, replacing the last one at once."""
@@ -68,11 +97,23 @@ def read_status(output_dir: Path, visit: Visit) -> Status | None:
     """Return the last status of a visit, None if there is none that can be read."""
     try:
         found = json.loads(status_path(output_dir, visit).read_text(encoding='utf-8'))
-        return Status(**found)
-    except (OSError, ValueError, TypeError):
+        known = {item.name for item in fields(Status)}
+        return Status(**{key: value for key, value in found.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec='seconds')
+
+
+def _scanner(plan: Plan) -> dict[str, str]:
+    for name in ('flair', 't1w', 'dwi'):
+        facts = plan.scans[name].metadata if name in plan.scans else {}
+        found = {key: facts.get(field) for key, field in SCANNER.items()}
+        told = {key: ' '.join(str(value).split())[:60] for key, value in found.items()
+                if isinstance(value, str | int | float)}  # fmt: skip
+        if told:
+            return told
+    return {}

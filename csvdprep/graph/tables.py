@@ -118,7 +118,7 @@ def write_tables(
         [*who.values(), *(text(row[c]) for c in long_columns)] for row in rows
     ]
     tables = {
-        'csvd': ([list(wide.values())], list(wide), _wide_dictionary(rooms, who)),
+        'csvd': ([list(wide.values())], list(wide), wide_dictionary(rooms, who)),
         'csvdlong': (long, [*who, 'measure', *long_columns[1:]], _long_dictionary(who)),
     }
     paths = []
@@ -163,7 +163,8 @@ _WHO = {
 }
 
 
-def _wide_dictionary(rooms, who):
+def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the columns of the one-row table; ``who`` has those that name the visit."""
     dictionary = {name: _WHO[name] for name in who}
     for room in rooms:
         for measure in room.measures:
@@ -177,11 +178,12 @@ def _wide_dictionary(rooms, who):
                 **({'QualityControl': measure.qc_id} if measure.qc_id else {}),
             }
     dictionary['qc'] = {'Description': 'Worst flag among all measures of the visit.',
-                        'Levels': _FLAGS}  # fmt: skip
+                        'Levels': FLAGS}  # fmt: skip
     return dictionary
 
 
-_FLAGS = {
+#: Meaning of the flags.
+FLAGS = {
     'ok': 'within the plausible range',
     'warn': 'look at the figure before use',
     'fail': 'do not use without correction',
@@ -198,7 +200,7 @@ def _long_dictionary(who):
         'low': {'Description': 'Lower bound of the 95 % interval.'},
         'high': {'Description': 'Upper bound of the 95 % interval.'},
         'n': {'Description': 'Number of voxels or lesions behind the value.'},
-        'qc': {'Description': 'Quality flag.', 'Levels': _FLAGS},
+        'qc': {'Description': 'Quality flag.', 'Levels': FLAGS},
         'method': {'Description': 'Identifier of the algorithm.'},
         'reason': {'Description': 'Why there is no value, or what to mind about it.'},
     }

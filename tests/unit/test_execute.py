@@ -23,7 +23,8 @@ def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):
     assert len(done) > 3
     opened = []
     settings = Settings(bids_dir=tmp_path, output_dir=tmp_path / 'out', work_dir=tmp_path / 'work')
-    execute({'sub-01': replace(plan, steps=tuple(done))}, settings, failures={'sub-01': []},
+    execute({'sub-01': replace(plan, steps=tuple(done))}, settings, workspace=tmp_path / 'work',
+            failures={'sub-01': []},
             statuses={'sub-01': SimpleNamespace(run_id='run', nodes=0)},
             progress=SimpleNamespace(open=opened.append), on_visit_done=opened.append,
             check=lambda: None)  # fmt: skip

@@ -1,0 +1,192 @@
+"""``csvdprep slurm BIDS OUT``: an array job, one visit a task, and a group job after it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from csvdprep.cli.numbers import positive
+
+DESCRIPTION = """\
+Freeze the list of visits and the options, and write an array job that computes one visit a task,
+with a job for the group tables after it. With --submit they are submitted at once; without, the
+scripts are there to be read and changed. Options of the app (csvdprep --help) may follow and are
+handed on to every task. Memory and time are taken from finished visits of the same output
+folder, where there are at least three.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False
+    parser.add_argument('bids_dir', type=Path)
+    parser.add_argument('output_dir', type=Path)
+    parser.add_argument('--participant-label', '--participant_label', nargs='+', default=[])
+    parser.add_argument('--session-label', '--session-id', nargs='+', default=[])
+    parser.add_argument('--submit', action='store_true', help='submit with sbatch')
+    parser.add_argument('--resume', action='store_true',
+                        help='only visits that are not complete, being computed or in the '
+                        'queue; those that ran out of memory get half as much again')  # fmt: skip
+    parser.add_argument('--array-limit', type=positive, default=0, metavar='N',
+                        help='most tasks at once')  # fmt: skip
+    parser.add_argument('--no-group', action='store_true', help='no group job afterwards')
+    parser.add_argument('--nprocs', '--nthreads', '--n-cpus', '--cpus', type=positive, default=2,
+                        metavar='N', help='processors of a task (default: 2)')  # fmt: skip
+    parser.add_argument('--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG',
+                        help='memory of a task')  # fmt: skip
+    parser.add_argument('--time', type=positive, default=None, metavar='MINUTES',
+                        help='time limit of a task')  # fmt: skip
+    parser.add_argument('-w', '--work-dir', type=Path, default=None,
+                        help='working directory that all nodes see (default: a folder of the '
+                        "node's own, removed afterwards)")  # fmt: skip
+    parser.add_argument('--container', default='', metavar='IMAGE',
+                        help='run this image instead of this installation')  # fmt: skip
+    parser.add_argument('--engine', choices=('apptainer', 'singularity', 'podman', 'docker'),
+                        default='apptainer', help='what runs the image')  # fmt: skip
+    parser.add_argument('--engine-command', default='', metavar='TEXT',
+                        help='how the engine is started, if not by its name')  # fmt: skip
+    parser.add_argument('--bind', nargs='+', default=[], metavar='DIR',
+                        help='further folders that the container sees')  # fmt: skip
+    parser.add_argument('--sbatch', nargs='+', default=[], metavar='OPTION',
+                        help='further options of sbatch without their dashes, e.g. '
+                        'partition=long account=abc')  # fmt: skip
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """Take the options of this command; what is left is the app's."""
+    args, args.app_options = parser.parse_known_args(argv)
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the array job, and submit it if asked."""
+    from csvdprep import __version__
+    from csvdprep.bids.dataset import prepare_output
+    from csvdprep.bids.files import atomic_write
+    from csvdprep.bids.raw import check_dataset, choose_labels
+    from csvdprep.cli.parser import get_parser, to_settings
+    from csvdprep.cluster import manifest, queue, script, size
+    from csvdprep.core.errors import NothingToDo, PreflightError
+    from csvdprep.group.visits import computed_visits, look_up, raw_visits
+
+    bids_dir, output_dir = args.bids_dir.absolute(), args.output_dir.absolute()
+    # What the app would refuse is refused now, and not by every task.
+    settings = to_settings(get_parser().parse_args(
+        [str(bids_dir), str(output_dir), 'participant', *args.app_options]))  # fmt: skip
+    available = check_dataset(bids_dir, strict=not settings.skip_bids_validation, warn=_say)
+    subjects = choose_labels(args.participant_label, available, 'sub')
+    visits = list(raw_visits(bids_dir, subjects))
+    if args.session_label:
+        known = {v.session for v in visits if v.session}
+        wanted = choose_labels(args.session_label, known, 'ses')
+        visits = [v for v in visits if v.session in wanted]
+    if settings.visit:
+        visits = [v for v in visits if v.label in settings.visit]
+    prepare_output(output_dir, bids_dir=bids_dir, derivatives=settings.derivatives)
+
+    done = (e.status for v in computed_visits(output_dir) if (e := look_up(v, output_dir)).status)
+    asked = size.measured(done, cpus=args.nprocs)
+    if args.resume:
+        visits, short = _unfinished(visits, output_dir)
+        earlier = [m.mem_gb for m in manifest.manifests(output_dir)]
+        if short and earlier and args.mem is None:
+            asked = replace(asked, mem_gb=max(asked.mem_gb, 1.5 * earlier[-1]),
+                            source='half as much again as before: '
+                            f'{len(short)} visits ran out of memory')  # fmt: skip
+    if not visits:
+        raise NothingToDo('No visit is left to compute.', file=output_dir)
+    if args.mem is not None or args.time is not None:
+        asked = replace(asked, mem_gb=args.mem or asked.mem_gb,
+                        minutes=args.time or asked.minutes)  # fmt: skip
+
+    created = datetime.now(UTC)
+    folder = output_dir / manifest.FOLDER / created.strftime('%Y%m%dT%H%M%S%f')[:-3]
+    (folder / 'log').mkdir(parents=True)
+    options = manifest.freeze_files(args.app_options, folder)
+    frozen = manifest.Manifest(
+        folder=folder, version=__version__, created=created.isoformat(timespec='seconds'),
+        bids_dir=str(bids_dir), output_dir=str(output_dir), options=options,
+        mem_gb=asked.mem_gb)  # fmt: skip
+    count = frozen.write(visits)
+    derivatives = [str(path) for path in settings.derivatives.values()]
+    start = script.program(
+        [sys.executable, '-m', 'csvdprep'], args.container, args.engine,
+        folders=[str(bids_dir), str(output_dir), *derivatives,
+                 *(str(Path(p).absolute()) for p in args.bind)],
+        container_command=shlex.split(args.engine_command))  # fmt: skip
+    given = {'start': start, 'bids_dir': str(bids_dir), 'output_dir': str(output_dir),
+             'folder': folder, 'chdir': str(Path.cwd()),
+             'directives': [f'--{text.lstrip("-")}' for text in args.sbatch]}  # fmt: skip
+    work_dir = str(args.work_dir.absolute()) if args.work_dir else ''
+    scripts = {
+        'task.sh': script.task_script(options=options, size=asked, work_dir=work_dir, **given),
+        'group.sh': script.group_script(**given),
+        'submit.sh': script.submit_script(
+            folder=folder, count=count, array_limit=args.array_limit,
+            most=queue.limit_of_arrays(), group=not args.no_group),
+    }  # fmt: skip
+    for name, text in scripts.items():
+        atomic_write(folder / name, text)
+    _say(f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
+         f'{asked.minutes} minutes ({asked.source})')  # fmt: skip
+    if not args.submit:
+        print(f'bash {shlex.quote(str(folder / "submit.sh"))}')
+        return 0
+    try:
+        done = subprocess.run(['bash', str(folder / 'submit.sh')], capture_output=True, text=True,
+                              check=False)  # fmt: skip
+    except OSError as error:
+        raise PreflightError(f'The job cannot be submitted: {error}.') from error
+    if done.returncode:
+        raise PreflightError(
+            f'The job was not submitted: {done.stderr.strip() or "sbatch failed"}.',
+            file=folder / 'submit.sh', remedy='Correct it, or submit on a login node of the '
+            'cluster; arrays named in jobs.txt beside it are in the queue already.')  # fmt: skip
+    print(done.stdout, end='')
+    _say(f'submitted; csvdprep status {shlex.quote(str(output_dir))} tells how far it is')
+    return 0
+
+
+def _unfinished(visits, output_dir):
+    """Return the visits that are neither complete nor at work, and those short of memory."""
+    from csvdprep.cluster import queue
+    from csvdprep.cluster.manifest import manifests
+    from csvdprep.group.visits import look_up
+
+    queued, told = set(), {}
+    for one in manifests(output_dir):
+        known = queue.tasks(one.folder)
+        for line, visit in enumerate(one.visits()) if known else ():
+            if line in known:
+                told[visit] = known[line]
+                if known[line][0] in queue.OPEN:
+                    queued.add(visit)
+    left, short = [], []
+    for visit in visits:
+        entry = look_up(visit, output_dir)
+        if entry.state in ('ok', 'running') or visit in queued:
+            continue
+        left.append(visit)
+        messages = [f.get('message', '') for f in entry.status.failures] if entry.status else []
+        late = told.get(visit, ('', ''))[0] == 'TIMEOUT'
+        if any('memory' in text for text in messages) or (entry.state == 'lost' and not late):
+            short.append(visit)
+    return left, short
+
+
+def _memory(text: str) -> float:
+    from csvdprep.cli.parser import megabytes
+
+    return megabytes(text)
+
+
+def _say(line: str) -> None:
+    print(f'csvdprep: {line}', file=sys.stderr)
+

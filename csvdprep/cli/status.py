@@ -1,0 +1,92 @@
+"""``csvdprep status OUT``: what has become of each visit, as text and as a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
+from csvdprep.cli.numbers import positive
+from csvdprep.core.errors import PreflightError
+
+DESCRIPTION = """\
+Tell what has become of each visit. The visits that ought to be there are those of the array jobs
+of this output folder, or those of the raw dataset that it links to. Exit status: 0 if all visits
+are complete, 1 if not.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = DESCRIPTION
+    parser.add_argument('output_dir', type=Path)
+    parser.add_argument('--bids-dir', type=Path, default=None,
+                        help='raw dataset whose visits ought to be there')  # fmt: skip
+    parser.add_argument('--html', type=Path, default=None, metavar='FILE',
+                        help='page to write (default: OUT/logs/status.html)')  # fmt: skip
+    parser.add_argument('--watch', type=positive, default=0, metavar='SECONDS',
+                        help='look again and again, until no visit is left')  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the states and write the page."""
+    from csvdprep.group.overview import overview, write_overview
+
+    out = args.output_dir.absolute()
+    if not out.is_dir():
+        raise PreflightError('The output folder does not exist.', file=out, field='output_dir')
+    page = (args.html or out / 'logs' / 'status.html').absolute()
+    reports = '../' if args.html is None else f'{out.as_uri()}/'
+    while True:
+        expected, said, open_tasks = _expected(out, args.bids_dir)
+        found = overview(out, expected, said)
+        print(found, flush=True)
+        try:
+            write_overview(found, page, reports=reports, refresh=args.watch)
+        except OSError as error:
+            print(f'csvdprep: {page} cannot be written ({error.strerror})', file=sys.stderr)
+        at_work = open_tasks or found.counts.get('running', 0) or found.counts.get('waiting', 0)
+        if not args.watch or not at_work:
+            return 0 if found.complete else 1
+        time.sleep(args.watch)
+
+
+def _expected(out: Path, bids_dir: Path | None):
+    """Return the visits that ought to be there, what the scheduler says, and its open tasks."""
+    from csvdprep.cluster import queue
+    from csvdprep.cluster.manifest import manifests
+    from csvdprep.group.visits import raw_visits
+
+    expected, said, at_work = set(), {}, 0
+    for one in manifests(out):
+        try:
+            visits = one.visits()
+        except (OSError, ValueError):
+            continue
+        expected.update(visits)
+        known = queue.tasks(one.folder)
+        at_work += sum(state in queue.OPEN for state, _ in known.values())
+        # A later array job has the last word.
+        said |= {visits[line]: queue.said(entry) for line, entry in known.items()
+                 if line < len(visits)}  # fmt: skip
+    if bids_dir is not None:
+        if not bids_dir.is_dir():
+            raise PreflightError('The dataset does not exist.', file=bids_dir,
+                                 field='--bids-dir')  # fmt: skip
+        expected.update(raw_visits(bids_dir.absolute()))
+    elif not expected and (linked := _linked(out)):
+        expected.update(raw_visits(linked))
+    return expected, said, at_work
+
+
+def _linked(out: Path) -> Path | None:
+    """Return the raw dataset that an output folder names, if it is there."""
+    try:
+        facts = json.loads((out / 'dataset_description.json').read_text(encoding='utf-8'))
+        folder = out / unquote(facts['DatasetLinks']['raw'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if folder.is_dir() else None

@@ -1,0 +1,132 @@
+"""How far the visits of an output folder are: as text and as a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from csvdprep.bids.files import atomic_write
+from csvdprep.core.plan import Visit
+from csvdprep.graph.status import now
+from csvdprep.group.page import environment, href
+from csvdprep.group.visits import STATES, computed_visits, look_up
+
+#: Lines shown of visits that need attention.
+LINES = 40
+
+
+@dataclass(frozen=True)
+class Line:
+    """One visit of the overview."""
+
+    visit: str
+    state: str
+    why: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """States of all visits, and a line for each that is not complete."""
+
+    counts: Mapping[str, int]
+    lines: tuple[Line, ...]
+    moment: str
+
+    @property
+    def total(self) -> int:
+        """Number of visits."""
+        return sum(self.counts.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.counts.get('ok', 0) == self.total
+
+    def __str__(self) -> str:
+        parts = ', '.join(f'{self.counts[s]} {s}' for s in STATES if self.counts.get(s))
+        out = [f'{self.total} visits at {self.moment}: {parts or "none"}']
+        # Who waits has nothing to tell.
+        shown = [line for line in self.lines if line.why or line.state != 'waiting']
+        width = max((len(line.visit) for line in shown[:LINES]), default=0)
+        out += [f'  {line.visit:<{width}}  {line.state:<11} {line.why}'.rstrip()
+                for line in shown[:LINES]]  # fmt: skip
+        if len(shown) > LINES:
+            out.append(f'  and {len(shown) - LINES} more')
+        return '\n'.join(out)
+
+
+def overview(output_dir: Path, expected: Iterable[Visit] = (),
+             said: Mapping[Visit, str] | None = None) -> Overview:  # fmt: skip
+    """Look up all visits.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    expected : iterable of Visit, optional
+        Visits that ought to be computed; those that were are counted in any case.
+    said : mapping of Visit to str, optional
+        What the scheduler says of a visit.
+
+    Returns
+    -------
+    Overview
+        Counts by state; lines in the order of urgency.
+    """
+    said = said or {}
+    counts: Counter = Counter()
+    lines = []
+    for visit in sorted({*computed_visits(Path(output_dir)), *expected}, key=_order):
+        entry = look_up(visit, output_dir)
+        counts[entry.state] += 1
+        if entry.state == 'ok':
+            continue
+        status = entry.status
+        whys = [f'{f.get("room", "")}: {f.get("message", "")}' for f in status.failures] \
+            if status else []  # fmt: skip
+        if entry.state == 'lost':
+            whys.append('killed, out of memory or out of time; start it again')
+        if entry.by:
+            whys.append(entry.by)
+        if told := said.get(visit):
+            whys.append(told)
+        lines.append(Line(visit.label, entry.state, '; '.join(whys),
+                          status.finished if status else ''))  # fmt: skip
+    rank = {state: place for place, state in enumerate(STATES)}
+    lines.sort(key=lambda line: rank[line.state])
+    return Overview(dict(counts), tuple(lines), now())
+
+
+def write_overview(found: Overview, path: Path, *, reports: str, refresh: int = 0) -> Path:
+    """Write the overview as one page without script.
+
+    Parameters
+    ----------
+    found : Overview
+        From :func:`overview`.
+    path : Path
+        The page.
+    reports : str
+        Way from the page to the reports of the visits.
+    refresh : int, optional
+        Seconds after which a browser reads the page again; 0 means never.
+    """
+    most = 2000
+    text = environment().get_template('status.html').render(
+        total=found.total, moment=found.moment, refresh=refresh,
+        states=[(s, found.counts[s], about, 100 * found.counts[s] / max(found.total, 1))
+                for s, about in STATES.items() if found.counts.get(s)],
+        lines=[{'visit': line.visit, 'state': line.state, 'why': line.why,
+                'href': f'{reports}{href(line.visit)}' if line.finished else ''}
+               for line in found.lines[:most]],
+        more=max(0, len(found.lines) - most),
+    )  # fmt: skip
+    atomic_write(path, text)
+    return path
+
+
+def _order(visit: Visit) -> tuple[str, str]:
+    return visit.subject, visit.session or ''

@@ -1,0 +1,111 @@
+"""The page of a group: how measures are distributed, what is odd, what failed and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from csvdprep.bids.files import atomic_write
+from csvdprep.graph.discover import discover
+from csvdprep.group.outliers import FAR, robust_z
+from csvdprep.group.plots import draw
+from csvdprep.group.visits import STATES
+
+#: Most rows of a list on the page; the tables have all of them.
+ROWS = 200
+
+
+def write_page(gathered, output_dir: Path) -> Path:
+    """Write ``group.html``: one file, no script, nothing from elsewhere.
+
+    Parameters
+    ----------
+    gathered : csvdprep.group.run.Gathered
+        Arrays and counts of all visits.
+    output_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    Path
+        The page. All text of files is escaped.
+    """
+    groups = {'site': gathered.sites, 'scanner': gathered.scanners}
+    groups = {kind: np.array(names, dtype=object) for kind, names in groups.items()
+              if set(names) - {'n/a'}}  # fmt: skip
+    groups = groups or {'all': np.array(['all'] * len(gathered.visits), dtype=object)}
+    # What differs most between scanners is told by the site where one is given.
+    judged_by = next(iter(groups.values()))
+    ages = np.array(gathered.ages, float)
+    titles = {room.name: room.title for room in discover()}
+    rooms = {m.name: room.name for room in discover() for m in room.measures}
+    panels, outliers = [], []
+    # What judges quality comes after what was measured.
+    for measure in sorted(gathered.measures, key=lambda m: m.name.startswith('qc_')):
+        values = np.array(gathered.values[measure.name], float)
+        if not np.isfinite(values).any():
+            continue
+        unit = '' if measure.units == '1' else f', {measure.units}'
+        found = values[np.isfinite(values)]
+        panels.append({
+            'name': measure.name, 'about': measure.description, 'n': found.size,
+            'median': _short(np.median(found)), 'low': _short(np.quantile(found, 0.05)),
+            'high': _short(np.quantile(found, 0.95)), 'units': measure.units,
+            'flags': gathered.flags[measure.name],
+            'inputs': _inputs(gathered.origins.get(rooms[measure.name])),
+            'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
+        })  # fmt: skip
+        far = robust_z(values, judged_by)
+        with np.errstate(invalid='ignore'):
+            outliers += [(abs(far[i]), i, measure, values[i], far[i])
+                         for i in np.flatnonzero(np.abs(far) > FAR)]  # fmt: skip
+    outliers.sort(key=lambda item: (-item[0], item[1], item[2].name))
+    text = environment().get_template('group.html').render(
+        states=[(state, gathered.states[state], about) for state, about in STATES.items()
+                if gathered.states[state]],
+        total=len(gathered.visits), panels=panels, judged_by=next(iter(groups)),
+        versions=sorted(gathered.versions.items()),
+        outliers=[{'visit': gathered.visits[i].label, 'href': href(gathered.visits[i].label),
+                   'measure': m.name, 'value': _short(v), 'units': m.units, 'z': f'{z:+.1f}'}
+                  for _, i, m, v, z in outliers[:ROWS]],
+        outlier_count=len(outliers), far=FAR,
+        reasons=[{'kind': kind, 'why': why, 'count': len(set(labels)),
+                  'visits': [(label, href(label)) for label in sorted(set(labels))[:20]]}
+                 for (kind, why), labels in sorted(gathered.reasons.items(),
+                                                   key=lambda item: -len(item[1]))[:ROWS]],
+        missing=[{'title': titles.get(room, room), 'why': why, 'count': count}
+                 for (room, why), count in gathered.missing.most_common(ROWS)],
+        flags=[{'name': name, **{f: counts[f] for f in ('ok', 'warn', 'fail')}}
+               for name, counts in gathered.flags.items()
+               if counts['warn'] + counts['fail']],
+    )  # fmt: skip
+    page = Path(output_dir) / 'group.html'
+    atomic_write(page, text)
+    return page
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates of this package; what they are given is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'), autoescape=True,
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+
+
+def href(label: str) -> str:
+    """Return the report of a visit, relative to the output folder."""
+    return f'{label}.html'
+
+
+def _inputs(counts) -> str:
+    if not counts:
+        return 'n/a'
+    parts = [f'{" + ".join(scans) or "none"} ({count})' for scans, count in counts.most_common(4)]
+    return ', '.join(parts)
+
+
+def _short(value: float) -> str:
+    return f'{value:.4g}'

@@ -1,0 +1,132 @@
+"""Carry out the group level: read what every visit left, write tables and a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from csvdprep.bids.files import lock
+from csvdprep.core.errors import NothingToDo
+from csvdprep.core.plan import Visit
+from csvdprep.core.room import Measure
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import discover
+from csvdprep.group.covariates import Covariates, number
+from csvdprep.group.tables import GroupWriter, public
+from csvdprep.group.visits import STATES, computed_visits, look_up
+
+#: Names under which images are used, in the order of the columns.
+SCANS = ('t1w', 'flair', 'dwi', 'wmh_external', 'brain_mask_external')
+
+
+@dataclass
+class Gathered:
+    """What the page shows of a group: an array a measure, a list entry a visit.
+
+    Everything else stays in the tables, so that ten thousand visits fit into little memory.
+    """
+
+    measures: list[Measure]
+    visits: list[Visit] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)
+    scanners: list[str] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+    values: dict[str, list[float]] = field(default_factory=dict)
+    states: Counter = field(default_factory=Counter)
+    flags: dict[str, Counter] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    missing: Counter = field(default_factory=Counter)
+    versions: Counter = field(default_factory=Counter)
+    origins: dict[str, Counter] = field(default_factory=dict)
+
+    def add(self, entry, facts, rows) -> None:
+        """Take in one visit."""
+        status = entry.status
+        self.visits.append(entry.visit)
+        self.states[entry.state] += 1
+        self.sites.append(facts['site'])
+        age = number(facts['age'])
+        self.ages.append(np.nan if age is None else age)
+        scanner = status.scanner if status else {}
+        told = ' '.join(str(scanner[k]) for k in ('manufacturer', 'model') if scanner.get(k))
+        told += f' {scanner["field_t"]} T' if scanner.get('field_t') else ''
+        self.scanners.append(told.strip() or 'n/a')
+        for measure in self.measures:
+            value = number(rows['measures'].get(measure.name, 'n/a'))
+            self.values[measure.name].append(np.nan if value is None else value)
+        for name, flag in rows['qc'].items():
+            if name in self.flags:
+                self.flags[name][flag] += 1
+        if status is None:
+            return
+        self.versions[status.version] += 1
+        label = entry.visit.label
+        for failure in status.failures:
+            said = public(f'{failure.get("room", "")}: {failure.get("message", "")}')
+            key = ('failed', said)
+            self.reasons.setdefault(key, []).append(label)
+        if entry.state == 'lost':
+            self.reasons.setdefault(('lost', STATES['lost']), []).append(label)
+        for item in status.refused:
+            why = public(str(item[-1]).split(' [file')[0])
+            self.reasons.setdefault(('file refused', why), []).append(label)
+        for room, why in status.skipped.items():
+            self.missing[(room, why)] += 1
+        for room, scans in status.origins.items():
+            self.origins.setdefault(room, Counter())[tuple(scans)] += 1
+
+
+def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
+    """Write ``group_measures.tsv``, ``group_qc.tsv``, ``group_status.tsv`` and ``group.html``.
+
+    Parameters
+    ----------
+    settings : Settings
+        Output folder, and the raw dataset for site, age and sex.
+    say : callable
+        Takes one line for the user.
+
+    Returns
+    -------
+    int
+        0: the tables tell of visits that failed; making them did not.
+
+    Raises
+    ------
+    NothingToDo
+        If no visit has been computed.
+    """
+    from csvdprep.group.page import write_page
+
+    output_dir = Path(settings.output_dir)
+    wanted, sessions = set(settings.participant_label), set(settings.session_label)
+    rooms = discover(settings.output_spaces)
+    measures = [m for room in rooms for m in room.measures if m.table and m.units]
+    gathered = Gathered(measures, values={m.name: [] for m in measures},
+                        flags={m.name: Counter() for room in rooms
+                               for m in room.measures})  # fmt: skip
+    covariates = Covariates(settings.bids_dir, warn=say)
+    writer = GroupWriter(output_dir, rooms, SCANS)
+    visits = (v for v in computed_visits(output_dir)
+              if (not wanted or v.subject in wanted)
+              and (not sessions or v.session in sessions))  # fmt: skip
+    first = next(visits, None)
+    if first is None:
+        raise NothingToDo('No visit of what was asked for has been computed.', file=output_dir,
+                          remedy='Run the participant level first.')  # fmt: skip
+    with lock(output_dir / 'logs' / 'group.lock'), writer.open() as write:
+        for visit in (first, *visits):
+            entry = look_up(visit, output_dir)
+            facts = covariates(visit)
+            gathered.add(entry, facts, write(entry, facts))
+    write_page(gathered, output_dir)
+    bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
+    total = len(gathered.visits)
+    say(f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
+        + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
+        + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html')  # fmt: skip
+    return 0

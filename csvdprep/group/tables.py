@@ -1,0 +1,193 @@
+"""The tables of a group: one row a visit, written as they are read."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from csvdprep.bids.checkpoints import json_text
+from csvdprep.bids.files import atomic_write
+from csvdprep.core.plan import Visit
+from csvdprep.core.room import Room
+from csvdprep.graph.tables import FLAGS, MISSING, wide_dictionary
+from csvdprep.group.visits import STATES, Entry
+
+WHO = ('participant_id', 'session_id')
+#: Columns of ``group_status.tsv`` beside who it is.
+STATUS: dict[str, str] = {
+    'state': 'What has become of the visit.',
+    'site': 'Site, from participants.tsv.',
+    'manufacturer': 'Manufacturer of the scanner.',
+    'model': 'Model of the scanner.',
+    'field_t': 'Field strength.',
+    'version': 'Version of csvdprep that computed the visit.',
+    'key': 'Digest of inputs, options and version: visits with equal keys had the same input.',
+    'started': 'Begin of the last run (UTC).',
+    'finished': 'End of the last run (UTC).',
+    'peak_mb': 'Most memory of the last run, if it computed this visit alone.',
+    'failures': 'Steps that failed, each with its reason.',
+    'not_run': 'Steps that had no place in the visit, each with its reason.',
+    'refused': 'Files that could not be used, each with its reason.',
+}
+#: Column of ``group_status.tsv`` with the image that was used under a name of the lexicon.
+INPUT = 'input_{}'
+
+
+class GroupWriter:
+    """Write the group tables visit by visit, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    rooms : sequence of Room
+        All rooms: their measures are the columns.
+    scans : sequence of str
+        Names under which images are used.
+
+    Notes
+    -----
+    Readers see the old tables until all visits are written.
+    """
+
+    def __init__(self, output_dir: Path, rooms: Sequence[Room], scans: Sequence[str]):
+        self.measures = [measure.name for room in rooms for measure in room.measures]
+        self._dir, self._rooms, self._scans = Path(output_dir), rooms, scans
+        self.columns = {
+            'measures': [*WHO, *self.measures, 'qc'],
+            'qc': [*WHO, *self.measures, 'qc'],
+            'status': [*WHO, *STATUS, *(INPUT.format(name) for name in scans)],
+        }
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[Entry, Mapping[str, str]], dict[str, dict[str, str]]]]:
+        """Begin the tables; yields a function that writes one visit and returns its rows."""
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(_replacing(self._dir / f'group_{name}.tsv'))
+                     for name in self.columns}  # fmt: skip
+            for name, file in files.items():
+                file.write('\t'.join(self.columns[name]) + '\n')
+
+            def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+                rows = self.rows(entry, facts)
+                for name, file in files.items():
+                    cells = (_cell(rows[name].get(c)) for c in self.columns[name])
+                    file.write('\t'.join(cells) + '\n')
+                return rows
+
+            yield write
+        atomic_write(self._dir / 'group_dictionary.json', json_text(self.dictionary()))
+
+    def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        """Return the row of a visit in each table, values as text."""
+        visit, status = entry.visit, entry.status
+        who = {'participant_id': f'sub-{visit.subject}'}
+        who |= {'session_id': f'ses-{visit.session}'} if visit.session else {}
+        values, flags = dict(who), dict(who)
+        for row in read_long(self._dir, visit):
+            values[row['measure']] = row.get('value') or MISSING
+            flags[row['measure']] = row.get('qc') or MISSING
+        found = [flags.get(name) for name in self.measures]
+        worst = next((flag for flag in ('fail', 'warn', 'ok') if flag in found), 'na')
+        values['qc'] = flags['qc'] = worst if entry.status else MISSING
+        state: dict[str, Any] = {**who, 'state': entry.state, 'site': facts.get('site')}
+        if status:
+            state |= {
+                **status.scanner, 'version': status.version, 'key': status.key,
+                'started': status.started, 'finished': status.finished,
+                'peak_mb': status.peak_mb,
+                'failures': public('; '.join(f'{_get(f, "room")}: {_get(f, "message")}'
+                                             for f in status.failures)),
+                'not_run': public('; '.join(f'{k}: {v}' for k, v in status.skipped.items())),
+                'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
+                **{INPUT.format(name): uri for name, uri in status.inputs.items()},
+            }  # fmt: skip
+        return {'measures': values, 'qc': flags, 'status': state}
+
+    def dictionary(self) -> dict[str, Any]:
+        """Describe every column of every table."""
+        who = {'participant_id': {'Description': 'Label of the participant.'},
+               'session_id': {'Description': 'Label of the session, n/a where there is none.'}}
+        measures = wide_dictionary(self._rooms, who)
+        for room in self._rooms:
+            for measure in room.measures:
+                measures[measure.name]['Step'] = room.name
+        return {
+            'group_measures.tsv': measures,
+            'group_qc.tsv': {
+                **who,
+                **{name: {'Description': f'Flag of {name}.', 'Levels': FLAGS}
+                   for name in self.measures},
+                'qc': {'Description': 'Worst flag of the visit.', 'Levels': FLAGS},
+            },
+            'group_status.tsv': {
+                **who,
+                **{name: {'Description': text} for name, text in STATUS.items()},
+                'state': {'Description': STATUS['state'], 'Levels': STATES},
+                'field_t': {'Description': STATUS['field_t'], 'Units': 'T'},
+                'peak_mb': {'Description': STATUS['peak_mb'], 'Units': 'MB'},
+                **{INPUT.format(name): {'Description': f'Image that was used as {name}.'}
+                   for name in self._scans},
+            },
+        }  # fmt: skip
+
+
+def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:
+    """Yield the rows of a visit's long table; nothing if there is none that can be read.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    visit : Visit
+        Participant and session.
+    """
+    path = Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for row in csv.DictReader(lines, delimiter='\t', quoting=csv.QUOTE_NONE):
+        if row.get('measure'):
+            yield row
+
+
+def public(text: str) -> str:
+    """Leave folders of the machine out of a message: tables are sent to others.
+
+    Examples
+    --------
+    >>> public('It is empty. [file: /home/ann/study/sub-01/anat/sub-01_T1w.nii.gz]')
+    'It is empty. [file: sub-01_T1w.nii.gz]'
+
+    """
+    return re.sub(r'(?<![\w.:/])/(?:[^/\]\[;,"\']+/)+', '', text)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of the old one when all went well."""
+    draft = path.parent / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'
+    try:
+        with draft.open('w', encoding='utf-8', newline='') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _cell(value: Any) -> str:
+    return ' '.join(str(value).split()) or MISSING if value is not None else MISSING
+
+
+def _get(failure: Any, name: str) -> str:
+    return str(failure.get(name, '')) if isinstance(failure, Mapping) else str(failure)

@@ -1,0 +1,268 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from csvdprep.bids.files import lock
+from csvdprep.cli.run import run
+from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
+from csvdprep.core.plan import Visit
+from csvdprep.graph.discover import discover
+from csvdprep.graph.status import Status
+from csvdprep.graph.tables import collect, write_tables
+from csvdprep.group.outliers import FAR, robust_z
+from csvdprep.group.overview import overview
+from csvdprep.group.visits import computed_visits, look_up
+
+EVIL = '<script>alert(1)</script>'
+
+
+def leave(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **more):
+    """Write what the participant level leaves of a visit, every measure with one value."""
+    rooms = discover()
+    status = Status(visit.label, 'run', state, '0.1.0', 'key', '2026-01-01T00:00:00+00:00',
+                    '2026-01-01T00:10:00+00:00', failures=list(failures), nodes=9,
+                    inputs={'t1w': f'bids:raw:{visit.folder}/anat/{visit.label}_T1w.nii.gz'},
+                    origins={room.name: ('flair', 't1w') for room in rooms},
+                    scanner=scanner or {'manufacturer': 'M', 'model': 'X', 'field_t': '3'}, **more)
+    status.write(out, visit)
+    rows = collect(rooms, {}, {})
+    for row in rows:
+        row |= {'value': value, 'qc': 'ok', 'reason': None}
+    write_tables(visit, rows, rooms, out)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Thirty visits at two sites; one is far from the others, one failed, one was refused."""
+    raw, out = tmp_path / 'raw', tmp_path / 'out'
+    raw.mkdir()
+    people = ['participant_id\tage\tsite']
+    for number in range(1, 31):
+        label = f'{number:02d}'
+        people.append(f'sub-{label}\t{60 + number}\t{"AB"[number % 2]}')
+        visit = Visit(label, '1' if number % 3 else None)
+        if number == 7:
+            said = f'{EVIL} [file: /home/ann/secret/a.nii]'
+            leave(out, visit, 'failed',
+                  failures=[{'room': 'wmh', 'node': 'n', 'file': '', 'message': said}])
+        else:
+            leave(out, visit, value=900.0 if number == 5 else 10.0 + number / 10,
+                  refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else ())
+    (raw / 'participants.tsv').write_text('\n'.join(people) + '\n')
+    return raw, out
+
+
+def table(out, name):
+    with (out / f'group_{name}.tsv').open() as file:
+        return list(csv.DictReader(file, delimiter='\t'))
+
+
+def test_group_tables_and_page(study, tmp_path):
+    raw, out = study
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    measures, flags, states = (table(out, n) for n in ('measures', 'qc', 'status'))
+    assert len(measures) == len(flags) == len(states) == 30
+    assert measures[0]['participant_id'] == 'sub-01'
+    assert measures[2]['session_id'] == 'n/a'
+    assert measures[0]['bpf'] == '10.1'
+    assert flags[0]['bpf'] == 'ok'
+    known = {row['participant_id']: row for row in states}
+    assert known['sub-07']['state'] == 'failed'
+    assert 'a.nii' in known['sub-07']['failures']
+    assert '/home' not in (out / 'group_status.tsv').read_text()
+    assert known['sub-01']['input_t1w'].endswith('sub-01_ses-1_T1w.nii.gz')
+    assert known['sub-01']['site'] == 'B'
+    dictionary = json.loads((out / 'group_dictionary.json').read_text())
+    for name, rows in (('measures', measures), ('qc', flags), ('status', states)):
+        assert dictionary[f'group_{name}.tsv'].keys() == rows[0].keys()
+    page = (out / 'group.html').read_text()
+    assert '<script' not in page
+    assert '/home' not in page
+    assert '&lt;script&gt;' in page
+    assert 'href="sub-05_ses-1.html"' in page
+    assert '29 ok' in page
+    assert '1 failed' in page
+    assert 'age, years' in page
+    assert 'M X 3' in page
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_group_gives_the_same_bytes_twice(study, tmp_path):
+    raw, out = study
+    argv = [str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]
+    run(argv)
+    first = {p.name: p.read_bytes() for p in out.glob('group*')}
+    run(argv)
+    assert {p.name: p.read_bytes() for p in out.glob('group*')} == first
+    assert not list(out.glob('.*.tmp'))
+
+
+def test_group_of_some(study, tmp_path):
+    raw, out = study
+    run([str(raw), str(out), 'group', '--participant-label', '05', '-w', str(tmp_path / 'work')])
+    assert [row['participant_id'] for row in table(out, 'measures')] == ['sub-05']
+
+
+def test_group_of_nothing(tmp_path):
+    (tmp_path / 'out').mkdir()
+    with pytest.raises(NothingToDo):
+        run([str(tmp_path), str(tmp_path / 'out'), 'group', '-w', str(tmp_path / 'work')])
+    with pytest.raises(PreflightError):
+        run([str(tmp_path), str(tmp_path / 'none'), 'group', '-w', str(tmp_path / 'work')])
+
+
+def test_a_run_that_died_is_lost_and_one_at_work_is_not(tmp_path):
+    visit = Visit('01')
+    Status('sub-01', 'run').write(tmp_path, visit)
+    path = tmp_path / visit.folder / 'log' / 'lock'
+    path.write_text(json.dumps({'pid': 1, 'host': 'x', 'since': 'y'}))
+    assert look_up(visit, tmp_path).state == 'lost'
+    with lock(path):
+        entry = look_up(visit, tmp_path)
+        assert entry.state == 'running'
+        assert 'process' in entry.by
+    assert look_up(Visit('02'), tmp_path).state == 'waiting'
+
+
+def test_a_status_that_cannot_be_read_is_not_begun(tmp_path):
+    for text in ('', '[]', '{"visit": 1}', '\0', '{"state": {}}'):
+        path = tmp_path / 'sub-01' / 'log' / 'status.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        assert look_up(Visit('01'), tmp_path).state == 'waiting'
+    assert [v.label for v in computed_visits(tmp_path)] == ['sub-01']
+
+
+def test_overview_names_what_needs_attention(study):
+    _, out = study
+    found = overview(out, [Visit('99')], {Visit('99'): 'Slurm: PENDING (Resources)'})
+    assert found.counts == {'ok': 29, 'failed': 1, 'waiting': 1}
+    assert not found.complete
+    assert 'sub-07' in str(found)
+    assert 'Slurm: PENDING' in str(found)
+
+
+def test_status_command(study, capsys):
+    _, out = study
+    assert run(['status', str(out)]) == 1
+    assert '29 ok' in capsys.readouterr().out
+    page = (out / 'logs' / 'status.html').read_text()
+    assert EVIL not in page
+    assert '&lt;script' in page
+
+
+def test_outliers_are_judged_within_their_site():
+    values = np.concatenate([np.linspace(1, 2, 20), np.linspace(101, 102, 20), [50.0]])
+    sites = ['A'] * 20 + ['B'] * 20 + ['A']
+    far = np.flatnonzero(np.abs(robust_z(values, sites)) > FAR)
+    assert far.tolist() == [40]
+    assert np.isnan(robust_z(values[:5], sites[:5])).all()
+    assert np.isnan(robust_z(np.full(20, np.nan), ['A'] * 20)).all()
+
+
+def slurm(*argv):
+    return run(['slurm', *map(str, argv)])
+
+
+@pytest.fixture
+def raw(tmp_path):
+    root = tmp_path / 'a study'
+    for folder in ('sub-01/ses-1/anat', 'sub-01/ses-2/anat', 'sub-02/anat', 'sub-02/ses-1/anat'):
+        (root / folder).mkdir(parents=True)
+    (root / 'dataset_description.json').write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    return root
+
+
+def test_array_job_is_frozen(raw, tmp_path, capsys):
+    out = tmp_path / 'out'
+    filters = tmp_path / 'f.json'
+    filters.write_text('{"t1w": {"run": null}}')
+    assert slurm(raw, out, '--bids-filter-file', filters, '--markers', 'wmh', '--array-limit', 3,
+                 '--mem', '5G', '--time', 30, '--sbatch', 'partition=long') == 0  # fmt: skip
+    folder = next((out / 'logs' / 'slurm').iterdir())
+    assert capsys.readouterr().out.split()[0] == 'bash'
+    labels = (folder / 'visits.txt').read_text().split()
+    assert labels == ['sub-01_ses-1', 'sub-01_ses-2', 'sub-02', 'sub-02_ses-1']
+    filters.unlink()
+    task = (folder / 'task.sh').read_text()
+    assert str(folder / 'bids-filter-file.json') in task
+    assert (folder / 'bids-filter-file.json').exists()
+    for line in ('--mem=5000M', '--time=30', '--partition=long', '--cpus-per-task=2',
+                 '--signal=B:USR1@300', '--requeue'):  # fmt: skip
+        assert f'#SBATCH {line}\n' in task
+    assert '%3"' in (folder / 'submit.sh').read_text()
+    for script in folder.glob('*.sh'):
+        subprocess.run(['bash', '-n', str(script)], check=True)
+
+
+def test_a_task_computes_its_visit(raw, tmp_path):
+    out = tmp_path / 'out'
+    slurm(raw, out, '--participant-label', '02')
+    folder = next((out / 'logs' / 'slurm').iterdir())
+    task = (folder / 'task.sh').read_text()
+    # In place of the app, something that tells what it was asked.
+    task = task.replace(f'{sys.executable} -m csvdprep', 'echo asked:')
+    for number, visit in ((1, 'sub-02'), (2, 'sub-02_ses-1')):
+        done = subprocess.run(['bash', '-c', task, 'task'], capture_output=True, text=True,
+                              check=True, env={'SLURM_ARRAY_TASK_ID': str(number), 'PATH':
+                                               '/usr/bin:/bin', 'TMPDIR': str(tmp_path)})
+        assert f"asked: {raw} {out} participant --visit {visit} -w " in done.stdout
+    assert not list(tmp_path.glob('csvdprep-*'))
+
+
+def test_long_lists_become_several_arrays():
+    from csvdprep.cluster.script import submit_script
+
+    text = submit_script(folder='/x', count=2500, most=1000)
+    assert [line for line in text.splitlines() if re.match(r'submit \d', line)] == [
+        'submit 0 1000', 'submit 1000 1000', 'submit 2000 500']  # fmt: skip
+
+
+def test_resume_leaves_out_what_is_complete(raw, tmp_path):
+    out = tmp_path / 'out'
+    slurm(raw, out, '--mem', '4G')
+    leave(out, Visit('01', '1'))
+    leave(out, Visit('01', '2'), 'failed',
+          failures=[{'room': 'wmh', 'message': 'The memory did not suffice.'}])
+    slurm(raw, out, '--resume')
+    folder = max((out / 'logs' / 'slurm').iterdir())
+    labels = (folder / 'visits.txt').read_text().split()
+    assert labels == ['sub-01_ses-2', 'sub-02', 'sub-02_ses-1']
+    assert json.loads((folder / 'manifest.json').read_text())['mem_gb'] == 6.0
+    for visit in (Visit('01', '2'), Visit('02'), Visit('02', '1')):
+        leave(out, visit)
+    with pytest.raises(NothingToDo):
+        slurm(raw, out, '--resume')
+
+
+@pytest.mark.parametrize('wrong', [('--markers', 'nonsense'), ('--visit', '../x'),
+                                   ('--participant-label', '77')])  # fmt: skip
+def test_what_every_task_would_refuse_is_refused_at_once(raw, tmp_path, wrong):
+    with pytest.raises(UsageError):
+        slurm(raw, tmp_path / 'out', *wrong)
+
+
+def test_exactly_one_visit_is_taken(tmp_path):
+    from builders import write_dataset
+
+    from csvdprep.bids.query import collect_visits
+    from csvdprep.core.settings import Settings
+    from csvdprep.interfaces.inspect import inspect_image
+
+    root = write_dataset(tmp_path / 'raw', ['sub-02/anat/sub-02_T1w',
+                                            'sub-02/ses-1/anat/sub-02_ses-1_T1w'])
+
+    def found(*labels):
+        settings = Settings(bids_dir=root, output_dir=tmp_path / 'out', visit=labels)
+        return [v.visit.label for v in collect_visits(settings, inspect=inspect_image)]
+
+    assert found('sub-02') == ['sub-02']
+    assert found('sub-02_ses-1') == ['sub-02_ses-1']
+    with pytest.raises(UsageError, match='sub-02_ses-9'):
+        found('sub-02_ses-9')
