@@ -22,6 +22,10 @@ def main(argv: list[str] | None = None) -> None:
     except CsvdprepError as error:
         print(f'csvdprep: {error}', file=sys.stderr)
         code = error.exit_code
+    except MemoryError:
+        print('csvdprep: The memory did not suffice. Remedy: give the process more; '
+              'csvdprep doctor tells how much there is.', file=sys.stderr)  # fmt: skip
+        code = 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1

@@ -11,10 +11,12 @@ from pathlib import Path
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 
+_MEMORY = ('The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
+           '(--nprocs).')  # fmt: skip
 #: What the user can do about failures that come from outside the application.
 ADVICE = {
-    'MemoryError': 'The memory did not suffice. Remedy: give the run more (--mem) or use '
-                   'fewer processes (--nprocs).',
+    'MemoryError': _MEMORY, 'bad_alloc': _MEMORY, 'Cannot allocate memory': _MEMORY,
+    'Failed to allocate memory': _MEMORY, 'failed to map segment': _MEMORY,
     'No space left on device': 'The disk is full. Remedy: free some space, or name another '
                                'working directory (-w), and start again; what is finished stays.',
     'Read-only file system': 'The disk cannot be written. Remedy: name another output or '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -81,7 +82,8 @@ def _by_group(axes, values, groups):
             order = np.argsort(np.argsort(part, kind='stable'), kind='stable')
             shift = 0.22 * (((order * 0.618034) % 1) * 2 - 1)
             axes.plot(place + shift, part, '.', color=_BLUE, markersize=3, alpha=0.6)
-    names = [f'{name[:14]}\n{len(part)}' for name, part in parts.items()]
+    names = [f'{textwrap.fill(name, 12, max_lines=3, placeholder="…")}\n{len(part)}'
+             for name, part in parts.items()]  # fmt: skip
     axes.set_xticks(range(1, len(names) + 1), names)
 
 

@@ -1,6 +1,8 @@
 """What may go wrong during a run, on the tiny phantom: minutes, so not by default."""
 
+import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -151,3 +154,81 @@ def _wait_for(out, pattern):
             return
         time.sleep(0.2)
     raise AssertionError(f'{pattern} did not appear')
+
+
+def test_too_little_memory_is_told_at_once(raw, tmp_path):
+    command = [sys.executable, '-m', 'csvdprep', str(raw), str(tmp_path / 'out'), 'participant',
+               '-w', str(tmp_path / 'work'), '--sloppy', '--nprocs', '1']  # fmt: skip
+    begin = time.monotonic()
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (900 * 10**6, 900 * 10**6)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert time.monotonic() - begin < 60
+    assert 'The memory did not suffice. Remedy:' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_work_directory_full_of_rubbish_changes_nothing(raw, undisturbed, tmp_path):
+    process = start(raw, tmp_path / 'out', tmp_path / 'work', '--keep-workdir')
+    _wait_for(tmp_path / 'out', '*desc-brain_mask.nii.gz')
+    process.kill()
+    finish(process)
+    spoilt = 0
+    for path in sorted((tmp_path / 'work').rglob('*')):
+        if path.is_file() and path.name != '.lock':
+            path.write_bytes(os.urandom(100) if spoilt % 2 else b'')
+            spoilt += 1
+    assert spoilt > 10
+    code, said = finish(start(raw, tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0, said
+    assert contents(tmp_path / 'out') == undisturbed
+
+
+def test_what_was_finished_is_believed_by_content_and_not_by_the_clock(raw, undisturbed, tmp_path):
+    shutil.copytree(raw, tmp_path / 'raw')
+    code, _ = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0
+    # The clock of the disk runs a year ahead for the inputs, and a year behind for the results.
+    for root, years in (('raw', 1), ('out', -1)):
+        for path in (tmp_path / root).rglob('*'):
+            moment = time.time() + years * 365 * 86400
+            os.utime(path, (moment, moment))
+    code, said = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0
+    assert 'done already' in said
+    # A derivative that was harmed is made anew, whatever its time says.
+    mask = next((tmp_path / 'out').rglob('*_space-FLAIR_label-WMH_mask.nii.gz'))
+    facts = mask.stat()
+    mask.write_bytes(mask.read_bytes()[:-20])
+    os.utime(mask, (facts.st_atime, facts.st_mtime))
+    code, said = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0
+    assert contents(tmp_path / 'out') == undisturbed
+
+
+def test_a_changed_image_is_computed_again_and_the_rest_is_not(raw, tmp_path):
+    import nibabel as nib
+
+    shutil.copytree(raw, tmp_path / 'raw')
+    code, _ = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0
+    flair = next((tmp_path / 'raw').rglob('sub-01*_FLAIR.nii.gz'))
+    image = nib.load(flair)
+    data = np.asanyarray(image.dataobj).copy()
+    data[data.shape[0] // 2] = 0
+    moment = flair.stat().st_mtime
+    nib.save(nib.Nifti1Image(data, image.affine, image.header), flair)
+    os.utime(flair, (moment, moment))
+    before = contents(tmp_path / 'out')
+    code, _ = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
+    assert code == 0
+    after = contents(tmp_path / 'out')
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert any('label-WMH_mask' in name for name in changed)
+    assert not any('T1w_desc-brain' in name or name.endswith('_desc-brain_mask.nii.gz')
+                   for name in changed if 'FLAIR' not in name and '/dwi/' not in name)
+    status = json.loads(next((tmp_path / 'out').rglob('log/status.json')).read_text())
+    assert status['rooms']['brain'] == 'cached'
+    assert status['rooms']['wmh'] == 'done'
