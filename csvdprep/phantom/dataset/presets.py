@@ -16,7 +16,7 @@ from csvdprep.phantom.susceptibility import gre
 
 MPRAGE = Sequence(kind='mprage', tr=2000, ti=1150, te=3.0, flip=15, pulses=192, spacing=8.0)
 FLAIR_2D = Sequence(kind='flair', tr=9000, ti=2650, te=100, flip=150, fat_left=0.15)
-FLAIR_3D = Sequence(kind='flair', tr=5000, ti=1850, te=380, effective_te=125, flip=120,
+FLAIR_3D = Sequence(kind='flair', tr=5000, ti=1872, te=380, effective_te=118, flip=120,
                     fat_left=0.1)  # fmt: skip
 T2_2D = Sequence(kind='tse', tr=5500, te=95, flip=150)
 T2_3D = Sequence(kind='tse', tr=3200, te=400, effective_te=105, flip=120)
@@ -28,7 +28,7 @@ FLAIR_7T = Sequence(kind='flair', tr=8000, ti=2300, te=300, effective_te=100, fl
 T1W_3D = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.017, bias=0.25,
               low=(-92, -124, -104), high=(92, 112, 104))  # fmt: skip
 THICK = Scan(voxel=(0.9, 0.9, 5), gap=0.5, stored='LPS', tilt=(9, 2, -1),
-             low=(-104, -112, -74), high=(104, 112, 92), noise=0.03)  # fmt: skip
+             low=(-104, -112, -74), high=(104, 112, 92), noise=0.042)  # fmt: skip
 THIN = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.04, bias=0.3,
             low=(-86, -108, -96), high=(86, 110, 98))  # fmt: skip
 T2_THIN = replace(THIN, voxel=(0.9, 0.9, 0.9), noise=0.035, stored='RAS')

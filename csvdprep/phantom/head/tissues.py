@@ -91,12 +91,12 @@ _WATER: Mapping = {'t1': 4300, 't2': 1200, 't2s': 800, 'pd': 1.0, 'fluid': True,
 
 #: What heads and lesions are made of. ``gm`` is cortex; nuclei differ as :data:`NUCLEI` says.
 TISSUES: dict[str, Tissue] = {
-    'wm': Tissue(t1=870, t2=70, t2s=53, pd=0.70, chi=-0.030, cbf=22, att=1.45, ps=3e-4, vp=0.006,
-                 md=0.66e-3, fa=0.50, free_water=0.10),
-    'gm': Tissue(t1=1272, t2=87, t2s=62, pd=0.80, texture=0.03, myelin_texture=0.052, chi=0.020,
+    'wm': Tissue(t1=870, t2=70, t2s=53, pd=0.70, texture=0.02, chi=-0.030, cbf=22, att=1.45,
+                 ps=3e-4, vp=0.006, md=0.66e-3, fa=0.50, free_water=0.10),
+    'gm': Tissue(t1=1262, t2=87, t2s=62, pd=0.80, texture=0.03, myelin_texture=0.052, chi=0.020,
                  cbf=55, att=1.05, ps=9e-4, vp=0.012, md=0.78e-3, fa=0.12, free_water=0.08),
     'csf': Tissue(**_WATER, texture=0.0, chi=0.019),
-    'wmh': Tissue(t1=1350, t2=121, t2s=75, pd=0.80, texture=0.04, chi=-0.005, cbf=14, att=1.6,
+    'wmh': Tissue(t1=1350, t2=119, t2s=75, pd=0.80, texture=0.04, chi=-0.005, cbf=14, att=1.6,
                   ps=5e-4, vp=0.006, md=0.80e-3, fa=0.32, free_water=0.32),
     'gliosis': Tissue(t1=1500, t2=140, t2s=90, pd=0.84, texture=0.04, cbf=10, att=1.7, ps=6e-4,
                       vp=0.006, md=0.90e-3, fa=0.15, free_water=0.40),
