@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from csvdprep.bids.files import atomic_write, file_digest
+from csvdprep.bids.files import atomic_write, file_digest, read_text
 
 
 def json_text(value) -> str:
@@ -69,15 +69,17 @@ def read_checkpoint(
 
     """
     try:
-        found = json.loads((folder / f'{name}.json').read_text(encoding='utf-8'))
+        found = json.loads(read_text(folder / f'{name}.json'))
         if key is not None and found['key'] != key:
             return None
         files = {}
         for product, item in found['files'].items():
             path = root / item['path']
-            if file_digest(path) != item['sha256']:
+            # Others may write here, too: what lies elsewhere was not made by this application.
+            outside = not path.is_relative_to(root) or '..' in path.relative_to(root).parts
+            if outside or file_digest(path) != item['sha256']:
                 return None
             files[product] = str(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return files

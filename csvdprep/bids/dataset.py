@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from csvdprep import __version__
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write
+from csvdprep.bids.files import atomic_write, read_text
 from csvdprep.bids.raw import read_json
 from csvdprep.core.errors import InputError, PreflightError, UsageError
 
@@ -160,7 +160,8 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
                    f'that {NAME} made them.')  # fmt: skip
         return
     makers = found.get('GeneratedBy')
-    makers = [m.get('Name') for m in makers if isinstance(m, dict)] if makers else []
+    makers = makers if isinstance(makers, list) else []
+    makers = [m.get('Name') for m in makers if isinstance(m, dict)]
     if found.get('DatasetType', 'raw') != 'derivative' or NAME not in makers:
         made = ', '.join(map(str, makers)) or 'it is a raw dataset'
         refuse(f'The output folder belongs to another dataset ({made}).')
@@ -190,13 +191,14 @@ def _source(path: Path, output: Path) -> dict[str, str]:
 
 def _relative(path: Path, output: Path) -> str:
     """Link by the way from the output, which survives when both are moved together."""
-    return quote(Path(os.path.relpath(os.path.abspath(path), output)).as_posix())
+    way = Path(os.path.relpath(os.path.abspath(path), output)).as_posix()
+    return quote(way, errors='surrogateescape')
 
 
 def _ignore_rules(path: Path) -> str:
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
-    except OSError:
+        lines = read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError):
         lines = []
     return '\n'.join([*lines, *(rule for rule in IGNORED if rule not in lines)]) + '\n'
 

@@ -425,7 +425,11 @@ def _direction(value: Any) -> str | None:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number in JSON may have thousands of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _names(runs: Iterable[Run]) -> str:

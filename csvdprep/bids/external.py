@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csvdprep.bids.files import file_digest
+from csvdprep.bids.files import file_digest, read_text
 from csvdprep.bids.names import parse
 from csvdprep.core.errors import InputError, UsageError
 from csvdprep.core.plan import Scan, Visit
@@ -201,10 +201,9 @@ def _label_values(file: Path) -> list[int]:
     stem = file.name.removesuffix('.gz').removesuffix('.nii')
     for table in (file.with_name(f'{stem}.tsv'), *sorted(file.parent.glob('*dseg.tsv'))):
         try:
-            rows = csv.DictReader(table.read_text(encoding='utf-8-sig').splitlines(),
-                                  delimiter='\t')  # fmt: skip
+            rows = csv.DictReader(read_text(table).splitlines(), delimiter='\t')
             values = [int(row['index']) for row in rows if _ROW.search(row.get('name') or '')]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
             continue
         if values:
             return sorted(values)

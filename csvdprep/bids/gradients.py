@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from csvdprep.bids.files import read_text
 from csvdprep.bids.names import parse
 from csvdprep.core.errors import InputError
 
@@ -154,7 +155,7 @@ def _find(root: Path, image: Path, ending: str) -> Path:
 def _numbers(path: Path) -> list[list[float]]:
     """Read rows of finite numbers."""
     try:
-        text = path.read_text(encoding='utf-8-sig')
+        text = read_text(path)
         rows = [[float(word) for word in line.replace(',', ' ').split()]
                 for line in text.splitlines() if line.strip()]  # fmt: skip
     except (OSError, ValueError) as error:

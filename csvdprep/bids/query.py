@@ -32,7 +32,7 @@ from csvdprep.bids.raw import (
     read_json,
     sessions_of,
 )
-from csvdprep.core.errors import CsvdprepError, InputError, PreflightError, UsageError
+from csvdprep.core.errors import CsvdprepError, InputError, UsageError
 from csvdprep.core.plan import Scan, Visit, VisitInput
 from csvdprep.core.settings import Settings
 
@@ -334,7 +334,9 @@ def _explain(kind: str, best: _Candidate, others: list[_Candidate]) -> Iterator[
         second = others[0]
         reasons = ('it is as acquired', 'it is without contrast agent', 'thinnest slices',
                    'highest resolution', 'first by name at equal resolution')  # fmt: skip
-        why = next(r for r, a, b in zip(reasons, best.rank, second.rank, strict=True) if a != b)
+        # run-1 and run-01 have one rank.
+        why = next((r for r, a, b in zip(reasons, best.rank, second.rank, strict=True) if a != b),
+                   reasons[-1])  # fmt: skip
         rest = ', '.join(f'{other.path.name} ({_size(other)})' for other in others)
         yield f'{kind}: {best.path.name} ({_size(best)}) is taken before {rest}: {why}.'
     if 'ce' in best.name.entities:

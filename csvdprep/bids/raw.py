@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from csvdprep.bids.files import read_text
 from csvdprep.bids.names import is_label, parse
 from csvdprep.core.errors import InputError, PreflightError, UsageError
 
@@ -144,7 +144,7 @@ class Ignored:
     def __init__(self, lines: Iterable[str]):
         rules = [line.strip() for line in lines]
         self._rules = [
-            (re.compile(_translate(rule.lstrip('!'))), not rule.startswith('!'))
+            (_segments(rule.lstrip('!')), not rule.startswith('!'))
             for rule in rules
             if rule and not rule.startswith('#')
         ]
@@ -153,7 +153,7 @@ class Ignored:
     def of(cls, root: Path) -> Ignored:
         """Read the rules of a dataset; none if it has no such file."""
         try:
-            text = (root / '.bidsignore').read_text(encoding='utf-8', errors='replace')
+            text = read_text(root / '.bidsignore', errors='replace')
         except OSError:
             text = ''
         return cls(text.splitlines())
@@ -161,8 +161,9 @@ class Ignored:
     def __call__(self, path: str) -> bool:
         """Tell whether a path, relative to the root, is to be left out."""
         verdict = False
-        for pattern, ignore in self._rules:
-            if pattern.match(path):
+        parts = path.split('/')
+        for rule, ignore in self._rules:
+            if ignore != verdict and _matches(rule, parts, '**', _like):
                 verdict = ignore
         return verdict
 
@@ -210,7 +211,9 @@ def metadata_of(root: Path, image: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or raise InputError that says what is wrong with it."""
     try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
+        content = json.loads(read_text(path))
+        # What cannot be written again (half a letter, say) would fail much later.
+        json.dumps(content, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'The file is no valid JSON: {error}.', file=path,
                          remedy='Correct it.') from error  # fmt: skip
@@ -240,13 +243,12 @@ def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None])
 
 def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None]) -> None:
     try:
-        text = path.read_text(encoding='utf-8-sig')
+        table = list(csv.DictReader(read_text(path).splitlines(), delimiter='\t'))
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         warn(f'participants.tsv cannot be read ({error}).')
         return
-    table = list(csv.DictReader(text.splitlines(), delimiter='\t'))
     rows = [row['participant_id'] for row in table if row.get('participant_id')]
     if table and not rows:
         warn('participants.tsv has no column participant_id.')
@@ -258,23 +260,41 @@ def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None
         warn(f'participants.tsv names participants without a folder: {_listed(absent)}.')
 
 
-def _translate(rule: str) -> str:
-    """Turn a rule of gitignore into a regular expression for relative paths."""
+def _segments(rule: str) -> list[str]:
+    """Take a rule of gitignore apart, so that it has to match all of a path."""
     body = rule.rstrip('/')
-    anchored = '/' in body
-    body = body.lstrip('/')
-    pattern = ''
-    position = 0
-    while position < len(body):
-        if body.startswith('**/', position):
-            pattern, position = pattern + '(?:.*/)?', position + 3
-        elif body.startswith('**', position):
-            pattern, position = pattern + '.*', position + 2
+    parts = body.lstrip('/').split('/')
+    if '/' not in body:
+        parts.insert(0, '**')
+    # What ends in /** matches what is inside; whatever else matches does so with all below it.
+    return [*parts, *(['*'] if parts[-1] == '**' else []), '**']
+
+
+def _matches(rule: Sequence[str], found: Sequence[str], star: str, same: Callable[..., bool]
+             ) -> bool:  # fmt: skip
+    """Match item by item; ``star`` stands for any number of them.
+
+    Only the last star is tried again. No other could help, and trying all of them, as regular
+    expressions do, takes years with rules like ``*a*a*a*a*a*a``.
+    """
+    at = place = 0
+    last: tuple[int, int] | None = None
+    while place < len(found):
+        if at < len(rule) and rule[at] == star:
+            at += 1
+            last = at, place
+        elif at < len(rule) and same(rule[at], found[place]):
+            at, place = at + 1, place + 1
+        elif last:
+            at, place = last[0], last[1] + 1
+            last = at, place
         else:
-            letter = body[position]
-            pattern += {'*': '[^/]*', '?': '[^/]'}.get(letter, re.escape(letter))
-            position += 1
-    return f'{"" if anchored else "(?:.*/)?"}{pattern}(?:/.*)?$'
+            return False
+    return all(item == star for item in rule[at:])
+
+
+def _like(rule: str, name: str) -> bool:
+    return _matches(rule, name, '*', lambda wanted, letter: wanted in ('?', letter))
 
 
 def _listed(labels: Iterable[str]) -> str:

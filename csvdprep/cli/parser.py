@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -258,6 +259,6 @@ def megabytes(text: str) -> float:
     units = {'M': 1e-3, 'G': 1.0, 'T': 1e3}
     scale = units.get(text[-1:].upper())
     number = float(text[:-1]) * scale if scale else float(text) * 1e-3
-    if number <= 0:
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError('must be positive')
     return number

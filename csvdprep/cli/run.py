@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from csvdprep.cli.environment import hold_threads
-from csvdprep.core.errors import CsvdprepError, NothingToDo
+from csvdprep.core.errors import CsvdprepError, NothingToDo, plain
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         code = 1
     except OSError as error:
         where = f' [file: {error.filename}]' if error.filename else ''
-        print(f'csvdprep: {error.strerror or error}.{where}', file=sys.stderr)
+        print(plain(f'csvdprep: {error.strerror or error}.{where}'), file=sys.stderr)
         code = 3
     sys.exit(code)
 
@@ -72,7 +72,7 @@ def run_app(settings, argv: list[str]) -> int:
     from csvdprep.interfaces.inspect import inspect_image
 
     visits = collect_visits(settings, inspect=inspect_image,
-                            warn=lambda line: print(line, file=sys.stderr))  # fmt: skip
+                            warn=lambda line: print(plain(line), file=sys.stderr))  # fmt: skip
     return _participants(visits, settings, argv)
 
 
@@ -96,7 +96,7 @@ def _participants(visits, settings, argv) -> int:
     usable = [v for v in visits if {'t1w', 'flair', 'dwi'} & v.scans.keys()]
     refused = [(v.visit.label, *item) for v in visits for item in v.refused]
     for label, file, why in refused:
-        print(f'{label}: {file} cannot be used: {why}', file=sys.stderr)
+        print(plain(f'{label}: {file} cannot be used: {why}'), file=sys.stderr)
     if settings.dry_run:
         for item in visits:
             print(describe(decide(item, settings)))
@@ -154,7 +154,9 @@ def _prepare_environment(settings) -> None:
     """Hold every library to one thread and to the working directory, before any is imported."""
     hold_threads()
     os.environ.setdefault('ANTS_RANDOM_SEED', str(settings.random_seed))
-    cache = Path(settings.work_dir).absolute() / 'cache'
+    from csvdprep.bids.trust import PARTS
+
+    cache = Path(settings.work_dir).absolute() / PARTS[0]
     home = Path(os.environ.get('HOME', '/nonexistent'))
     if not os.access(home, os.W_OK):
         os.environ['HOME'] = str(cache)
@@ -162,6 +164,7 @@ def _prepare_environment(settings) -> None:
 
 
 def _prepare_work(settings) -> None:
+    from csvdprep.bids.trust import PARTS, make_trusted
     from csvdprep.core.errors import PreflightError
 
     work = Path(settings.work_dir)
@@ -169,7 +172,10 @@ def _prepare_work(settings) -> None:
         if settings.clean_workdir and work.is_dir():
             for item in work.iterdir():
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
-        (work / 'cache' / 'matplotlib').mkdir(parents=True, exist_ok=True)
+        # As root in a container, whoever mounted the folder is trusted.
+        mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
+        make_trusted(work, owners={work.stat().st_uid} if mounted and work.exists() else ())
+        (work / PARTS[0] / 'matplotlib').mkdir(exist_ok=True)
     except OSError as error:
         raise PreflightError(f'The working directory cannot be written: {error.strerror}.',
                              file=work, field='--work-dir',

@@ -5,6 +5,19 @@ from __future__ import annotations
 import os
 
 
+def plain(text: object) -> str:
+    """Write on one line, and without what would command a terminal, what files may be called.
+
+    Examples
+    --------
+    >>> print(plain('a\\nb \\x1b[2J é \\udcff'))
+    a\\nb \\x1b[2J é \\udcff
+
+    """
+    return ''.join(letter if letter.isprintable() else letter.encode('unicode_escape').decode()
+                   for letter in str(text))  # fmt: skip
+
+
 class CsvdprepError(Exception):
     """Any failure that the application foresees.
 
@@ -39,7 +52,7 @@ class CsvdprepError(Exception):
             f'{kind}: {value}' for kind, value in (('file', self.file), ('field', self.field))
             if value
         )  # fmt: skip
-        return (
+        return plain(
             self.message
             + (f' [{where}]' if where else '')
             + (f' Remedy: {self.remedy}' if self.remedy else '')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -74,16 +75,52 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError('it is no ordinary file')  # a pipe may wait for ever
         tables = tomllib.loads(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'The configuration cannot be read: {error}.', file=path) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f'The configuration is not valid TOML: {error}.', file=path,
                          remedy='Correct that line.') from error  # fmt: skip
-    options = {key: tables.pop(key) for key in list(tables) if isinstance(tables[key], dict)}
+    except RecursionError as error:
+        raise UsageError('The configuration is nested too deep.', file=path) from error
     known = {item.name for item in fields(Settings)} - {'options', 'bids_dir', 'output_dir'}
+    options = {key: tables.pop(key) for key in list(tables)
+               if isinstance(tables[key], dict) and key.replace('-', '_') not in known}
     asked = {key.replace('-', '_'): value for key, value in tables.items()}
     if unknown := sorted(set(asked) - known):
         raise UsageError(f'Unknown setting: {", ".join(unknown)}.', file=path,
                          remedy=f'Known settings are: {", ".join(sorted(known))}.')  # fmt: skip
+    for item in fields(Settings):
+        if item.name in asked and (wanted := _lacks(item.name, item.type, asked[item.name])):
+            raise UsageError(f'The setting has to be {wanted}.', file=path, field=item.name)
     return asked, options
+
+
+def _lacks(name: str, kind: str, value: Any) -> str:
+    """Say what a setting has to be; nothing if it is."""
+    if kind.startswith('tuple'):
+        good = isinstance(value, list) and all(isinstance(part, str) for part in value)
+        return '' if good else 'a list of texts'
+    if kind == 'bool':
+        return '' if isinstance(value, bool) else 'true or false'
+    if kind in ('int', 'float'):
+        good = isinstance(value, (int, float) if kind == 'float' else int)
+        good = good and not isinstance(value, bool)
+        if name in ('nprocs', 'omp_nthreads', 'mem_gb'):
+            return '' if good and 0 < value < math.inf else 'a number above zero'
+        return '' if good else 'a whole number'
+    if name == 'derivatives':
+        good = isinstance(value, dict) and all(map(_is_text, value.values()))
+        return '' if good else 'a table of names and folders'
+    if kind.startswith('Mapping'):
+        return '' if isinstance(value, dict) else 'a table'
+    choices = {'rerun': ('stale', 'failed', 'all'), 'analysis_level': ('participant', 'group')}
+    if name in choices:
+        return '' if value in choices[name] else f'one of {", ".join(choices[name])}'
+    return '' if _is_text(value) else 'a text'
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and '\0' not in value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from csvdprep import __version__
 from csvdprep.bids.checkpoints import read_checkpoint
-from csvdprep.core.errors import UsageError
+from csvdprep.core.errors import UsageError, plain
 from csvdprep.core.plan import Plan, VisitInput, make_plan
 from csvdprep.core.room import Context
 from csvdprep.core.settings import Settings
@@ -101,4 +101,4 @@ def describe(plan: Plan) -> str:
     for product, other in plan.aliases.items():
         lines.append(f'  {product:<14} is {other}')
     lines += [f'  {room:<14} will not run: {why}' for room, why in plan.skipped.items()]
-    return '\n'.join(lines)
+    return '\n'.join(map(plain, lines))

@@ -8,6 +8,7 @@ import shutil
 from logging import getLogger
 from pathlib import Path
 
+from csvdprep.bids.files import read_text
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 
@@ -204,7 +205,7 @@ def _run_foreign(workflow, settings, arguments):
     from csvdprep.core.errors import UsageError
 
     try:
-        text = Path(settings.use_plugin).read_text(encoding='utf-8')
+        text = read_text(Path(settings.use_plugin))
         asked = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
         name = asked['plugin']
     except (OSError, ValueError, KeyError, TypeError) as error:

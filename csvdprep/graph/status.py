@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write
+from csvdprep.bids.files import atomic_write, read_text
 from csvdprep.core.plan import Plan, Visit
 
 #: Where sidecars tell on which scanner an image was made; serial numbers are nobody's business.
@@ -96,11 +97,41 @@ def status_path(output_dir: Path, visit: Visit) -> Path:
 def read_status(output_dir: Path, visit: Visit) -> Status | None:
     """Return the last status of a visit, None if there is none that can be read."""
     try:
-        found = json.loads(status_path(output_dir, visit).read_text(encoding='utf-8'))
+        found = json.loads(read_text(status_path(output_dir, visit)))
+        json_text(found)  # what cannot be written again (NaN) would fail much later
         known = {item.name for item in fields(Status)}
-        return Status(**{key: value for key, value in found.items() if key in known})
+        status = Status(**{key: value for key, value in found.items() if key in known})
+        return status if _is_sound(status) else None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_sound(status: Status) -> bool:
+    """Tell whether a status can be gone on with; others may write where it lies.
+
+    Above all the name of the run: a folder is called so.
+    """
+    return (
+        isinstance(status.run_id, str)
+        and re.fullmatch(r'[A-Za-z0-9][\w-]{0,99}', status.run_id, re.ASCII) is not None
+        and all(isinstance(part, str) for part in (
+            status.visit, status.state, status.version, status.key, status.started,
+            status.finished))
+        and all(isinstance(part, Mapping) and all(isinstance(v, str) for v in part.values())
+                for part in (status.rooms, status.skipped, status.inputs, status.scanner))
+        and isinstance(status.origins, Mapping)
+        and all(_are_texts(names) for names in status.origins.values())
+        and isinstance(status.refused, list | tuple) and all(map(_are_texts, status.refused))
+        and _are_texts(status.warnings) and isinstance(status.nodes, int)
+        and (status.peak_mb is None or isinstance(status.peak_mb, int | float))
+        and isinstance(status.failures, list)
+        and all(isinstance(item, Mapping) and isinstance(item.get('room'), str)
+                and isinstance(item.get('message'), str) for item in status.failures)
+    )  # fmt: skip
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(item, str) for item in values)
 
 
 def now() -> str:

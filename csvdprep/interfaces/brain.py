@@ -330,7 +330,7 @@ def _run(model: Path, image: np.ndarray, low: float, high: float) -> np.ndarray:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     session = onnxruntime.InferenceSession(
         str(model), options, providers=['CPUExecutionProvider']
     )

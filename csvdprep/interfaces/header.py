@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
+import stat
 import zlib
 from dataclasses import dataclass
 from typing import NoReturn
@@ -23,6 +25,8 @@ MAX_STRETCH = 0.02
 FORMS_DIFFER = 0.5
 #: Farthest that the middle of an image may lie from the origin of its world, mm.
 MAX_OFFSET = 2000.0
+#: Last byte of a file at which its voxels may begin.
+MAX_START = 2**31
 _AGAIN = 'Convert the image from DICOM again, e.g. with dcm2niix.'
 
 
@@ -106,7 +110,7 @@ def read_header(path: str | os.PathLike, *, series: bool = False) -> Grid:
     affine, source = _affine(path, header, shape, zooms, warnings)
     return Grid(
         shape=shape, zooms=tuple(map(float, nib.affines.voxel_sizes(affine).round(6))),
-        affine=affine, source=source, dtype=dtype, offset=int(header['vox_offset']), slope=slope,
+        affine=affine, source=source, dtype=dtype, offset=_offset(path, header), slope=slope,
         inter=inter, warnings=tuple(warnings), volumes=volumes,
     )  # fmt: skip
 
@@ -126,6 +130,10 @@ def _first_bytes(path: str | os.PathLike) -> bytes:
     try:
         if os.path.isdir(path):
             refuse(path, 'This is a folder, not an image.', None, _AGAIN)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # Opening a pipe waits for somebody who writes to it; a device may have no end.
+            refuse(path, 'This is no ordinary file (but a pipe, a socket or a device).', None,
+                   'Replace it by the image.')  # fmt: skip
         with open(path, 'rb') as stream:
             first = stream.read(600)
         if not first:
@@ -177,7 +185,7 @@ def _shape(
     shape = tuple(int(n) for n in header['dim'][1 : number + 1])
     if min(shape) < 1:
         refuse(path, f'The image cannot have {_times(shape)} voxels.', 'dim', _AGAIN)
-    volumes = int(np.prod(shape[3:], dtype=np.int64))
+    volumes = math.prod(shape[3:])
     if series and number > 4 and max(shape[4:]) > 1:
         refuse(path, f'The series has more than four dimensions ({_times(shape)}).', 'dim[0]',
                _AGAIN)  # fmt: skip
@@ -190,10 +198,17 @@ def _shape(
     return (*shape, 1, 1)[:3], volumes
 
 
+def _offset(path, header) -> int:
+    offset = float(header['vox_offset'])
+    if not header.sizeof_hdr <= offset <= MAX_START:
+        refuse(path, f'The voxels cannot begin at byte {offset:g}.', 'vox_offset', _AGAIN)
+    return int(offset)
+
+
 def _dtype(path, header) -> np.dtype:
     try:
         dtype = header.get_data_dtype()
-    except nib.spatialimages.HeaderDataError:
+    except (nib.spatialimages.HeaderDataError, KeyError):
         refuse(path, f'The data type {int(header["datatype"])} is unknown.', 'datatype', _AGAIN)
     if dtype.fields:
         refuse(path, 'The image has colours (RGB), no intensities.', 'datatype',

@@ -8,6 +8,7 @@ fault and what can be done about it.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ SLAB_SLICES, SLAB_MM = 8, 24.0
 LEAST_ML = 250.0
 #: Bytes read at a time.
 PIECE = 8 << 20
+#: Pieces that may follow the last voxel; a few bytes of zeros are common, more are a trap.
+REST = 8
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False, series: bool =
     counts = _count(path, grid)
     warnings = list(grid.warnings)
 
-    total = int(np.prod(grid.shape)) * grid.volumes
+    total = math.prod(grid.shape) * grid.volumes
     nonfinite = counts.nonfinite / total
     negative = counts.negative / counts.magnitude if counts.magnitude else 0.0
     if nonfinite > MAX_NONFINITE:
@@ -174,7 +177,7 @@ def inspect_series(path: str | os.PathLike) -> ImageFacts:
             warnings.append(f'The series is a slab: {size} along axis {axis}. What lies beyond '
                             'it cannot be measured.')  # fmt: skip
     counts = _count(path, grid)
-    total = int(np.prod(grid.shape)) * grid.volumes
+    total = math.prod(grid.shape) * grid.volumes
     if counts.nonfinite > MAX_NONFINITE * total:
         refuse(path, f'{counts.nonfinite / total:.1%} of the voxels are NaN or infinite.',
                'voxel data', 'If they are the background, replace them by zero; else convert '
@@ -208,7 +211,7 @@ def load_series(path: str | os.PathLike) -> nib.Nifti1Image:
         If the header or the voxels cannot be read.
     """
     grid = read_header(path, series=True)
-    data = np.empty(int(np.prod(grid.shape)) * grid.volumes, dtype=np.float32)
+    data = np.empty(math.prod(grid.shape) * grid.volumes, dtype=np.float32)
     start = 0
     for values in _values(path, grid):
         data[start : start + values.size] = values
@@ -258,7 +261,7 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
 
     """
     grid = read_header(path)
-    data = np.empty(int(np.prod(grid.shape)), dtype=np.float32)
+    data = np.empty(math.prod(grid.shape), dtype=np.float32)
     start = 0
     for values in _values(path, grid):
         data[start : start + values.size] = values
@@ -333,7 +336,7 @@ def _check_content(path: str | os.PathLike, grid: Grid, seen: _Counts) -> None:
     if len(seen.levels) <= 2:
         refuse(path, 'The image has two values only: it is a mask.', 'voxel data',
                'Give a mask with --derivatives, or rename it.')  # fmt: skip
-    total = int(np.prod(grid.shape))
+    total = math.prod(grid.shape)
     content = (total - seen.background - seen.nonfinite) * float(np.prod(grid.zooms)) / 1000
     if content < LEAST_ML:
         refuse(path, f'No brain is plausible: only {content:.0f} mL of the image are not '
@@ -343,7 +346,7 @@ def _check_content(path: str | os.PathLike, grid: Grid, seen: _Counts) -> None:
 
 def _values(path: str | os.PathLike, grid: Grid) -> Iterator[np.ndarray]:
     """Yield the scaled voxels in pieces of one axis, to the last one, or refuse the file."""
-    left = int(np.prod(grid.shape)) * grid.volumes
+    left = math.prod(grid.shape) * grid.volumes
     item = grid.dtype.itemsize
     scaled = (grid.slope, grid.inter) != (1.0, 0.0)
     with _reading(path) as stream:
@@ -357,8 +360,11 @@ def _values(path: str | os.PathLike, grid: Grid) -> Iterator[np.ndarray]:
             left -= wanted
             yield values * grid.slope + grid.inter if scaled else values
         # A compressed stream keeps its check sum behind the last byte.
-        while stream.read(PIECE):
-            pass
+        for _ in range(REST):
+            if not stream.read(PIECE):
+                return
+        refuse(path, f'The file goes on for more than {REST * PIECE >> 20} MiB after its last '
+               'voxel.', 'dim', 'Copy or convert it again.')  # fmt: skip
 
 
 @contextmanager

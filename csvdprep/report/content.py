@@ -52,7 +52,10 @@ def number(value: Any) -> str:
         return 'n/a'
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    text = f'{value:.0f}' if isinstance(value, int) or abs(value) >= 1000 else f'{value:.4g}'
+    if isinstance(value, int):
+        text = str(value)
+    else:
+        text = f'{value:.0f}' if abs(value) >= 1000 else f'{value:.4g}'
     return text.replace('-', '\N{MINUS SIGN}')
 
 
@@ -223,7 +226,7 @@ def href(shown: str) -> str:
     ('./javascript%3Aalert%281%29', '')
 
     """
-    return f'./{quote(shown)}' if shown else ''
+    return f'./{quote(shown, errors="surrogatepass")}' if shown else ''
 
 
 def link(path: Path, output_dir: Path, what: str = '') -> dict[str, str]:
@@ -342,7 +345,7 @@ def provenance(plan: Plan, status: Mapping[str, Any], versions: Mapping[str, str
     }  # fmt: skip
     return {
         'facts': [(name, value) for name, value in facts.items() if value],
-        'files': [link(path, output_dir, what) for path, what in files if path.is_file()],
+        'files': [link(path, output_dir, what) for path, what in files if os.path.isfile(path)],
         'versions': list(versions.items()),
         'inputs': [{'uri': scan.uri or scan.path, 'digest': scan.digest}
                    for _, scan in _distinct(plan.scans) if scan.digest],

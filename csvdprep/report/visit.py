@@ -162,7 +162,9 @@ def _piece(template: str, **data: Any) -> Piece:
 
 
 def _render(template: str, **data: Any) -> str:
-    return _environment().get_template(f'{template}.html').render(**data)
+    text = _environment().get_template(f'{template}.html').render(**data)
+    # Names of files may hold bytes that are no text, which no page can hold.
+    return text.encode('utf-8', 'backslashreplace').decode()
 
 
 @cache

@@ -57,6 +57,12 @@ def study(tmp_path):
     return raw, out
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the pictures out, which take most of the time."""
+    monkeypatch.setattr('csvdprep.group.page.draw', lambda *given: '<svg></svg>')
+
+
 def table(out, name):
     with (out / f'group_{name}.tsv').open() as file:
         return list(csv.DictReader(file, delimiter='\t'))
@@ -103,7 +109,7 @@ def test_group_gives_the_same_bytes_twice(study, tmp_path):
     assert not list(out.glob('.*.tmp'))
 
 
-def test_group_of_some(study, tmp_path):
+def test_group_of_some(study, tmp_path, undrawn):
     raw, out = study
     run([str(raw), str(out), 'group', '--participant-label', '05', '-w', str(tmp_path / 'work')])
     assert [row['participant_id'] for row in table(out, 'measures')] == ['sub-05']
@@ -137,6 +143,25 @@ def test_a_status_that_cannot_be_read_is_not_begun(tmp_path):
         path.write_text(text)
         assert look_up(Visit('01'), tmp_path).state == 'waiting'
     assert [v.label for v in computed_visits(tmp_path)] == ['sub-01']
+
+
+def test_no_status_that_somebody_wrote_ends_a_command(study, tmp_path, undrawn, capsys):
+    from csvdprep.cli.run import main
+
+    raw, out = study
+    path = out / 'sub-01' / 'ses-1' / 'log' / 'status.json'
+    sound = json.loads(path.read_text())
+    rubbish = (None, 7, 1e999, '', EVIL, [], [1], {}, {'a': {}}, [[]], '../../x', True)
+    for number, name in enumerate(sound):
+        path.write_text(json.dumps(sound | {name: rubbish[number % len(rubbish)]}))
+        for argv in (['status', str(out)],
+                     [str(raw), str(out), 'group', '--participant-label', '01', '-w',
+                      str(tmp_path / 'work')]):  # fmt: skip
+            with pytest.raises(SystemExit) as ended:
+                main(argv)
+            assert ended.value.code in (0, 1)
+        assert 'Traceback' not in capsys.readouterr().err
+        assert EVIL not in (out / 'group.html').read_text()
 
 
 def test_overview_names_what_needs_attention(study):
