@@ -110,6 +110,10 @@ def _participants(visits, settings, argv) -> int:
         from csvdprep.graph.again import rewrite
 
         return rewrite(usable, settings, say=lambda line: print(line, file=sys.stderr))
+    if settings.use_plugin:
+        from csvdprep.graph.execute import read_plugin
+
+        read_plugin(settings.use_plugin)
     _prepare_work(settings)
     from csvdprep.graph.run import run_participants
 

@@ -200,19 +200,44 @@ def last_words(lines) -> str:
     return text.strip().splitlines()[-1].strip() if text.strip() else 'unknown failure'
 
 
-def _run_foreign(workflow, settings, arguments):
-    """Run with the Nipype plugin that the user names."""
+def read_plugin(path: Path) -> tuple[str, dict]:
+    """Read which plugin of Nipype's a user wants, and with which arguments.
+
+    Parameters
+    ----------
+    path : Path
+        YAML or JSON with ``plugin`` and perhaps ``plugin_args``.
+
+    Raises
+    ------
+    UsageError
+        If the file says nothing of the kind, or names a plugin that does not wait for its jobs.
+    """
     from csvdprep.core.errors import UsageError
 
     try:
-        text = read_text(Path(settings.use_plugin))
+        text = read_text(path)
         asked = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
-        name = asked['plugin']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError('The plugin file cannot be used.', file=settings.use_plugin,
+        name, arguments = asked['plugin'], asked.get('plugin_args') or {}
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError('The plugin file cannot be used.', file=path,
                          remedy="Write 'plugin: NAME' and 'plugin_args: {...}' as YAML or "
                          'JSON.') from error  # fmt: skip
-    given = {'status_callback': arguments['status_callback'], **asked.get('plugin_args', {})}
+    if name.endswith('Graph'):
+        raise UsageError(
+            f'The plugin {name} submits jobs and does not wait for them: nobody would collect what '
+            'they compute.', file=path, field='plugin',
+            remedy='Use csvdprep slurm, or a plugin that waits (SLURM, SGE, PBS, MultiProc).',
+        )  # fmt: skip
+    return name, arguments
+
+
+def _run_foreign(workflow, settings, arguments):
+    """Run with the Nipype plugin that the user names."""
+    name, more = read_plugin(settings.use_plugin)
+    given = {'status_callback': arguments['status_callback'], **more}
     workflow.run(plugin=name, plugin_args=given)
 
 

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
+
+from csvdprep.core.errors import UsageError
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import discover
-from csvdprep.graph.execute import execute
+from csvdprep.graph.execute import execute, read_plugin
 
 
 def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):
@@ -29,3 +32,22 @@ def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):
             progress=SimpleNamespace(open=opened.append), on_visit_done=opened.append,
             check=lambda: None)  # fmt: skip
     assert opened == ['sub-01']
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [('{"plugin": "SLURMGraph"}', 'does not wait'), ('', 'cannot be used'), ('[]', 'cannot be'),
+     ('plugin: [1]', 'cannot be used'), ('plugin: x\nplugin_args: 3', 'cannot be used'),
+     ('{', 'cannot be used'), ('a: : b', 'cannot be used')],
+)  # fmt: skip
+def test_a_plugin_that_cannot_serve_is_refused_before_anything_begins(tmp_path, text, said):
+    file = tmp_path / 'plugin'
+    file.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        read_plugin(file)
+
+
+def test_a_plugin_is_read(tmp_path):
+    file = tmp_path / 'plugin'
+    file.write_text('plugin: SLURM\nplugin_args: {sbatch_args: "--mem=4G "}')
+    assert read_plugin(file) == ('SLURM', {'sbatch_args': '--mem=4G '})
