@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
+import os
 import re
 import shutil
 from logging import getLogger
@@ -227,8 +230,8 @@ def read_plugin(path: Path) -> tuple[str, dict]:
                          'JSON.') from error  # fmt: skip
     if name.endswith('Graph'):
         raise UsageError(
-            f'The plugin {name} submits jobs and does not wait for them: nobody would collect what '
-            'they compute.', file=path, field='plugin',
+            f'The plugin {name} submits jobs and does not wait for them: nobody would collect '
+            'what they compute.', file=path, field='plugin',
             remedy='Use csvdprep slurm, or a plugin that waits (SLURM, SGE, PBS, MultiProc).',
         )  # fmt: skip
     return name, arguments
@@ -238,6 +241,9 @@ def _run_foreign(workflow, settings, arguments):
     """Run with the Nipype plugin that the user names."""
     name, more = read_plugin(settings.use_plugin)
     given = {'status_callback': arguments['status_callback'], **more}
+    # Nipype's SLURM asks for it; in containers and services it is often not set.
+    with contextlib.suppress(KeyError, OSError):
+        os.environ.setdefault('LOGNAME', getpass.getuser())
     workflow.run(plugin=name, plugin_args=given)
 
 

@@ -144,5 +144,5 @@ def test_plugins_of_nipype(slurm, raw, tmp_path, plugin):
     file.write_text(json.dumps({'plugin': plugin, 'plugin_args': arguments}))
     done = csvdprep(raw, tmp_path / 'out', 'participant', '--participant-label', '01', '-w',
                     tmp_path / 'work', '--use-plugin', file, *MARKERS,
-                    env={**os.environ, 'LOGNAME': ''})  # fmt: skip
+                    env={k: v for k, v in os.environ.items() if k != 'LOGNAME'})  # fmt: skip
     assert done.returncode == 0, done.stderr
