@@ -175,7 +175,7 @@ def _generated_by(version: str) -> dict[str, Any]:
     image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
     if image:
         # The file name says enough; where it lies is nobody's business.
-        container = {'Type': 'apptainer', 'Tag': Path(image).name} | container
+        container |= {'Type': 'apptainer', 'Tag': Path(image).name}
     return maker | ({'Container': container} if container else {})
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from csvdprep.cli.environment import hold_threads
@@ -14,6 +16,9 @@ from csvdprep.core.errors import CsvdprepError, NothingToDo, plain
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    # The first process of a container is deaf to SIGTERM unless it asks for it.
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
@@ -109,6 +114,7 @@ def _participants(visits, settings, argv) -> int:
     if settings.boilerplate_only or settings.reports_only:
         from csvdprep.graph.again import rewrite
 
+        _prepare_temporary(settings)
         return rewrite(usable, settings, say=lambda line: print(line, file=sys.stderr))
     if settings.use_plugin:
         from csvdprep.graph.execute import read_plugin
@@ -184,5 +190,17 @@ def _prepare_work(settings) -> None:
         raise PreflightError(f'The working directory cannot be written: {error.strerror}.',
                              file=work, field='--work-dir',
                              remedy='Name a folder you may write with -w.') from error  # fmt: skip
+    _prepare_temporary(settings)
     with contextlib.suppress(OSError):
         (work / 'CACHEDIR.TAG').write_text('Signature: 8a477f597d28d172789f06886806bc55\n')
+
+
+def _prepare_temporary(settings) -> None:
+    """Keep temporary files in the working directory: /tmp of a container is memory, or none."""
+    from csvdprep.bids.trust import PARTS
+
+    folder = Path(settings.work_dir).absolute() / PARTS[0] / 'tmp'
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault('TMPDIR', str(folder))
+        tempfile.tempdir = None  # what was found before is forgotten

@@ -9,6 +9,7 @@ millimetres, whatever the storage order, obliquity or slice thickness.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -322,6 +323,8 @@ def _separable(data: np.ndarray, coordinates: list[np.ndarray], order: int) -> n
 
 def _run(model: Path, image: np.ndarray, low: float, high: float) -> np.ndarray:
     """Scale intensities as the network expects them and return its brain probability."""
+    # On Linux it sends what it calls telemetry, unless told before it is imported not to.
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
     import onnxruntime
 
     scaled = np.clip((image - low) / (high - low), 0, 1)

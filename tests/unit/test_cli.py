@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -89,6 +90,14 @@ def test_what_is_no_dataset_is_told_so(tmp_path, make, error):
     with pytest.raises(error) as found:
         run([str(tmp_path / 'bids'), str(tmp_path / 'out'), 'participant'])
     assert found.value.remedy
+
+
+def test_libraries_are_told_to_send_nothing_before_they_are_imported():
+    text = ('import os, sys; from csvdprep.cli.environment import hold_threads; hold_threads(); '
+            'print(os.environ["ORT_DISABLE_TELEMETRY"], os.environ["NO_ET"], os.environ["HOME"], '
+            '"onnxruntime" in sys.modules)')  # fmt: skip
+    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ['1', '1', os.environ['HOME'], 'False']
 
 
 def test_nothing_to_do(tmp_path):
