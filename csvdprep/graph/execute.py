@@ -89,7 +89,12 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:
-        whole.write_graph(graph2use='colored', format='svg')
+        # The run's own folder is removed when it ends.
+        drawn = Path(settings.work_dir).absolute() / 'graph.dot'
+        try:
+            whole.write_graph(str(drawn), graph2use='colored', format='svg')
+        except OSError as error:  # it takes Graphviz to draw it
+            progress.say(f'{drawn} is not drawn: {error}')
 
     def whose(node):
         return next((owner[part] for part in node.fullname.split('.') if part in owner), None)
