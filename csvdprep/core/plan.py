@@ -177,6 +177,8 @@ class Plan:
     def origins(self) -> dict[str, tuple[str, ...]]:
         """Scans that each room's results come from, through all rooms before it."""
         behind: dict[str, set[str]] = {name: {name} for name in self.scans}
+        # The reference is one of the scans by another name.
+        behind['anat'] = {self.context.hub.lower()} if 'anat' in behind else set()
         found = {}
         for step in self.steps:
             takes = (self.aliases.get(name, name) for name in step.takes)

@@ -50,10 +50,12 @@ def write_page(gathered, output_dir: Path) -> Path:
             continue
         unit = '' if measure.units == '1' else f', {measure.units}'
         found = values[np.isfinite(values)]
+        few = found.size < 20
+        low, high = np.quantile(found, (0, 1) if few else (0.05, 0.95))
         panels.append({
             'name': measure.name, 'about': measure.description, 'n': found.size,
-            'median': _short(np.median(found)), 'low': _short(np.quantile(found, 0.05)),
-            'high': _short(np.quantile(found, 0.95)), 'units': measure.units,
+            'median': _short(np.median(found)), 'low': _short(low), 'high': _short(high),
+            'range': 'range' if few else '5 to 95 %', 'units': measure.units,
             'flags': gathered.flags[measure.name],
             'inputs': _inputs(gathered.origins.get(rooms[measure.name])),
             'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
@@ -66,7 +68,8 @@ def write_page(gathered, output_dir: Path) -> Path:
     text = environment().get_template('group.html').render(
         states=[(state, gathered.states[state], about) for state, about in STATES.items()
                 if gathered.states[state]],
-        total=len(gathered.visits), panels=panels, judged_by=next(iter(groups)),
+        total=len(gathered.visits), panels=panels,
+        judged_by='' if 'all' in groups else next(iter(groups)),
         versions=sorted(gathered.versions.items()),
         outliers=[{'visit': gathered.visits[i].label, 'href': href(gathered.visits[i].label),
                    'measure': m.name, 'value': _short(v), 'units': m.units, 'z': f'{z:+.1f}'}

@@ -55,7 +55,7 @@ def draw(values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray,
         axes[0].set_ylabel(label)
         for axis, (kind, names) in zip(axes, groups.items(), strict=False):
             _by_group(axis, values[found], names[found])
-            axis.set_xlabel(kind)
+            axis.set_xlabel('' if kind == 'all' else kind)
         if aged.any():
             _by_age(axes[-1], ages[aged], values[aged])
             axes[-1].set_xlabel('age, years')

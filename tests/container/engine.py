@@ -77,8 +77,9 @@ class Engine:
 
     def call(self, *command: str, timeout: float = 1800, check: bool = True):
         """Run a command on this store; its output is text."""
+        # When a limit of memory is hit, podman's monitor leaves a file where it was started.
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True,
-                              timeout=timeout, check=False)  # fmt: skip
+                              timeout=timeout, check=False, cwd=self.folder)  # fmt: skip
         if check and done.returncode:
             raise Unusable(f'{" ".join(command[:3])}: {done.stderr.strip()[-2000:]}')
         return done
@@ -140,7 +141,7 @@ class Engine:
 
     def start(self, command: Sequence[str]) -> subprocess.Popen:
         """Start a command of `command`; its two streams are text."""
-        return subprocess.Popen(command, env=self.environment, text=True,
+        return subprocess.Popen(command, env=self.environment, text=True, cwd=self.folder,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
     def close(self):

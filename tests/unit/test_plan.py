@@ -136,3 +136,15 @@ def test_what_lacks_a_file_that_was_left_out_says_why():
     note = 'sub-01_T1w.nii.gz: it holds one slice; it is left out.'
     plan = make_plan(replace(visit('flair'), notes=(note,)), ROOMS)
     assert plan.skipped['atrophy'] == f'needs t1w; {note}'
+
+
+def test_origins_are_followed_to_the_scans():
+    scans = {n: Scan(name=n, path=f'{n}.nii', uri=n) for n in ('t1w', 'flair', 'dwi')}
+    rooms = [room('a', ['anat'], ['brain_mask']), room('c', ['dwi'], ['dwi_fa']),
+             room('b', ['brain_mask', 'flair'], ['wmh_mask']),
+             room('d', ['dwi_fa', 'wmh_mask'])]  # fmt: skip
+    plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
+    assert plan.origins == {'a': ('t1w',), 'b': ('flair', 't1w'), 'c': ('dwi',),
+                            'd': ('dwi', 'flair', 't1w')}  # fmt: skip
+    alone = make_plan(VisitInput(visit=Visit('01'), scans={'flair': scans['flair']}), rooms)
+    assert alone.origins == {'a': ('flair',), 'b': ('flair',)}
