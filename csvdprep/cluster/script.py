@@ -10,6 +10,9 @@ from csvdprep.cluster.size import Size
 
 #: Seconds before the time limit at which a task is told to end in good order.
 NOTICE_S = 300
+#: Seconds for which the clients of a network file system keep what they know of a folder (NFS:
+#: acdirmax is 60 s by default).
+LATE_S = 65
 #: Times that a task which ran out of time is put back into the queue.
 RESTARTS = 3
 #: How an image is run by each engine; paths are the same inside and outside.
@@ -138,6 +141,8 @@ def group_script(*, start: str, bids_dir: str, output_dir: str, folder: Path,
 set -u
 work=$(mktemp -d "${{SLURM_TMPDIR:-${{TMPDIR:-/tmp}}}}/csvdprep-XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
+# A network disk may show a minute late what the last task wrote on another node.
+sleep {LATE_S}
 {start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} group -w "$work"
 """
 

@@ -222,6 +222,8 @@ def test_array_job_is_frozen(raw, tmp_path, capsys):
                  '--signal=B:USR1@300', '--requeue'):  # fmt: skip
         assert f'#SBATCH {line}\n' in task
     assert '%3"' in (folder / 'submit.sh').read_text()
+    # The group job waits for what a network disk shows late.
+    assert re.search(r'^sleep 65\n.* group -w', (folder / 'group.sh').read_text(), re.MULTILINE)
     for script in folder.glob('*.sh'):
         subprocess.run(['bash', '-n', str(script)], check=True)
 
