@@ -68,6 +68,43 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> bool:
     with contextlib.suppress(OSError):
         if path.stat().st_size == len(data) and path.read_bytes() == data:
             return False
+    with replacing(path) as stream:
+        stream.write(data)
+    return True
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of the one at ``path`` when the block ends well.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write; its folder is made if need be.
+
+    Yields
+    ------
+    file object
+        To write bytes to. Readers see the old file until the block has ended.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; no temporary file stays behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / 'text.txt'
+    >>> with replacing(target) as stream:
+    ...     _ = stream.write(b'one')
+    ...     target.exists()
+    False
+    >>> target.read_text()
+    'one'
+
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: as long as the target's, it could exceed what the disk allows.
     draft = path.parent / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'
@@ -75,14 +112,13 @@ def atomic_write(path: str | os.PathLike, content: str | bytes) -> bool:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, 'wb') as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    return True
 
 
 def file_digest(path: str | os.PathLike) -> str:

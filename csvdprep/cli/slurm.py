@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
         if short and earlier and args.mem is None:
             asked = replace(asked, mem_gb=max(asked.mem_gb, 1.5 * earlier[-1]),
                             source='half as much again as before: '
-                            f'{len(short)} visits ran out of memory')  # fmt: skip
+                            f'{len(short)} visits ran out of memory, or were killed for no '
+                            'reason that is known')  # fmt: skip
     if not visits:
         raise NothingToDo('No visit is left to compute.', file=output_dir)
     if args.mem is not None or args.time is not None:
@@ -110,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     folder = output_dir / manifest.FOLDER / created.strftime('%Y%m%dT%H%M%S%f')[:-3]
     (folder / 'log').mkdir(parents=True)
     options = manifest.freeze_files(args.app_options, folder)
+    options = _absolute(options, settings.derivatives)
     frozen = manifest.Manifest(
         folder=folder, version=__version__, created=created.isoformat(timespec='seconds'),
         bids_dir=str(bids_dir), output_dir=str(output_dir), options=options,
@@ -154,29 +156,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _absolute(options, derivatives):
+    """Name derivatives by paths that hold wherever a task starts, in a container as well."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('-d', '--derivatives', nargs='+')
+    named, rest = parser.parse_known_args(options)
+    if not named.derivatives:
+        return tuple(rest)
+    return (*rest, '-d', *(f'{name}={path}' for name, path in derivatives.items()))
+
+
 def _unfinished(visits, output_dir):
     """Return the visits that are neither complete nor at work, and those short of memory."""
     from csvdprep.cluster import queue
     from csvdprep.cluster.manifest import manifests
     from csvdprep.group.visits import look_up
 
-    queued, told = set(), {}
-    for one in manifests(output_dir):
-        known = queue.tasks(one.folder)
-        for line, visit in enumerate(one.visits()) if known else ():
-            if line in known:
-                told[visit] = known[line]
-                if known[line][0] in queue.OPEN:
-                    queued.add(visit)
+    told = queue.by_visit(manifests(output_dir))
     left, short = [], []
     for visit in visits:
-        entry = look_up(visit, output_dir)
-        if entry.state in ('ok', 'running') or visit in queued:
+        entry, state = look_up(visit, output_dir), told.get(visit, ('', ''))[0]
+        if entry.state in ('ok', 'running') or state in queue.OPEN:
             continue
         left.append(visit)
         messages = [f.get('message', '') for f in entry.status.failures] if entry.status else []
-        late = told.get(visit, ('', ''))[0] == 'TIMEOUT'
-        if any('memory' in text for text in messages) or (entry.state == 'lost' and not late):
+        killed = entry.state == 'lost' and state not in queue.OTHER_CAUSES
+        if killed or any('memory' in text for text in messages):
             short.append(visit)
     return left, short
 

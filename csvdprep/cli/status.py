@@ -60,18 +60,11 @@ def _expected(out: Path, bids_dir: Path | None):
     from csvdprep.cluster.manifest import manifests
     from csvdprep.group.visits import raw_visits
 
-    expected, said, at_work = set(), {}, 0
-    for one in manifests(out):
-        try:
-            visits = one.visits()
-        except (OSError, ValueError):
-            continue
-        expected.update(visits)
-        known = queue.tasks(one.folder)
-        at_work += sum(state in queue.OPEN for state, _ in known.values())
-        # A later array job has the last word.
-        said |= {visits[line]: queue.said(entry) for line, entry in known.items()
-                 if line < len(visits)}  # fmt: skip
+    jobs = manifests(out)
+    told = queue.by_visit(jobs)
+    expected = {visit for job in jobs for visit in job.visits()}
+    said = {visit: queue.said(entry) for visit, entry in told.items()}
+    at_work = sum(state in queue.OPEN for state, _ in told.values())
     if bids_dir is not None:
         if not bids_dir.is_dir():
             raise PreflightError('The dataset does not exist.', file=bids_dir,

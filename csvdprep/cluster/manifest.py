@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write
+from csvdprep.bids.files import atomic_write, read_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 
@@ -52,8 +52,11 @@ class Manifest:
         return self.folder / 'visits.txt'
 
     def visits(self) -> list[Visit]:
-        """Read the list."""
-        return [Visit.of(line) for line in self.visits_file.read_text('utf-8').split()]
+        """Read the list; empty if it cannot be read, or holds what is no visit."""
+        try:
+            return [Visit.of(line) for line in read_text(self.visits_file).split()]
+        except (OSError, ValueError):
+            return []
 
     def write(self, visits: Iterable[Visit]) -> int:
         """Write list and description; returns the number of visits."""
@@ -106,10 +109,10 @@ def manifests(output_dir: Path) -> list[Manifest]:
     found = []
     for path in sorted((Path(output_dir) / FOLDER).glob('*/manifest.json')):
         try:
-            facts = json.loads(path.read_text(encoding='utf-8'))
+            facts = json.loads(read_text(path))
             facts.pop('visits', None)
             facts |= {'folder': path.parent, 'options': tuple(facts['options'])}
             found.append(Manifest(**facts))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     return found

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
+
+from csvdprep.cluster.manifest import Manifest
+from csvdprep.core.plan import Visit
 
 #: States of Slurm in which a task is still to come or at work.
 OPEN = frozenset({'PENDING', 'CONFIGURING', 'RUNNING', 'REQUEUED', 'REQUEUE_HOLD', 'SUSPENDED',
                   'COMPLETING', 'RESIZING', 'SPECIAL_EXIT', 'REQUEUE_FED'})  # fmt: skip
+
+#: States after which more memory would not help.
+OTHER_CAUSES = frozenset({'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'PREEMPTED', 'BOOT_FAIL',
+                          'DEADLINE'})  # fmt: skip
 
 
 def tasks(folder: Path) -> dict[int, tuple[str, str]]:
@@ -51,6 +58,27 @@ def tasks(folder: Path) -> dict[int, tuple[str, str]]:
     return found
 
 
+def by_visit(jobs: Iterable[Manifest]) -> dict[Visit, tuple[str, str]]:
+    """Ask Slurm for the visits of several array jobs; the later job has the last word.
+
+    Parameters
+    ----------
+    jobs : iterable of Manifest
+        Array jobs, oldest first.
+
+    Returns
+    -------
+    dict of Visit to (str, str)
+        State and reason, as far as the scheduler still knows.
+    """
+    found: dict[Visit, tuple[str, str]] = {}
+    for job in jobs:
+        visits = job.visits()
+        found |= {visits[line]: told for line, told in tasks(job.folder).items()
+                  if line < len(visits)}  # fmt: skip
+    return found
+
+
 def limit_of_arrays(default: int = 1000) -> int:
     """Return how many tasks one array may have on this cluster."""
     for line in _ask(['scontrol', 'show', 'config']):
@@ -76,12 +104,11 @@ def said(entry: tuple[str, str] | None) -> str:
     return f'Slurm: {entry[0]}{reason}'
 
 
-def _ask(command: list[str], environment: Mapping[str, str] | None = None) -> list[str]:
+def _ask(command: list[str]) -> list[str]:
     if not shutil.which(command[0]):
         return []
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False,
-                              env=environment)  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []

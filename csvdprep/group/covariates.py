@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from csvdprep.bids.files import read_text
 from csvdprep.core.plan import Visit
 
 #: Columns of participants.tsv and sessions.tsv that name the site and the age, best first.
@@ -54,15 +55,10 @@ class Covariates:
 
     def _read(self, path: Path, column: str, prefix: str) -> dict[str, Mapping[str, str]]:
         try:
-            text = path.read_text(encoding='utf-8-sig')
+            rows = list(csv.DictReader(read_text(path).splitlines(), delimiter='\t'))
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError) as error:
-            self._warn(f'{path.name} cannot be read ({error}).')
-            return {}
-        try:
-            rows = list(csv.DictReader(text.splitlines(), delimiter='\t'))
-        except csv.Error as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             self._warn(f'{path.name} cannot be read ({error}).')
             return {}
         return {

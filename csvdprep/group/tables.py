@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write
+from csvdprep.bids.files import atomic_write, read_text, replacing
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Room
 from csvdprep.graph.tables import FLAGS, MISSING, wide_dictionary
@@ -69,16 +67,15 @@ class GroupWriter:
     def open(self) -> Iterator[Callable[[Entry, Mapping[str, str]], dict[str, dict[str, str]]]]:
         """Begin the tables; yields a function that writes one visit and returns its rows."""
         with ExitStack() as stack:
-            files = {name: stack.enter_context(_replacing(self._dir / f'group_{name}.tsv'))
+            files = {name: stack.enter_context(replacing(self._dir / f'group_{name}.tsv'))
                      for name in self.columns}  # fmt: skip
             for name, file in files.items():
-                file.write('\t'.join(self.columns[name]) + '\n')
+                file.write(_line(self.columns[name]))
 
             def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
                 rows = self.rows(entry, facts)
                 for name, file in files.items():
-                    cells = (_cell(rows[name].get(c)) for c in self.columns[name])
-                    file.write('\t'.join(cells) + '\n')
+                    file.write(_line(_cell(rows[name].get(c)) for c in self.columns[name]))
                 return rows
 
             yield write
@@ -150,12 +147,11 @@ def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:
     """
     path = Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(path).splitlines()
+        rows = list(csv.DictReader(lines, delimiter='\t', quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error):
         return
-    for row in csv.DictReader(lines, delimiter='\t', quoting=csv.QUOTE_NONE):
-        if row.get('measure'):
-            yield row
+    yield from (row for row in rows if row.get('measure'))
 
 
 def public(text: str) -> str:
@@ -170,19 +166,8 @@ def public(text: str) -> str:
     return re.sub(r'(?<![\w.:/])/(?:[^/\]\[;,"\']+/)+', '', text)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a file that takes the place of the old one when all went well."""
-    draft = path.parent / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'
-    try:
-        with draft.open('w', encoding='utf-8', newline='') as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+def _line(cells: Iterable[str]) -> bytes:
+    return ('\t'.join(cells) + '\n').encode('utf-8', 'backslashreplace')
 
 
 def _cell(value: Any) -> str:

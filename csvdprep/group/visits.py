@@ -101,12 +101,12 @@ def _held(lock: Path) -> bool:
         if not lock.stat().st_size:
             return False
         handle = os.open(lock, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # who may not look cannot tell
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
     except OSError:
         return True
     finally:

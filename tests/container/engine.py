@@ -161,7 +161,7 @@ class Engine:
         lines = [f'{name} = {value}' for name, value in found.items() if name != 'cert']
         if found.get('cert'):
             shutil.copyfile(found['cert'], home / 'authorities.crt')
-            lines.append('cert = /root/authorities.crt')
+            lines.append('cert = ~/authorities.crt')
         (home / '.config' / 'pip' / 'pip.conf').write_text('\n'.join(['[global]', *lines, '']))
         return home
 

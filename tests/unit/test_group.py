@@ -293,3 +293,52 @@ def test_exactly_one_visit_is_taken(tmp_path):
     assert found('sub-02_ses-1') == ['sub-02_ses-1']
     with pytest.raises(UsageError, match='sub-02_ses-9'):
         found('sub-02_ses-9')
+
+
+def test_resume_asks_for_memory_only_where_that_may_help(raw, tmp_path, monkeypatch):
+    from csvdprep.cluster import queue
+
+    out = tmp_path / 'out'
+    slurm(raw, out, '--mem', '4G')
+    (next((out / 'logs' / 'slurm').iterdir()) / 'jobs.txt').write_text('7 0 4\n8 group\n')
+    Status('sub-01_ses-1', 'run').write(out, Visit('01', '1'))
+
+    def asked(state):
+        answers = {'squeue': [f'7_1|{state}|x', '7_2|PENDING|Priority', '7_[3-4]|PENDING|x']}
+        monkeypatch.setattr(queue, '_ask', lambda command: answers.get(command[0], []))
+        slurm(raw, out, '--resume')
+        folder = max((out / 'logs' / 'slurm').iterdir())
+        assert 'sub-01_ses-2' not in (folder / 'visits.txt').read_text().split()
+        gigabytes = json.loads((folder / 'manifest.json').read_text())['mem_gb']
+        (folder / 'manifest.json').unlink()
+        return gigabytes
+
+    assert asked('CANCELLED by 0') == 6.0
+    assert asked('NODE_FAIL') == 6.0
+    slurm(raw, out, '--mem', '8G')
+    assert asked('OUT_OF_MEMORY') == 12.0
+    assert asked('FAILED') == 12.0
+    assert asked('TIMEOUT') == 6.0
+
+
+def test_derivatives_are_named_by_paths_that_hold_anywhere(raw, tmp_path, monkeypatch):
+    (tmp_path / 'hand' / 'sub-01').mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    slurm(raw, tmp_path / 'out', '-d', 'hand=hand', '--markers', 'wmh')
+    facts = json.loads(next((tmp_path / 'out').rglob('manifest.json')).read_text())
+    assert facts['options'] == ['--markers', 'wmh', '-d', f'hand={tmp_path / "hand"}']
+
+
+def test_a_list_or_table_that_somebody_wrote_ends_no_command(study, tmp_path, undrawn):
+    raw, out = study
+    folder = out / 'logs' / 'slurm' / 'x'
+    folder.mkdir(parents=True)
+    facts = {'folder': 'x', 'version': '1', 'created': '', 'bids_dir': '', 'output_dir': '',
+             'options': [], 'mem_gb': 1.0}  # fmt: skip
+    (folder / 'manifest.json').write_text(json.dumps(facts))
+    (folder / 'visits.txt').write_text('sub-../x\n')
+    table = out / 'sub-01' / 'ses-1' / 'sub-01_ses-1_desc-csvdlong_measures.tsv'
+    table.write_text('measure\tvalue\n' + 'x' * 200_000 + '\n')
+    (raw / 'participants.tsv').write_bytes(b'participant_id\tage\n"' + b'x' * 200_000)
+    assert run(['status', str(out)]) == 1
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
