@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import stat
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from csvdprep.core.errors import PreflightError
+from csvdprep.core.errors import InputError, PreflightError
 
 _LOG = logging.getLogger(__name__)
 #: Largest text file (bytes) that is read; those of datasets have a few thousand.
@@ -26,10 +27,25 @@ MOST_TEXT = 64 << 20
 GLANCE_S = 0.2
 #: What file systems answer that do not know flock at all.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+#: What helps where content is missing.
+FETCH = 'Fetch its content, then run again.'
+#: Largest file (bytes) that may be a pointer of git-annex or git-lfs, and what it begins with.
+MOST_POINTER = 32 << 10
+_POINTER = re.compile(rb'version https://git-lfs|[^\s{}"\[\],*]*annex[/\\]objects[/\\]')
 
 
 class LockError(PreflightError):
     """Another run holds the lock."""
+
+
+class ContentMissing(OSError):  # noqa: N818
+    """The file is a link or a pointer whose content was never fetched: present, but not here.
+
+    No FileNotFoundError, since a file that the dataset lists is not absent.
+    """
+
+    def __str__(self) -> str:
+        return self.strerror
 
 
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> bool:
@@ -142,8 +158,10 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
 
     Raises
     ------
+    ContentMissing
+        If it is a link that leads nowhere, or a pointer of git-annex or git-lfs.
     OSError
-        If it cannot be opened, or is no ordinary file.
+        If it cannot be opened for another reason, or is no ordinary file.
 
     Examples
     --------
@@ -152,15 +170,114 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
     OSError: [Errno 22] This is no ordinary file: '/dev/zero'
 
     """
-    # Without waiting, opening a pipe does not wait for somebody who writes to it.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    kind = os.fstat(handle).st_mode
-    if not stat.S_ISREG(kind):
+    try:
+        # Without waiting, opening a pipe does not wait for somebody who writes to it.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP) and os.path.islink(path):
+            raise _content_missing(path, _link(os.readlink(path))) from error
+        raise
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
         os.close(handle)
-        code = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
-        what = 'This is a folder' if stat.S_ISDIR(kind) else 'This is no ordinary file'
+        folder = stat.S_ISDIR(facts.st_mode)
+        code = errno.EISDIR if folder else errno.EINVAL
+        what = 'This is a folder' if folder else 'This is no ordinary file'
         raise OSError(code, what, os.fspath(path))
+    if facts.st_size <= MOST_POINTER and _POINTER.match(os.pread(handle, 600, 0)):
+        os.close(handle)
+        raise _content_missing(path, 'a pointer of git-annex or git-lfs')
     return os.fdopen(handle, 'rb')
+
+
+def content_missing(path: str | os.PathLike) -> str:
+    """Say that a file is there only as a link or a pointer, and how to get its content.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file.
+
+    Returns
+    -------
+    str
+        One sentence, or nothing if the content is there, or there is no such file at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> sidecar = Path(tempfile.mkdtemp()) / 'T1w.json'
+    >>> content_missing(sidecar)
+    ''
+    >>> sidecar.symlink_to('.git/annex/objects/MD5E-s10--a.json')
+    >>> print(content_missing(sidecar))  # doctest: +NORMALIZE_WHITESPACE
+    The content of T1w.json is not here: fetch it (datalad get, git annex get, git lfs pull);
+    the file is a git-annex link without content.
+
+    """
+    try:
+        open_regular(path).close()
+    except ContentMissing as error:
+        return str(error)
+    except OSError:
+        return ''
+    return ''
+
+
+def unreadable(path: str | os.PathLike, error: OSError | UnicodeError) -> InputError:
+    """Say in words why a file of a dataset cannot be read, and what helps.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    error : OSError or UnicodeError
+        What `open_regular` or `read_text` raised.
+
+    Returns
+    -------
+    InputError
+        To be raised, or told.
+
+    Examples
+    --------
+    >>> print(unreadable('T1w.json', PermissionError(13, 'Permission denied')))
+    The file may not be read. [file: T1w.json] Remedy: Ask for read permission (chmod a+r).
+
+    """
+    message, remedy = f'The file cannot be read ({error}).', 'Copy it again.'
+    if isinstance(error, ContentMissing):
+        message, remedy = str(error), FETCH
+    elif isinstance(error, UnicodeError):
+        message, remedy = 'The file is no text in UTF-8.', 'Save it as UTF-8.'
+    elif isinstance(error, FileNotFoundError):
+        message, remedy = 'The file does not exist.', 'Check the path.'
+    elif isinstance(error, PermissionError):
+        message, remedy = 'The file may not be read.', 'Ask for read permission (chmod a+r).'
+    elif isinstance(error, IsADirectoryError):
+        message, remedy = 'This is a folder, not a file.', 'Replace it by the file.'
+    elif error.errno == errno.EINVAL:
+        message = 'This is no ordinary file (but a pipe, a socket or a device).'
+        remedy = 'Replace it by the file.'
+    elif error.strerror:
+        message = f'The file cannot be read ({error.strerror}).'
+    return InputError(message, file=path, remedy=remedy)
+
+
+def _content_missing(path: str | os.PathLike, what: str) -> ContentMissing:
+    name = os.path.basename(os.fspath(path))
+    return ContentMissing(
+        errno.ENODATA,
+        f'The content of {name} is not here: fetch it (datalad get, git annex get, git lfs pull); '
+        f'the file is {what}.', os.fspath(path),
+    )  # fmt: skip
+
+
+def _link(target: str) -> str:
+    if 'annex' in target:
+        return 'a git-annex link without content'
+    return (f'a symbolic link to {target}, which leads nowhere (restore the target, or replace '
+            'the link by the file)')  # fmt: skip
 
 
 def read_text(path: str | os.PathLike, *, errors: str = 'strict') -> str:

@@ -13,6 +13,7 @@ from typing import NoReturn
 import nibabel as nib
 import numpy as np
 
+from csvdprep.bids.files import FETCH, content_missing
 from csvdprep.core.errors import InputError
 
 #: Plausible voxel edges, mm.
@@ -118,14 +119,9 @@ def read_header(path: str | os.PathLike, *, series: bool = False) -> Grid:
 def _first_bytes(path: str | os.PathLike) -> bytes:
     """Return the bytes that hold the header, or say what the file is instead."""
     path = os.fspath(path)
-    fetch = 'Fetch its content (datalad get, git annex get, git lfs pull), then run again.'
+    if said := content_missing(path):
+        refuse(path, said, None, FETCH)
     if not os.path.exists(path):
-        if os.path.islink(path):
-            target = os.readlink(path)
-            if 'annex' in target:
-                refuse(path, 'The file is a git-annex link without content.', None, fetch)
-            refuse(path, f'The file is a symbolic link to {target}, which does not exist.', None,
-                   'Restore the target, or replace the link by the file.')  # fmt: skip
         refuse(path, 'The file does not exist.', None, 'Check the path.')
     try:
         if os.path.isdir(path):
@@ -138,9 +134,6 @@ def _first_bytes(path: str | os.PathLike) -> bytes:
             first = stream.read(600)
         if not first:
             refuse(path, 'The file is empty (0 bytes).', None, 'Copy or convert it again.')
-        if b'annex/objects' in first or first.startswith(b'version https://git-lfs'):
-            refuse(path, 'The file is a pointer of git-annex or git-lfs, without content.', None,
-                   fetch)  # fmt: skip
         if path.endswith('.gz'):
             if first[:2] != b'\x1f\x8b':
                 refuse(path, 'The name ends in .gz, but the file is not compressed.', None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import signal
 import stat
 import subprocess
@@ -13,7 +14,16 @@ import threading
 import pytest
 
 from csvdprep.bids import files
-from csvdprep.bids.files import LockError, atomic_write, file_digest, lock
+from csvdprep.bids.files import (
+    ContentMissing,
+    LockError,
+    atomic_write,
+    content_missing,
+    file_digest,
+    lock,
+    open_regular,
+    read_text,
+)
 
 HOLD = """
 import sys, time
@@ -128,3 +138,59 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, caplog):
     with lock(tmp_path / 'lock', blocking=False):
         pass
     assert 'knows no locks' in caplog.text
+
+
+LINKS = ['.git/annex/objects/Q1/2x/MD5E-s10--a.json/MD5E-s10--a.json', 'gone/elsewhere.json', 'it']
+POINTERS = [
+    '/annex/objects/MD5E-s10--a.json\n', '../../.git/annex/objects/Q1/2x/MD5E-s10--a/MD5E-s10--a',
+    '../.git/modules/a/annex/objects/MD5E-s10--a', '..\\.git\\annex\\objects\\MD5E-s10--a',
+    'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 10\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('target', LINKS)
+def test_link_without_content_is_not_absence(tmp_path, target):
+    path = tmp_path / 'it'
+    path.symlink_to(target)
+    with pytest.raises(ContentMissing) as caught:
+        read_text(path)
+    assert not isinstance(caught.value, FileNotFoundError)
+    assert str(caught.value) == content_missing(path)
+    assert content_missing(path).startswith('The content of it is not here: fetch it (datalad get')
+    assert str(pickle.loads(pickle.dumps(caught.value))) == content_missing(path)
+
+
+@pytest.mark.parametrize('text', POINTERS)
+def test_pointer_without_content(tmp_path, text):
+    path = tmp_path / 'T1w.json'
+    path.write_text(text)
+    for read in (read_text, file_digest, open_regular):
+        with pytest.raises(ContentMissing, match=r'content of T1w.json is not here: fetch it'):
+            read(path)
+
+
+@pytest.mark.parametrize('text', [
+    '', '{"Sources": [".git/annex/objects/MD5E-s10--a"]}', 'annex objects', 'a\tannex/objects/\n',
+    '*/annex/objects/*\n', '.git\n', 'x' * (1 << 16),
+])  # fmt: skip
+def test_what_is_no_pointer_is_read(tmp_path, text):
+    path = tmp_path / 'a'
+    path.write_text(text)
+    assert content_missing(path) == ''
+    assert read_text(path) == text
+
+
+def test_why_a_file_cannot_be_read(tmp_path):
+    """Each reason is told with what helps, and none as a fault of the content."""
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'latin').write_bytes(b'caf\xe9')
+    (tmp_path / 'link').symlink_to('gone')
+    said = {}
+    for name in ('.', 'pipe', 'latin', 'link', 'absent'):
+        with pytest.raises((OSError, UnicodeError)) as caught:
+            read_text(tmp_path / name)
+        said[name] = str(files.unreadable(tmp_path / name, caught.value))
+    for name, words in {'.': 'folder', 'pipe': 'pipe', 'latin': 'Save it as UTF-8',
+                        'link': 'fetch it', 'absent': 'does not exist'}.items():  # fmt: skip
+        assert words in said[name]
+        assert 'Errno' not in said[name]
