@@ -11,7 +11,6 @@ what it says depends on the directions.
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial.transform import Rotation
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
 from csvdprep.interfaces.points import map_points
 from csvdprep.markers.alps.interfaces import template_centres
@@ -50,10 +50,8 @@ def measure(data: Path, folder: Path, geometry: str) -> dict[str, float]:
         chosen.write_text(json.dumps({'dwi': which}))
         run([str(data), str(out), 'participant', '--participant-label', 'canon', '-w',
              str(folder / 'work' / geometry), '--bids-filter-file', str(chosen)])  # fmt: skip
-    with table.open(encoding='utf-8') as file:
-        found = {row['measure']: float(row['value']) if row['value'] != 'n/a' else np.nan
-                 for row in csv.DictReader(file, delimiter='\t')
-                 if row['measure'] in MEASURES}  # fmt: skip
+    found = {row['measure']: float(row['value']) if row['value'] != 'n/a' else np.nan
+             for row in read_tsv(table).rows if row['measure'] in MEASURES}  # fmt: skip
     return found | unreoriented(out / 'sub-canon' / 'dwi')
 
 

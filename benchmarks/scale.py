@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from csvdprep.bids.checkpoints import json_text
+from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
 from csvdprep.graph.status import Status
@@ -73,10 +74,11 @@ def make_raw(raw: Path, count: int) -> None:
     """Write a dataset of which only the first participant has images that can be read."""
     make_tiny(raw)
     rng = np.random.default_rng(1)
-    rows = ['participant_id\tage\tsex\tsite']
+    rows = [('participant_id', 'age', 'sex', 'site')]
     for number in range(1, count + 1):
         label = f'{number:02d}'
-        rows.append(f'sub-{label}\t{rng.normal(68, 9):.1f}\t{"MF"[number % 2]}\tS{number % SITES}')
+        rows.append((f'sub-{label}', f'{rng.normal(68, 9):.1f}', 'MF'[number % 2],
+                     f'S{number % SITES}'))  # fmt: skip
         if number == 1:
             continue
         for kind, suffixes in (('anat', ('T1w', 'FLAIR')), ('dwi', ('dwi',))):
@@ -85,7 +87,7 @@ def make_raw(raw: Path, count: int) -> None:
             for suffix in suffixes:
                 (place / f'sub-{label}_ses-1_{suffix}.nii.gz').touch()
                 (place / f'sub-{label}_ses-1_{suffix}.json').write_text('{}')
-    (raw / 'participants.tsv').write_text('\n'.join(rows) + '\n')
+    write_tsv(raw / 'participants.tsv', rows)
 
 
 def make_output(out: Path, raw: Path, count: int) -> None:

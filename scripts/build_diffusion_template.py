@@ -34,6 +34,7 @@ import numpy as np
 from build_templates import ROOT, digest
 from scipy import ndimage as ndi
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.environment import hold_threads
 from csvdprep.interfaces.ants import apply_transform, register_fa
 from csvdprep.interfaces.points import map_points
@@ -258,10 +259,10 @@ def for_psmd(fa: np.ndarray, skeleton: np.ndarray, structural: Structural) -> np
         template_file('dseg', atlas='csvdprep', desc='structures'), 'nearest'
     ).astype(int)
     table = template_file('dseg', atlas='csvdprep', desc='structures', extension='.tsv')
-    rows = [line.split('\t') for line in table.read_text('utf-8').splitlines()[1:]]
+    rows = read_tsv(table).rows
 
     def distance(*names: str) -> np.ndarray:
-        wanted = [int(row[0]) for row in rows if row[1].endswith(names)]
+        wanted = [int(row['index']) for row in rows if row['name'].endswith(names)]
         return ndi.distance_transform_edt(~np.isin(labels, wanted))
 
     csf = structural.volume(template_file('probseg', label='CSF'), 'linear')

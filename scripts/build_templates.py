@@ -27,6 +27,8 @@ from template_regions import DEEP, LOBES, lobes, pvs_regions, territories
 from template_structures import MIDLINE, STRUCTURES, Half, draw
 from template_texts import DESCRIPTION, IDENTITY, LICENCE, SIDECARS, colour
 
+from csvdprep.bids.tsv import write_tsv
+
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = 'MNI152NLin2009aSym'
 NILEARN = '0.14.1'
@@ -177,9 +179,9 @@ def build(folder: Path) -> dict[str, str]:
     for kind, (labels, table) in label_maps(h).items():
         stem = f'tpl-{SPACE}_res-01_atlas-csvdprep_desc-{kind}_dseg'
         save(target / f'{stem}.nii.gz', labels, affine)
-        rows = ['index\tname\tabbreviation\tcolor']
-        rows += [f'{i}\t{name}\t{short}\t{colour(name)}' for i, name, short in table]
-        (target / f'{stem}.tsv').write_text('\n'.join(rows) + '\n', 'utf-8')
+        rows = [('index', 'name', 'abbreviation', 'color')]
+        rows += [(i, name, short, colour(name)) for i, name, short in table]
+        write_tsv(target / f'{stem}.tsv', rows)
         sources = [f'nilearn {NILEARN}: {source}' for source, _ in SOURCES.values()]
         sidecar = SIDECARS[kind] | {'Sources': sources}
         (target / f'{stem}.json').write_text(json.dumps(sidecar, indent=2) + '\n', 'utf-8')

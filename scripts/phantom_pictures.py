@@ -21,6 +21,8 @@ import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 
+from csvdprep.bids.tsv import read_tsv
+
 #: Heights of the slices in the part of the image that holds signal, 0 to 1.
 LEVELS = (0.35, 0.5, 0.62, 0.75)
 
@@ -38,8 +40,8 @@ def difference(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read an ASL series as mean control minus mean label."""
     image = nib.as_closest_canonical(nib.load(path))
     data = image.get_fdata(dtype=np.float32)
-    kinds = path.with_name(path.name.replace('_asl.nii.gz', '_aslcontext.tsv')).read_text().split()
-    control, label = (data[..., [kind == name for kind in kinds[1:]]].mean(axis=3)
+    table = read_tsv(path.with_name(path.name.replace('_asl.nii.gz', '_aslcontext.tsv')))
+    control, label = (data[..., [row['volume_type'] == name for row in table.rows]].mean(axis=3)
                       for name in ('control', 'label'))  # fmt: skip
     return control - label, np.array(image.header.get_zooms()[:3])
 

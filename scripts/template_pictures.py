@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from csvdprep.bids.tsv import read_tsv
 
 _WHOLE = (
     (2, (-24, -10, 2, 14, 26, 38, 50, 64)),
@@ -61,10 +62,8 @@ def draw_all(folder: Path, target: Path) -> None:
     for kind, planes in SLICES.items():
         stem = next(folder.glob(f'*_desc-{kind}_dseg.nii.gz'))
         labels = np.asarray(nib.load(stem).dataobj)
-        with open(str(stem).replace('.nii.gz', '.tsv'), encoding='utf-8') as table:
-            rows = list(csv.DictReader(table, delimiter='\t'))
         colours = np.zeros((256, 3))
-        for row in rows:
+        for row in read_tsv(str(stem).replace('.nii.gz', '.tsv')).rows:
             code = row['color']
             colours[int(row['index'])] = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         picture = mosaic(t1, labels, colours, origin, planes)

@@ -12,7 +12,14 @@ from urllib.parse import quote
 
 from csvdprep import __version__
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write, read_text
+from csvdprep.bids.files import (
+    FETCH,
+    ContentMissing,
+    atomic_write,
+    content_missing,
+    read_text,
+    unreadable,
+)
 from csvdprep.bids.raw import read_json
 from csvdprep.core.errors import InputError, PreflightError, UsageError
 
@@ -152,7 +159,9 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
         refuse('The output folder is a file.')
     try:
         found = read_json(output / 'dataset_description.json')
-    except InputError:
+    except InputError as error:
+        if said := content_missing(output / 'dataset_description.json'):
+            raise UsageError(said, file=output, field='output_dir', remedy=FETCH) from error
         if (output / 'dataset_description.json').exists():
             return
         if any(output.glob('sub-*/*/*_*.nii*')):
@@ -198,6 +207,9 @@ def _relative(path: Path, output: Path) -> str:
 def _ignore_rules(path: Path) -> str:
     try:
         lines = read_text(path).splitlines()
+    except ContentMissing as error:
+        # Rules of the user would be lost.
+        raise unreadable(path, error) from error
     except (OSError, UnicodeDecodeError):
         lines = []
     return '\n'.join([*lines, *(rule for rule in IGNORED if rule not in lines)]) + '\n'

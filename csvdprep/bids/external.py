@@ -6,7 +6,6 @@ others give to files are looked for as words, in any folder that names the visit
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csvdprep.bids.files import file_digest, read_text
+from csvdprep.bids.files import file_digest
 from csvdprep.bids.names import parse
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError, UsageError
 from csvdprep.core.plan import Scan, Visit
 
@@ -190,20 +190,39 @@ def _rank(file: Path, kind: str) -> int | None:
             return 0
         return 1 if _LESION.search(f'{label} {desc}') else None
     if name and name.suffix == 'dseg':
-        return 2 if _LESION.search(f'{label} {desc}') or _label_values(file) else None
+        return 2 if _LESION.search(f'{label} {desc}') or _has_label_values(file) else None
     if name and name.suffix in ('T1w', 'FLAIR', 'T2w', 'probseg', 'xfm'):
         return None
     return 3 if _LESION.search(words) else None
 
 
+def _has_label_values(file: Path) -> bool:
+    """Tell whether a table says which values are meant; one that cannot be read is told later."""
+    try:
+        return bool(_label_values(file))
+    except InputError:
+        return True
+
+
 def _label_values(file: Path) -> list[int]:
-    """Read from the table beside a segmentation which of its values are hyperintensities."""
+    """Read from the table beside a segmentation which of its values are hyperintensities.
+
+    Raises
+    ------
+    InputError
+        If it has a table of its own, and this cannot be read.
+    """
     stem = file.name.removesuffix('.gz').removesuffix('.nii')
-    for table in (file.with_name(f'{stem}.tsv'), *sorted(file.parent.glob('*dseg.tsv'))):
+    own = file.with_name(f'{stem}.tsv')
+    for table in (own, *sorted(file.parent.glob('*dseg.tsv'))):
         try:
-            rows = csv.DictReader(read_text(table).splitlines(), delimiter='\t')
-            values = [int(row['index']) for row in rows if _ROW.search(row.get('name') or '')]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            values = [int(row['index']) for row in read_tsv(table).rows
+                      if _ROW.search(row.get('name', ''))]  # fmt: skip
+        except InputError:
+            if table == own:
+                raise
+            continue
+        except (OSError, ValueError, KeyError):
             continue
         if values:
             return sorted(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -311,12 +312,69 @@ def read_text(path: str | os.PathLike, *, errors: str = 'strict') -> str:
     'a\\nb'
 
     """
+    return _lines(_few_bytes(path).decode('utf-8-sig', errors))
+
+
+def read_any_text(path: str | os.PathLike) -> tuple[str, str]:
+    """Read a text file that an office program may have written, whatever its encoding.
+
+    Parameters
+    ----------
+    path : path-like
+        Ordinary file of no more than 64 MiB.
+
+    Returns
+    -------
+    text : str
+        Its content, line ends as ``\\n``.
+    encoding : {'UTF-8', 'UTF-16', 'Windows-1252'}
+        What it was found to be; the last is a guess, for bytes that are no UTF-8.
+
+    Raises
+    ------
+    OSError
+        If it is no ordinary file, is too large, or cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / 'text'
+    >>> for encoding in ('utf-8', 'utf-16', 'utf-16-le', 'cp1252'):
+    ...     _ = target.write_bytes('Besançon'.encode(encoding))
+    ...     print(*read_any_text(target))
+    Besançon UTF-8
+    Besançon UTF-16
+    Besançon UTF-16
+    Besançon Windows-1252
+
+    """
+    data = _few_bytes(path)
+    wide = data[:4096]
+    half = len(wide) // 2
+    # Of two bytes a letter, one is zero in nearly all words that a table begins with.
+    big, little = (2 * wide[start::2].count(0) > half > 0 for start in (0, 1))
+    for encoding, name, fits in (
+        ('utf-16', 'UTF-16', data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))),
+        ('utf-16-le', 'UTF-16', little and not big), ('utf-16-be', 'UTF-16', big and not little),
+        ('utf-8-sig', 'UTF-8', True),
+    ):  # fmt: skip
+        if fits:
+            with contextlib.suppress(UnicodeDecodeError):
+                return _lines(data.decode(encoding)), name
+    # Five bytes have no letter in Windows-1252; none of them keeps the others from being read.
+    return _lines(data.decode('cp1252', 'replace')), 'Windows-1252'
+
+
+def _few_bytes(path: str | os.PathLike) -> bytes:
     with open_regular(path) as stream:
         data = stream.read(MOST_TEXT + 1)
     if len(data) > MOST_TEXT:
         raise OSError(errno.EFBIG, f'The file is larger than {MOST_TEXT >> 20} MiB',
                       os.fspath(path))  # fmt: skip
-    text = data.decode('utf-8-sig', errors)
+    return data
+
+
+def _lines(text: str) -> str:
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
 

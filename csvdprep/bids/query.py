@@ -313,11 +313,9 @@ class _Dataset:
         )  # fmt: skip
 
     def _metadata(self, chosen: _Candidate, notes: list[str]) -> dict[str, Any]:
-        try:
-            return metadata_of(self.root, chosen.path)
-        except InputError as error:
-            notes.append(f'The metadata of {chosen.shown} are not used: {error}')
-            return {}
+        facts, faults = metadata_of(self.root, chosen.path)
+        notes += [f'Some metadata of {chosen.shown} are not used: {error}' for error in faults]
+        return facts
 
 
 def _visits(root: Path, subjects: list[str], asked: tuple[str, ...]) -> list[Visit]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from csvdprep.bids.files import read_text
+from csvdprep.bids.files import FETCH, read_text, unreadable
 from csvdprep.bids.names import is_label, parse
-from csvdprep.core.errors import InputError, PreflightError, UsageError
+from csvdprep.bids.tsv import MISSING, read_tsv
+from csvdprep.core.errors import InputError, PreflightError, UsageError, plain
 
 #: Labels named in a message before the rest is counted.
 NAMED = 10
@@ -47,11 +48,17 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     try:
         folders = sorted(p for p in root.iterdir() if p.name.startswith('sub-') and p.is_dir())
         empty = not folders and not any(root.iterdir())
+        gone = _gone(root)
     except OSError as error:
         raise PreflightError(
             f'The dataset cannot be read ({error.strerror}).', file=root, field='bids_dir',
             remedy='Ask for read permission.',
         ) from error  # fmt: skip
+    if gone:
+        said = f'These folders are links that lead nowhere: {_listed(gone)}.'
+        if not folders:
+            raise PreflightError(said, file=root, field='bids_dir', remedy=FETCH)
+        warn(f'{said} They are left out; fetch their content if they count.')
     if not folders:
         what = 'is empty' if empty else 'holds no folder of a participant (sub-*)'
         raise PreflightError(
@@ -111,6 +118,20 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
     return sorted(wanted)
 
 
+def bare_label(text: str, prefix: str) -> str:
+    """Return the label that a cell of a table gives, with or without prefix.
+
+    Examples
+    --------
+    >>> bare_label(' Sub-01', 'sub'), bare_label('01', 'sub'), bare_label('n/a', 'ses')
+    ('01', '01', '')
+
+    """
+    text = text.strip()
+    label = text[len(prefix) + 1:] if text.lower().startswith(f'{prefix}-') else text
+    return '' if label == MISSING else label
+
+
 def sessions_of(root: Path, subject: str) -> list[str | None]:
     """List the sessions of a participant; None stands for images outside of any session.
 
@@ -151,11 +172,20 @@ class Ignored:
 
     @classmethod
     def of(cls, root: Path) -> Ignored:
-        """Read the rules of a dataset; none if it has no such file."""
+        """Read the rules of a dataset; none if it has no such file.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read: images that should be left out would be used.
+        """
+        path = root / '.bidsignore'
         try:
-            text = read_text(root / '.bidsignore', errors='replace')
-        except OSError:
+            text = read_text(path, errors='replace')
+        except FileNotFoundError:
             text = ''
+        except OSError as error:
+            raise unreadable(path, error) from error
         return cls(text.splitlines())
 
     def __call__(self, path: str) -> bool:
@@ -168,7 +198,7 @@ class Ignored:
         return verdict
 
 
-def metadata_of(root: Path, image: Path) -> dict[str, Any]:
+def metadata_of(root: Path, image: Path) -> tuple[dict[str, Any], list[InputError]]:
     """Read the JSON sidecars of an image, the nearest last, as BIDS' inheritance asks.
 
     Parameters
@@ -180,18 +210,16 @@ def metadata_of(root: Path, image: Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    facts : dict
         Metadata; those of files nearer to the image prevail.
-
-    Raises
-    ------
-    InputError
-        If a sidecar that applies is no valid JSON object.
+    faults : list of InputError
+        One for each sidecar that applies, but cannot be read; the others count.
     """
     own = parse(image)
     folders = [image.parent, *image.parent.parents]
     folders = folders[: folders.index(root) + 1]
     facts: dict[str, Any] = {}
+    faults = []
     for folder in reversed(folders):
         fitting = []
         for file in folder.glob(f'*{own.suffix}.json'):
@@ -204,8 +232,11 @@ def metadata_of(root: Path, image: Path) -> dict[str, Any]:
             if suffix == own.suffix and entities <= own.entities.items():
                 fitting.append((len(entities), file.name, file))
         for _, _, file in sorted(fitting):
-            facts |= read_json(file)
-    return facts
+            try:
+                facts |= read_json(file)
+            except InputError as error:
+                faults.append(error)
+    return facts, faults
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -214,7 +245,12 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
         # What cannot be written again (half a letter, say) would fail much later.
         json.dumps(content, ensure_ascii=False).encode()
-    except (OSError, ValueError, RecursionError) as error:
+    except FileNotFoundError as error:
+        raise InputError('The file is no valid JSON: there is no such file.', file=path,
+                         remedy='Check the path.') from error  # fmt: skip
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f'The file is no valid JSON: {error}.', file=path,
                          remedy='Correct it.') from error  # fmt: skip
     if not isinstance(content, dict):
@@ -222,10 +258,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _gone(root: Path) -> list[str]:
+    """List folders of participants that are links without a target."""
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.name.startswith('sub-')
+                      and entry.is_symlink() and not os.path.exists(entry.path))  # fmt: skip
+
+
 def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None]) -> None:
     try:
-        if not path.exists():
-            raise InputError('The dataset has no dataset_description.json.', file=path)
+        if not os.path.lexists(path):
+            raise InputError(
+                'The dataset has no dataset_description.json.', file=path,
+                remedy='Write one ({"Name": "...", "BIDSVersion": "1.10.0"})',
+            )  # fmt: skip
         content = read_json(path)
         if lacking := [key for key in ('Name', 'BIDSVersion') if key not in content]:
             warn(f'dataset_description.json does not give {" or ".join(lacking)}.')
@@ -235,28 +281,33 @@ def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None])
         if strict:
             raise PreflightError(
                 error.message, file=path,
-                remedy='Write one ({"Name": "...", "BIDSVersion": "1.10.0"}), or go on without '
-                'by --skip-bids-validation.',
+                remedy=f'{error.remedy.rstrip(".")}, or go on without by --skip-bids-validation.',
             ) from error  # fmt: skip
         warn(f'{error.message} Going on, as --skip-bids-validation asks.')
 
 
 def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None]) -> None:
     try:
-        table = list(csv.DictReader(read_text(path).splitlines(), delimiter='\t'))
+        table = read_tsv(path)
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        warn(f'participants.tsv cannot be read ({error}).')
+    except InputError as error:
+        warn(f'participants.tsv cannot be used: {error}')
         return
-    rows = [row['participant_id'] for row in table if row.get('participant_id')]
-    if table and not rows:
+    for note in table.notes:
+        warn(note)
+    column = next(iter(table.named('participant_id')), '')
+    rows = [label for row in table.rows if (label := bare_label(row.get(column, ''), 'sub'))]
+    if table.rows and not rows:
         warn('participants.tsv has no column participant_id.')
-    rows = [row.strip().removeprefix('sub-') for row in rows]
     if twice := sorted(label for label, number in Counter(rows).items() if number > 1):
         warn(f'participants.tsv names a participant more than once: {_listed(twice)}. Images are '
              'not affected; correct the table before you join it with the measures.')  # fmt: skip
-    if absent := sorted(set(rows) - labels):
+    absent = sorted(set(rows) - labels)
+    if absent and labels.isdisjoint(rows):
+        warn(f'participants.tsv names no participant of the dataset: it has {_listed(absent)}; '
+             f'the folders are {_listed(sorted(labels))}. Correct the column participant_id.')
+    elif absent:
         warn(f'participants.tsv names participants without a folder: {_listed(absent)}.')
 
 
@@ -298,6 +349,6 @@ def _like(rule: str, name: str) -> bool:
 
 
 def _listed(labels: Iterable[str]) -> str:
-    labels = list(labels)
+    labels = [plain(label)[:40] for label in labels]
     rest = f' and {len(labels) - NAMED} more' if len(labels) > NAMED else ''
     return ', '.join(labels[:NAMED]) + rest

@@ -175,8 +175,9 @@ def _text(value: float | int | str | None, decimals: int | None = None) -> str:
 
 
 def _tsv(rows: list[dict]) -> str:
-    lines = ['\t'.join(rows[0]), *('\t'.join(map(_text, row.values())) for row in rows)]
-    return '\n'.join(lines) + '\n'
+    from csvdprep.bids.tsv import tsv_text
+
+    return tsv_text([rows[0], *(row.values() for row in rows)])
 
 
 def _table(rows: list[dict]) -> str:

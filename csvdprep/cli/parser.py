@@ -161,12 +161,16 @@ def to_settings(args: argparse.Namespace) -> Settings:
         If an argument makes no sense.
 
     """
+    from csvdprep.bids.files import FETCH, content_missing
     from csvdprep.bids.query import read_filters
     from csvdprep.graph.discover import discover
 
     asked = {k: v for k, v in vars(args).items() if v is not None}
     asked.pop('command', None)
     config = asked.pop('config_file', None)
+    for path, option in ((config, '--config-file'), (asked.get('use_plugin'), '--use-plugin')):
+        if path and (said := content_missing(path)):
+            raise UsageError(said, file=path, field=option, remedy=FETCH)
     stored, options = read_config(config) if config else ({}, {})
     for name in ('work_dir', 'bids_database_dir', 'use_plugin'):
         if name in stored:

@@ -8,11 +8,10 @@ from typing import Any
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write
+from csvdprep.bids.tsv import MISSING, write_tsv
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Measure, Room
 from csvdprep.interfaces.values import Value, read_values
-
-MISSING = 'n/a'
 
 
 def judge(measure: Measure, value: Value) -> dict[str, Any]:
@@ -124,8 +123,7 @@ def write_tables(
     paths = []
     for desc, (lines, columns, dictionary) in tables.items():
         path = folder / f'{visit.label}_desc-{desc}_measures.tsv'
-        body = '\n'.join('\t'.join(map(_cell, line)) for line in [columns, *lines]) + '\n'
-        atomic_write(path, body)
+        write_tsv(path, [columns, *lines])
         atomic_write(path.with_suffix('.json'), json_text(dictionary))
         paths.append(path)
     return paths
@@ -151,10 +149,6 @@ def worst(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the worst flag of all that was measured."""
     flags = {row['qc'] for row in rows}
     return next((flag for flag in ('fail', 'warn', 'ok') if flag in flags), 'na')
-
-
-def _cell(value: str) -> str:
-    return ' '.join(str(value).split()) or MISSING
 
 
 _WHO = {

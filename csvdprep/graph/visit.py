@@ -10,6 +10,7 @@ from nipype.pipeline import engine as pe
 
 from csvdprep.bids import names
 from csvdprep.bids.sidecar import sidecar
+from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.plan import Plan, Step
 from csvdprep.interfaces.sink import Checkpoint, DrawFigure, SaveDerivative
 from csvdprep.resources import resource
@@ -146,8 +147,7 @@ def _table(derivative) -> str:
         path = resource(derivative.table)
         return path.with_name(path.name.split('.', 1)[0] + '.tsv').read_text(encoding='utf-8')
     columns = list(derivative.table[0])
-    rows = [columns, *([str(row[c]) for c in columns] for row in derivative.table)]
-    return '\n'.join('\t'.join(row) for row in rows) + '\n'
+    return tsv_text([columns, *([row[c] for c in columns] for row in derivative.table)])
 
 
 def _draw(workflow, step, *, plan, makers, fixed, output_dir):

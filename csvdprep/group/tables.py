@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import atomic_write, read_text, replacing
+from csvdprep.bids.files import atomic_write, replacing
+from csvdprep.bids.tsv import MISSING, read_tsv, tsv_text
+from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Room
-from csvdprep.graph.tables import FLAGS, MISSING, wide_dictionary
+from csvdprep.graph.tables import FLAGS, wide_dictionary
 from csvdprep.group.visits import STATES, Entry
 
 WHO = ('participant_id', 'session_id')
@@ -75,7 +76,7 @@ class GroupWriter:
             def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
                 rows = self.rows(entry, facts)
                 for name, file in files.items():
-                    file.write(_line(_cell(rows[name].get(c)) for c in self.columns[name]))
+                    file.write(_line(rows[name].get(c) for c in self.columns[name]))
                 return rows
 
             yield write
@@ -135,6 +136,11 @@ class GroupWriter:
         }  # fmt: skip
 
 
+def long_table(output_dir: Path, visit: Visit) -> Path:
+    """Return where the long table of a visit lies."""
+    return Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
+
+
 def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:
     """Yield the rows of a visit's long table; nothing if there is none that can be read.
 
@@ -145,11 +151,9 @@ def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:
     visit : Visit
         Participant and session.
     """
-    path = Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
     try:
-        lines = read_text(path).splitlines()
-        rows = list(csv.DictReader(lines, delimiter='\t', quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = read_tsv(long_table(output_dir, visit)).rows
+    except (OSError, InputError):
         return
     yield from (row for row in rows if row.get('measure'))
 
@@ -166,12 +170,8 @@ def public(text: str) -> str:
     return re.sub(r'(?<![\w.:/])/(?:[^/\]\[;,"\']+/)+', '', text)
 
 
-def _line(cells: Iterable[str]) -> bytes:
-    return ('\t'.join(cells) + '\n').encode('utf-8', 'backslashreplace')
-
-
-def _cell(value: Any) -> str:
-    return ' '.join(str(value).split()) or MISSING if value is not None else MISSING
+def _line(cells: Iterable[Any]) -> bytes:
+    return tsv_text([cells]).encode('utf-8', 'backslashreplace')
 
 
 def _get(failure: Any, name: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from functools import cache
 
 import nibabel as nib
 import numpy as np
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.interfaces.images import resample
 from csvdprep.resources import template_file
 
@@ -36,8 +36,7 @@ def label_names(atlas: str) -> dict[int, str]:
 
     """
     path = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv')
-    with open(path, encoding='utf-8', newline='') as file:
-        return {int(row['index']): row['name'] for row in csv.DictReader(file, delimiter='\t')}
+    return {int(row['index']): row['name'] for row in read_tsv(path).rows}
 
 
 def labels_of(atlas: str, *names: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from csvdprep.bids.names import fill
+from csvdprep.bids.tsv import read_tsv
+from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan
 from csvdprep.core.room import Limits, Measure, Room
 
@@ -285,11 +286,10 @@ def _options(room: Room, chosen: Any) -> str:
 def lesion_content(path: Path, output_dir: Path) -> dict[str, Any] | None:
     """Read the table of lesions, None if it cannot be read."""
     try:
-        with open(path, encoding='utf-8', newline='') as stream:
-            reader = csv.DictReader(stream, delimiter='\t')
-            names, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error):
+        table = read_tsv(path)
+    except (OSError, InputError):
         return None
+    names, rows = list(table.columns), table.rows
     shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:LONGEST]]
     names = [
         name for name in names

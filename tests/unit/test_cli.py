@@ -58,6 +58,17 @@ def test_wrong_usage_names_the_fault(wrong):
         settings(*wrong)
 
 
+@pytest.mark.parametrize('option', ['--config-file', '--use-plugin', '--bids-filter-file'])
+def test_unfetched_files_of_settings(tmp_path, option):
+    file = tmp_path / 'asked'
+    for text in ('/annex/objects/MD5E-s1--a\n', 'version https://git-lfs.github.com/spec/v1\n'):
+        file.write_text(text)
+        with pytest.raises(UsageError, match='content of asked is not here: fetch it') as caught:
+            settings(option, str(file))
+        assert caught.value.field == option
+        assert 'etch' in caught.value.remedy
+
+
 def test_wrong_options_are_refused(tmp_path):
     file = tmp_path / 'c.toml'
     file.write_text('[nonsense]\na = 1\n')

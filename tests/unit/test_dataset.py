@@ -54,6 +54,22 @@ def test_second_run_writes_nothing(tmp_path, raw):
     assert not any(rule.endswith('/') for rule in rules)
 
 
+def test_unfetched_files_of_the_output_are_not_overwritten(tmp_path, raw):
+    out = tmp_path / 'out'
+    prepare_output(out, bids_dir=raw)
+    for name in ('.bidsignore', 'dataset_description.json'):
+        content = (out / name).read_bytes()
+        (out / name).unlink()
+        (out / name).symlink_to('.git/annex/objects/MD5E-s1--a')
+        with pytest.raises(PreflightError if name[0] == '.' else UsageError,
+                           match=f'content of {name} is not here: fetch it'):  # fmt: skip
+            prepare_output(out, bids_dir=raw)
+        assert (out / name).is_symlink()
+        (out / name).unlink()
+        (out / name).write_bytes(content)
+    prepare_output(out, bids_dir=raw)
+
+
 def test_places_that_are_refused(tmp_path, raw):
     own = tmp_path / 'own'
     own.mkdir()

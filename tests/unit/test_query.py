@@ -288,6 +288,108 @@ def test_participants_table(tmp_path):
     assert 'without a folder: 09' in warnings[1]
 
 
+@pytest.mark.parametrize(('content', 'words'), [
+    ('participant_id\tnote\nsub-01\t"x\nsub-01\ty\n', ['more than once: 01']),
+    ('\ufeffParticipant ID\r\n Sub-01 \r\n', []),
+    ('participant_id,age\nsub-01,71\n', ['separated by commas, not by tabs']),
+    ('participant_id\tage\n1\t71\n', ['names no participant of the dataset: it has']),
+    ('id\tage\nsub-01\t71\n', ['has no column participant_id']),
+    ('participant_id\tage\nsub-01\t7\t1\n', ['more cells than columns in line 2']),
+    ('participant_id\tage\tage\nsub-01\t7\t1\n', ['several columns age']),
+])  # fmt: skip
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-16', 'cp1252'])
+def test_participants_as_spreadsheets_write_them(tmp_path, content, words, encoding):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    content = content.replace('\ufeff', '') if encoding == 'cp1252' else content
+    content += '' if encoding == 'utf-8' else '\n# é'
+    (root / 'participants.tsv').write_bytes(content.encode(encoding))
+    warnings = []
+    assert only(root, warnings=warnings).scans
+    for word in words:
+        assert any(word in warning for warning in warnings)
+    told = any('in UTF-8.' in warning for warning in warnings)
+    assert told or encoding == 'utf-8' or 'commas' in words[0]
+    if encoding == 'utf-8':
+        assert len(warnings) == len(words)
+
+
+# ---- links whose content is not there
+
+ANNEX = '.git/annex/objects/Q1/2x/MD5E-s10--a/MD5E-s10--a'
+MISSING = [
+    lambda path: path.symlink_to(ANNEX), lambda path: path.symlink_to('gone/elsewhere'),
+    lambda path: path.write_text(f'/{ANNEX}\n'),
+    lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('unfetched', MISSING)
+def test_unfetched_sidecar_costs_its_own_metadata_only(tmp_path, unfetched):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    (root / 'T1w.json').write_text('{"MagneticFieldStrength": 3}')
+    unfetched(root / 'sub-01' / 'sub-01_T1w.json')
+    (root / 'sub-01/anat/sub-01_T1w.json').write_text('{"EchoTime": 2}')
+    given = only(root)
+    assert given.scans['t1w'].metadata == {'EchoTime': 2, 'MagneticFieldStrength': 3}
+    (note,) = given.notes
+    assert 'sub-01_T1w.json is not here: fetch it (datalad get, git annex get' in note
+    assert str(root / 'sub-01' / 'sub-01_T1w.json') in note
+    assert 'orrect it' not in note
+
+
+def test_sidecars_that_are_no_files(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    (root / 'T1w.json').write_text('{"EchoTime": 2}')
+    (root / 'sub-01' / 'sub-01_T1w.json').mkdir()
+    os.mkfifo(root / 'sub-01/anat/sub-01_T1w.json')
+    given = only(root)
+    assert given.scans['t1w'].metadata == {'EchoTime': 2}
+    assert [word in note for note, word in zip(given.notes, ('folder', 'pipe'), strict=True)]
+
+
+@pytest.mark.parametrize('unfetched', MISSING)
+def test_unfetched_files_of_the_dataset(tmp_path, unfetched):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    unfetched(root / 'participants.tsv')
+    warnings = []
+    assert only(root, warnings=warnings).scans
+    assert 'content of participants.tsv is not here: fetch it' in warnings[0]
+    (root / 'dataset_description.json').unlink()
+    unfetched(root / 'dataset_description.json')
+    with pytest.raises(PreflightError, match=r'content of dataset_description.json is not here: f'
+                       ) as caught:  # fmt: skip
+        collect(root)
+    assert 'Fetch its content' in caught.value.remedy
+    assert 'Write one' not in caught.value.remedy
+    assert only(root, skip_bids_validation=True).scans
+    unfetched(root / '.bidsignore')
+    with pytest.raises(PreflightError, match=r'content of .bidsignore is not here: fetch it'):
+        collect(root, skip_bids_validation=True)
+    unfetched(tmp_path / 'filter.json')
+    with pytest.raises(UsageError, match=r'content of filter.json is not here: fetch it'):
+        read_filters(tmp_path / 'filter.json')
+
+
+def test_folders_that_are_links_without_target(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
+    (root / 'sub-02').symlink_to('gone')
+    warnings = []
+    assert only(root, warnings=warnings).scans
+    assert 'lead nowhere: sub-02.' in warnings[0]
+
+
+@pytest.mark.parametrize('unfetched', MISSING)
+def test_unfetched_names_of_labels(tmp_path, raw, unfetched):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-synthseg_dseg'
+    write_image(tmp_path / 'seg' / f'{name}.nii.gz', (head() > 0).astype('u1') * 77)
+    unfetched(tmp_path / 'seg' / f'{name}.tsv')
+    given = only(raw, derivatives={'seg': tmp_path / 'seg'})
+    assert 'wmh_external' not in given.scans
+    ((file, why),) = given.refused
+    assert file == f'seg:{name}.nii.gz'
+    assert 'is not here: fetch it' in why
+
+
 def test_folder_that_is_no_label(tmp_path):
     root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-é/anat/sub-é_T1w',
                                     'sub-01_old/anat/sub-01_T1w'])  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import matplotlib
 from matplotlib.figure import Figure
+
+from csvdprep.bids.tsv import read_tsv
 
 _STYLE = {'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'path'}
 _PANELS = (('md', 'Mean diffusivity, 1e-3 mm²/s'), ('fa', 'Fractional anisotropy'),
@@ -25,8 +24,7 @@ def draw_profile(*, out_file: str, penumbra_profile: str) -> None:
         Table of rings.
 
     """
-    text = Path(penumbra_profile).read_text(encoding='utf-8')
-    rows = list(csv.DictReader(text.splitlines(), delimiter='\t'))
+    rows = read_tsv(penumbra_profile).rows
     figure = Figure((12, 3.4), layout='constrained')
     for axes, (name, label) in zip(figure.subplots(1, 4), _PANELS, strict=True):
         for kind, colour in _KINDS:

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import FLUID, DwiSpace
 from csvdprep.interfaces.flairspace import FlairSpace
@@ -157,8 +158,5 @@ def _rows(kind, name, profile):
 
 
 def _write(rows, path):
-    lines = ['\t'.join(COLUMNS)]
-    lines += ['\t'.join('n/a' if cell is None else f'{cell:.6g}' if isinstance(cell, float)
-                        else str(cell) for cell in row) for row in rows]  # fmt: skip
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    write_tsv(path, [COLUMNS, *rows], digits=6)
     return str(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.interfaces.drawing import COLOURS, Closeup, Layer, draw_gallery, draw_mosaic
 from csvdprep.interfaces.slices import Cut, every, extent, head, load_volume, slice_axis, window
 from csvdprep.markers.zones import ROOM
@@ -97,8 +97,7 @@ def draw_lesions(
 def _rows(table: str | None) -> list[dict[str, str]]:
     if not table or not Path(table).exists():
         return []
-    with open(table, encoding='utf-8', newline='') as stream:
-        return list(csv.DictReader(stream, delimiter='\t'))
+    return list(read_tsv(table).rows)
 
 
 def _match(rows: Sequence[Mapping[str, str]], point: np.ndarray) -> Mapping[str, str]:

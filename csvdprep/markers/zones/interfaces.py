@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.atlas import (
     DEEP_GREY,
     INFRATENTORIAL,
@@ -159,16 +160,7 @@ def _reasoned(value):
 
 def _write_rows(rows, path):
     columns = list(rows[0]) if rows else ['index', 'volume_mm3', 'x', 'y', 'z', 'zone']
-    lines = ['\t'.join(columns)]
-    for row in rows:
-        lines.append('\t'.join(_cell(row[column]) for column in columns))
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    write_tsv(path, [columns, *([row[column] for column in columns] for row in rows)], digits=4)
     return str(path)
-
-
-def _cell(value) -> str:
-    if value is None:
-        return 'n/a'
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 

@@ -8,7 +8,6 @@ on one isotropic grid whose affine is that of the anatomy.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +16,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.phantom.geometry.fields import diffeomorphism, pull, resize, smooth_noise
 from csvdprep.phantom.head import around as head
 from csvdprep.resources import template_file
@@ -287,8 +287,7 @@ def structure_names() -> dict[int, str]:
     ('left thalamus', 'right dentate nucleus')
     """
     table = template_file('dseg', extension='.tsv', atlas='csvdprep', desc='structures')
-    rows = csv.DictReader(table.read_text(encoding='utf-8').splitlines(), delimiter='\t')
-    return {int(row['index']): row['name'] for row in rows} | {
+    return {int(row['index']): row['name'] for row in read_tsv(table).rows} | {
         label: name for label, (name, *_) in SMALL_NUCLEI.items()
     }
 

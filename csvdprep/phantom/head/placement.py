@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -10,6 +9,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.resources import template_file
 
 #: Spacing of the candidates, mm.
@@ -106,9 +106,8 @@ def sites() -> Sites:
     for atlas in ('structures', 'lobes', 'pvsregions', 'territories'):
         image = nib.load(template_file('dseg', atlas='csvdprep', desc=atlas))
         labels[atlas] = np.asanyarray(image.dataobj)[some].astype(np.uint8)
-        text = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv').read_text()
-        rows = csv.DictReader(text.splitlines(), delimiter='\t')
-        names[atlas] = {int(row['index']): row['name'] for row in rows}
+        table = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv')
+        names[atlas] = {int(row['index']): row['name'] for row in read_tsv(table).rows}
     affine = image.affine.copy()
     affine[:3, :3] *= STEP
     white, grey = (

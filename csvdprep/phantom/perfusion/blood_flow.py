@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.phantom.geometry.fields import pull, resize, smooth_noise
 from csvdprep.phantom.head.tissues import TISSUES
 from csvdprep.phantom.scanner.scene import Scene
@@ -115,10 +116,9 @@ def territories(scene: Scene, points: np.ndarray) -> np.ndarray:
 def _atlas() -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Read the template's territories: labels, their grid and the artery of each, sides apart."""
     of = {'atlas': 'csvdprep', 'desc': 'territories'}
-    rows = template_file('dseg', extension='.tsv', **of).read_text(encoding='utf-8').splitlines()
-    cells = [row.split('\t') for row in rows[1:]]
+    rows = read_tsv(template_file('dseg', extension='.tsv', **of)).rows
     image = nib.load(template_file('dseg', **of))
-    names = {int(index): short.split('_')[0] for index, _, short, _ in cells}
+    names = {int(row['index']): row['abbreviation'].split('_')[0] for row in rows}
     return np.asanyarray(image.dataobj), image.affine, names
 
 

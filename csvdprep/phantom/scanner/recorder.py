@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from csvdprep.bids.names import compose
+from csvdprep.bids.tsv import write_tsv
 
 #: Decimals with which numbers are written in tables: significant digits.
 DIGITS = 6
@@ -233,19 +234,10 @@ def write_json(path: Path, fields: Mapping[str, Any]) -> None:
 
 def write_table(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str]) -> None:
     """Write a TSV file; None becomes n/a."""
-    lines = ['\t'.join(header), *('\t'.join(_text(value) for value in row) for row in rows)]
-    write_text(path, '\n'.join(lines) + '\n')
+    write_tsv(path, [header, *rows], digits=DIGITS)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding='utf-8')
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return 'n/a'
-    if isinstance(value, float | np.floating):
-        return f'{value:.{DIGITS}g}'
-    return str(value)

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from csvdprep.bids.tsv import read_tsv, tsv_text
+from csvdprep.core.errors import InputError
+
 __all__ = ['number', 'read', 'rounded', 'to_tsv']
 
 
@@ -16,7 +19,7 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     Parameters
     ----------
     path : Path
-        TSV; bytes that are no UTF-8 are replaced, as other tools' tables need not be clean.
+        TSV; one that cannot be read counts as empty, as other tools' tables need not be clean.
 
     Returns
     -------
@@ -25,13 +28,11 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     rows : list of dict
         Texts by column. Cells that a short row lacks are missing.
     """
-    text = path.read_text(encoding='utf-8-sig', errors='replace')
-    lines = [line.split('\t') for line in text.splitlines() if line.strip()]
-    if not lines:
+    try:
+        table = read_tsv(path)
+    except InputError:
         return [], []
-    columns = [cell.strip() for cell in lines[0]]
-    rows = [dict(zip(columns, map(str.strip, line), strict=False)) for line in lines[1:]]
-    return columns, rows
+    return list(table.columns), list(table.rows)
 
 
 def number(text: str | None) -> float | None:
@@ -71,13 +72,5 @@ def to_tsv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     'a\tb\n1\tn/a\n'
     """
     columns = list(columns)
-    lines = [columns, *([_cell(row.get(name)) for name in columns] for row in rows)]
-    return ''.join('\t'.join(line) + '\n' for line in lines)
-
-
-def _cell(value: Any) -> str:
-    value = rounded(value)
-    if value is None:
-        return 'n/a'
-    text = f'{value:.6g}' if isinstance(value, float) else str(value)
-    return ' '.join(text.split())  # a tab or line break would shift the table
+    return tsv_text([columns, *([rounded(row.get(name)) for name in columns] for row in rows)],
+                    digits=6)  # fmt: skip

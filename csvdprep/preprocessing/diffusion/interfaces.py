@@ -9,6 +9,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import shells
+from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import n4
 from csvdprep.interfaces.images import save
@@ -248,17 +249,15 @@ def _centre(mask, affine):
 def _write_confounds(series, directions, rigid, lost, mask, path):
     centre = _centre(mask, series.geometry.affine)
     moves = displacement(rigid, centre=centre)
-    lines = ['\t'.join(('volume', 'b_value', 'gradient_x', 'gradient_y', 'gradient_z', 'trans_x',
-                        'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z',
-                        'framewise_displacement', 'lost_slices'))]  # fmt: skip
+    rows = [('volume', 'b_value', 'gradient_x', 'gradient_y', 'gradient_z', 'trans_x', 'trans_y',
+             'trans_z', 'rot_x', 'rot_y', 'rot_z', 'framewise_displacement', 'lost_slices')]
     for v, motion in enumerate(rigid):
         shift = motion[:3, :3] @ centre + motion[:3, 3] - centre
         cells = [*directions[v], *shift, *rotation_angles(motion)]
-        step = 'n/a' if v == 0 else f'{moves[v - 1]:.4f}'
-        slices = ','.join(map(str, np.flatnonzero(lost[v]))) or 'n/a'
-        lines.append('\t'.join([str(v), f'{series.bvals[v]:g}',
-                                *(f'{cell:.5f}' for cell in cells), step, slices]))  # fmt: skip
-    path.write_text('\n'.join(lines) + '\n')
+        step = None if v == 0 else f'{moves[v - 1]:.4f}'
+        slices = ','.join(map(str, np.flatnonzero(lost[v])))
+        rows.append((v, f'{series.bvals[v]:g}', *(f'{cell:.5f}' for cell in cells), step, slices))
+    write_tsv(path, rows)
     return str(path)
 
 
