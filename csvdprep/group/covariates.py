@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from csvdprep.bids.files import read_text
+from csvdprep.bids.raw import bare_label
+from csvdprep.bids.tsv import MISSING, Table, read_tsv
+from csvdprep.core.errors import InputError, plain
 from csvdprep.core.plan import Visit
 
 #: Columns of participants.tsv and sessions.tsv that name the site and the age, best first.
 SITE = ('site', 'site_id', 'centre', 'center', 'institution', 'cohort')
 AGE = ('age', 'age_years', 'age_at_scan', 'age_at_visit')
 SEX = ('sex', 'gender')
+COLUMNS = {'site': SITE, 'age': AGE, 'sex': SEX}
+#: Words (in lower case) for a value that is not known; more of them where a number is due.
+UNKNOWN = frozenset({'', MISSING, 'nan'})
+UNKNOWN_AGE = UNKNOWN | {'na', 'none', 'null', 'unknown', 'missing', '.', '-', '?'}
+#: No person is older, years.
+OLDEST = 130
+#: Labels and values named in a message, and messages, before the rest is counted.
+NAMED, TOLD = 5, 20
+
+_AGE = re.compile(
+    r'(?P<over>>=?|≥|over|above|older than|at least)?\s*(?P<number>\d+(?:[.,]\d+)?)\s*'
+    r'(?P<more>\+)?\s*(?P<unit>y|yo|yrs?|years?(?: old)?|mo?|months?|w|weeks?|d|days?)?\.?\s*'
+    r'(?P<older>\+|plus|(?:and|or|&) (?:older|above|over|up|more))?', re.IGNORECASE)  # fmt: skip
+#: Parts of a year by the first letter of the unit, as DICOM has them.
+_PARTS = {'y': 1.0, 'm': 12.0, 'w': 365.25 / 7, 'd': 365.25}
 
 
 class Covariates:
@@ -23,7 +43,7 @@ class Covariates:
     bids_dir : Path
         Root of the raw dataset; it may be missing.
     warn : callable
-        Takes sentences about tables that cannot be read.
+        Takes sentences about tables that cannot be read, and what they do not tell clearly.
 
     Examples
     --------
@@ -38,41 +58,147 @@ class Covariates:
 
     def __init__(self, bids_dir: Path, warn: Callable[[str], None] = lambda line: None):
         self._root, self._warn = Path(bids_dir), warn
-        self._people = self._read(self._root / 'participants.tsv', 'participant_id', 'sub-')
+        self._told: Counter = Counter()
+        self._renamed: dict[str, str] = {}
+        self._nowhere: set[str] = set()
+        self._seen: set[str] = set()
+        self._people = self._read(self._root / 'participants.tsv', 'sub', 'participant_id')
+        self._sessions = lru_cache(1)(self._read)
 
     def __call__(self, visit: Visit) -> dict[str, str]:
         """Return ``site``, ``age`` and ``sex`` of a visit, 'n/a' where unknown.
 
         What a ``sessions.tsv`` says of the session prevails.
         """
-        facts = dict(self._people.get(visit.subject, {}))
+        self._seen.add(visit.subject)
+        facts = dict.fromkeys(COLUMNS, MISSING)
+        found = self._people.of(visit.subject)
+        if not found:
+            self._nowhere.add(visit.subject)
         if visit.session:
+            # Some tables have a row for each session.
+            same = [row for row in found if _alike(row['session']) == _alike(visit.session)]
+            facts |= self._agreed(same or found, self._people, visit.subject)
             name = f'sub-{visit.subject}'
-            table = self._root / name / f'{name}_sessions.tsv'
-            said = self._read(table, 'session_id', 'ses-').get(visit.session, {})
-            facts |= {key: value for key, value in said.items() if value != 'n/a'}
-        return {'site': _first(facts, SITE), 'age': _first(facts, AGE), 'sex': _first(facts, SEX)}
+            path = self._root / name / f'{name}_sessions.tsv'
+            table = self._sessions(path, 'ses', 'session_id')
+            said = self._agreed(table.of(visit.session), table, visit.session)
+            return facts | {key: value for key, value in said.items() if value != MISSING}
+        return facts | self._agreed(found, self._people, visit.subject)
 
-    def _read(self, path: Path, column: str, prefix: str) -> dict[str, Mapping[str, str]]:
+    def finish(self) -> None:
+        """Tell which visits that were asked for the tables do not name, or not by their label."""
+        if self._renamed:
+            pairs = [f'{given} is {label}' for label, given in sorted(self._renamed.items())]
+            self._tell('Labels in participants.tsv or sessions.tsv differ from folders in case '
+                       f'or in zeros at the beginning; they are used: {_listed(pairs)}.')
+        if self._people.name and self._nowhere:
+            who = 'any' if self._nowhere == self._seen else f'{len(self._nowhere)}'
+            self._tell(
+                f'participants.tsv has no row for {who} of the {len(self._seen)} participants '
+                f'(sub-{_listed(sorted(self._nowhere), ", sub-")}); it has '
+                f'{_listed(self._people.rows) or "none"}. Their site, age and sex are not known, '
+                'unless a sessions.tsv gives them: correct the column participant_id.'
+            )
+        if (more := len(self._told) - TOLD) > 0:
+            self._warn(f'{more} more notes about participants.tsv and sessions.tsv.')
+
+    def _tell(self, sentence: str) -> None:
+        self._told[sentence] += 1
+        if self._told[sentence] == 1 and len(self._told) <= TOLD:
+            self._warn(sentence)
+
+    def _read(self, path: Path, prefix: str, column: str) -> _People:
         try:
-            rows = list(csv.DictReader(read_text(path).splitlines(), delimiter='\t'))
+            table = read_tsv(path)
         except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            self._warn(f'{path.name} cannot be read ({error}).')
-            return {}
-        return {
-            (row.get(column) or '').strip().removeprefix(prefix): {
-                key.strip().lower(): ' '.join(value.split())
-                for key, value in row.items()
-                if isinstance(key, str) and isinstance(value, str)
-            }
-            for row in rows
-        }
+            return _People()
+        except InputError as error:
+            self._tell(f'{path.name} cannot be used: {error}')
+            return _People()
+        for note in table.notes:
+            self._tell(note)
+        labels = table.named(column)
+        if not labels:
+            if table.columns:
+                self._tell(f'{path.name} has no column {column}, and is not used.')
+            return _People()
+        people = _People(path.name, path.parent, prefix, self._renamed)
+        columns = {kind: table.named(*names) for kind, names in COLUMNS.items()}
+        session = table.named('session_id', 'session') if prefix == 'sub' else []
+        for row in table.rows:
+            if label := bare_label(row[labels[0]], prefix):
+                facts = {kind: _first(row, names, kind) for kind, names in columns.items()}
+                facts['session'] = bare_label(row[session[0]], 'ses') if session else ''
+                people.add(label, facts)
+        self._tell_doubles(path.name, table, columns)
+        return people
+
+    def _tell_doubles(self, name: str, table: Table, columns: Mapping[str, list[str]]) -> None:
+        """Tell of columns that mean the same and say different things."""
+        for kind, names in columns.items():
+            if any(len({row[c] for c in names if not _unknown(row[c], kind)}) > 1
+                   for row in table.rows):  # fmt: skip
+                self._tell(f'{name} gives the {kind} in several columns ({", ".join(names)}), '
+                           f'which differ; {names[0]} counts where it has a value.')  # fmt: skip
+
+    def _agreed(self, rows: Iterable[Mapping[str, str]], people: _People, label: str
+                ) -> dict[str, str]:  # fmt: skip
+        """Return what all rows of somebody say; contradictions are told, and not used."""
+        facts = {}
+        for kind in COLUMNS:
+            values = {row[kind] for row in rows} - {MISSING}
+            facts[kind] = values.pop() if len(values) == 1 else MISSING
+            if values:
+                self._tell(f'{people.name} gives several values for the {kind} of '
+                           f'{people.prefix}-{label}; none is used: keep one row.')  # fmt: skip
+        return facts
 
 
-def _first(facts: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((facts[name] for name in names if facts.get(name)), 'n/a')
+@dataclass
+class _People:
+    """Rows of a table by label."""
+
+    name: str = ''
+    folder: Path = Path()
+    prefix: str = ''
+    renamed: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    near: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, label: str, facts: dict[str, str]) -> None:
+        self.rows.setdefault(label, []).append(facts)
+        self.near.setdefault(_alike(label), set()).add(label)
+
+    def of(self, label: str) -> list[dict[str, str]]:
+        """Return the rows of a label, or of the one that a spreadsheet may have made of it."""
+        if label in self.rows:
+            return self.rows[label]
+        near = [other for other in self.near.get(_alike(label), ())
+                if not (self.folder / f'{self.prefix}-{other}').exists()]  # fmt: skip
+        if len(near) != 1:
+            return []
+        self.renamed[f'{self.prefix}-{label}'] = near[0]
+        return self.rows[near[0]]
+
+
+def _alike(label: str) -> str:
+    """Return what stays of a label in a spreadsheet, which takes 01 for a number."""
+    return label.casefold().lstrip('0')
+
+
+def _unknown(text: str, kind: str) -> bool:
+    return text.casefold() in (UNKNOWN_AGE if kind == 'age' else UNKNOWN)
+
+
+def _first(row: Mapping[str, str], columns: Iterable[str], kind: str) -> str:
+    return next((' '.join(row[c].split()) for c in columns if not _unknown(row[c], kind)), MISSING)
+
+
+def _listed(names: Iterable[str], between: str = ', ') -> str:
+    names = [plain(name)[:40] for name in names]
+    rest = f' and {len(names) - NAMED} more' if len(names) > NAMED else ''
+    return between.join(names[:NAMED]) + rest
 
 
 def number(text: str) -> float | None:
@@ -89,3 +215,75 @@ def number(text: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if abs(value) < float('inf') else None
+
+
+def age_of(text: str) -> tuple[float | None, str]:
+    """Read an age, as people, spreadsheets and scanners write it.
+
+    Parameters
+    ----------
+    text : str
+        Cell of a table.
+
+    Returns
+    -------
+    years : float or None
+        The age.
+    kind : {'exact', 'bound', 'unknown', 'unclear'}
+        Whether that is the age, or only the least that it can be, as where dates of birth are
+        protected; without years, whether the cell is empty, or is not understood.
+
+    Examples
+    --------
+    >>> [age_of(text)[0] for text in ('73.5', '73,5', '73 y', '073Y', '018M', '73.5 years')]
+    [73.5, 73.5, 73.0, 73.0, 1.5, 73.5]
+    >>> [age_of(text) for text in ('89+', '> 89', '90 or older', 'n/a', '70-79')]
+    [(89.0, 'bound'), (89.0, 'bound'), (90.0, 'bound'), (None, 'unknown'), (None, 'unclear')]
+
+    """
+    text = ' '.join(text.split())
+    if _unknown(text, 'age'):
+        return None, 'unknown'
+    found = _AGE.fullmatch(text)
+    if not found:
+        return None, 'unclear'
+    years = float(found['number'].replace(',', '.')) / _PARTS[(found['unit'] or 'y')[0].lower()]
+    if years > OLDEST:
+        return None, 'unclear'
+    return years, 'bound' if found['over'] or found['more'] or found['older'] else 'exact'
+
+
+def about_ages(texts: Iterable[str]) -> list[str]:
+    """Say which ages of a group are bounds only, and which are not understood.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The age of each visit, as it is in the table.
+
+    Returns
+    -------
+    list of str
+        Sentences; none if all is clear.
+
+    Examples
+    --------
+    >>> about_ages(['71', '70-79', 'n/a', '89+'])[0]
+    '1 age is no number of years and is not used ("70-79"): write years, or n/a.'
+
+    """
+    kinds: dict[str, Counter] = {'unclear': Counter(), 'bound': Counter()}
+    for text in texts:
+        kind = age_of(text)[1]
+        if kind in kinds:
+            kinds[kind][f'"{text}"'] += 1
+    notes = []
+    if values := kinds['unclear']:
+        many = 'age is no number' if values.total() == 1 else 'ages are no numbers'
+        verb = 'is' if values.total() == 1 else 'are'
+        notes.append(f'{values.total()} {many} of years and {verb} not used ({_listed(values)}): '
+                     'write years, or n/a.')  # fmt: skip
+    if values := kinds['bound']:
+        many = 'age is a lower bound' if values.total() == 1 else 'ages are lower bounds'
+        notes.append(f'{values.total()} {many} ({_listed(values)}), taken for the age itself.')
+    return notes

@@ -70,7 +70,7 @@ def write_page(gathered, output_dir: Path) -> Path:
                 if gathered.states[state]],
         total=len(gathered.visits), panels=panels,
         judged_by='' if 'all' in groups else next(iter(groups)),
-        versions=sorted(gathered.versions.items()),
+        versions=sorted(gathered.versions.items()), notes=gathered.notes,
         outliers=[{'visit': gathered.visits[i].label, 'href': href(gathered.visits[i].label),
                    'measure': m.name, 'value': _short(v), 'units': m.units, 'z': f'{z:+.1f}'}
                   for _, i, m, v, z in outliers[:ROWS]],

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from csvdprep.bids.files import lock
+from csvdprep.bids.files import content_missing, lock
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Measure
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import discover
-from csvdprep.group.covariates import Covariates, number
-from csvdprep.group.tables import GroupWriter, public
+from csvdprep.graph.status import status_path
+from csvdprep.group.covariates import Covariates, about_ages, age_of, number
+from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.visits import STATES, computed_visits, look_up
 
 #: Names under which images are used, in the order of the columns.
@@ -42,6 +43,7 @@ class Gathered:
     missing: Counter = field(default_factory=Counter)
     versions: Counter = field(default_factory=Counter)
     origins: dict[str, Counter] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, entry, facts, rows) -> None:
         """Take in one visit."""
@@ -49,7 +51,7 @@ class Gathered:
         self.visits.append(entry.visit)
         self.states[entry.state] += 1
         self.sites.append(facts['site'])
-        age = number(facts['age'])
+        age, _ = age_of(facts['age'])
         self.ages.append(np.nan if age is None else age)
         scanner = status.scanner if status else {}
         told = ' '.join(str(scanner[k]) for k in ('manufacturer', 'model') if scanner.get(k))
@@ -109,7 +111,13 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     gathered = Gathered(measures, values={m.name: [] for m in measures},
                         flags={m.name: Counter() for room in rooms
                                for m in room.measures})  # fmt: skip
-    covariates = Covariates(settings.bids_dir, warn=say)
+    said: list[str] = []
+
+    def tell(sentence: str) -> None:
+        said.append(sentence)
+        say(f'csvdprep: {sentence}')
+
+    covariates = Covariates(settings.bids_dir, warn=tell)
     writer = GroupWriter(output_dir, rooms, SCANS)
     visits = (v for v in computed_visits(output_dir)
               if (not wanted or v.subject in wanted)
@@ -118,11 +126,23 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     if first is None:
         raise NothingToDo('No visit of what was asked for has been computed.', file=output_dir,
                           remedy='Run the participant level first.')  # fmt: skip
+    given: list[str] = []
+    absent: list[str] = []
     with lock(output_dir / 'logs' / 'group.lock'), writer.open() as write:
         for visit in (first, *visits):
             entry = look_up(visit, output_dir)
+            left = (status_path(output_dir, visit), long_table(output_dir, visit))
+            absent += [fault for path in left if (fault := content_missing(path))]
             facts = covariates(visit)
+            given.append(facts['age'])
             gathered.add(entry, facts, write(entry, facts))
+    if absent:
+        tell(f'{absent[0]} So it is with {len(absent)} tables or states of visits, whose values '
+             'are n/a.')  # fmt: skip
+    covariates.finish()
+    for sentence in about_ages(given):
+        tell(sentence)
+    gathered.notes = [public(sentence) for sentence in said]
     write_page(gathered, output_dir)
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)

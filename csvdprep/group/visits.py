@@ -56,10 +56,11 @@ def computed_visits(output_dir: Path) -> Iterator[Visit]:
     """
     for subject in _labels(output_dir, 'sub-'):
         folder = output_dir / f'sub-{subject}'
-        if (folder / 'log' / 'status.json').exists():
+        # A link whose content was not fetched is a visit, too.
+        if os.path.lexists(folder / 'log' / 'status.json'):
             yield Visit(subject)
         for session in _labels(folder, 'ses-'):
-            if (folder / f'ses-{session}' / 'log' / 'status.json').exists():
+            if os.path.lexists(folder / f'ses-{session}' / 'log' / 'status.json'):
                 yield Visit(subject, session)
 
 

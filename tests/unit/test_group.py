@@ -1,4 +1,5 @@
 import csv
+import html
 import json
 import re
 import subprocess
@@ -14,6 +15,8 @@ from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
 from csvdprep.graph.status import Status
 from csvdprep.graph.tables import collect, write_tables
+from csvdprep.group import covariates
+from csvdprep.group.covariates import Covariates, age_of
 from csvdprep.group.outliers import FAR, robust_z
 from csvdprep.group.overview import overview
 from csvdprep.group.visits import computed_visits, look_up
@@ -342,3 +345,168 @@ def test_a_list_or_table_that_somebody_wrote_ends_no_command(study, tmp_path, un
     (raw / 'participants.tsv').write_bytes(b'participant_id\tage\n"' + b'x' * 200_000)
     assert run(['status', str(out)]) == 1
     assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+
+
+# ---- what the tables of a study say of age and site
+
+
+def facts(root, *visits, table='', sessions=None, encoding='utf-8'):
+    """Return the facts of some visits, and what was told."""
+    root.mkdir(exist_ok=True)
+    (root / 'participants.tsv').write_bytes(table.encode(encoding))
+    for label, text in (sessions or {}).items():
+        (root / f'sub-{label}').mkdir(exist_ok=True)
+        (root / f'sub-{label}' / f'sub-{label}_sessions.tsv').write_bytes(text.encode(encoding))
+    told = []
+    known = Covariates(root, warn=told.append)
+    found = [known(visit) for visit in visits]
+    known.finish()
+    return found, told
+
+
+def test_a_quotation_mark_costs_no_age(tmp_path):
+    text = 'participant_id\tnote\tage\tsite\nsub-01\t"tall\t71\tA\nsub-02\tx\t72\tB\n'
+    found, told = facts(tmp_path, Visit('01'), Visit('02'), table=text)
+    assert [(f['age'], f['site']) for f in found] == [('71', 'A'), ('72', 'B')]
+    assert told == []
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'utf-16'])
+def test_sites_in_other_encodings(tmp_path, encoding):
+    found, told = facts(
+        tmp_path, Visit('01', '1'), table='participant_id\tage\tsite\nsub-01\t71\tKøln\n',
+        sessions={'01': 'session_id\tage\tsite\nses-1\t72\tBesançon\n'}, encoding=encoding,
+    )  # fmt: skip
+    assert found == [{'site': 'Besançon', 'age': '72', 'sex': 'n/a'}]
+    assert [line.split()[0] for line in told] == ['participants.tsv', 'sub-01_sessions.tsv']
+    assert all('in UTF-8' in line for line in told)
+
+
+def test_names_of_columns_and_labels_as_people_write_them(tmp_path):
+    found, told = facts(
+        tmp_path, Visit('01', '1'), Visit('02'), Visit('ab'),
+        table='\ufeff Participant ID\tAge (years)\tSITE_ID\tSex\n'
+              '01\t71\t A  b \tF\n Sub-02\t72\tB\tM\nsub-AB\t73\tC\tnan\n',
+        sessions={'01': 'Session_ID\tAge\r\n1\t75\r\n'},
+    )  # fmt: skip
+    assert found == [
+        {'site': 'A b', 'age': '75', 'sex': 'F'}, {'site': 'B', 'age': '72', 'sex': 'M'},
+        {'site': 'C', 'age': '73', 'sex': 'n/a'},
+    ]  # fmt: skip
+    assert len(told) == 1
+    assert 'AB is sub-ab' in told[0]
+
+
+def test_zeros_that_a_spreadsheet_took_away(tmp_path):
+    text = 'participant_id\tage\n1\t71\n2\t72\n10\t80\n'
+    found, told = facts(tmp_path, Visit('01'), Visit('02'), Visit('10'), table=text)
+    assert [f['age'] for f in found] == ['71', '72', '80']
+    assert '1 is sub-01, 2 is sub-02' in told[0]
+    # Whom two rows may mean, or another folder claims, gets nothing.
+    (tmp_path / 'sub-2').mkdir()
+    found, told = facts(tmp_path, Visit('01'), Visit('02'), table=text + '001\t99\n')
+    assert [f['age'] for f in found] == ['n/a', 'n/a']
+    assert 'no row for any of the 2 participants' in told[0]
+
+
+def test_a_table_of_other_people_is_told(tmp_path):
+    text = 'participant_id\tage\nsub-x\t71\n'
+    found, told = facts(tmp_path, Visit('01'), Visit('02'), table=text)
+    assert {f['age'] for f in found} == {'n/a'}
+    assert 'no row for any of the 2 participants (sub-01, sub-02); it has x' in told[0]
+    (told,) = facts(tmp_path, Visit('x'), Visit('02'), table=text)[1]
+    assert 'no row for 1 of the 2 participants (sub-02)' in told
+
+
+@pytest.mark.parametrize(('text', 'words'), [
+    ('participant_id,age\nsub-01,71\n', 'separated by commas, not by tabs'),
+    ('participant_id;age\nsub-01;71\n', 'separated by semicolons, not by tabs'),
+    ('subject\tage\nsub-01\t71\n', 'no column participant_id'),
+    ('"participant_id"\t"age"\n"sub-01"\t71\n', 'quotation marks'),
+    ('participant_id\tage\n1\tsub-01\t71\n', 'more cells than columns in line 2'),
+    ('version https://git-lfs.github.com/spec/v1\n', 'is not here: fetch it'),
+])  # fmt: skip
+def test_tables_that_are_not_used_are_told(tmp_path, text, words):
+    found, told = facts(tmp_path, Visit('01'), table=text)
+    assert found[0]['age'] == 'n/a'
+    assert words in told[0]
+
+
+def test_columns_that_mean_the_same(tmp_path):
+    text = 'participant_id\tsite_id\tsite\tage\tage_at_scan\n'
+    rows = 'sub-01\tX\tn/a\tNaN\t70\nsub-02\tX\tX\t71\t71\n'
+    found, told = facts(tmp_path, Visit('01'), Visit('02'), table=text + rows)
+    assert [(f['site'], f['age']) for f in found] == [('X', '70'), ('X', '71')]
+    assert told == []
+    found, told = facts(tmp_path, Visit('02'), table=text + 'sub-02\tX\tY\t71\t71\n')
+    assert found[0]['site'] == 'Y'
+    (sentence,) = told
+    assert 'gives the site in several columns (site, site_id), which differ' in sentence
+
+
+def test_the_age_of_a_session_prevails_whatever_its_column(tmp_path):
+    found, _ = facts(
+        tmp_path, Visit('01', '2'), table='participant_id\tage\nsub-01\t70\n',
+        sessions={'01': 'session_id\tage_at_scan\nses-1\t70\nses-2\t74\n'},
+    )  # fmt: skip
+    assert found[0]['age'] == '74'
+
+
+def test_a_row_for_each_session(tmp_path):
+    text = 'participant_id\tsession_id\tage\tsite\nsub-01\tses-1\t70\tA\nsub-01\tses-2\t74\tA\n'
+    found, told = facts(tmp_path, Visit('01', '2'), Visit('01', '1'), table=text)
+    assert [f['age'] for f in found] == ['74', '70']
+    assert told == []
+    found, told = facts(tmp_path, Visit('01', '3'), table=text)
+    assert (found[0]['age'], found[0]['site']) == ('n/a', 'A')
+    (sentence,) = told
+    assert 'several values for the age of sub-01; none is used' in sentence
+
+
+@pytest.mark.parametrize(('text', 'years', 'kind'), [
+    ('73', 73, 'exact'), ('73.5', 73.5, 'exact'), ('73,5', 73.5, 'exact'), ('73 y', 73, 'exact'),
+    ('073Y', 73, 'exact'), ('73.5 years', 73.5, 'exact'), ('018M', 1.5, 'exact'),
+    ('73 years old', 73, 'exact'), ('89+', 89, 'bound'), ('>89', 89, 'bound'),
+    ('> 89', 89, 'bound'), ('>=90', 90, 'bound'), ('90 or older', 90, 'bound'),
+    ('89+ years', 89, 'bound'), ('n/a', None, 'unknown'), ('', None, 'unknown'),
+    ('NaN', None, 'unknown'), ('Unknown', None, 'unknown'), ('70-79', None, 'unclear'),
+    ('<65', None, 'unclear'), ('999', None, 'unclear'), ('-9', None, 'unclear'),
+    ('1950-03-01', None, 'unclear'), ('old', None, 'unclear'), ('inf', None, 'unclear'),
+])  # fmt: skip
+def test_ages_as_people_write_them(text, years, kind):
+    assert age_of(text) == (years, kind)
+
+
+def test_measures_are_no_ages():
+    assert covariates.number('73,5') is None
+    assert covariates.number('89+') is None
+
+
+def test_ages_that_are_not_understood_are_counted_and_told(study, tmp_path, capsys, undrawn):
+    raw, out = study
+    people = (raw / 'participants.tsv').read_text().splitlines()
+    for at, age in {1: '70-79', 2: '70-79', 3: 'about 80', 4: '89+', 5: 'n/a', 6: '73,5'}.items():
+        label, _, site = people[at].split('\t')
+        people[at] = f'{label}\t{age}\t{site}'
+    (raw / 'participants.tsv').write_text('\n'.join(people) + '\n')
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    said = capsys.readouterr().err
+    page = html.unescape((out / 'group.html').read_text())
+    for words in ('3 ages are no numbers of years and are not used ("70-79", "about 80")',
+                  '1 age is a lower bound ("89+"), taken for the age itself.'):  # fmt: skip
+        assert words in said
+        assert words in page
+    assert '73,5' not in said
+
+
+def test_visits_whose_tables_were_not_fetched_are_told(study, tmp_path, capsys, undrawn):
+    raw, out = study
+    folder = out / 'sub-01' / 'ses-1'
+    for path in (folder / 'log' / 'status.json', *folder.glob('*csvdlong_measures.tsv')):
+        path.unlink()
+        path.symlink_to('.git/annex/objects/MD5E-s1--a')
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    assert len(table(out, 'measures')) == 30
+    said = capsys.readouterr().err
+    assert 'The content of status.json is not here: fetch it' in said
+    assert 'So it is with 2 tables or states of visits' in said
