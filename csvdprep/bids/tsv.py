@@ -127,7 +127,8 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
     Table
         Blank lines, and empty cells at the end of a line, are nothing. Cells that a short row
         lacks are 'n/a'. A row with too many cells is left out, since nobody knows which of them
-        belongs to which column; of two columns with one name the first counts.
+        belongs to which column; of two columns with one name the first counts. Quotation marks
+        are taken off only where the whole head is in them.
 
     Raises
     ------
@@ -149,6 +150,10 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
              if line.strip()]  # fmt: skip
     if not lines:
         return Table()
+    # Where all names of columns are quoted, an exporter quoted the cells; else a mark is a mark.
+    if quoted := all(map(_is_quoted, filter(None, lines[0][1]))):
+        lines = [(number, [cell[1:-1] if _is_quoted(cell) else cell for cell in cells])
+                 for number, cells in lines]  # fmt: skip
     head = lines[0][1]
     _check_separator([cells for _, cells in lines[:2]])
     columns: dict[str, int] = {}
@@ -168,9 +173,9 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
     if long:
         notes.append(f'{name} has more cells than columns in line {_listed(map(str, long))}; what '
                      'these say is left out: correct them.')  # fmt: skip
-    if any(len(column) > 2 and column[0] == column[-1] == '"' for column in head):
-        notes.append(f'{name} has names of columns in quotation marks, which TSV takes literally: '
-                     'save the table without them.')  # fmt: skip
+    if quoted:
+        notes.append(f'{name} has its columns in quotation marks, which TSV has not; they are '
+                     'taken off: save the table without them.')  # fmt: skip
     return Table(tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -227,6 +232,10 @@ def _cells(line: str) -> list[str]:
     while cells and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 2 and cell[0] == cell[-1] == '"'
 
 
 def _check_separator(lines: list[list[str]]) -> None:

@@ -115,6 +115,10 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import nibabel as nib
     import numpy as np
 
+    from csvdprep.bids.files import FETCH, content_missing
+
+    if said := content_missing(path):
+        raise InputError(said, file=path, remedy=FETCH)
     if not path.is_file():
         raise InputError('There is no such file.', file=path)
     try:

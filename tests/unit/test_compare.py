@@ -114,6 +114,14 @@ def test_bad_input_names_the_file(kind, masks, tmp_path, capsys):
     assert captured.out == ''
 
 
+def test_unfetched_masks_are_told(masks, tmp_path, capsys):
+    (tmp_path / 'link.nii.gz').symlink_to('.git/annex/objects/MD5E-s1--a')
+    (tmp_path / 'pointer.nii.gz').write_text('version https://git-lfs.github.com/spec/v1\n')
+    for name in ('link.nii.gz', 'pointer.nii.gz'):
+        assert main(masks[0], tmp_path / name) == 3
+        assert f'The content of {name} is not here: fetch it' in capsys.readouterr().err
+
+
 def test_nowhere_to_write(masks, tmp_path, capsys):
     assert main(*masks, '--json', tmp_path / 'no' / 'out.json') == 3
     assert 'out.json' in capsys.readouterr().err

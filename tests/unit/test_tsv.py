@@ -82,8 +82,12 @@ def test_blanks_in_the_name_of_the_only_column():
     assert parse_tsv('Participant ID\nsub-01\n').rows == ({'Participant ID': 'sub-01'},)
 
 
-def test_quoted_names_of_columns_are_told():
-    assert 'quotation marks' in parse_tsv('"a"\t"b"\n"1"\t2\n').notes[0]
+def test_quotation_marks_that_an_exporter_put_around_cells():
+    table = parse_tsv('"a"\t"b"\n"1"\t2\n"\t"3\n')
+    assert table.rows == ({'a': '1', 'b': '2'}, {'a': '"', 'b': '"3'})
+    assert 'in quotation marks' in table.notes[0]
+    table = parse_tsv('"a"\tb\n"1"\t2\n')
+    assert table.rows == ({'"a"': '"1"', 'b': '2'},)
 
 
 @pytest.mark.parametrize('make', [
