@@ -20,6 +20,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from csvdprep.bids.tsv import write_tsv
 from csvdprep.science.overlap import evaluate
 
 RIVALS = ('LSTLGA', 'LSTLPA', 'BIANCA', 'BIANCAab', 'WMHSynthSeg', 'SimVentNet')
@@ -121,7 +122,8 @@ def main() -> None:
             check=False,
         )  # fmt: skip
     table = score(files, place / 'derivatives')
-    table.to_csv(place / 'wmh_reference.tsv', sep='\t', index=False, float_format='%.4g')
+    rows = ([None if pd.isna(cell) else cell for cell in row] for row in table.values)
+    write_tsv(place / 'wmh_reference.tsv', [table.columns, *rows], digits=4)
     print(table.to_string(index=False, float_format='%.3f'))
     with_rivals = table[table['dice_with_rim'].notna()]
     print('\nMean over the cases with rivals')
