@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
+from csvdprep.cli.paths import path
 from csvdprep.core.errors import PreflightError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=Path, help='folder to make: raw/, derivatives/, score/')
+    parser.add_argument('folder', type=path, help='folder to make: raw/, derivatives/, score/')
     parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='tiny',
                         help='resolution of the phantom: tiny (default): 2 mm; demo, full: '
                         '1 mm')  # fmt: skip

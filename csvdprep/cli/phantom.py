@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
+from csvdprep.cli.paths import path
 from csvdprep.core.errors import PreflightError, UsageError
 
 #: Scans that presets have.
@@ -15,7 +15,7 @@ MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=Path, help='dataset to make; truth in derivatives/truth')
+    parser.add_argument('folder', type=path, help='dataset to make; truth in derivatives/truth')
     parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='full',
                         help='tiny: 2 mm, for tests; demo: 1 mm heads, short scans; '
                         'full: research resolution (default)')  # fmt: skip

@@ -12,8 +12,11 @@ from logging import getLogger
 from pathlib import Path
 
 from csvdprep.bids.files import read_text
+from csvdprep.bids.own import check_replaceable
+from csvdprep.core.errors import plain
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
+from csvdprep.graph.workspace import DRAWINGS, GRAPH
 
 _MEMORY = ('The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
            '(--nprocs).')  # fmt: skip
@@ -75,7 +78,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
-    whole = pe.Workflow(name='csvdprep_wf', base_dir=str(workspace))
+    whole = pe.Workflow(name=GRAPH, base_dir=str(workspace))
     owner, left = {}, dict.fromkeys(plans)
     for label, plan in plans.items():
         visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
@@ -89,12 +92,7 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:
-        # The run's own folder is removed when it ends.
-        drawn = Path(settings.work_dir).absolute() / 'graph.dot'
-        try:
-            whole.write_graph(str(drawn), graph2use='colored', format='svg')
-        except OSError as error:  # it takes Graphviz to draw it
-            progress.say(f'{drawn} is not drawn: {error}')
+        _draw(whole, Path(settings.work_dir).absolute(), progress)
 
     def whose(node):
         return next((owner[part] for part in node.fullname.split('.') if part in owner), None)
@@ -156,6 +154,17 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
         for label, plan in plans.items():
             folder = run_folder(plan, settings, statuses[label].run_id)
             failures[label] += [_read_crash(f) for f in sorted(folder.glob('crash-*.txt'))]
+
+
+def _draw(whole, folder: Path, progress) -> None:
+    """Draw the graph into the working directory: the run's own folder is removed when it ends."""
+    drawn = folder / DRAWINGS[0]
+    try:
+        for name in DRAWINGS:
+            check_replaceable(folder / name, GRAPH, field='--write-graph')
+        whole.write_graph(str(drawn), graph2use='colored', format='svg')
+    except Exception as error:  # it takes Graphviz to draw it, and it is only a picture
+        progress.say(plain(f'{drawn} is not drawn: {error}'))
 
 
 def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:
@@ -273,5 +282,5 @@ def _read_crash(path: Path) -> dict[str, str]:
 def _clean(label: str, workspace: Path, settings: Settings):
     """Remove the intermediates of a visit: all that matters of them is saved."""
     if not settings.keep_workdir:
-        folder = workspace / 'csvdprep_wf' / f'{label.replace("-", "_")}_wf'
+        folder = workspace / GRAPH / f'{label.replace("-", "_")}_wf'
         shutil.rmtree(folder, ignore_errors=True)

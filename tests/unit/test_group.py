@@ -342,3 +342,15 @@ def test_a_list_or_table_that_somebody_wrote_ends_no_command(study, tmp_path, un
     (raw / 'participants.tsv').write_bytes(b'participant_id\tage\n"' + b'x' * 200_000)
     assert run(['status', str(out)]) == 1
     assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+
+
+def test_the_page_of_states_replaces_no_other_page(study, tmp_path, capsys):
+    _, out = study
+    page = tmp_path / 'mine.html'
+    page.write_text('<html>mine</html>')
+    with pytest.raises(UsageError, match='another kind'):
+        run(['status', str(out), '--html', str(page)])
+    assert page.read_text() == '<html>mine</html>'
+    for _ in range(2):
+        run(['status', str(out), '--html', str(tmp_path / 'new.html')])
+    assert '<title>csvdprep' in (tmp_path / 'new.html').read_text()
