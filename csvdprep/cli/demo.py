@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from csvdprep.cli.numbers import natural, positive
 from csvdprep.cli.paths import path
+from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError
 
 
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     if args.folder.exists() and any(args.folder.iterdir()):
         raise PreflightError('The folder is not empty.', file=args.folder,
                              remedy='Name a new one: no old result may stay in it.')
-    print(f'Making the phantom in {raw}', file=sys.stderr)
+    tell(f'Making the phantom in {raw}')
     make_demo(raw, size=args.preset, seed=args.seed,
-              progress=lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
+              progress=tell)  # fmt: skip
     asked = [str(raw), str(out), 'participant', '-w', str(args.folder / 'work')]
     if args.nprocs:
         asked += ['--nprocs', str(args.nprocs)]

@@ -140,7 +140,8 @@ def run(args: argparse.Namespace) -> int:
             most=queue.limit_of_arrays(), group=not args.no_group),
     }  # fmt: skip
     for name, text in scripts.items():
-        atomic_write(folder / name, text)
+        # A shell takes names of files as bytes, whether these are text or not.
+        atomic_write(folder / name, text.encode('utf-8', 'surrogateescape'))
     _say(f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
          f'{asked.minutes} minutes ({asked.source})')  # fmt: skip
     if not args.submit:

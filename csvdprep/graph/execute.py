@@ -13,9 +13,10 @@ from pathlib import Path
 
 from csvdprep.bids.files import read_text
 from csvdprep.bids.own import check_replaceable
-from csvdprep.core.errors import plain
+from csvdprep.core.errors import CsvdprepError, plain
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
+from csvdprep.graph.telling import harmless, said
 from csvdprep.graph.workspace import DRAWINGS, GRAPH
 
 _MEMORY = ('The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
@@ -81,14 +82,21 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     whole = pe.Workflow(name=GRAPH, base_dir=str(workspace))
     owner, left = {}, dict.fromkeys(plans)
     for label, plan in plans.items():
-        visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
+        try:
+            visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
+        except (CsvdprepError, OSError, MemoryError):
+            raise  # it is the same for all visits
+        except Exception as error:
+            failures[label].append({'room': '', 'node': '', 'file': '', 'message': said(error)})
+            continue
         crash_dir = run_folder(plan, settings, statuses[label].run_id)
         whole.add_nodes([visit_wf])
         for node in visit_wf._get_all_nodes():
             node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
         owner[visit_wf.name] = label
         progress.open(label)
-    if all(step.done and not step.to_draw for plan in plans.values() for step in plan.steps):
+    if not owner or all(step.done and not step.to_draw
+                        for plan in plans.values() for step in plan.steps):  # fmt: skip
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:
@@ -119,8 +127,12 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     def failed(node, lines):
         label = whose(node)
         if label is not None:
-            failures[label].append(explain(node, lines))
-            progress.fail(label, failures[label][-1])
+            try:
+                failure = explain(node, lines)
+            except Exception as error:
+                failure = {'room': '', 'node': node.name, 'message': said(error), 'file': ''}
+            failures[label].append(failure)
+            progress.fail(label, failure)
 
     def used(node, wall, cpu, memory):
         label = whose(node)
@@ -153,7 +165,8 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     if settings.use_plugin:
         for label, plan in plans.items():
             folder = run_folder(plan, settings, statuses[label].run_id)
-            failures[label] += [_read_crash(f) for f in sorted(folder.glob('crash-*.txt'))]
+            read = [harmless(_read_crash)(f) for f in sorted(folder.glob('crash-*.txt'))]
+            failures[label] += [failure for failure in read if failure]
 
 
 def _draw(whole, folder: Path, progress) -> None:
@@ -254,7 +267,7 @@ def read_plugin(path: Path) -> tuple[str, dict]:
 def _run_foreign(workflow, settings, arguments):
     """Run with the Nipype plugin that the user names."""
     name, more = read_plugin(settings.use_plugin)
-    given = {'status_callback': arguments['status_callback'], **more}
+    given = {'status_callback': harmless(arguments['status_callback']), **more}
     # Nipype's SLURM asks for it; in containers and services it is often not set.
     with contextlib.suppress(KeyError, OSError):
         os.environ.setdefault('LOGNAME', getpass.getuser())

@@ -106,7 +106,8 @@ def sites() -> Sites:
     for atlas in ('structures', 'lobes', 'pvsregions', 'territories'):
         image = nib.load(template_file('dseg', atlas='csvdprep', desc=atlas))
         labels[atlas] = np.asanyarray(image.dataobj)[some].astype(np.uint8)
-        text = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv').read_text()
+        text = template_file('dseg', atlas='csvdprep', desc=atlas, extension='.tsv').read_text(
+            encoding='utf-8')  # fmt: skip
         rows = csv.DictReader(text.splitlines(), delimiter='\t')
         names[atlas] = {int(row['index']): row['name'] for row in rows}
     affine = image.affine.copy()

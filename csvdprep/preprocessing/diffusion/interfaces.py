@@ -53,7 +53,7 @@ class Assemble(SimpleInterface):
         found = assemble(content, denoise=self.inputs.denoise, degibbs=self.inputs.degibbs)
         facts = found.table() | {'snr': _signal_to_noise(content, found.brain)}
         self._results['rough'] = save(found.brain, found.image, folder / 'rough.nii.gz')
-        (folder / 'table.json').write_text(json.dumps(facts))
+        (folder / 'table.json').write_text(json.dumps(facts), encoding='utf-8')
         self._results['table'] = str(folder / 'table.json')
         # Uncompressed: it is read again at once, and thrown away.
         self._results['series'] = save(
@@ -125,7 +125,7 @@ class Correct(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        facts = json.loads(Path(given.table).read_text())
+        facts = json.loads(Path(given.table).read_text(encoding='utf-8'))
         found = read_assembled(given.series, given.table, given.rough)
         shift = np.asanyarray(nib.load(given.shift).dataobj, dtype=np.float32)
         series = as_series(found, shift if shift.any() else None)
@@ -172,7 +172,7 @@ class Correct(SimpleInterface):
 
 def read_assembled(series: str, table: str, rough: str) -> Assembled:
     """Read what :class:`Assemble` wrote."""
-    facts = json.loads(Path(table).read_text())
+    facts = json.loads(Path(table).read_text(encoding='utf-8'))
     image = nib.load(series)
     return Assembled(
         image=nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine),
@@ -258,7 +258,7 @@ def _write_confounds(series, directions, rigid, lost, mask, path):
         slices = ','.join(map(str, np.flatnonzero(lost[v]))) or 'n/a'
         lines.append('\t'.join([str(v), f'{series.bvals[v]:g}',
                                 *(f'{cell:.5f}' for cell in cells), step, slices]))  # fmt: skip
-    path.write_text('\n'.join(lines) + '\n')
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     return str(path)
 
 
