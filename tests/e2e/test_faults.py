@@ -265,8 +265,9 @@ def test_a_failure_is_told_under_an_ascii_locale_with_other_letters_in_all_paths
         status = json.loads(path.read_text(encoding='utf-8'))
         states[status['visit'].split('_')[0]] = status['state']
         assert len(list(path.parent.parent.glob('*desc-csvd_measures.tsv'))) == 1
-        assert [f['room'] for f in status['failures']] in ([], ['brain'])
-    assert states == {'sub-01': 'ok', 'sub-02': 'failed'}
+        assert not {'tables', 'log', 'report'} & {f['room'] for f in status['failures']}
+    # ANTs takes no names that are not text, which they are once the command is started again.
+    assert states == {'sub-01': 'failed' if utf8 else 'ok', 'sub-02': 'failed'}
     assert len(list(out.glob('sub-*.html'))) == 2
     assert any('No brain was found' in path.read_text(encoding='utf-8', errors='replace')
                for path in out.rglob('crash-*.txt'))
