@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,10 +16,9 @@ from csvdprep import __version__
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import (
     FETCH,
-    ContentMissing,
     atomic_write,
     content_missing,
-    read_text,
+    open_regular,
     unreadable,
 )
 from csvdprep.bids.raw import read_json
@@ -89,11 +90,75 @@ def prepare_output(
     }
     try:
         atomic_write(output / 'dataset_description.json', json_text(description))
-        atomic_write(output / '.bidsignore', _ignore_rules(output / '.bidsignore'))
+        atomic_write(output / '.bidsignore', _with_rules(output / '.bidsignore'))
         if command:
             atomic_write(output / 'logs' / 'command.txt', shlex.join(command) + '\n')
     except OSError as error:
         raise _unwritable(output, error) from error
+
+
+def check_work_dir(work_dir: Path, *, bids_dir: Path, output_dir: Path,
+                   derivatives: Mapping[str, Path] | None = None, clean: bool = False,
+                   ) -> None:  # fmt: skip
+    """Raise UsageError if a working directory is no place for intermediates.
+
+    Links and ``..`` are resolved first.
+
+    Parameters
+    ----------
+    work_dir : Path
+        Working directory, which need not exist.
+    bids_dir, output_dir : Path
+        Raw dataset and output folder.
+    derivatives : mapping of str to Path, optional
+        Further inputs by name.
+    clean : bool, optional
+        Whether what earlier runs made there is to be removed. Then it may not be home either, nor
+        a folder that contains home or any of the above.
+
+    Examples
+    --------
+    >>> check_work_dir(Path('/a/work'), bids_dir=Path('/a/raw'), output_dir=Path('/a/out'))
+    >>> check_work_dir(Path('/a/raw'), bids_dir=Path('/a/raw'), output_dir=Path('/a/out'))
+    Traceback (most recent call last):
+    csvdprep.core.errors.UsageError: The working directory is the raw dataset itself. ...
+
+    """
+    work = Path(os.path.realpath(work_dir))
+    sources = {f'the input "{name}" of --derivatives': path
+               for name, path in (derivatives or {}).items()}  # fmt: skip
+    named = {'the raw dataset': bids_dir, 'the output folder': output_dir, **sources}
+    places = {name: Path(os.path.realpath(path)) for name, path in named.items()}
+
+    def refuse(message: str):
+        raise UsageError(
+            message, file=work_dir, field='--work-dir',
+            remedy='Name a folder of its own with -w, outside of the dataset and of the output.',
+        )  # fmt: skip
+
+    for name, place in places.items():
+        if work == place:
+            refuse(f'The working directory is {name} itself.')
+    raw = places['the raw dataset']
+    below = work.relative_to(raw).parts if work.is_relative_to(raw) else ('derivatives',)
+    if below[0] not in ('derivatives', 'sourcedata', 'code'):
+        refuse('The working directory lies within the raw dataset.')
+    for name, place in places.items():
+        if work.is_relative_to(place) and work.relative_to(place).parts[0].startswith('sub-'):
+            refuse(f'The working directory lies among the participants of {name}.')
+    homes = [('your home folder', home) for home in _homes()]
+    for name, place in (*places.items(), *homes) if clean else ():
+        if place.is_relative_to(work):
+            what = 'is' if place == work else 'contains'
+            refuse(f'With --clean-workdir: the working directory {what} {name}.')
+
+
+def _homes() -> list[Path]:
+    """Return the user's home folder: as the shell, and as the system knows it."""
+    found = [os.environ.get('HOME', '')]
+    with contextlib.suppress(KeyError):
+        found.append(pwd.getpwuid(os.geteuid()).pw_dir)
+    return [Path(os.path.realpath(home)) for home in found if home]
 
 
 def check_writable(folder: Path) -> None:
@@ -163,6 +228,9 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
         if said := content_missing(output / 'dataset_description.json'):
             raise UsageError(said, file=output, field='output_dir', remedy=FETCH) from error
         if (output / 'dataset_description.json').exists():
+            if not _looks_own(output):
+                refuse('The output folder holds a dataset_description.json that cannot be read, '
+                       f'and nothing that says that {NAME} made it.')  # fmt: skip
             return
         if any(output.glob('sub-*/*/*_*.nii*')):
             refuse('The output folder holds images, but no dataset_description.json that says '
@@ -174,6 +242,15 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
     if found.get('DatasetType', 'raw') != 'derivative' or NAME not in makers:
         made = ', '.join(map(str, makers)) or 'it is a raw dataset'
         refuse(f'The output folder belongs to another dataset ({made}).')
+
+
+def _looks_own(output: Path) -> bool:
+    """Tell by another file that this application made a dataset, its description being damaged."""
+    try:
+        rules = (output / '.bidsignore').read_bytes().split()
+    except OSError:
+        return False
+    return all(rule.encode() in rules for rule in IGNORED)
 
 
 def _generated_by(version: str) -> dict[str, Any]:
@@ -204,15 +281,20 @@ def _relative(path: Path, output: Path) -> str:
     return quote(way, errors='surrogateescape')
 
 
-def _ignore_rules(path: Path) -> str:
-    try:
-        lines = read_text(path).splitlines()
-    except ContentMissing as error:
-        # Rules of the user would be lost.
-        raise unreadable(path, error) from error
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    return '\n'.join([*lines, *(rule for rule in IGNORED if rule not in lines)]) + '\n'
+def _with_rules(path: Path) -> bytes:
+    """Return what a .bidsignore holds, in whatever encoding, and the rules that it lacks."""
+    given = b''
+    if os.path.lexists(path):
+        try:
+            with open_regular(path) as stream:
+                given = stream.read()
+        except OSError as error:
+            # Rules of the user would be lost.
+            raise unreadable(path, error) from error
+    lines = [line.strip() for line in given.splitlines()]
+    missing = [rule for rule in map(str.encode, IGNORED) if rule not in lines]
+    end = b'' if not given or given.endswith(b'\n') else b'\n'
+    return given + end + b''.join(rule + b'\n' for rule in missing)
 
 
 def _unwritable(folder: Path, error: OSError) -> PreflightError:

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from csvdprep.bids.own import make_own
 from csvdprep.core.errors import PreflightError
 
 #: What runs read again of the working directory: caches and settings of libraries (Matplotlib's,
@@ -86,6 +87,8 @@ def make_trusted(folder: Path, *, parts: Iterable[str] = PARTS,
                  owners: Collection[int] = ()) -> None:  # fmt: skip
     """Make a folder and its parts, open to this user only, then check what was there before.
 
+    A part that it makes is marked as the application's own; the folder is the user's.
+
     Parameters
     ----------
     folder, parts, owners
@@ -111,9 +114,10 @@ def make_trusted(folder: Path, *, parts: Iterable[str] = PARTS,
     folder.parent.mkdir(parents=True, exist_ok=True)
     parts = tuple(parts)
     # Made before they are looked at: nobody can make them in between.
-    for path in (folder, *(folder / part for part in parts)):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    for part in parts:
+        make_own(folder / part)
     check_trusted(folder, parts=parts, owners=owners)
 
 

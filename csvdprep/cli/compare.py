@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from csvdprep.core.errors import InputError
+from csvdprep.bids.own import check_replaceable
+from csvdprep.cli.paths import filled, path
+from csvdprep.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('reference', metavar='REFERENCE', type=Path)
-    parser.add_argument('predictions', metavar='PREDICTION', type=Path, nargs='+')
+    parser.add_argument('reference', metavar='REFERENCE', type=path)
+    parser.add_argument('predictions', metavar='PREDICTION', type=path, nargs='+')
     parser.add_argument(
         '--threshold',
         type=_threshold,
@@ -52,8 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='P',
         help='cut for predictions of a floating type, as the challenge does (default: 0.5)',
     )
-    parser.add_argument('--json', metavar='FILE', help='write JSON; - is the screen')
-    parser.add_argument('--tsv', metavar='FILE', help='write TSV; - is the screen')
+    parser.add_argument('--json', metavar='FILE', type=filled, help='write JSON; - is the screen')
+    parser.add_argument('--tsv', metavar='FILE', type=filled, help='write TSV; - is the screen')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     from csvdprep.science.overlap import evaluate
 
+    _check_targets(args)
     try:
         reference, affine = _load(args.reference)
         rows = []
@@ -102,6 +106,18 @@ def run(args: argparse.Namespace) -> int:
         print(f'csvdprep compare: {error}', file=sys.stderr)
         return 3
     return 0
+
+
+def _check_targets(args: argparse.Namespace) -> None:
+    """Refuse to write over a mask, or over anything but an earlier table of this command."""
+    files = {option: Path(name) for option, name in (('--json', args.json), ('--tsv', args.tsv))
+             if name and name != '-'}  # fmt: skip
+    if len({os.path.realpath(file) for file in files.values()}) < len(files):
+        raise UsageError('Both tables would be written to one file.', file=args.tsv,
+                         field='--tsv', remedy='Name two files.')  # fmt: skip
+    for option, file in files.items():
+        sign = '"reference": ' if option == '--json' else 'prediction\tdice\t'
+        check_replaceable(file, sign, field=option)
 
 
 def _threshold(text: str) -> float:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
+from csvdprep.cli.paths import path
+from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=Path, help='folder to make: raw/, derivatives/, score/')
+    parser.add_argument('folder', type=path, help='folder to make: raw/, derivatives/, score/')
     parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='tiny',
                         help='resolution of the phantom: tiny (default): 2 mm; demo, full: '
                         '1 mm')  # fmt: skip
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     if args.folder.exists() and any(args.folder.iterdir()):
         raise PreflightError('The folder is not empty.', file=args.folder,
                              remedy='Name a new one: no old result may stay in it.')
-    print(f'Making the phantom in {raw}', file=sys.stderr)
+    tell(f'Making the phantom in {raw}')
     make_demo(raw, size=args.preset, seed=args.seed,
-              progress=lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
+              progress=tell)  # fmt: skip
     asked = [str(raw), str(out), 'participant', '-w', str(args.folder / 'work')]
     if args.nprocs:
         asked += ['--nprocs', str(args.nprocs)]

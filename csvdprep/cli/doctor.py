@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from csvdprep.cli.parser import allowed_memory_gb, allowed_processors
+from csvdprep.cli.paths import path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('-w', '--work-dir', type=Path, default=Path('work'),
+    parser.add_argument('-w', '--work-dir', type=path, default=Path('work'),
                         help='working directory to be checked')  # fmt: skip
 
 

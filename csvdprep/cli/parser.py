@@ -9,6 +9,7 @@ from pathlib import Path
 
 from csvdprep import __version__
 from csvdprep.cli.numbers import positive
+from csvdprep.cli.paths import named, path
 from csvdprep.core.errors import UsageError
 from csvdprep.core.lexicon import SCANS
 from csvdprep.core.plan import Visit
@@ -49,8 +50,8 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('bids_dir', type=Path, help='root of the raw BIDS dataset')
-    parser.add_argument('output_dir', type=Path, help='folder of the derivatives')
+    parser.add_argument('bids_dir', type=path, help='root of the raw BIDS dataset')
+    parser.add_argument('output_dir', type=path, help='folder of the derivatives')
     parser.add_argument('analysis_level', choices=('participant', 'group'))
     parser.add_argument('--version', action='version', version=f'csvdprep {__version__}')
     _selection(parser.add_argument_group('selection'))
@@ -69,17 +70,18 @@ def _selection(group):
     group.add_argument('--visit', nargs='+', default=None, metavar='LABEL',
                        help='exactly these visits: sub-01 (images outside of any session) or '
                        'sub-01_ses-2')  # fmt: skip
-    group.add_argument('--bids-filter-file', type=Path, metavar='FILE',
+    group.add_argument('--bids-filter-file', type=path, metavar='FILE',
                        help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, '
                        '"*" means any')  # fmt: skip
     group.add_argument('--skip-bids-validation', action='store_true', default=None,
                        help='do not ask for dataset_description.json')  # fmt: skip
-    group.add_argument('--bids-database-dir', type=Path, metavar='DIR',
+    group.add_argument('--bids-database-dir', type=path, metavar='DIR',
                        help='folder of a pybids database to reuse or to make')  # fmt: skip
 
 
 def _inputs(group):
-    group.add_argument('-d', '--derivatives', nargs='+', metavar='NAME=PATH', default=None,
+    group.add_argument('-d', '--derivatives', nargs='+', type=named, metavar='NAME=PATH',
+                       default=None,
                        help='derivatives whose WMH or brain masks are to be used')  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def _resources(group):
                        help='memory for all steps together, e.g. 8000 or 8G')  # fmt: skip
     group.add_argument('--low-mem', action='store_true', default=None,
                        help='run one step at a time')  # fmt: skip
-    group.add_argument('--use-plugin', type=Path, metavar='FILE',
+    group.add_argument('--use-plugin', type=path, metavar='FILE',
                        help='YAML or JSON: plugin, plugin_args of Nipype')  # fmt: skip
 
 
@@ -115,10 +117,11 @@ def _scope(group):
 
 
 def _behaviour(group):
-    group.add_argument('-w', '--work-dir', type=Path, metavar='DIR',
+    group.add_argument('-w', '--work-dir', type=path, metavar='DIR',
                        help='intermediates and caches (default: ./work)')  # fmt: skip
     group.add_argument('--clean-workdir', action='store_true', default=None,
-                       help='empty the working directory first')  # fmt: skip
+                       help='first remove what earlier runs made in the working directory, and '
+                       'nothing else')  # fmt: skip
     group.add_argument('--keep-workdir', action='store_true', default=None,
                        help='keep the intermediates of finished visits')  # fmt: skip
     group.add_argument('--rerun', choices=('stale', 'failed', 'all'),
@@ -126,7 +129,7 @@ def _behaviour(group):
                        'missing, or everything')  # fmt: skip
     group.add_argument('--stop-on-first-crash', action='store_true', default=None)
     group.add_argument('--random-seed', type=int, metavar='N')
-    group.add_argument('--config-file', type=Path, metavar='FILE',
+    group.add_argument('--config-file', type=path, metavar='FILE',
                        help='TOML: these settings, and one table of options a step')  # fmt: skip
     group.add_argument('--write-graph', action='store_true', default=None,
                        help='draw the graph into the working directory')  # fmt: skip
@@ -175,10 +178,10 @@ def to_settings(args: argparse.Namespace) -> Settings:
     for name in ('work_dir', 'bids_database_dir', 'use_plugin'):
         if name in stored:
             stored[name] = Path(stored[name])
-    if path := asked.pop('bids_filter_file', None):
-        asked['bids_filters'] = read_filters(path)
+    if filters := asked.pop('bids_filter_file', None):
+        asked['bids_filters'] = read_filters(filters)
     if pairs := asked.pop('derivatives', None):
-        asked['derivatives'] = dict(_pair(text) for text in pairs)
+        asked['derivatives'] = dict(pairs)
     elif 'derivatives' in stored:
         stored['derivatives'] = {k: Path(v) for k, v in stored['derivatives'].items()}
     merged = {**stored, **asked}
@@ -224,7 +227,7 @@ def allowed_processors() -> int:
     if slurm := os.environ.get('SLURM_CPUS_PER_TASK', ''):
         limits += [int(slurm)] if slurm.isdigit() else []
     try:
-        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text(encoding='utf-8').split()
         limits += [] if quota == 'max' else [max(1, int(quota) // int(period))]
     except (OSError, ValueError):
         pass
@@ -236,19 +239,12 @@ def allowed_memory_gb() -> float:
     limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
     for name in ('memory.max', 'memory/memory.limit_in_bytes'):
         try:
-            limits.append(int(Path('/sys/fs/cgroup', name).read_text()))
+            limits.append(int(Path('/sys/fs/cgroup', name).read_text(encoding='utf-8')))
         except (OSError, ValueError):
             continue
     if (slurm := os.environ.get('SLURM_MEM_PER_NODE', '')).isdigit():
         limits.append(int(slurm) * 2**20)
     return round(0.9 * min(limits) / 1e9, 2)
-
-
-def _pair(text: str) -> tuple[str, Path]:
-    name, found, path = text.partition('=')
-    if not found:
-        name, path = Path(text).name, text
-    return name, Path(path)
 
 
 def megabytes(text: str) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
+from csvdprep.cli.paths import path
+from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError, UsageError
 
 #: Scans that presets have.
@@ -15,7 +15,7 @@ MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=Path, help='dataset to make; truth in derivatives/truth')
+    parser.add_argument('folder', type=path, help='dataset to make; truth in derivatives/truth')
     parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='full',
                         help='tiny: 2 mm, for tests; demo: 1 mm heads, short scans; '
                         'full: research resolution (default)')  # fmt: skip
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         args.folder, persons, presets[args.protocol[0]], seed=args.seed, sites=sites,
         presets=presets, modalities=args.modalities, nprocs=args.nprocs,
         design=design_notes(args.years),
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=tell,
     )  # fmt: skip
     print(f'{args.folder}: {len(persons)} participants; truth in derivatives/truth')
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from csvdprep.cli.streams import write
+
 
 class Progress:
     """Tell what is going on: one live line on a terminal, plain lines elsewhere.
@@ -55,9 +57,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Write a line, above the live one if there is one."""
-        if self.live:
-            self.stream.write('\r\x1b[2K')
-        print(line, file=self.stream, flush=True)
+        self._write(f'\r\x1b[2K{line}\n' if self.live else f'{line}\n')
         self._show()
 
     def _show(self) -> None:
@@ -67,5 +67,8 @@ class Progress:
             f'{label} {self.done[label]} done: {", ".join(sorted(nodes)) or "waiting"}'
             for label, nodes in self.running.items()
         ]
-        self.stream.write('\r\x1b[2K' + ' | '.join(parts)[:150])
-        self.stream.flush()
+        self._write('\r\x1b[2K' + ' | '.join(parts)[:150])
+
+    def _write(self, text: str) -> None:
+        """Write; a terminal that has gone is not asked again for the live line."""
+        self.live = write(text, self.stream) and self.live

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from csvdprep.cli.environment import hold_threads
+from csvdprep.cli.streams import speak_utf8, steady_streams, tell
 from csvdprep.core.errors import CsvdprepError, NothingToDo, plain
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    steady_streams()
+    if argv is None:
+        speak_utf8()
     # The first process of a container is deaf to SIGTERM unless it asks for it.
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print('csvdprep: interrupted; the next run goes on from here', file=sys.stderr)
+        tell('csvdprep: interrupted; the next run goes on from here')
         code = 130
     except CsvdprepError as error:
-        print(f'csvdprep: {error}', file=sys.stderr)
+        tell(f'csvdprep: {error}')
         code = error.exit_code
     except MemoryError:
-        print('csvdprep: The memory did not suffice. Remedy: give the process more; '
-              'csvdprep doctor tells how much there is.', file=sys.stderr)  # fmt: skip
+        tell('csvdprep: The memory did not suffice. Remedy: give the process more; '
+             'csvdprep doctor tells how much there is.')  # fmt: skip
         code = 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
         where = f' [file: {error.filename}]' if error.filename else ''
-        print(plain(f'csvdprep: {error.strerror or error}.{where}'), file=sys.stderr)
+        tell(plain(f'csvdprep: {error.strerror or error}.{where}'))
         code = 3
     sys.exit(code)
 
@@ -70,6 +74,12 @@ def run(argv: list[str]) -> int:
 
 def run_app(settings, argv: list[str]) -> int:
     """Carry out a level of the BIDS App."""
+    from csvdprep.bids.dataset import check_work_dir
+
+    if settings.analysis_level == 'participant':
+        check_work_dir(settings.work_dir, bids_dir=settings.bids_dir,
+                       output_dir=settings.output_dir, derivatives=settings.derivatives,
+                       clean=settings.clean_workdir)  # fmt: skip
     _prepare_environment(settings)
     if settings.analysis_level == 'group':
         return _group(settings)
@@ -77,7 +87,7 @@ def run_app(settings, argv: list[str]) -> int:
     from csvdprep.interfaces.inspect import inspect_image
 
     visits = collect_visits(settings, inspect=inspect_image,
-                            warn=lambda line: print(plain(line), file=sys.stderr))  # fmt: skip
+                            warn=lambda line: tell(plain(line)))  # fmt: skip
     return _participants(visits, settings, argv)
 
 
@@ -90,7 +100,8 @@ def _group(settings) -> int:
         raise PreflightError('The output folder does not exist.', file=settings.output_dir,
                              field='output_dir', remedy='Run the participant level first.')
     check_writable(settings.output_dir)
-    return run_group(settings, say=lambda line: print(line, file=sys.stderr))
+    _prepare_temporary(settings)
+    return run_group(settings, say=tell)
 
 
 def _participants(visits, settings, argv) -> int:
@@ -101,7 +112,7 @@ def _participants(visits, settings, argv) -> int:
     usable = [v for v in visits if {'t1w', 'flair', 'dwi'} & v.scans.keys()]
     refused = [(v.visit.label, *item) for v in visits for item in v.refused]
     for label, file, why in refused:
-        print(plain(f'{label}: {file} cannot be used: {why}'), file=sys.stderr)
+        tell(plain(f'{label}: {file} cannot be used: {why}'))
     if settings.dry_run:
         for item in visits:
             print(describe(decide(item, settings)))
@@ -115,7 +126,7 @@ def _participants(visits, settings, argv) -> int:
         from csvdprep.graph.again import rewrite
 
         _prepare_temporary(settings)
-        return rewrite(usable, settings, say=lambda line: print(line, file=sys.stderr))
+        return rewrite(usable, settings, say=tell)
     if settings.use_plugin:
         from csvdprep.graph.execute import read_plugin
 
@@ -145,7 +156,7 @@ def _verdict(outcome, visits, refused, progress) -> int:
 
 def _nothing(refused) -> int:
     if refused:
-        print('csvdprep: no image of any visit can be used; see above', file=sys.stderr)
+        tell('csvdprep: no image of any visit can be used; see above')
         return 3
     raise NothingToDo('No T1w, FLAIR or DWI image was found in what was asked for.',
                       remedy='Check --participant-label, --session-label, the filters, and '
@@ -167,21 +178,23 @@ def _prepare_environment(settings) -> None:
     from csvdprep.bids.trust import PARTS
 
     cache = Path(settings.work_dir).absolute() / PARTS[0]
-    home = Path(os.environ.get('HOME', '/nonexistent'))
+    home = os.environ.get('HOME') or '/nonexistent'
     if not os.access(home, os.W_OK):
         os.environ['HOME'] = str(cache)
-    os.environ.setdefault('MPLCONFIGDIR', str(cache / 'matplotlib'))
+    if not os.environ.get('MPLCONFIGDIR'):
+        os.environ['MPLCONFIGDIR'] = str(cache / 'matplotlib')
 
 
 def _prepare_work(settings) -> None:
     from csvdprep.bids.trust import PARTS, make_trusted
     from csvdprep.core.errors import PreflightError
+    from csvdprep.graph.workspace import clean
 
     work = Path(settings.work_dir)
     try:
-        if settings.clean_workdir and work.is_dir():
-            for item in work.iterdir():
-                shutil.rmtree(item) if item.is_dir() else item.unlink()
+        if settings.clean_workdir and work.is_dir() and (left := clean(work)):
+            tell(f'csvdprep: {left} other files in the working directory are left '
+                 '(not made by csvdprep, or in use)')  # fmt: skip
         # As root in a container, whoever mounted the folder is trusted.
         mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
         make_trusted(work, owners={work.stat().st_uid} if mounted and work.exists() else ())
@@ -191,16 +204,20 @@ def _prepare_work(settings) -> None:
                              file=work, field='--work-dir',
                              remedy='Name a folder you may write with -w.') from error  # fmt: skip
     _prepare_temporary(settings)
-    with contextlib.suppress(OSError):
-        (work / 'CACHEDIR.TAG').write_text('Signature: 8a477f597d28d172789f06886806bc55\n')
 
 
 def _prepare_temporary(settings) -> None:
     """Keep temporary files in the working directory: /tmp of a container is memory, or none."""
+    from csvdprep.bids.own import hold, make_own
     from csvdprep.bids.trust import PARTS
 
-    folder = Path(settings.work_dir).absolute() / PARTS[0] / 'tmp'
+    work = Path(settings.work_dir).absolute()
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault('TMPDIR', str(folder))
+        work.mkdir(parents=True, exist_ok=True)
+        make_own(work / PARTS[0])
+        hold(work / PARTS[0])
+        folder = work / PARTS[0] / 'tmp'
+        folder.mkdir(exist_ok=True)
+        if not os.environ.get('TMPDIR'):
+            os.environ['TMPDIR'] = str(folder)
         tempfile.tempdir = None  # what was found before is forgotten

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from csvdprep.cli.paths import path
+
 DESCRIPTION = """\
 Compare the output of an application, this one or another, with the truth of a phantom.
 
@@ -25,9 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('derivatives', metavar='DERIVATIVES', type=Path)
-    parser.add_argument('truth', metavar='TRUTH', type=Path)
-    parser.add_argument('-o', '--out', metavar='DIR', type=Path, default=Path('score'),
+    parser.add_argument('derivatives', metavar='DERIVATIVES', type=path)
+    parser.add_argument('truth', metavar='TRUTH', type=path)
+    parser.add_argument('-o', '--out', metavar='DIR', type=path, default=Path('score'),
                         help='folder for tables and page (default: ./score)')  # fmt: skip
 
 
@@ -44,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     int
         0 if every visit of the truth has output, else 1.
     """
-    from csvdprep.phantom.scoring import score, write
+    from csvdprep.phantom.scoring import check_folder, score, write
 
+    check_folder(args.out, field='--out')
     scores = score(args.derivatives, args.truth)
     page = write(scores, args.out)
     print(scores)

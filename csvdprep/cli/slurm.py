@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from csvdprep.cli.numbers import positive
+from csvdprep.cli.paths import filled, path
+from csvdprep.cli.streams import tell
 
 DESCRIPTION = """\
 Freeze the list of visits and the options, and write an array job that computes one visit a task,
@@ -26,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.allow_abbrev = False
-    parser.add_argument('bids_dir', type=Path)
-    parser.add_argument('output_dir', type=Path)
+    parser.add_argument('bids_dir', type=path)
+    parser.add_argument('output_dir', type=path)
     parser.add_argument('--participant-label', '--participant_label', nargs='+', default=[])
     parser.add_argument('--session-label', '--session-id', nargs='+', default=[])
     parser.add_argument('--submit', action='store_true', help='submit with sbatch')
@@ -43,16 +45,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help='memory of a task')  # fmt: skip
     parser.add_argument('--time', type=positive, default=None, metavar='MINUTES',
                         help='time limit of a task')  # fmt: skip
-    parser.add_argument('-w', '--work-dir', type=Path, default=None,
+    parser.add_argument('-w', '--work-dir', type=path, default=None,
                         help='working directory that all nodes see (default: a folder of the '
                         "node's own, removed afterwards)")  # fmt: skip
-    parser.add_argument('--container', default='', metavar='IMAGE',
+    parser.add_argument('--container', type=filled, default=None, metavar='IMAGE',
                         help='run this image instead of this installation')  # fmt: skip
     parser.add_argument('--engine', choices=('apptainer', 'singularity', 'podman', 'docker'),
                         default='apptainer', help='what runs the image')  # fmt: skip
     parser.add_argument('--engine-command', default='', metavar='TEXT',
                         help='how the engine is started, if not by its name')  # fmt: skip
-    parser.add_argument('--bind', nargs='+', default=[], metavar='DIR',
+    parser.add_argument('--bind', nargs='+', type=path, default=[], metavar='DIR',
                         help='further folders that the container sees')  # fmt: skip
     parser.add_argument('--sbatch', nargs='+', default=[], metavar='OPTION',
                         help='further options of sbatch without their dashes, e.g. '
@@ -68,7 +70,7 @@ def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespac
 def run(args: argparse.Namespace) -> int:
     """Write the array job, and submit it if asked."""
     from csvdprep import __version__
-    from csvdprep.bids.dataset import prepare_output
+    from csvdprep.bids.dataset import check_work_dir, prepare_output
     from csvdprep.bids.files import atomic_write
     from csvdprep.bids.raw import check_dataset, choose_labels
     from csvdprep.cli.parser import get_parser, to_settings
@@ -80,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
     # What the app would refuse is refused now, and not by every task.
     settings = to_settings(get_parser().parse_args(
         [str(bids_dir), str(output_dir), 'participant', *args.app_options]))  # fmt: skip
+    if args.work_dir:
+        check_work_dir(args.work_dir, bids_dir=bids_dir, output_dir=output_dir,
+                       derivatives=settings.derivatives, clean=settings.clean_workdir)  # fmt: skip
     available = check_dataset(bids_dir, strict=not settings.skip_bids_validation, warn=_say)
     subjects = choose_labels(args.participant_label, available, 'sub')
     visits = list(raw_visits(bids_dir, subjects))
@@ -119,9 +124,9 @@ def run(args: argparse.Namespace) -> int:
     count = frozen.write(visits)
     derivatives = [str(path) for path in settings.derivatives.values()]
     start = script.program(
-        [sys.executable, '-m', 'csvdprep'], args.container, args.engine,
+        [sys.executable, '-m', 'csvdprep'], args.container or '', args.engine,
         folders=[str(bids_dir), str(output_dir), *derivatives,
-                 *(str(Path(p).absolute()) for p in args.bind)],
+                 *(str(p.absolute()) for p in args.bind)],
         container_command=shlex.split(args.engine_command))  # fmt: skip
     given = {'start': start, 'bids_dir': str(bids_dir), 'output_dir': str(output_dir),
              'folder': folder, 'chdir': str(Path.cwd()),
@@ -135,15 +140,16 @@ def run(args: argparse.Namespace) -> int:
             most=queue.limit_of_arrays(), group=not args.no_group),
     }  # fmt: skip
     for name, text in scripts.items():
-        atomic_write(folder / name, text)
+        # A shell takes names of files as bytes, whether these are text or not.
+        atomic_write(folder / name, text.encode('utf-8', 'surrogateescape'))
     _say(f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
          f'{asked.minutes} minutes ({asked.source})')  # fmt: skip
     if not args.submit:
         print(f'bash {shlex.quote(str(folder / "submit.sh"))}')
         return 0
     try:
-        done = subprocess.run(['bash', str(folder / 'submit.sh')], capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        done = subprocess.run(['bash', str(folder / 'submit.sh')], check=False,
+                              capture_output=True, encoding='utf-8', errors='replace')  # fmt: skip
     except OSError as error:
         raise PreflightError(f'The job cannot be submitted: {error}.') from error
     if done.returncode:
@@ -193,5 +199,5 @@ def _memory(text: str) -> float:
 
 
 def _say(line: str) -> None:
-    print(f'csvdprep: {line}', file=sys.stderr)
+    tell(f'csvdprep: {line}')
 

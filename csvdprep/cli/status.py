@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from urllib.parse import unquote
 
+from csvdprep.bids.own import check_replaceable
 from csvdprep.cli.numbers import positive
-from csvdprep.core.errors import PreflightError
+from csvdprep.cli.paths import path
+from csvdprep.cli.streams import tell
+from csvdprep.core.errors import PreflightError, plain
 
 DESCRIPTION = """\
 Tell what has become of each visit. The visits that ought to be there are those of the array jobs
@@ -22,10 +24,10 @@ are complete, 1 if not.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = DESCRIPTION
-    parser.add_argument('output_dir', type=Path)
-    parser.add_argument('--bids-dir', type=Path, default=None,
+    parser.add_argument('output_dir', type=path)
+    parser.add_argument('--bids-dir', type=path, default=None,
                         help='raw dataset whose visits ought to be there')  # fmt: skip
-    parser.add_argument('--html', type=Path, default=None, metavar='FILE',
+    parser.add_argument('--html', type=path, default=None, metavar='FILE',
                         help='page to write (default: OUT/logs/status.html)')  # fmt: skip
     parser.add_argument('--watch', type=positive, default=0, metavar='SECONDS',
                         help='look again and again, until no visit is left')  # fmt: skip
@@ -39,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if not out.is_dir():
         raise PreflightError('The output folder does not exist.', file=out, field='output_dir')
     page = (args.html or out / 'logs' / 'status.html').absolute()
+    if args.html is not None:
+        check_replaceable(page, '<title>csvdprep: state of ', field='--html')
     reports = '../' if args.html is None else f'{out.as_uri()}/'
     while True:
         expected, said, open_tasks = _expected(out, args.bids_dir)
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             write_overview(found, page, reports=reports, refresh=args.watch)
         except OSError as error:
-            print(f'csvdprep: {page} cannot be written ({error.strerror})', file=sys.stderr)
+            tell(plain(f'csvdprep: {page} cannot be written ({error.strerror})'))
         at_work = open_tasks or found.counts.get('running', 0) or found.counts.get('waiting', 0)
         if not args.watch or not at_work:
             return 0 if found.complete else 1

@@ -108,7 +108,8 @@ def _ask(command: list[str]) -> list[str]:
     if not shutil.which(command[0]):
         return []
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False,
+                              encoding='utf-8', errors='replace')  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []

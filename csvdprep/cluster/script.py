@@ -27,6 +27,20 @@ ENGINES = {
 PASSED = ('SLURM_CPUS_PER_TASK', 'SLURM_MEM_PER_NODE')
 
 
+#: Shell lines that make a folder of the node's own, which is removed afterwards. Nothing is run,
+#: and nothing is removed, unless mktemp has made it.
+SCRATCH = """\
+scratch=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
+work=$(mktemp -d "$scratch/csvdprep-XXXXXXXX") || work=
+if [ -z "$work" ] || [ ! -d "$work" ]; then
+  echo "csvdprep: No working directory can be made in '$scratch' on $(hostname)." \\
+    "Remedy: let SLURM_TMPDIR or TMPDIR name a folder that is there and may be written," \\
+    "or write the scripts with -w." >&2
+  exit 3
+fi
+trap 'rm -rf -- "${work:?}"' EXIT"""
+
+
 def program(command: Sequence[str], image: str = '', engine: str = 'apptainer', *,
             folders: Sequence[str] = (), container_command: Sequence[str] = (),
             ) -> str:  # fmt: skip
@@ -102,28 +116,26 @@ def task_script(*, start: str, bids_dir: str, output_dir: str, options: Sequence
     head = _head('csvdprep', folder, size, directives, chdir, '%A_%a')
     # The notice has to come well within the time that there is.
     notice = min(NOTICE_S, size.minutes * 60 // 3)
-    work = (f'work={shlex.quote(work_dir)}\nmkdir -p "$work"' if work_dir else
-            'work=$(mktemp -d "${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/csvdprep-XXXXXXXX")\n'
-            "trap 'rm -rf \"$work\"' EXIT")  # fmt: skip
+    work = _given(work_dir) if work_dir else SCRATCH
     app = (f'{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} participant '
            f'--visit "$visit" -w "$work" {shlex.join(options)}').rstrip()  # fmt: skip
     return f"""{head}
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{notice}
-set -u
+set -euo pipefail
 visit=$(sed -n "$(( ${{1:-0}} + SLURM_ARRAY_TASK_ID ))p" {shlex.quote(str(folder / 'visits.txt'))})
 [ -n "$visit" ] || {{ echo "There is no visit for task $SLURM_ARRAY_TASK_ID." >&2; exit 2; }}
 {work}
 echo "csvdprep: $visit on $(hostname), restart ${{SLURM_RESTART_COUNT:-0}}"
 late=
 app=
-trap 'late=1; [ -z "$app" ] || kill -TERM "$app" 2>/dev/null' USR1
-trap '[ -z "$app" ] || kill -TERM "$app" 2>/dev/null' TERM INT
+trap 'late=1; [ -z "$app" ] || kill -TERM "$app" 2>/dev/null || :' USR1
+trap '[ -z "$app" ] || kill -TERM "$app" 2>/dev/null || :' TERM INT
 {app} &
 app=$!
 # A trap ends the first wait; the app may need a while to close its visit.
-wait "$app"; code=$?
-while kill -0 "$app" 2>/dev/null; do wait "$app"; code=$?; done
+code=0; wait "$app" || code=$?
+while kill -0 "$app" 2>/dev/null; do code=0; wait "$app" || code=$?; done
 echo "csvdprep: $visit ended with status $code"
 if [ -n "$late" ] && [ "$code" -ne 0 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {RESTARTS} ]; then
   echo "csvdprep: $visit ran out of time and goes back into the queue"
@@ -138,9 +150,8 @@ def group_script(*, start: str, bids_dir: str, output_dir: str, folder: Path,
     """Write the script of the job that makes the group tables when all tasks have ended."""
     head = _head('csvdprep-group', folder, Size(1, 2.0, 60), directives, chdir, '%j')
     return f"""{head}
-set -u
-work=$(mktemp -d "${{SLURM_TMPDIR:-${{TMPDIR:-/tmp}}}}/csvdprep-XXXXXXXX")
-trap 'rm -rf "$work"' EXIT
+set -euo pipefail
+{SCRATCH}
 # A network disk may show a minute late what the last task wrote on another node.
 sleep {LATE_S}
 {start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} group -w "$work"
@@ -179,6 +190,13 @@ def submit_script(*, folder: Path, count: int, array_limit: int = 0, most: int =
                   'echo "${group%%;*} group" >> jobs.txt']  # fmt: skip
     lines.append('cat jobs.txt')
     return '\n'.join(lines) + '\n'
+
+
+def _given(work_dir: str) -> str:
+    """Write shell lines that make sure of a working directory that is left as it is."""
+    return (f'work={shlex.quote(work_dir)}\n'
+            'mkdir -p -- "$work" || { echo "csvdprep: The working directory \'$work\' cannot be '
+            'made on $(hostname)." >&2; exit 3; }')  # fmt: skip
 
 
 def _head(name, folder, size, directives, chdir, number) -> str:

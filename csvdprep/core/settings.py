@@ -112,13 +112,15 @@ def _lacks(name: str, kind: str, value: Any) -> str:
             return '' if good and 0 < value < math.inf else 'a number above zero'
         return '' if good else 'a whole number'
     if name == 'derivatives':
-        good = isinstance(value, dict) and all(map(_is_text, value.values()))
+        good = isinstance(value, dict) and all(_is_text(v) and v for v in value.values())
         return '' if good else 'a table of names and folders'
     if kind.startswith('Mapping'):
         return '' if isinstance(value, dict) else 'a table'
     choices = {'rerun': ('stale', 'failed', 'all'), 'analysis_level': ('participant', 'group')}
     if name in choices:
         return '' if value in choices[name] else f'one of {", ".join(choices[name])}'
+    if kind.startswith('Path'):
+        return '' if _is_text(value) and value else 'a path, which is not empty'
     return '' if _is_text(value) else 'a text'
 
 

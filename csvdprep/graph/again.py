@@ -11,6 +11,7 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
 from csvdprep.graph.status import read_status
+from csvdprep.graph.telling import said
 
 
 def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str], None]) -> int:
@@ -52,7 +53,12 @@ def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str],
             continue
         plan = decide(item, settings)
         before = {step.room.name for step in plan.steps if step.done}
-        finish(plan, status, settings, before=before)
+        try:
+            finish(plan, status, settings, before=before)
+        except Exception as error:  # one visit must not lose the others
+            states.append('failed')
+            say(f'{item.visit.label}: report and tables FAILED: {said(error)}')
+            continue
         states.append(status.state)
         say(f'{item.visit.label}: report and tables are written ({status.state})')
     if not states:

@@ -12,8 +12,12 @@ from logging import getLogger
 from pathlib import Path
 
 from csvdprep.bids.files import read_text
+from csvdprep.bids.own import check_replaceable
+from csvdprep.core.errors import CsvdprepError, plain
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
+from csvdprep.graph.telling import harmless, said
+from csvdprep.graph.workspace import DRAWINGS, GRAPH
 
 _MEMORY = ('The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
            '(--nprocs).')  # fmt: skip
@@ -75,26 +79,28 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
-    whole = pe.Workflow(name='csvdprep_wf', base_dir=str(workspace))
+    whole = pe.Workflow(name=GRAPH, base_dir=str(workspace))
     owner, left = {}, dict.fromkeys(plans)
     for label, plan in plans.items():
-        visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
+        try:
+            visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
+        except (CsvdprepError, OSError, MemoryError):
+            raise  # it is the same for all visits
+        except Exception as error:
+            failures[label].append({'room': '', 'node': '', 'file': '', 'message': said(error)})
+            continue
         crash_dir = run_folder(plan, settings, statuses[label].run_id)
         whole.add_nodes([visit_wf])
         for node in visit_wf._get_all_nodes():
             node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
         owner[visit_wf.name] = label
         progress.open(label)
-    if all(step.done and not step.to_draw for plan in plans.values() for step in plan.steps):
+    if not owner or all(step.done and not step.to_draw
+                        for plan in plans.values() for step in plan.steps):  # fmt: skip
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:
-        # The run's own folder is removed when it ends.
-        drawn = Path(settings.work_dir).absolute() / 'graph.dot'
-        try:
-            whole.write_graph(str(drawn), graph2use='colored', format='svg')
-        except OSError as error:  # it takes Graphviz to draw it
-            progress.say(f'{drawn} is not drawn: {error}')
+        _draw(whole, Path(settings.work_dir).absolute(), progress)
 
     def whose(node):
         return next((owner[part] for part in node.fullname.split('.') if part in owner), None)
@@ -121,8 +127,12 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     def failed(node, lines):
         label = whose(node)
         if label is not None:
-            failures[label].append(explain(node, lines))
-            progress.fail(label, failures[label][-1])
+            try:
+                failure = explain(node, lines)
+            except Exception as error:
+                failure = {'room': '', 'node': node.name, 'message': said(error), 'file': ''}
+            failures[label].append(failure)
+            progress.fail(label, failure)
 
     def used(node, wall, cpu, memory):
         label = whose(node)
@@ -155,7 +165,19 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     if settings.use_plugin:
         for label, plan in plans.items():
             folder = run_folder(plan, settings, statuses[label].run_id)
-            failures[label] += [_read_crash(f) for f in sorted(folder.glob('crash-*.txt'))]
+            read = [harmless(_read_crash)(f) for f in sorted(folder.glob('crash-*.txt'))]
+            failures[label] += [failure for failure in read if failure]
+
+
+def _draw(whole, folder: Path, progress) -> None:
+    """Draw the graph into the working directory: the run's own folder is removed when it ends."""
+    drawn = folder / DRAWINGS[0]
+    try:
+        for name in DRAWINGS:
+            check_replaceable(folder / name, GRAPH, field='--write-graph')
+        whole.write_graph(str(drawn), graph2use='colored', format='svg')
+    except Exception as error:  # it takes Graphviz to draw it, and it is only a picture
+        progress.say(plain(f'{drawn} is not drawn: {error}'))
 
 
 def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:
@@ -245,7 +267,7 @@ def read_plugin(path: Path) -> tuple[str, dict]:
 def _run_foreign(workflow, settings, arguments):
     """Run with the Nipype plugin that the user names."""
     name, more = read_plugin(settings.use_plugin)
-    given = {'status_callback': arguments['status_callback'], **more}
+    given = {'status_callback': harmless(arguments['status_callback']), **more}
     # Nipype's SLURM asks for it; in containers and services it is often not set.
     with contextlib.suppress(KeyError, OSError):
         os.environ.setdefault('LOGNAME', getpass.getuser())
@@ -273,5 +295,5 @@ def _read_crash(path: Path) -> dict[str, str]:
 def _clean(label: str, workspace: Path, settings: Settings):
     """Remove the intermediates of a visit: all that matters of them is saved."""
     if not settings.keep_workdir:
-        folder = workspace / 'csvdprep_wf' / f'{label.replace("-", "_")}_wf'
+        folder = workspace / GRAPH / f'{label.replace("-", "_")}_wf'
         shutil.rmtree(folder, ignore_errors=True)

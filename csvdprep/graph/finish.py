@@ -12,8 +12,9 @@ from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
-from csvdprep.graph.status import Status, now
+from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, write_tables
+from csvdprep.graph.telling import said
 from csvdprep.graph.visit import checkpoints
 
 
@@ -47,8 +48,8 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     missing = dict(plan.skipped)
     for room, state in status.rooms.items():
         if state == 'failed':
-            said = [f['message'] for f in status.failures if f['room'] == room]
-            missing[room] = f'failed: {said[0]}'
+            why = [f['message'] for f in status.failures if f['room'] == room]
+            missing[room] = f'failed: {why[0]}'
         elif state == 'not run':
             missing[room] = (
                 'the run was interrupted' if interrupted else 'a step that it depends on failed'
@@ -66,24 +67,32 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         status.state = 'failed'
     status.finished = now()
 
-    write_tables(plan.visit, rows, discover(settings.output_spaces), output_dir)
+    rooms = discover(settings.output_spaces)
     log_dir = output_dir / plan.visit.folder / 'log' / status.run_id
+    # What cannot be written, or drawn, must not lose the rest.
+    parts = {
+        'tables': lambda: write_tables(plan.visit, rows, rooms, output_dir),
+        'log': lambda: _write_log(log_dir, plan, settings),
+        'report': lambda: write_visit_report(
+            output_dir=output_dir, plan=plan, values=rows, status=vars(status),
+            versions=versions(), lesions=files.get('zones', {}).get('wmh_lesions'),
+            titles={room.name: room.title for room in rooms}),
+        'methods text': lambda: write_citation(plan, output_dir / 'logs'),
+    }  # fmt: skip
+    for part, write in parts.items():
+        try:
+            write()
+        except Exception as error:
+            status.failures.append({'room': part, 'node': '', 'file': '', 'message': said(error)})
+            status.state = 'failed' if status.state == 'ok' else status.state
+    status.write(output_dir, plan.visit)
+    shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')
+
+
+def _write_log(log_dir: Path, plan: Plan, settings: Settings) -> None:
     atomic_write(log_dir / 'plan.txt', describe(plan) + '\n')
     atomic_write(log_dir / 'csvdprep.toml', settings_text(settings))
-    lesions = files.get('zones', {}).get('wmh_lesions')
-    titles = {room.name: room.title for room in discover(settings.output_spaces)}
-    try:
-        write_visit_report(output_dir=output_dir, plan=plan, values=rows,
-                           status=vars(status), versions=versions(),
-                           lesions=lesions, titles=titles)  # fmt: skip
-        write_citation(plan, output_dir / 'logs')
-    except Exception as error:  # a report that cannot be drawn must not lose the tables
-        status.failures.append({'room': 'report', 'node': '', 'file': '',
-                                'message': f'{type(error).__name__}: {error}'})  # fmt: skip
-        status.state = 'failed' if status.state == 'ok' else status.state
-    status.write(output_dir, plan.visit)
-    shutil.copyfile(output_dir / plan.visit.folder / 'log' / 'status.json',
-                    log_dir / 'status.json')  # fmt: skip
+
 
 def room_files(plan: Plan, output_dir: Path) -> dict[str, dict[str, str]]:
     """Return the files of every room of a plan that is finished now."""

@@ -16,10 +16,12 @@ import resource
 import signal
 import sys
 import time
-from traceback import format_exception
+import uuid
 
 from nipype.pipeline.plugins.base import DistributedPluginBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin
+
+from csvdprep.graph.telling import harmless, keep, traceback_lines
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,12 +37,17 @@ class ForkPlugin(MultiProcPlugin):
         with the node and the lines of its traceback; ``on_usage``: called with the node and
         its wall seconds, CPU seconds and peak memory (MB); ``on_turn``: called at every turn
         of the scheduler, and may raise to end the run; ``rank``: gives a node's place in
-        the queue, so that one visit is finished before many are begun.
+        the queue, so that one visit is finished before many are begun. Of all these, and of
+        ``status_callback``, only ``on_turn`` can end the run.
     """
 
     def __init__(self, plugin_args=None):
         # MultiProc's own initializer starts the pool that this class does without.
         DistributedPluginBase.__init__(self, plugin_args=plugin_args)
+        if self._status_callback:
+            self._status_callback = harmless(self._status_callback)
+        self._tell = {name: harmless(self.plugin_args.get(name) or _nothing)
+                      for name in ('on_graph', 'on_failure', 'on_usage')}  # fmt: skip
         self.processors = self.plugin_args['n_procs']
         self.memory_gb = self.plugin_args['memory_gb']
         self.raise_insufficient = False
@@ -52,8 +59,7 @@ class ForkPlugin(MultiProcPlugin):
 
     def run(self, graph, config, updatehash=False):
         """Run the graph, after telling what it holds."""
-        if told := self.plugin_args.get('on_graph'):
-            told(graph)
+        self._tell['on_graph'](graph)
         # MultiProc collects garbage at every turn; what is there now need not be looked at
         # again, nor copied by the forks.
         gc.collect()
@@ -65,16 +71,20 @@ class ForkPlugin(MultiProcPlugin):
         return sorted(jobids, key=lambda i: (rank(self.procs[i]), i)) if rank else jobids
 
     def _clean_queue(self, jobid, graph, result=None):
-        lines = result['traceback'] if result else format_exception(*sys.exc_info())
-        if told := self.plugin_args.get('on_failure'):
-            told(self.procs[jobid], lines)
+        lines = result['traceback'] if result else traceback_lines(sys.exc_info()[1])
+        self._tell['on_failure'](self.procs[jobid], lines)
         return super()._clean_queue(jobid, graph, result=result)
 
     def _report_crash(self, node, result=None):
         try:
             return super()._report_crash(node, result=result)
-        except OSError:  # a full disk must not end the run of the other visits
-            return ''
+        except Exception:
+            # Nipype writes in the encoding of the locale, and asks a node for much. Neither that
+            # nor a full disk may end the run of the other visits.
+            name = f'crash-{getattr(node, "name", "")}-{uuid.uuid4().hex[:8]}.txt'
+            folder = node.config['execution'].get('crashdump_dir', '')
+            lines = result['traceback'] if result else traceback_lines(sys.exc_info()[1])
+            return keep(folder, name, [f'Node: {node.fullname}\n', *lines]) if folder else ''
 
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
@@ -93,11 +103,11 @@ class ForkPlugin(MultiProcPlugin):
         if receiver.poll():
             try:
                 result = pickle.loads(receiver.recv_bytes())
-                if told := self.plugin_args.get('on_usage'):
-                    told(node, *result['usage'])
-                return result
-            except (EOFError, OSError):
+            except Exception:  # it was cut off, or holds what cannot be read
                 process.join()
+            else:
+                self._tell['on_usage'](node, *result['usage'])
+                return result
         elif alive:
             return None
         process.join()
@@ -125,6 +135,10 @@ class ForkPlugin(MultiProcPlugin):
         self._running.clear()
 
 
+def _nothing(*_):
+    """Tell nobody."""
+
+
 def _run(node, updatehash, sender, parent):
     """Run a node in the child, and send its result to the parent."""
     _die_with(parent)
@@ -134,8 +148,8 @@ def _run(node, updatehash, sender, parent):
     start = time.monotonic()
     try:
         result['result'] = node.run(updatehash=updatehash)
-    except BaseException:  # what happened is for the parent to judge
-        result['traceback'] = format_exception(*sys.exc_info())
+    except BaseException as error:  # what happened is for the parent to judge
+        result['traceback'] = traceback_lines(error)
         result['result'] = getattr(node, '_result', None)
     used = resource.getrusage(resource.RUSAGE_SELF)
     result['usage'] = (time.monotonic() - start, used.ru_utime + used.ru_stime,

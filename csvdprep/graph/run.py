@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
 from csvdprep.graph.meter import Meter
 from csvdprep.graph.status import Status, now, read_status
+from csvdprep.graph.telling import harmless, keep, said, traceback_lines
 from csvdprep.graph.workspace import workspace
 
 
@@ -132,20 +133,25 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
             path = Path(settings.output_dir) / item.visit.folder / 'log' / 'lock'
             try:
                 locks.enter_context(lock(path, blocking=patient))
+                plan = decide(item, settings)
+                last = read_status(settings.output_dir, item.visit)
+                if plan.complete and last and last.state == 'ok' and last.key == plan.key:
+                    say(f'{label}: done already, nothing to compute')
+                    last.nodes = 0
+                    outcome.statuses[label] = last
+                    continue
+                status = Status.begun(plan, run_id=run_id, version=__version__)
+                status.write(settings.output_dir, item.visit)
             except LockError as error:
                 say(f'{label}: {error.message} It comes last.')
                 held.append(item)
                 continue
-            plan = decide(item, settings)
-            last = read_status(settings.output_dir, item.visit)
-            if plan.complete and last and last.state == 'ok' and last.key == plan.key:
-                say(f'{label}: done already, nothing to compute')
-                last.nodes = 0
-                outcome.statuses[label] = last
-                continue
-            plans[label] = plan
-            status = Status.begun(plan, run_id=run_id, version=__version__)
-            status.write(settings.output_dir, item.visit)
+            except OSError as error:  # a folder of this visit that cannot be written to
+                status = Status(label, run_id, state='failed', version=__version__)
+                _blame(status, 'start', error)
+                say(f'{label}: cannot be begun: {status.failures[-1]["message"]}')
+            else:
+                plans[label] = plan
             outcome.statuses[label] = status
         if plans:
             _compute(plans, settings, outcome=outcome, progress=progress, folder=folder,
@@ -156,7 +162,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
 def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, folder,
              interrupt):  # fmt: skip
     """Run the graphs of these visits as one, and close each visit."""
-    from csvdprep.graph.execute import execute
+    from csvdprep.graph.execute import execute, run_folder
 
     before = {
         label: {step.room.name for step in plan.steps if step.done}
@@ -171,11 +177,18 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
         status.peak_mb = meter.peak_mb if meter else None
         try:
             finish(plan, status, settings, before=before[label], interrupted=interrupted)
-        except (OSError, CsvdprepError) as error:
+        except Exception as error:  # nor may one visit lose another
             status.state = 'failed'
-            status.failures.append({'room': 'tables and report', 'node': '', 'file': '',
-                                    'message': _plain(error)})  # fmt: skip
-        progress.close(label, status)
+            _blame(status, 'tables and report', error)
+            keep(run_folder(plan, settings, status.run_id), 'crash-finish.txt',
+                 traceback_lines(error))  # fmt: skip
+            harmless(status.write)(settings.output_dir, plan.visit)
+        except KeyboardInterrupt:
+            status.state = 'interrupted'
+            harmless(status.write)(settings.output_dir, plan.visit)
+            raise
+        finally:
+            harmless(progress.close)(label, status)
 
     failures: dict[str, list[dict[str, str]]] = {label: [] for label in plans}
     # What several visits need together says nothing of one.
@@ -184,7 +197,11 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
     def turn():
         interrupt.check()
         if meter:
-            meter.sample()
+            harmless(meter.sample)()
+
+    def close_all(**how):
+        for label in list(open_visits):
+            close(label, failures[label], **how)
 
     try:
         # A plugin of Nipype's knows no turns: it has to be interrupted where it is.
@@ -193,15 +210,27 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
                     statuses=outcome.statuses, progress=progress, on_visit_done=close,
                     check=turn)  # fmt: skip
         interrupt.check()
+        close_all()
     except KeyboardInterrupt:
-        for label in list(open_visits):
-            close(label, failures[label], interrupted=True)
+        while open_visits:
+            # Who asks again wants the visit at hand to be left as it is; its status is written.
+            with suppress(KeyboardInterrupt):
+                close_all(interrupted=True)
         raise
-    for label in list(open_visits):
-        close(label, failures[label])
+    except Exception as error:
+        for label in open_visits:
+            file = keep(run_folder(plans[label], settings, outcome.statuses[label].run_id),
+                        'crash-run.txt', traceback_lines(error))  # fmt: skip
+            failures[label].append(_failure('run', error, file))
+            harmless(progress.fail)(label, failures[label][-1])
+        close_all()
+        if isinstance(error, CsvdprepError | OSError | MemoryError):
+            raise  # whatever it is, it is so for the visits to come
 
 
-def _plain(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
-    return str(error)
+def _blame(status: Status, room: str, error: BaseException) -> None:
+    status.failures = [*status.failures, _failure(room, error)]
+
+
+def _failure(room: str, error: BaseException, file: str = '') -> dict[str, str]:
+    return {'room': room, 'node': '', 'file': file, 'message': said(error)}

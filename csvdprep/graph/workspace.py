@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -18,10 +17,15 @@ from pathlib import Path
 import psutil
 
 from csvdprep.bids.files import LockError, lock
+from csvdprep.bids.own import has_sign, is_own, mark, remove_own, remove_unheld
+from csvdprep.bids.trust import PARTS
 from csvdprep.core.errors import PreflightError
 
 PREFIX = 'csvdprep_wf-'
 _LOCK, _KEEP = '.lock', '.keep'
+#: Name of the graph, by which its drawings are known, and what they may be called.
+GRAPH = 'csvdprep_wf'
+DRAWINGS = ('graph.dot', 'graph.dot.svg', 'graph.svg')
 
 
 @contextlib.contextmanager
@@ -69,24 +73,73 @@ def workspace(work_dir: Path, run_id: str, *, keep: bool = False) -> Iterator[Pa
                              file=work_dir, field='--work-dir',
                              remedy='Name a folder you may write with -w.') from error  # fmt: skip
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: None if keep else shutil.rmtree(folder, ignore_errors=True))
+        if not keep:
+            # It was made a moment ago, so it is removed even if it could not be marked.
+            stack.callback(lambda: remove_own(folder)
+                           or shutil.rmtree(folder, ignore_errors=True))
         stack.enter_context(lock(folder / _LOCK))
+        # Marked when it is locked: a marked folder without a holder is nobody's.
+        mark(folder)
         if keep:
-            (folder / _KEEP).write_text('')
+            (folder / _KEEP).touch()
         yield folder
+
+
+def clean(work_dir: Path) -> int:
+    """Remove from a working directory what runs of this user made there and no run uses.
+
+    Parameters
+    ----------
+    work_dir : Path
+        Working directory. Links in it are not followed.
+
+    Returns
+    -------
+    int
+        Files and folders that are left, because they are of others or in use.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> with workspace(root, 'a', keep=True):
+    ...     _ = (root / 'precious').write_text('x')
+    >>> clean(root), [item.name for item in root.iterdir()]
+    (1, ['precious'])
+
+    """
+    work_dir = Path(work_dir)
+    runs = [folder for folder in work_dir.glob(f'{PREFIX}*') if is_own(folder)]
+    for folder in runs:
+        _remove(folder, _unused)
+    # Every run keeps temporary files in the caches.
+    if not any(folder.exists() for folder in runs):
+        for part in PARTS:
+            remove_unheld(work_dir / part)
+    for name in DRAWINGS:
+        if has_sign(work_dir / name, GRAPH.encode()):
+            (work_dir / name).unlink()
+    return sum(1 for _ in work_dir.iterdir())
 
 
 def _tidy(work_dir: Path) -> None:
     """Remove what runs left that were killed."""
     for folder in work_dir.glob(f'{PREFIX}*'):
-        with contextlib.suppress(OSError):
-            if (folder.is_symlink() or folder.stat().st_uid != os.geteuid()
-                    or (folder / _KEEP).exists()):  # fmt: skip
-                continue
-            if not _abandoned(folder / _LOCK):
-                continue
-            with contextlib.suppress(LockError), lock(folder / _LOCK, blocking=False):
-                shutil.rmtree(folder, ignore_errors=True)
+        if is_own(folder) and not (folder / _KEEP).exists():
+            _remove(folder, _abandoned)
+
+
+def _remove(folder: Path, free) -> None:
+    """Remove the folder of a run if its lock says that it is free, and can be had."""
+    with contextlib.suppress(OSError, LockError):
+        if free(folder / _LOCK):
+            with lock(folder / _LOCK, blocking=False):
+                remove_own(folder)
+
+
+def _unused(path: Path) -> bool:
+    """Tell whether a lock names nobody (its run has ended in good order), or was abandoned."""
+    return not path.exists() or not path.stat().st_size or _abandoned(path)
 
 
 def _abandoned(path: Path) -> bool:

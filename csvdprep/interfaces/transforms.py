@@ -53,7 +53,8 @@ def write_linear(matrix: np.ndarray, path: str | os.PathLike) -> Path:
         '#Insight Transform File V1.0\n#Transform 0\n'
         'Transform: AffineTransform_double_3_3\n'
         f'Parameters: {" ".join(repr(float(number) + 0.0) for number in numbers)}\n'
-        'FixedParameters: 0 0 0\n'
+        'FixedParameters: 0 0 0\n',
+        encoding='utf-8',
     )
     return path
 
@@ -85,9 +86,8 @@ def read_linear(path: str | os.PathLike) -> np.ndarray:
             (np.ravel(value) for key, value in content.items() if not key.startswith('__')), []
         )
     else:
-        lines = dict(
-            line.split(':', 1) for line in path.read_text().splitlines() if ':' in line
-        )
+        text = path.read_text(encoding='utf-8')
+        lines = dict(line.split(':', 1) for line in text.splitlines() if ':' in line)
         parameters = np.array(lines.get('Parameters', '').split(), float)
         centre = np.array(lines.get('FixedParameters', '0 0 0').split(), float)
     if len(parameters) != 12 or len(centre) < 3:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -76,7 +78,7 @@ def write_visit_report(
 
     output_dir = Path(output_dir).resolve()
     spec = report_spec(plan, template=str(_TEMPLATES / 'page.html'))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         # nireports works on copies: it takes entities from the whole path, which may hold some
         # above the dataset, and it rewrites figures whose width and height it does not want.
         root, figures = Path(folder), Path(folder) / plan.visit.folder / 'figures'
@@ -100,6 +102,16 @@ def write_visit_report(
         page = output_dir / f'{plan.visit.label}.html'
         atomic_write(page, report.out_filename.read_bytes())
     return page
+
+
+def _scratch() -> str | None:
+    """Return a folder for temporary files whose name is text: pybids can note no other."""
+    for folder in (tempfile.gettempdir(), '/tmp', '/var/tmp', '/dev/shm'):
+        with contextlib.suppress(UnicodeEncodeError):
+            folder.encode()
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    return None
 
 
 def _figures(plan: Plan, output_dir: Path) -> list[Path]:

@@ -232,3 +232,42 @@ def test_a_changed_image_is_computed_again_and_the_rest_is_not(raw, tmp_path):
     status = json.loads(next((tmp_path / 'out').rglob('log/status.json')).read_text())
     assert status['rooms']['brain'] == 'cached'
     assert status['rooms']['wmh'] == 'done'
+
+
+@pytest.mark.parametrize('utf8', [[], ['-X', 'utf8=0']], ids=['started again', 'as it is'])
+def test_a_failure_is_told_under_an_ascii_locale_with_other_letters_in_all_paths(
+        raw, tmp_path, utf8):  # fmt: skip
+    import nibabel as nib
+
+    root = tmp_path / 'é' / 'raw'
+    shutil.copytree(raw, root)
+    for path in sorted((root / 'sub-01').rglob('*')):
+        if path.is_file() and path.parent.name == 'anat':
+            copy = root / path.relative_to(root).as_posix().replace('sub-01', 'sub-02')
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    noise = next(root.rglob('sub-02*_T1w.nii.gz'))
+    image = nib.load(noise)
+    data = np.random.default_rng(0).normal(500, 20, image.shape).astype('int16')
+    nib.save(nib.Nifti1Image(data, image.affine, image.header), noise)
+    out = tmp_path / 'é' / 'out'
+    command = [sys.executable, *utf8, '-m', 'csvdprep', str(root), str(out), 'participant', '-w',
+               str(tmp_path / 'é' / 'work'), '--sloppy', '--markers', 'atrophy', '--ignore', 'dwi',
+               '--nprocs', '2', '--resource-monitor', '--write-graph']  # fmt: skip
+    env = {'PATH': os.environ['PATH'], 'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+           'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '1' if utf8 else '0'}
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert b'Traceback' not in done.stderr
+    assert b'No brain was found' in done.stderr
+    states = {}
+    for path in out.glob('sub-*/ses-*/log/status.json'):
+        status = json.loads(path.read_text(encoding='utf-8'))
+        states[status['visit'].split('_')[0]] = status['state']
+        assert len(list(path.parent.parent.glob('*desc-csvd_measures.tsv'))) == 1
+        assert not {'tables', 'log', 'report'} & {f['room'] for f in status['failures']}
+    # ANTs takes no names that are not text, which they are once the command is started again.
+    assert states == {'sub-01': 'failed' if utf8 else 'ok', 'sub-02': 'failed'}
+    assert len(list(out.glob('sub-*.html'))) == 2
+    assert any('No brain was found' in path.read_text(encoding='utf-8', errors='replace')
+               for path in out.rglob('crash-*.txt'))

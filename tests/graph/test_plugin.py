@@ -130,3 +130,84 @@ def test_a_signal_is_kept_while_deferred_and_raised_the_second_time():
             interrupt.check()
     with Interrupt(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError('I say nothing')
+
+
+def _mute(x):
+    from graph.test_plugin import MuteError
+
+    raise MuteError
+
+
+def _surrogate(x):
+    raise ValueError('no \udce9 \xe9 here')
+
+
+def _raise(error):
+    def told(*_):
+        raise error
+
+    return told
+
+
+ODD = (ValueError('odd'), UnicodeEncodeError('ascii', 'é', 0, 1, 'not in range'), MuteError(),
+       OSError(28, 'No space left on device'), BrokenPipeError(32, 'Broken pipe'))  # fmt: skip
+
+
+@pytest.mark.parametrize('error', ODD, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize('callback', ['on_failure', 'on_usage', 'on_graph', 'status_callback'])
+def test_who_is_told_cannot_end_the_run(workflow, tmp_path, callback, error):
+    chain(workflow, node(_fail, 'second'))
+    inner = node(_note, 'last', x=str(tmp_path / 'last'))
+    workflow.add_nodes([inner])
+    plugin = ForkPlugin(plugin_args={'n_procs': 2, 'memory_gb': 4, callback: _raise(error)})
+    try:
+        with pytest.raises(RuntimeError, match='seven'):
+            workflow.run(plugin=plugin)
+    finally:
+        plugin.stop()
+    done = list(tmp_path.glob('wf/*/result_*.pklz'))
+    assert {path.parent.name for path in done} >= {'first', 'other', 'last'}
+    assert (tmp_path / 'last').exists()
+
+
+def _note(x):
+    from pathlib import Path
+
+    Path(x).touch()
+
+
+@pytest.mark.parametrize('error', ODD, ids=lambda error: type(error).__name__)
+def test_a_crash_that_cannot_be_written_ends_nothing(workflow, tmp_path, monkeypatch, error):
+    from nipype.pipeline.plugins import base
+
+    monkeypatch.setattr(base, 'report_crash', _raise(error))
+    chain(workflow, node(_fail, 'second'))
+    failures, ended = run(workflow)
+    assert [name for name, _ in failures] == ['second']
+    assert sorted(ended) == ['first', 'other']
+    (crash,) = tmp_path.glob('crash-second-*.txt')
+    assert 'seven is no number' in crash.read_text(encoding='utf-8')
+
+
+def test_a_folder_for_crashes_that_cannot_be_made_ends_nothing(workflow, tmp_path):
+    (tmp_path / 'file').touch()
+    workflow.config['execution']['crashdump_dir'] = str(tmp_path / 'file' / 'log')
+    chain(workflow, node(_fail, 'second'))
+    failures, ended = run(workflow)
+    assert [name for name, _ in failures] == ['second']
+    assert sorted(ended) == ['first', 'other']
+
+
+@pytest.mark.parametrize(('function', 'said'), [(_mute, 'Mute'), (_surrogate, 'here')])
+def test_errors_that_cannot_be_put_in_words(workflow, tmp_path, function, said):
+    chain(workflow, node(function, 'second'))
+    failures, ended = run(workflow)
+    assert [name for name, _ in failures] == ['second']
+    assert said in failures[0][1]
+    assert sorted(ended) == ['first', 'other']
+    assert list(tmp_path.glob('crash-*'))

@@ -42,6 +42,109 @@ def test_command_line_wins_over_the_file(tmp_path):
     assert (asked.nprocs, asked.random_seed, asked.options['wmh']['runs']) == (2, 7, 3)
 
 
+APP = ['bids', 'out', 'participant']
+
+
+@pytest.mark.parametrize(
+    ('command', 'option'),
+    [
+        (['', 'out', 'participant'], 'bids_dir'), (['bids', '', 'participant'], 'output_dir'),
+        *[([*APP, *more], more[0]) for more in (
+            ['-w', ''], ['--work-dir='], ['-d', 'qsi='], ['-d', ''], ['-d', '=/data'],
+            ['--bids-database-dir', ''], ['--bids-filter-file', ''], ['--config-file', ''],
+            ['--use-plugin', ''])],
+        (['slurm', '', 'out'], 'bids_dir'), (['slurm', 'bids', ''], 'output_dir'),
+        *[(['slurm', 'bids', 'out', *more], more[0]) for more in (
+            ['-w', ''], ['--bind', ''], ['--container', ''], ['--config-file', ''])],
+        (['phantom', ''], 'folder'), (['demo', ''], 'folder'), (['doctor', '-w', ''], '-w'),
+        (['score', '', 'truth'], 'DERIVATIVES'), (['score', 'a', ''], 'TRUTH'),
+        (['score', 'a', 'b', '-o', ''], '-o'), (['compare', '', 'b'], 'REFERENCE'),
+        (['compare', 'a', 'b', ''], 'PREDICTION'), (['compare', 'a', 'b', '--json', ''], '--json'),
+        (['compare', 'a', 'b', '--tsv', ''], '--tsv'), (['status', ''], 'output_dir'),
+        (['status', 'a', '--html', ''], '--html'),
+        (['status', 'a', '--bids-dir', ''], '--bids-dir'),
+    ],
+)  # fmt: skip
+def test_an_empty_path_is_wrong_usage_and_never_this_folder(command, option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(command)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert option.rstrip('=') in said
+    assert 'empty' in said or 'no name' in said
+
+
+@pytest.mark.parametrize('text', ['work_dir = ""', 'bids_database_dir = ""', 'use_plugin = ""',
+                                  'derivatives = {a = ""}'])  # fmt: skip
+def test_an_empty_path_of_the_file_is_wrong_usage(tmp_path, text):
+    file = tmp_path / 'c.toml'
+    file.write_text(text)
+    with pytest.raises(UsageError) as found:
+        settings('--config-file', str(file))
+    assert found.value.field == text.split()[0]
+
+
+def places(tmp_path):
+    raw, out = tmp_path / 'all' / 'raw', tmp_path / 'all' / 'raw' / 'derivatives' / 'csvdprep'
+    (raw / 'sub-01').mkdir(parents=True)
+    out.mkdir(parents=True)
+    (raw / 'dataset_description.json').write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    (tmp_path / 'link').symlink_to(raw)
+    return raw, out
+
+
+@pytest.mark.parametrize('dry', [[], ['--dry-run']])
+@pytest.mark.parametrize(
+    ('work', 'always'),
+    [('all/raw', True), ('link', True), ('all/raw/sub-01/..', True), ('all/raw/sub-01/work', True),
+     ('all/raw/work', True), ('all/raw/derivatives/csvdprep', True),
+     ('all/raw/derivatives/csvdprep/sub-01/work', True), ('all', False), ('.', False),
+     ('all/raw/derivatives', False), ('/', False), ('~', False)],
+)  # fmt: skip
+def test_no_place_for_a_working_directory(tmp_path, monkeypatch, work, always, dry):
+    raw, out = places(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    (tmp_path / 'home').mkdir()
+    folder = Path(work).expanduser() if work == '~' else tmp_path / work
+    argv = [str(raw), str(out), 'participant', '-w', str(folder), *dry]
+    before = sorted(tmp_path.rglob('*'))
+    for more in [['--clean-workdir'], *([[]] if always else [])]:
+        with pytest.raises(UsageError) as found:
+            run([*argv, *more])
+        assert found.value.field == '--work-dir'
+        assert found.value.remedy
+        with pytest.raises(UsageError):
+            run(['slurm', str(raw), str(out), '-w', str(folder), *more])
+    assert sorted(tmp_path.rglob('*')) == before
+    if not always:
+        with pytest.raises(NothingToDo):  # the place is no matter
+            run([*argv, '--dry-run'])
+
+
+@pytest.mark.parametrize('work', ['work', 'all/raw/derivatives/work', 'all/raw/code/work',
+                                  'all/raw/derivatives/csvdprep/work'])  # fmt: skip
+def test_places_for_a_working_directory(tmp_path, work):
+    raw, out = places(tmp_path)
+    with pytest.raises(NothingToDo):
+        run([str(raw), str(out), 'participant', '-w', str(tmp_path / work), '--clean-workdir'])
+
+
+def test_cleaning_leaves_files_of_the_user_and_says_so(tmp_path, monkeypatch, capsys):
+    from csvdprep.cli.run import _prepare_work
+
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / 'precious').touch()
+    (work / 'folder').mkdir()
+    asked = settings('-w', str(work), '--clean-workdir')
+    _prepare_work(asked)
+    assert '2 other files in the working directory are left' in capsys.readouterr().err
+    assert {'precious', 'folder'} <= {item.name for item in work.iterdir()}
+    # A mark here would take the user's files out of their backups.
+    assert not (work / 'CACHEDIR.TAG').exists()
+
+
 def test_written_settings_are_read_back(tmp_path):
     asked = settings('--markers', 'wmh', '--nprocs', '2', '--mem', '4G', '-w', str(tmp_path))
     file = tmp_path / 'c.toml'

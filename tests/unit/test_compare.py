@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from csvdprep.cli import compare
+from csvdprep.core.errors import UsageError
 
 
 def main(*arguments):
@@ -148,3 +149,30 @@ def test_configuring_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == 'set()'
+
+
+@pytest.mark.parametrize('option', ['--json', '--tsv'])
+def test_no_mask_and_no_file_of_another_kind_is_written_over(masks, tmp_path, option, monkeypatch):
+    notes = tmp_path / 'notes.txt'
+    notes.write_text('mine')
+    (tmp_path / 'link').symlink_to(masks[1])
+    monkeypatch.chdir(tmp_path)
+    for target in (*masks, notes, 'link', tmp_path / '.' / 'two.nii'):
+        before = (tmp_path / target).read_bytes()
+        with pytest.raises(UsageError) as found:
+            main(*masks, option, target)
+        assert (found.value.field, bool(found.value.remedy)) == (option, True)
+        assert (tmp_path / target).read_bytes() == before
+    with pytest.raises(UsageError, match='folder'):
+        main(*masks, option, tmp_path)
+    with pytest.raises(UsageError, match='one file'):
+        main(*masks, '--json', 'new', '--tsv', tmp_path / 'new')
+
+
+@pytest.mark.parametrize('option', ['--json', '--tsv'])
+def test_an_earlier_table_is_written_anew(masks, tmp_path, option):
+    target = tmp_path / 'table'
+    target.touch()
+    for _ in range(2):
+        assert main(*masks, option, target) == 0
+    assert 'prediction' in target.read_text()

@@ -173,3 +173,25 @@ def test_validator(tmp_path, raw):
                          timeout=120)  # fmt: skip
     issues = json.loads(run.stdout)['issues']['issues']
     assert [issue for issue in issues if issue.get('severity') == 'error'] == []
+
+
+def test_a_description_that_nothing_shows_to_be_ours_is_left(tmp_path, raw):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'dataset_description.json').write_text('{"Name": "mine",}')
+    with pytest.raises(UsageError, match='cannot be read'):
+        prepare_output(out, bids_dir=raw)
+    assert (out / 'dataset_description.json').read_text() == '{"Name": "mine",}'
+
+
+def test_rules_of_the_user_stay_as_they_are(tmp_path, raw):
+    out = tmp_path / 'out'
+    out.mkdir()
+    mine = 'pr\xe9cieux\r\nlogs'.encode('latin-1')
+    (out / '.bidsignore').write_bytes(mine)
+    for _ in range(2):
+        prepare_output(out, bids_dir=raw)
+        found = (out / '.bidsignore').read_bytes()
+        assert found.startswith(mine + b'\n')
+        assert found.split().count(b'logs') == 1
+        assert b'group_*' in found.split()

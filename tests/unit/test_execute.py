@@ -51,3 +51,17 @@ def test_a_plugin_is_read(tmp_path):
     file = tmp_path / 'plugin'
     file.write_text('plugin: SLURM\nplugin_args: {sbatch_args: "--mem=4G "}')
     assert read_plugin(file) == ('SLURM', {'sbatch_args': '--mem=4G '})
+
+
+def test_a_drawing_replaces_no_file_of_the_user(tmp_path):
+    from csvdprep.graph.execute import _draw
+
+    drawn, said = [], []
+    whole = SimpleNamespace(write_graph=lambda path, **how: drawn.append(path))
+    (tmp_path / 'graph.svg').write_text('mine')
+    _draw(whole, tmp_path, SimpleNamespace(say=said.append))
+    assert not drawn
+    assert 'another kind' in said[0]
+    (tmp_path / 'graph.svg').write_text('<!-- Title: csvdprep_wf -->')
+    _draw(whole, tmp_path, SimpleNamespace(say=said.append))
+    assert drawn == [str(tmp_path / 'graph.dot')]

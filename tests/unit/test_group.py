@@ -516,3 +516,15 @@ def test_visits_whose_tables_were_not_fetched_are_told(study, tmp_path, capsys, 
     said = capsys.readouterr().err
     assert 'The content of status.json is not here: fetch it' in said
     assert 'So it is with 2 tables or states of visits' in said
+
+
+def test_the_page_of_states_replaces_no_other_page(study, tmp_path, capsys):
+    _, out = study
+    page = tmp_path / 'mine.html'
+    page.write_text('<html>mine</html>')
+    with pytest.raises(UsageError, match='another kind'):
+        run(['status', str(out), '--html', str(page)])
+    assert page.read_text() == '<html>mine</html>'
+    for _ in range(2):
+        run(['status', str(out), '--html', str(tmp_path / 'new.html')])
+    assert '<title>csvdprep' in (tmp_path / 'new.html').read_text()

@@ -708,3 +708,16 @@ def test_scoring_takes_matplotlib_only_for_the_page():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == 'set()'
+
+
+def test_files_of_the_user_are_not_written_over(truth, tmp_path):
+    from csvdprep.cli.run import run
+    from csvdprep.core.errors import UsageError
+
+    out = tmp_path / 'mine'
+    out.mkdir()
+    (out / 'masks.tsv').write_text('participant_id\tpath\n')
+    with pytest.raises(UsageError, match='another kind'):
+        run(['score', str(tmp_path / 'app'), str(truth), '-o', str(out)])
+    assert (out / 'masks.tsv').read_text() == 'participant_id\tpath\n'
+    assert len(list(out.iterdir())) == 1

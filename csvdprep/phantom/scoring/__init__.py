@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from csvdprep.bids.own import check_replaceable
 from csvdprep.core.errors import InputError
 from csvdprep.phantom.scoring import find, masks, scalars
+from csvdprep.phantom.scoring.columns import TABLES
 from csvdprep.phantom.scoring.detection import froc, operating_points
 from csvdprep.phantom.scoring.lesions import Scan, lesion_labels, match
 from csvdprep.phantom.scoring.result import Scores
 
-__all__ = ['Scores', 'score', 'write']
+__all__ = ['Scores', 'check_folder', 'score', 'write']
 
 #: Tables that are written as files of their own.
 _FILES = ('masks', 'detection', 'froc', 'scalars', 'changes')
@@ -57,6 +59,27 @@ def score(derivatives: Path, truth: Path) -> Scores:
         **_mask_tables(visits, app),
         **_number_tables(true, found),
     )
+
+
+def check_folder(out_dir: Path, *, field: str) -> None:
+    """Raise UsageError if `write` would replace files that it did not write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> check_folder(folder, field='--out')
+    >>> _ = (folder / 'masks.tsv').write_text('mine')
+    >>> check_folder(folder, field='--out')
+    Traceback (most recent call last):
+    csvdprep.core.errors.UsageError: There is a file of another kind, which is not replaced. ...
+
+    """
+    signs = {f'{name}.tsv': '\t'.join(TABLES[name]) for name in _FILES}
+    signs |= {'score.json': '"Agreement of an application with the truth',
+              'score.html': '<meta name="generator" content="csvdprep score">'}  # fmt: skip
+    for name, sign in signs.items():
+        check_replaceable(Path(out_dir) / name, sign, field=field)
 
 
 def write(scores: Scores, out_dir: Path) -> Path:

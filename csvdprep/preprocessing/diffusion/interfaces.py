@@ -54,7 +54,7 @@ class Assemble(SimpleInterface):
         found = assemble(content, denoise=self.inputs.denoise, degibbs=self.inputs.degibbs)
         facts = found.table() | {'snr': _signal_to_noise(content, found.brain)}
         self._results['rough'] = save(found.brain, found.image, folder / 'rough.nii.gz')
-        (folder / 'table.json').write_text(json.dumps(facts))
+        (folder / 'table.json').write_text(json.dumps(facts), encoding='utf-8')
         self._results['table'] = str(folder / 'table.json')
         # Uncompressed: it is read again at once, and thrown away.
         self._results['series'] = save(
@@ -126,7 +126,7 @@ class Correct(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        facts = json.loads(Path(given.table).read_text())
+        facts = json.loads(Path(given.table).read_text(encoding='utf-8'))
         found = read_assembled(given.series, given.table, given.rough)
         shift = np.asanyarray(nib.load(given.shift).dataobj, dtype=np.float32)
         series = as_series(found, shift if shift.any() else None)
@@ -173,7 +173,7 @@ class Correct(SimpleInterface):
 
 def read_assembled(series: str, table: str, rough: str) -> Assembled:
     """Read what :class:`Assemble` wrote."""
-    facts = json.loads(Path(table).read_text())
+    facts = json.loads(Path(table).read_text(encoding='utf-8'))
     image = nib.load(series)
     return Assembled(
         image=nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine),

@@ -1,0 +1,88 @@
+"""Telling what happened must not change what happens."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from csvdprep.bids.files import atomic_write
+from csvdprep.core.errors import CsvdprepError, plain
+
+_LOG = logging.getLogger(__name__)
+
+
+def harmless(function: Callable) -> Callable:
+    """Let no error of a function that only tells something reach who computes.
+
+    Examples
+    --------
+    >>> harmless(lambda text: 1 / 0)('a') is None
+    True
+
+    """
+
+    @functools.wraps(function)
+    def told(*args, **named):
+        try:
+            return function(*args, **named)
+        except Exception as error:
+            with contextlib.suppress(Exception):  # the log may be what is broken
+                _LOG.info('%s', said(error), exc_info=True)
+            return None
+
+    return told
+
+
+def said(error: BaseException) -> str:
+    """Put an error in words, also one that cannot say what it is.
+
+    Examples
+    --------
+    >>> said(OSError(28, 'No space left on device', 'a.txt')), said(ValueError('odd'))
+    ('No space left on device: a.txt', 'ValueError: odd')
+
+    """
+    kind = type(error).__name__
+    try:
+        if isinstance(error, OSError) and error.strerror:
+            text = f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+        else:
+            text = str(error) if isinstance(error, CsvdprepError) else f'{kind}: {error}'
+        return plain(text)
+    except Exception:  # __str__ is anybody's code
+        return kind
+
+
+def traceback_lines(error: BaseException) -> list[str]:
+    """Return the lines of a traceback, or at least what kind of error it is.
+
+    Examples
+    --------
+    >>> traceback_lines(ValueError('odd'))
+    ['ValueError: odd\\n']
+
+    """
+    try:
+        return traceback.format_exception(error)
+    except Exception:
+        return [f'{said(error)}\n']
+
+
+def keep(folder: Path, name: str, lines: Iterable[str]) -> str:
+    """Write the lines of a traceback into a file, as UTF-8 whatever they hold.
+
+    Returns
+    -------
+    str
+        Path of the file, empty if it cannot be written.
+    """
+    path = Path(folder) / name
+    try:
+        atomic_write(path, ''.join(map(str, lines)))
+    except Exception:
+        return ''
+    return str(path)
