@@ -62,3 +62,14 @@ def write_dataset(root, files=('sub-01/anat/sub-01_T1w', 'sub-01/anat/sub-01_FLA
     for file in files:
         write_image(root / f'{file}.nii.gz', **options)
     return root
+
+
+#: Coarse and quick, with an output space.
+APP_OPTIONS = ('--sloppy', '--output-spaces', 'MNI152NLin2009aSym:res-2')
+
+
+def app(raw, out, work, *more) -> int:
+    """Run the participant level."""
+    from csvdprep.cli.run import run
+
+    return run([str(raw), str(out), 'participant', '-w', str(work), *APP_OPTIONS, *more])

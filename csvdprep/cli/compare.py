@@ -7,14 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from csvdprep.bids.own import check_replaceable
 from csvdprep.cli.paths import filled, path
 from csvdprep.core.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DESCRIPTION = """\
 Score lesion masks against a reference mask by the measures of the WMH Segmentation Challenge.
@@ -78,12 +74,14 @@ def run(args: argparse.Namespace) -> int:
 
     _check_targets(args)
     try:
-        reference, affine = _load(args.reference)
+        image = _load(args.reference)
+        reference = np.asanyarray(image.dataobj)
         rows = []
         for path in args.predictions:
-            prediction, other = _load(path)
-            _check_grid(args.reference, reference, affine, path, prediction, other)
-            result = evaluate(reference, prediction, affine, threshold=args.threshold)
+            other = _load(path)
+            _check_grid(args.reference, image, path, other)
+            result = evaluate(reference, np.asanyarray(other.dataobj), image.affine,
+                              threshold=args.threshold)  # fmt: skip
             rows.append({'prediction': str(path), **result.as_dict()})
         if not np.isin(reference, (0, 1, 2)).all():
             print(
@@ -127,7 +125,8 @@ def _threshold(text: str) -> float:
     return value
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _load(path: Path):
+    """Load a mask in canonical order of its axes: files may be stored in several."""
     import nibabel as nib
     import numpy as np
 
@@ -151,37 +150,34 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f'The image holds {data.dtype} values, not numbers.', file=path)
     if image.affine is None or not np.linalg.det(image.affine[:3, :3]):
         raise InputError('The image has no valid orientation.', file=path)
-    return data, image.affine
+    # Not before here: options are parsed without these libraries.
+    from csvdprep.interfaces.images import canonical
+
+    return canonical(nib.Nifti1Image(data, image.affine, dtype=data.dtype))
 
 
-def _check_grid(
-    reference_path: Path,
-    reference: np.ndarray,
-    affine: np.ndarray,
-    path: Path,
-    prediction: np.ndarray,
-    other: np.ndarray,
-) -> None:
-    import numpy as np
+def _check_grid(reference_path: Path, reference, path: Path, prediction) -> None:
+    from csvdprep.core.grids import same_grid
 
+    remedy = f'Resample it to the grid of {reference_path}.'
     if prediction.shape != reference.shape:
         raise InputError(
             f'The prediction has {_times(prediction.shape)} voxels, '
-            f'the reference {_times(reference.shape)}.',
-            file=path,
-            remedy=f'Resample it to the grid of {reference_path}.',
-        )
+            f'the reference {_times(reference.shape)}.', file=path, remedy=remedy,
+        )  # fmt: skip
+    if not same_grid(reference, prediction):
+        raise InputError('The prediction lies elsewhere than the reference: the same voxel is '
+                         f'up to {_apart(reference, prediction):.2f} mm away.', file=path,
+                         remedy=remedy)  # fmt: skip
+
+
+def _apart(reference, prediction) -> float:
+    """Return the largest distance between the same voxel of two images, mm."""
+    import numpy as np
+
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in reference.shape])).reshape(3, -1)
-    apart = (other - affine)[:3, :3] @ corners + (other - affine)[:3, 3:]
-    apart = float(np.linalg.norm(apart, axis=0).max())
-    size = float(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).min())
-    if apart > 0.1 * size:
-        raise InputError(
-            f'The prediction lies elsewhere than the reference: the same voxel is up to '
-            f'{apart:.2f} mm away.',
-            file=path,
-            remedy=f'Resample it to the grid of {reference_path}.',
-        )
+    change = prediction.affine - reference.affine
+    return float(np.linalg.norm(change[:3, :3] @ corners + change[:3, 3:], axis=0).max())
 
 
 def _times(shape: tuple[int, ...]) -> str:

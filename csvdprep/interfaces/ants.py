@@ -33,6 +33,8 @@ from csvdprep.science.morphology import bounding_box
 SEED = '42'
 #: Background kept around the brain of the template, so that the surfaces can be seen from outside.
 MARGIN_MM = 8.0
+#: Resolution from which on a registration is coarse by intent, mm.
+COARSE_MM = 3.0
 #: A level of N4 ends when the field changes by less (coefficient of variation): ITK's own default.
 N4_TOLERANCE = 1e-3
 
@@ -309,7 +311,9 @@ def register_fa(fa, mask, template, forward, inverse, *, resolution_mm: float = 
     moving = _brain_at(template, None, resolution_mm)
     start = find_place(fixed.get_fdata(dtype=np.float32), fixed.affine,
                        moving.get_fdata(dtype=np.float32), moving.affine)  # fmt: skip
-    syn = _syn() | {'metric': ('CC', '2'), 'convergence': '[80x50x12,1e-6,10]'}
+    # Steps at full resolution cost most; a coarse result does without.
+    last = 12 if resolution_mm <= COARSE_MM else 0
+    syn = _syn() | {'metric': ('CC', '2'), 'convergence': f'[80x50x{last},1e-6,10]'}
     matrix = _register(fixed, moving, [_linear('Rigid'), _linear('Affine')], start=start)[0]
     matrix, warp, unwarp = _register(fixed, moving, [syn], start=matrix)
     write_composite([warp, matrix], inverse)

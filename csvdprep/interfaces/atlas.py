@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from csvdprep.bids.tsv import read_tsv
-from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.images import load, resample
 from csvdprep.resources import template_file
 
 #: Structures whose hyperintensities are not counted as white matter's.
@@ -69,7 +69,7 @@ def labels_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.ndarra
         Nearest label, 0 outside.
 
     """
-    image = nib.load(path)
+    image = load(path)
     labels = nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.uint8), image.affine)
     return resample(labels, like, matrix=matrix, order=0)
 

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.interfaces.images import load
 from csvdprep.interfaces.transforms import read_linear
 
 #: Share of tissue from which a voxel counts as pure.
@@ -44,7 +45,7 @@ class DwiSpace:
         to_flair = None
         if to_anat is not None and flair_to_anat:
             to_flair = read_linear(flair_to_anat) @ to_anat
-        return cls(nib.load(image), to_anat, to_flair)
+        return cls(load(image), to_anat, to_flair)
 
     def share(self, path: str, *, flair: bool = False, labels=None) -> np.ndarray:
         """Average a map or a mask over the voxels of the series.
@@ -63,7 +64,7 @@ class DwiSpace:
         ndarray of float32
             0 to 1 for masks and probabilities; 0 outside.
         """
-        source = nib.load(path)
+        source = load(path)
         data = np.asanyarray(source.dataobj)
         if labels is not None:
             data = np.isin(data, labels)
@@ -108,8 +109,8 @@ def cerebral_white_matter(
     -------
     ndarray of bool
     """
-    brain = np.asanyarray(nib.load(dwi_mask).dataobj) > 0
+    brain = np.asanyarray(load(dwi_mask).dataobj) > 0
     white, fluid = space.share(wm_probseg), space.share(csf_probseg)
-    structures = np.asanyarray(nib.load(structures_dseg).dataobj)
+    structures = np.asanyarray(load(structures_dseg).dataobj)
     others = space.share(structures_dseg, labels=np.unique(structures[structures > 0]))
     return brain & (white >= PURE) & (fluid <= FLUID) & (others <= FLUID)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.science.distances import distance_map
 
@@ -31,7 +31,7 @@ class FlairSpace:
     @classmethod
     def read(cls, flair: str, flair_to_anat: str) -> FlairSpace:
         """Read from files; the transform resamples the FLAIR onto the reference."""
-        return cls(nib.load(flair), np.linalg.inv(read_linear(flair_to_anat)))
+        return cls(load(flair), np.linalg.inv(read_linear(flair_to_anat)))
 
     @property
     def voxel_mm(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class FlairSpace:
 
     def sample(self, path: str) -> np.ndarray:
         """Sample an image of the reference on the FLAIR grid, averaged over thick slices."""
-        image = nib.load(path)
+        image = load(path)
         image = nib.Nifti1Image(np.asanyarray(image.dataobj, dtype=np.float32), image.affine)
         thick = int(np.argmax(self.voxel_mm))
         finest = float(nib.affines.voxel_sizes(image.affine).min())

@@ -11,15 +11,16 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 
 from csvdprep.interfaces.header import Grid, read_header, refuse
+from csvdprep.interfaces.images import canonical
 
 #: Share of voxels that may be NaN or infinite.
 MAX_NONFINITE = 0.01
@@ -31,6 +32,12 @@ LEAST_SLICES, LEAST_MM, BRAIN_MM = 10, 60.0, 80.0
 SLAB_SLICES, SLAB_MM = 8, 24.0
 #: Least volume of voxels that are not background (mL): a quarter of a small brain.
 LEAST_ML = 250.0
+#: Intensity to which the bright end of every image is brought, and slices done at a time.
+LEVEL, SLICES = 1000.0, 8
+#: Voxels that are looked at at once for a step of the intensities, and most levels of one.
+MOST_SEEN, MOST_LEVELS = 500_000, 65_536
+#: Distance from a whole number of steps that is rounding.
+NEAR_WHOLE = 0.03
 #: Bytes read at a time.
 PIECE = 8 << 20
 #: Pieces that may follow the last voxel; a few bytes of zeros are common, more are a trap.
@@ -59,6 +66,8 @@ class ImageFacts:
         Share of voxels that are NaN or infinite.
     negative : float
         Share of negative values in the sum of all magnitudes.
+    levels : int
+        Number of different values, as far as they were counted: 3 stands for three or more.
     warnings : tuple of str
         What is odd, in sentences, and what is done about it.
     """
@@ -72,6 +81,7 @@ class ImageFacts:
     high: float
     nonfinite: float = 0.0
     negative: float = 0.0
+    levels: int = 3
     warnings: tuple[str, ...] = ()
 
 
@@ -133,7 +143,8 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False, series: bool =
     return ImageFacts(
         shape=grid.shape, zooms=grid.zooms, affine=tuple(map(tuple, grid.affine.tolist())),
         affine_source=grid.source, voxel_volume=float(np.prod(grid.zooms)), low=counts.low,
-        high=counts.high, nonfinite=nonfinite, negative=negative, warnings=tuple(warnings),
+        high=counts.high, nonfinite=nonfinite, negative=negative,
+        levels=min(len(counts.levels), 3), warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -192,18 +203,25 @@ def inspect_series(path: str | os.PathLike) -> ImageFacts:
     )  # fmt: skip
 
 
-def load_series(path: str | os.PathLike) -> nib.Nifti1Image:
+def load_series(path: str | os.PathLike, *, volumes: Sequence[int] | None = None,
+                level: float | None = None) -> nib.Nifti1Image:  # fmt: skip
     """Load a series as the graph wants it: four axes, float32, finite, not negative.
 
     Parameters
     ----------
     path : path-like
         Series that :func:`inspect_series` accepts.
+    volumes : sequence of int, optional
+        Volumes that are wanted; all if omitted.
+    level : float, optional
+        Stored value that becomes `LEVEL`; that of the first wanted volume if omitted, see
+        :func:`level_of`. Runs that are put together need one.
 
     Returns
     -------
     nibabel.Nifti1Image
-        In memory, in its storage order; NaN, infinite and negative values are 0.
+        In memory, in canonical order (see :mod:`csvdprep.interfaces.images`); NaN, infinite and
+        negative values are 0. ``extra['level']`` is the level that was taken.
 
     Raises
     ------
@@ -211,18 +229,16 @@ def load_series(path: str | os.PathLike) -> nib.Nifti1Image:
         If the header or the voxels cannot be read.
     """
     grid = read_header(path, series=True)
-    data = np.empty(math.prod(grid.shape) * grid.volumes, dtype=np.float32)
-    start = 0
-    for values in _values(path, grid):
-        data[start : start + values.size] = values
-        start += values.size
+    data, unit = _read(path, grid)
+    data = data.reshape((*grid.shape, grid.volumes), order='F')
+    if volumes is not None:
+        data = np.asfortranarray(data[..., list(volumes)])
     np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     np.maximum(data, 0, out=data)
-    clean = nib.Nifti1Image(data.reshape((*grid.shape, grid.volumes), order='F'), grid.affine)
-    clean.set_sform(grid.affine, code=1)
-    clean.set_qform(grid.affine, code=1)
-    clean.header.set_xyzt_units('mm', 'sec')
-    return clean
+    level = level / unit if level else level_of(data[..., 0]) or level_of(data)
+    found = canonical(nib.Nifti1Image(_on_level(data, level), grid.affine))
+    found.extra['level'] = level * unit
+    return found
 
 
 def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
@@ -232,8 +248,8 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
     values; where these make up no more than 5 % of the summed magnitude, they are ringing of
     an interpolation and become zero. With more, the image was normalised by somebody (z-scores),
     and all finite values are raised by the least of them, which keeps their order. Scaling
-    (``scl_slope``) is applied; sform and qform are both set to the affine that
-    :func:`inspect_image` chose, so that all libraries read the same.
+    (``scl_slope``) is applied, and the bright end of the image brought to one level (`LEVEL`),
+    so that nothing depends on the unit in which a scanner or a converter stores intensities.
 
     Parameters
     ----------
@@ -243,7 +259,8 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
     Returns
     -------
     nibabel.Nifti1Image
-        Image in memory, in its storage order.
+        Image in memory, in canonical order (see :mod:`csvdprep.interfaces.images`), with the
+        affine that :func:`inspect_image` chose, so that all libraries read the same.
 
     Raises
     ------
@@ -257,15 +274,11 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
     >>> data = np.array([[[np.nan, -1, 5]]], dtype='f4')
     >>> nib.save(nib.Nifti1Image(np.tile(data, (20, 20, 1)), np.eye(4)), file)
     >>> load_clean(file).get_fdata()[0, 0].tolist()
-    [0.0, 0.0, 6.0]
+    [0.0, 0.0, 1000.0]
 
     """
     grid = read_header(path)
-    data = np.empty(math.prod(grid.shape), dtype=np.float32)
-    start = 0
-    for values in _values(path, grid):
-        data[start : start + values.size] = values
-        start += values.size
+    data, _ = _read(path, grid)
     bad = ~np.isfinite(data)
     low = float(np.min(data, where=~bad, initial=0.0))
     if low < 0:
@@ -274,11 +287,123 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
         if below > MAX_NEGATIVE * (below + above):
             data -= np.float32(low)
     data[bad | (data < 0)] = 0
-    clean = nib.Nifti1Image(data.reshape(grid.shape, order='F'), grid.affine)
-    clean.set_sform(grid.affine, code=1)
-    clean.set_qform(grid.affine, code=1)
-    clean.header.set_xyzt_units('mm')
-    return clean
+    data = _on_level(data.reshape(grid.shape, order='F'), level_of(data))
+    return canonical(nib.Nifti1Image(data, grid.affine))
+
+
+def level_of(data: np.ndarray) -> float:
+    """Return the bright end of an image: a value that it holds, whatever its order or unit.
+
+    Parameters
+    ----------
+    data : ndarray
+        Voxels, finite and not negative.
+
+    Returns
+    -------
+    float
+        The value that 2 % of the voxels above zero exceed; 0 if there are none.
+
+    Examples
+    --------
+    >>> level_of(np.arange(101.0)), level_of(np.zeros(3))
+    (98.0, 0.0)
+    """
+    found = data[data > 0]
+    if not found.size:
+        return 0.0
+    rank = int(0.98 * (found.size - 1))
+    return float(np.partition(found, rank)[rank])
+
+
+def _on_level(data: np.ndarray, level: float) -> np.ndarray:
+    """Bring a level to `LEVEL`; one rounding, so that an exact change of unit leaves no trace."""
+    if not level > 0:
+        return data
+    for start in range(0, data.shape[-1], SLICES):
+        part = data[..., start : start + SLICES]
+        part[...] = part.astype(np.float64) * LEVEL / level
+    return data
+
+
+def _read(path: str | os.PathLike, grid: Grid) -> tuple[np.ndarray, float]:
+    """Read all voxels in one axis of float32, and the unit that they are given in.
+
+    Whole numbers with a scale stay what they are: their unit is the scale.
+    """
+    unit = grid.slope if grid.slope > 0 else 1.0
+    grid = replace(grid, slope=grid.slope / unit, inter=grid.inter / unit)
+    data = np.empty(math.prod(grid.shape) * grid.volumes, dtype=np.float32)
+    start = 0
+    with np.errstate(over='ignore'):  # what is too large for float32 is infinite
+        for values in _values(path, grid):
+            data[start : start + values.size] = values
+            start += values.size
+    first = data[: math.prod(grid.shape)]
+    if grid.dtype.kind == 'f' and (step := step_of(data, first)):
+        for start in range(0, data.size, PIECE):
+            part = data[start : start + PIECE]
+            np.rint(part / np.float64(step), out=part, casting='unsafe')
+        unit *= step
+    return data, unit
+
+
+def step_of(data: np.ndarray, first: np.ndarray | None = None) -> float | None:
+    """Find the step of which all values are multiples, as scanners digitise.
+
+    An image that somebody stored in another unit has the same whole numbers of steps, less what
+    the rounding of its values took away.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (n,)
+        Voxels.
+    first : ndarray of float32, optional
+        Those of the first volume, whose values tell the step; all if omitted.
+
+    Returns
+    -------
+    float or None
+        None if there is none: the image was resampled, filtered or normalised.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).integers(0, 4000, 20000)
+    >>> round(step_of((counts * 1e-5).astype(np.float32)) * 1e5, 6)
+    1.0
+    >>> step_of(np.random.default_rng(0).normal(size=20000).astype(np.float32)) is None
+    True
+    """
+    # All values are looked at: which come first depends on the order of storage.
+    first = data if first is None else first
+    levels = np.empty(0, np.float32)
+    for start in range(0, first.size, MOST_SEEN):
+        some = first[start : start + MOST_SEEN]
+        some = np.abs(some[np.isfinite(some) & (some != 0)])
+        levels = np.union1d(levels, some)
+        if levels.size > MOST_LEVELS:
+            return None
+    if levels.size < 2:
+        return None
+    levels = levels.astype(np.float64)
+    step = float(np.diff(levels, prepend=0.0).min())
+    # From the small values to the large ones, each of which tells the step more exactly.
+    count = 8
+    while True:
+        few = levels[:count]
+        whole = np.rint(few / step)
+        if not whole.all() or np.abs(few / step - whole).max() > NEAR_WHOLE:
+            return None
+        step = float((few * whole).sum() / (whole * whole).sum())
+        if count >= levels.size:
+            break
+        count *= 2
+    for start in range(0, data.size, PIECE):
+        part = data[start : start + PIECE]
+        part = part[np.isfinite(part)] / np.float64(step)
+        if part.size and np.abs(part - np.rint(part)).max() > NEAR_WHOLE:
+            return None
+    return step
 
 
 @dataclass
@@ -297,22 +422,26 @@ class _Counts:
 def _count(path: str | os.PathLike, grid: Grid) -> _Counts:
     """Read the whole file once; that also proves that it is whole."""
     seen = _Counts()
-    corner: float | None = None
+    least = np.inf
+    at_least = at_zero = 0
     for values in _values(path, grid):
         good = values[np.isfinite(values)]
         seen.nonfinite += values.size - good.size
         if not good.size:
             continue
-        # Images without air have it all the same in the first voxels: padding, or zero.
-        corner = float(good[0]) if corner is None else corner
         seen.low, seen.high = min(seen.low, float(good.min())), max(seen.high, float(good.max()))
         above = float(np.sum(good, where=good > 0, dtype=np.float64))
         below = -float(np.sum(good, where=good < 0, dtype=np.float64)) if seen.low < 0 else 0.0
         seen.negative, seen.magnitude = seen.negative + below, seen.magnitude + below + above
-        seen.background += int(np.count_nonzero((good == 0) | (good == corner)))
+        # What images without air are filled up with is zero, or their least value.
+        if seen.low < least:
+            least, at_least = seen.low, 0
+        at_least += int(np.count_nonzero(good == least))
+        at_zero += int(np.count_nonzero(good == 0))
         if len(seen.levels) <= 2:
             # Three levels prove that this is no mask; a head has them within a few slices.
             seen.levels |= set(np.unique(good)[:3].tolist())
+    seen.background = at_zero + (at_least if least != 0 else 0)
     return seen
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from builders import app
 
-from csvdprep.cli.run import run
 from csvdprep.interfaces.transforms import read_linear
-from csvdprep.phantom.dataset.demo import make_tiny
 
 EXPECTED = """
 anat/sub-01_ses-1_desc-brain_mask.nii.gz
@@ -58,19 +57,6 @@ figures/sub-01_ses-1_desc-zones_FLAIR.svg
 sub-01_ses-1_desc-csvd_measures.tsv
 sub-01_ses-1_desc-csvdlong_measures.tsv
 """.split()
-
-
-def app(raw, out, work, *more):
-    return run([str(raw), str(out), 'participant', '-w', str(work), '--sloppy',
-                '--output-spaces', 'MNI152NLin2009aSym:res-2', *more])  # fmt: skip
-
-
-@pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('tiny été')  # blanks and letters beyond ASCII
-    make_tiny(folder / 'raw')
-    assert app(folder / 'raw', folder / 'out', folder / 'work', '--nprocs', '2') == 0
-    return folder
 
 
 @pytest.fixture(scope='module')

@@ -10,6 +10,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from storage import turn
 
 from csvdprep.cli import compare
 from csvdprep.core.errors import UsageError
@@ -176,3 +177,13 @@ def test_an_earlier_table_is_written_anew(masks, tmp_path, option):
     for _ in range(2):
         assert main(*masks, option, target) == 0
     assert 'prediction' in target.read_text()
+
+
+@pytest.mark.parametrize('order', ['RAS', 'LPS', 'PSR', 'SAL'])
+def test_the_order_of_storage_is_of_no_account(masks, tmp_path, capsys, order):
+    assert main(*masks[:2], '--tsv', '-') == 0
+    wanted = capsys.readouterr().out.splitlines()[1].split('\t')[1:]
+    turned, _ = turn(nib.load(masks[1]), order)
+    nib.save(turned, tmp_path / 'turned.nii.gz')
+    assert main(masks[0], tmp_path / 'turned.nii.gz', '--tsv', '-') == 0
+    assert capsys.readouterr().out.splitlines()[1].split('\t')[1:] == wanted

@@ -9,9 +9,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 from builders import ZOOMS, head, write_image
+from storage import ORDERS, turn
 
 from csvdprep.core.errors import InputError
-from csvdprep.interfaces.inspect import inspect_image, load_clean
+from csvdprep.core.grids import same_grid
+from csvdprep.interfaces.images import load, save
+from csvdprep.interfaces.inspect import LEVEL, inspect_image, load_clean, load_series
+
+
+def on_level(data):
+    """Bring the value that 2 % of the voxels above zero exceed to 1000."""
+    data = np.asarray(data, np.float32)
+    found = np.sort(data[data > 0])
+    level = found[int(0.98 * (len(found) - 1))]
+    return (data.astype(np.float64) * 1000 / level).astype(np.float32)
 
 
 def refused(path, *words, mask=False):
@@ -142,7 +153,7 @@ def test_few_nonfinite_voxels_become_background(tmp_path, value):
     assert (facts.low, facts.high) == (0, 199)
     clean = np.asanyarray(load_clean(path).dataobj)
     data[20, 20, 20] = 0
-    assert np.array_equal(clean, data)
+    assert np.array_equal(clean, on_level(data))
 
 
 def test_many_nonfinite_voxels(tmp_path):
@@ -274,13 +285,13 @@ def test_no_scaling(tmp_path, slope, inter):
     path = write_image(tmp_path / 'sub-01_T1w.nii',
                        header={'scl_slope': slope, 'scl_inter': inter})  # fmt: skip
     assert inspect_image(path).high == 199
-    assert np.array_equal(load_clean(path).get_fdata(), nib.load(path).get_fdata())
+    assert np.array_equal(load_clean(path).get_fdata(), on_level(nib.load(path).get_fdata()))
 
 
 def test_scaling(tmp_path):
     path = write_image(tmp_path / 'sub-01_T1w.nii', header={'scl_slope': 2.0, 'scl_inter': 1.0})
     assert (inspect_image(path).low, inspect_image(path).high) == (1, 399)
-    assert np.array_equal(load_clean(path).get_fdata(), nib.load(path).get_fdata())
+    assert np.array_equal(load_clean(path).get_fdata(), on_level(nib.load(path).get_fdata()))
 
 
 @pytest.mark.parametrize(('slope', 'inter', 'field'), [(np.inf, 0.0, 'scl_slope'),
@@ -304,13 +315,12 @@ def test_negative_values(tmp_path):
     ringing[0, :, :] = -1
     path = write_image(tmp_path / 'sub-01_T1w.nii.gz', ringing)
     assert inspect_image(path).warnings == ()
-    assert load_clean(path).get_fdata().min() == 0
-    assert load_clean(path).get_fdata().max() == 199
+    assert np.array_equal(load_clean(path).get_fdata(), on_level(np.maximum(ringing, 0)))
 
     scores = head(dtype='float32') - 60
     path = write_image(tmp_path / 'sub-02_T1w.nii.gz', scores)
     assert 'raised by 60' in inspect_image(path).warnings[0]
-    assert np.array_equal(load_clean(path).get_fdata(), scores + 60)
+    assert np.array_equal(load_clean(path).get_fdata(), on_level(scores + 60))
 
 
 def test_big_endian_and_nifti2(tmp_path):
@@ -321,7 +331,7 @@ def test_big_endian_and_nifti2(tmp_path):
     nib.save(nib.Nifti2Image(head(), affine), tmp_path / 'b.nii.gz')
     for name in ('a.nii', 'b.nii.gz'):
         assert inspect_image(tmp_path / name).high == 199
-        assert np.array_equal(load_clean(tmp_path / name).get_fdata(), head())
+        assert np.array_equal(load_clean(tmp_path / name).get_fdata(), on_level(head()))
 
 
 def test_clean_image_has_one_orientation(tmp_path):
@@ -330,6 +340,52 @@ def test_clean_image_has_one_orientation(tmp_path):
     )
     path = write_image(tmp_path / 'sub-01_T1w.nii.gz', affine=affine, codes=(2, 0))
     clean = load_clean(path)
-    assert np.allclose(clean.get_sform(), affine, atol=1e-4)
-    assert np.allclose(clean.get_qform(), affine, atol=1e-3)
-    assert clean.get_data_dtype() == np.float32
+    assert nib.aff2axcodes(clean.affine) == ('R', 'A', 'S')
+    kept = nib.load(save(clean.dataobj, clean, tmp_path / 'kept.nii.gz'))
+    assert np.allclose(kept.get_sform(), affine, atol=1e-4)
+    assert np.allclose(kept.get_qform(), affine, atol=1e-3)
+    assert kept.get_data_dtype() == np.float32
+    assert np.array_equal(kept.get_fdata(), on_level(head()))
+
+
+@pytest.mark.parametrize('order', ORDERS)
+def test_every_order_of_storage_is_read_the_same_and_kept(tmp_path, order):
+    affine = nib.affines.from_matvec(
+        nib.eulerangles.euler2mat(0.2, 0.1, 0.3) @ np.diag([4.5, 3.5, 2.5]), [-90, -80, -70])
+    data = np.random.default_rng(0).integers(1, 900, (20, 24, 40)).astype('i2')
+    first = write_image(tmp_path / 'sub-01_T1w.nii', data, affine=affine)
+    other = tmp_path / 'sub-02_T1w.nii'
+    turned, _ = turn(nib.load(first), order)
+    nib.save(turned, other)
+    one, two = load_clean(first), load_clean(other)
+    assert np.array_equal(one.affine, two.affine)
+    assert np.asanyarray(one.dataobj).tobytes('A') == np.asanyarray(two.dataobj).tobytes('A')
+    kept = nib.load(save(two.dataobj, two, tmp_path / 'kept.nii'))
+    assert np.array_equal(kept.affine, nib.load(other).affine)
+    assert np.array_equal(kept.get_fdata(), on_level(turned.get_fdata()))
+    assert np.array_equal(load(tmp_path / 'kept.nii').get_fdata(), one.get_fdata())
+    both = [inspect_image(path) for path in (first, other)]
+    assert same_grid(*both)
+
+
+@pytest.mark.parametrize('scale', [1.0, 275.0, 1 / 1024, 1e-5])
+@pytest.mark.parametrize('dtype', ['<f4', '>f4', '<f8', '>f8'])
+def test_the_unit_of_intensities_is_of_no_account(tmp_path, scale, dtype):
+    data = head(dtype='int16')
+    path = tmp_path / 'sub-01_T1w.nii'
+    header = nib.Nifti1Header(endianness=dtype[0])
+    nib.save(nib.Nifti1Image((data * scale).astype(dtype), np.diag([*ZOOMS, 1.0]), header), path)
+    found = load_clean(path).get_fdata(dtype=np.float32)
+    wanted = on_level(data)
+    assert np.array_equal(found, wanted)
+    whole = nib.Nifti1Image(data, np.diag([*ZOOMS, 1.0]))
+    whole.header.set_slope_inter(scale, 0)
+    nib.save(whole, path)
+    assert np.array_equal(load_clean(path).get_fdata(dtype=np.float32), wanted)
+    series = tmp_path / 'sub-01_dwi.nii'
+    four = np.stack([data, data // 3], axis=-1)
+    nib.save(nib.Nifti1Image((four * scale).astype(dtype), np.diag([*ZOOMS, 1.0]), header), series)
+    found = load_series(series).get_fdata(dtype=np.float32)
+    assert np.allclose(found[..., 0], wanted, rtol=2e-7)
+    assert np.allclose(load_series(series, volumes=[1], level=LEVEL).get_fdata()[..., 0],
+                       four[..., 1] * scale, rtol=2e-7)  # fmt: skip

@@ -12,6 +12,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from storage import turn
 
 from csvdprep.cli import score as command
 from csvdprep.cli import subcommands
@@ -721,3 +722,13 @@ def test_files_of_the_user_are_not_written_over(truth, tmp_path):
         run(['score', str(tmp_path / 'app'), str(truth), '-o', str(out)])
     assert (out / 'masks.tsv').read_text() == 'participant_id\tpath\n'
     assert len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize('order', ['LPS', 'SRP'])
+def test_masks_stored_in_another_order_are_compared(truth, app, order):
+    save(truth, 'sub-01', 'space-FLAIR_label-WMH_mask', boxes((2, 2, 2)))
+    save(app, 'sub-01', 'label-WMH_mask', boxes((2, 2, 3)))
+    wanted = one(score(app, truth).masks, label='WMH')
+    path = next(app.rglob('*label-WMH_mask.nii.gz'))
+    nib.save(turn(nib.load(path, mmap=False), order)[0], path)
+    assert one(score(app, truth).masks, label='WMH') == wanted

@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.dwispace import DwiSpace
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.alps import ROOM
@@ -48,8 +48,8 @@ class MeasureAlps(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        image = nib.load(given.dwi_tensor)
-        mask = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
+        image = load(given.dwi_tensor)
+        mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
         lesion = None
         if all(map(isdefined, (given.wmh_mask, given.flair_to_anat, given.dwi_to_anat))):
             space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)

@@ -7,7 +7,7 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.interfaces.atlas import labels_of
-from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
@@ -42,15 +42,15 @@ class Atrophy(SimpleInterface):
 
     def _run_interface(self, runtime):
         given = self.inputs
-        brain = nib.load(given.brain_mask)
+        brain = load(given.brain_mask)
         mask = np.asanyarray(brain.dataobj) > 0
         probability = np.stack([
-            np.asanyarray(nib.load(file).dataobj, dtype=np.float32)
+            np.asanyarray(load(file).dataobj, dtype=np.float32)
             for file in (given.csf_probseg, given.gm_probseg, given.wm_probseg)
         ])  # fmt: skip
         lesion = np.zeros(mask.shape, np.float32)
         if isdefined(given.wmh_mask):
-            image = nib.load(given.wmh_mask)
+            image = load(given.wmh_mask)
             lesion = resample(
                 nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.float32), image.affine),
                 brain, matrix=read_linear(given.flair_to_anat),
@@ -58,12 +58,12 @@ class Atrophy(SimpleInterface):
         to_template = _to_template(mask, brain.affine, given.mni_to_anat)
         voxel_mm3 = float(np.prod(nib.affines.voxel_sizes(brain.affine)))
         found = volumes(probability, lesion, voxel_mm3)
-        stem = np.isin(np.asanyarray(nib.load(given.structures_dseg).dataobj),
+        stem = np.isin(np.asanyarray(load(given.structures_dseg).dataobj),
                        labels_of('structures', 'brainstem'))  # fmt: skip
         neck = _positions(stem & mask, to_template)[:, 2] < BELOW_PONS_Z
         outside = float(neck.sum() * voxel_mm3 / 1000)
         icv = float(mask.sum() * voxel_mm3 / 1000)
-        ventricles = np.asanyarray(nib.load(given.ventricles).dataobj) > 0
+        ventricles = np.asanyarray(load(given.ventricles).dataobj) > 0
         evans = evans_index(_positions(ventricles, to_template), _positions(mask, to_template))
         self._results['atrophy_values'] = write_values(Path(runtime.cwd) / 'values.json', {
             **found,

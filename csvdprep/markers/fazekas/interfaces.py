@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
 from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.fazekas import ROOM
 from csvdprep.markers.fazekas.science import grade
@@ -35,9 +35,9 @@ class Fazekas(SimpleInterface):
 
     def _run_interface(self, runtime):
         space = FlairSpace.read(self.inputs.flair_preproc, self.inputs.flair_to_anat)
-        zones = np.asanyarray(nib.load(self.inputs.zones_dseg).dataobj)
+        zones = np.asanyarray(load(self.inputs.zones_dseg).dataobj)
         lesion = (zones > 0) & ~np.isin(zones, _NOT_WHITE)
-        ventricles = nib.load(self.inputs.ventricles)
+        ventricles = load(self.inputs.ventricles)
         d_v = space.distance(np.asanyarray(ventricles.dataobj) > 0, ventricles.affine, lesion,
                              'the lateral ventricles')  # fmt: skip
         found = grade(lesion, d_v, space.image.affine, rule=self.inputs.rule).as_dict()

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.interfaces.dwispace import DwiSpace, cerebral_white_matter
+from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, read_values, write_values
 from csvdprep.markers.nawm import MAPS, REGIONS, ZONES
 from csvdprep.markers.nawm.science import LEAST_VOXELS, histogram_top, region_mean
@@ -51,7 +51,7 @@ class WhiteMatterDiffusion(SimpleInterface):
         )  # fmt: skip
         regions = {'wm': white}
         if lesions:
-            brain = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
+            brain = np.asanyarray(load(given.dwi_mask).dataobj) > 0
             share = space.share(given.wmh_mask, flair=True)
             regions['nawm'] = white & (space.distance(share >= 0.05) > given.margin_mm)
             regions['wmh'] = brain & (share >= 0.5)
@@ -59,7 +59,7 @@ class WhiteMatterDiffusion(SimpleInterface):
                 regions |= {name: brain & (space.share(given.zones_dseg, flair=True,
                                                        labels=[label]) >= 0.5)
                             for name, label in ZONES.items()}  # fmt: skip
-        maps = {name: np.asanyarray(nib.load(getattr(given, f'dwi_{name}')).dataobj,
+        maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float32) for name in MAPS}  # fmt: skip
         water = read_values(given.tensors_values)['fw_method'].value != 'none'
         self._results['nawm_values'] = write_values(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
@@ -10,7 +9,7 @@ from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import FLUID, DwiSpace
 from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.values import Value, read_values, write_values
 from csvdprep.markers.penumbra import MAPS, ROOM
 from csvdprep.markers.penumbra.science import (
@@ -59,7 +58,7 @@ class Penumbra(SimpleInterface):
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
         space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)
-        lesions = np.asanyarray(nib.load(given.wmh_mask).dataobj) > 0
+        lesions = np.asanyarray(load(given.wmh_mask).dataobj) > 0
         if not lesions.any():
             none = Value(None, reason='no hyperintensity')
             self._results['penumbra_profile'] = _write([], folder / 'profile.tsv')
@@ -68,7 +67,7 @@ class Penumbra(SimpleInterface):
             return runtime
         d_v = self._from_ventricles(lesions)
         distances = self._distances(space, lesions, d_v)
-        maps = {name: np.asanyarray(nib.load(getattr(given, f'dwi_{name}')).dataobj,
+        maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float64) * factor
                 for name, (_, _, factor) in MAPS.items()}  # fmt: skip
         if read_values(given.tensors_values)['fw_method'].value == 'none':
@@ -89,7 +88,7 @@ class Penumbra(SimpleInterface):
 
     def _from_ventricles(self, lesions):
         given = self.inputs
-        ventricles = nib.load(given.ventricles)
+        ventricles = load(given.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
         flair = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
         return flair.distance(inside, ventricles.affine, lesions, 'the lateral ventricles')
@@ -97,14 +96,14 @@ class Penumbra(SimpleInterface):
     def _distances(self, space, lesions, d_v):
         """Return distances in white matter from all, periventricular and deep lesions."""
         given = self.inputs
-        brain = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
-        structures = np.asanyarray(nib.load(given.structures_dseg).dataobj)
+        brain = np.asanyarray(load(given.dwi_mask).dataobj) > 0
+        structures = np.asanyarray(load(given.structures_dseg).dataobj)
         others = space.share(given.structures_dseg,
                              labels=np.unique(structures[structures > 0]))  # fmt: skip
         share = space.share(given.wmh_mask, flair=True)
         where = surroundings(brain & (others <= FLUID), space.share(given.gm_probseg),
                              space.share(given.csf_probseg), [share > FLUID])  # fmt: skip
-        flair = nib.load(given.flair_preproc)
+        flair = load(given.flair_preproc)
         affine = np.linalg.inv(space.to_flair) @ flair.affine
         parts = split_lesions(lesions, np.nan_to_num(d_v, nan=np.inf), given.periventricular_mm)
         parts = {f'_{name}': part for name, part in parts.items() if part.any()}
@@ -113,7 +112,7 @@ class Penumbra(SimpleInterface):
 
     def _flair(self, space, distances):
         """Return the FLAIR on the grid of the series, relative to remote white matter."""
-        flair = resample(nib.load(self.inputs.flair_preproc), space.image, matrix=space.to_flair)
+        flair = resample(load(self.inputs.flair_preproc), space.image, matrix=space.to_flair)
         remote = flair[np.nan_to_num(distances[''], nan=0) > REMOTE_MM]
         level = float(np.median(remote)) if len(remote) else np.nan
         return flair / level if level > 0 else np.full(flair.shape, np.nan)
@@ -124,7 +123,7 @@ class Penumbra(SimpleInterface):
         near = space.distance(space.share(given.ventricles) >= 0.5)
         found = [np.where(np.isfinite(near), near, np.nan)]
         if isdefined(given.fa_to_dwi):
-            moved = apply_transform(nib.load(resource('fa_template')), nib.load(given.dwi_fa),
+            moved = apply_transform(load(resource('fa_template')), load(given.dwi_fa),
                                     [given.fa_to_dwi])  # fmt: skip
             found.append(np.asanyarray(moved.dataobj, dtype=np.float64))
         return found

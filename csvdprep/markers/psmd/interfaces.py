@@ -10,6 +10,7 @@ from scipy import ndimage as ndi
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import DwiSpace
+from csvdprep.interfaces.images import canonical_vectors, load
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, read_values, write_values
 from csvdprep.markers.psmd import ROOM
@@ -50,14 +51,14 @@ class Psmd(SimpleInterface):
 
     def _run_interface(self, runtime):
         given = self.inputs
-        fa, md, mask = (nib.load(path) for path in (given.dwi_fa, given.dwi_md, given.dwi_mask))
+        fa, md, mask = (load(path) for path in (given.dwi_fa, given.dwi_md, given.dwi_mask))
         # The edge of the brain has anisotropy that is none.
         inner = ndi.binary_erosion(np.asanyarray(mask.dataobj) > 0)
         brain = nib.Nifti1Image(inner.astype(np.uint8), fa.affine)
         lesion = self._lesion()
-        grid = nib.load(resource('psmd_skeleton'))
+        grid = load(resource('psmd_skeleton'))
         counts = np.asanyarray(grid.dataobj) > 0
-        directions = np.asanyarray(nib.load(resource('skeleton_directions')).dataobj)
+        directions = np.asanyarray(load(resource('skeleton_directions')).dataobj)
         skeleton = prepare_skeleton(directions, counts, grid.affine)
 
         def moved(image, kind='linear'):
@@ -123,9 +124,10 @@ class Psmd(SimpleInterface):
         snr = read_values(given.diffusion_values)['qc_dwi_snr_b0']
         if snr.value is None:
             return Value(None, reason=f'the signal-to-noise ratio is not known: {snr.reason}')
-        image = nib.load(given.dwi_fa)
+        image = load(given.dwi_fa)
         bvals = np.loadtxt(given.dwi_bval).ravel()
-        directions = world_directions(np.loadtxt(given.dwi_bvec).T, image.affine)
+        vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
+        directions = world_directions(vectors, image.affine)
         try:
             share = noise_inflation(native.md[plausible(native.md)], snr.value, bvals, directions)
         except MeasureError as error:

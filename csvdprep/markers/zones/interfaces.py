@@ -16,7 +16,7 @@ from csvdprep.interfaces.atlas import (
     sides,
 )
 from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import resample, save
+from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.zones import ARTERIES, ROOM
@@ -65,7 +65,7 @@ class Zones(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
         affine = space.image.affine
-        lesion = np.asanyarray(nib.load(given.wmh_mask).dataobj) > 0
+        lesion = np.asanyarray(load(given.wmh_mask).dataobj) > 0
         d_v, d_j = self._distances(space, lesion)
         structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
         lobes = labels_on(given.lobes_dseg, space.image, matrix=space.to_anat)
@@ -75,13 +75,13 @@ class Zones(SimpleInterface):
             deep_grey=np.isin(structures, labels_of('structures', *DEEP_GREY)),
             infratentorial=np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
         )  # fmt: skip
-        brain = nib.load(given.brain_mask)
+        brain = load(given.brain_mask)
         icv_ml = np.asanyarray(brain.dataobj).sum() * np.prod(brain.header.get_zooms()[:3]) / 1000
         found = measure_zones(zones, d_v, d_j, affine, scheme=given.scheme, icv_ml=float(icv_ml),
                               side=sides(lobes))  # fmt: skip
         probability = None
         if isdefined(given.wmh_probseg):
-            probability = np.asanyarray(nib.load(given.wmh_probseg).dataobj, dtype=np.float32)
+            probability = np.asanyarray(load(given.wmh_probseg).dataobj, dtype=np.float32)
         rows, _ = lesion_table(
             zones, affine, d_v=d_v, side=sides(lobes), probability=probability,
             to_mni=lambda points: map_points(_world(points, space.to_anat), given.mni_to_anat),
@@ -100,12 +100,12 @@ class Zones(SimpleInterface):
     def _distances(self, space, lesion):
         """Measure from the lateral ventricles and from the cortex."""
         given = self.inputs
-        ventricles = nib.load(given.ventricles)
+        ventricles = load(given.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
-        gm, csf = (np.asanyarray(nib.load(file).dataobj, dtype=np.float32)
+        gm, csf = (np.asanyarray(load(file).dataobj, dtype=np.float32)
                    for file in (given.gm_probseg, given.csf_probseg))  # fmt: skip
-        brain = np.asanyarray(nib.load(given.brain_mask).dataobj) > 0
-        structures = np.asanyarray(nib.load(given.structures_dseg).dataobj)
+        brain = np.asanyarray(load(given.brain_mask).dataobj) > 0
+        structures = np.asanyarray(load(given.structures_dseg).dataobj)
         # Lesions, dark on T1w, may be labelled grey matter there.
         moved = resample(nib.Nifti1Image(lesion.astype(np.float32), space.image.affine),
                          ventricles, matrix=np.linalg.inv(space.to_anat))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from csvdprep.bids.own import check_replaceable
+from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.phantom.scoring import find, masks, scalars
 from csvdprep.phantom.scoring.columns import TABLES
@@ -75,7 +76,7 @@ def check_folder(out_dir: Path, *, field: str) -> None:
     csvdprep.core.errors.UsageError: There is a file of another kind, which is not replaced. ...
 
     """
-    signs = {f'{name}.tsv': '\t'.join(TABLES[name]) for name in _FILES}
+    signs = {f'{name}.tsv': tsv_text([TABLES[name]]).rstrip() for name in _FILES}
     signs |= {'score.json': '"Agreement of an application with the truth',
               'score.html': '<meta name="generator" content="csvdprep score">'}  # fmt: skip
     for name, sign in signs.items():

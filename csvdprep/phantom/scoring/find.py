@@ -12,12 +12,16 @@ import nibabel as nib
 import numpy as np
 
 from csvdprep.bids.names import RAW_SUFFIXES, is_label, parse
+from csvdprep.core import grids
 from csvdprep.core.errors import InputError
+from csvdprep.interfaces.images import canonical
 
 __all__ = [
     'File', 'Visit', 'choose', 'description', 'files_of', 'pixels', 'same_grid', 'visits_of',
 ]  # fmt: skip
 
+#: Largest distance (mm) between grids that count as one: each scan has a head pose of its own.
+SAME_GRID_MM = 5e-3
 #: What an application can call its segmentation, the best first.
 _SEGMENTATIONS = ('mask', 'dseg', 'probseg')
 
@@ -143,7 +147,7 @@ def pixels(file: File) -> tuple[np.ndarray, np.ndarray, int]:
     Returns
     -------
     data : ndarray, shape (nx, ny, nz)
-        Its values; NaNs as 0.
+        Its values in canonical (RAS+) order of the axes; NaNs as 0.
     affine : ndarray, shape (4, 4)
         From voxel indices to mm.
     slice_axis : int
@@ -164,13 +168,17 @@ def pixels(file: File) -> tuple[np.ndarray, np.ndarray, int]:
         raise InputError(f'The image has {data.ndim} dimensions, needs three.', file=file.path)
     if data.dtype.kind == 'f':
         data = np.nan_to_num(data)
-    return data, image.affine, int(np.argmax(image.header.get_zooms()[:3]))
+    # The truth and what was found may be stored in two orders.
+    image = canonical(nib.Nifti1Image(data, image.affine, dtype=data.dtype))
+    zooms = np.round(image.header.get_zooms()[:3], 3)
+    return np.asanyarray(image.dataobj), image.affine, int(np.argmax(zooms))
 
 
 def same_grid(one: File, other: File) -> bool:
-    """Tell whether two images have the same voxels at the same places."""
+    """Tell whether two images have the same voxels at the same places, however they are stored."""
     first, second = _open(one), _open(other)
-    return _shape(first) == _shape(second) and np.allclose(first.affine, second.affine, atol=1e-3)
+    return len(_shape(first)) == len(_shape(second)) and grids.same_grid(
+        first, second, SAME_GRID_MM)
 
 
 def choose(truth: File, candidates: Iterable[File]) -> File | None:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec
 
 from csvdprep.interfaces.ants import rigid
-from csvdprep.interfaces.images import load_mask_on
+from csvdprep.interfaces.images import load, load_mask_on
 from csvdprep.interfaces.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
 
@@ -32,8 +31,8 @@ class Align(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        b0, anat = nib.load(given.dwi_b0), nib.load(given.anat_preproc)
-        mask, brain = nib.load(given.dwi_mask), nib.load(given.brain_mask)
+        b0, anat = load(given.dwi_b0), load(given.anat_preproc)
+        mask, brain = load(given.dwi_mask), load(given.brain_mask)
         # The series covers less: what it holds is looked for in the whole head.
         inside, whole = (np.asanyarray(image.dataobj) > 0 for image in (mask, brain))
         way = rigid(b0, anat, folder / 'anat_to_dwi.txt', fixed_mask=inside, moving_mask=whole)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
 from csvdprep.interfaces.ants import register_fa
+from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import write_values
 from csvdprep.resources import resource
 
@@ -32,8 +32,8 @@ class Register(SimpleInterface):
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
         ways = {name: str(folder / f'{name}.h5') for name in ('dwi_to_fa', 'fa_to_dwi')}
-        mask = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
-        found = register_fa(nib.load(given.dwi_fa), mask, nib.load(resource('fa_template')),
+        mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
+        found = register_fa(load(given.dwi_fa), mask, load(resource('fa_template')),
                             ways['dwi_to_fa'], ways['fa_to_dwi'],
                             resolution_mm=given.resolution_mm)  # fmt: skip
         self._results.update(ways)

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.images import resample, save
+from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.filling.science import guess_lesions
@@ -43,7 +43,7 @@ class Fill(SimpleInterface):
 
     def _run_interface(self, runtime):
         folder = Path(runtime.cwd)
-        anat = nib.load(self.inputs.anat_preproc)
+        anat = load(self.inputs.anat_preproc)
         data = np.asanyarray(anat.dataobj, dtype=np.float32)
         lesion, normal = np.zeros(data.shape, bool), np.zeros(data.shape, bool)
         found = Value(None, reason='the visit has no FLAIR')
@@ -63,9 +63,9 @@ class Fill(SimpleInterface):
     def _look(self, anat):
         """Find lesions and normal tissue in the FLAIR; return them on the reference's grid."""
         given = self.inputs
-        flair = nib.load(given.flair_preproc)
+        flair = load(given.flair_preproc)
         data = np.asanyarray(flair.dataobj, dtype=np.float32)
-        mask = np.asanyarray(nib.load(given.flair_mask).dataobj) > 0
+        mask = np.asanyarray(load(given.flair_mask).dataobj) > 0
         lesion = guess_lesions(
             data, mask, nib.affines.voxel_sizes(flair.affine), seed_z=given.seed_z,
             grow_z=given.grow_z, depth_mm=given.depth_mm,
@@ -73,7 +73,7 @@ class Fill(SimpleInterface):
         mode, width = histogram_peak(data[mask])
         normal = mask & (abs(data - mode) < NORMAL_Z * width)
         matrix = read_linear(given.flair_to_anat)
-        brain = np.asanyarray(nib.load(given.brain_mask).dataobj) > 0
+        brain = np.asanyarray(load(given.brain_mask).dataobj) > 0
         moved = [
             resample(nib.Nifti1Image(a.astype(np.float32), flair.affine), anat, matrix=matrix)
             for a in (lesion, normal)

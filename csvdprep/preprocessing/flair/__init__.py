@@ -49,6 +49,7 @@ ROOM = Room(
         'flair_to_anat': 'resource:identity.txt'}),
     build='csvdprep.preprocessing.flair.workflow:init_flair_wf',
     options=Options,
+    version=2,
     methods=(
         'The FLAIR was corrected for intensity non-uniformity with N4 [@tustison2010] (knots '
         '{o.spline_mm:g} mm apart, halved twice) and registered to the T1w by a rigid transform '

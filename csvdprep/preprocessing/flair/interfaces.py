@@ -8,7 +8,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
 from csvdprep.interfaces.ants import n4, rigid
 from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import resample, save
+from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.inspect import load_clean
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
@@ -43,8 +43,8 @@ class Flair(SimpleInterface):
     def _run_interface(self, runtime):
         folder = Path(runtime.cwd)
         image = load_clean(self.inputs.flair)
-        anat = nib.load(self.inputs.anat_preproc)
-        brain = nib.load(self.inputs.brain_mask)
+        anat = load(self.inputs.anat_preproc)
+        brain = load(self.inputs.brain_mask)
         own, _ = extract_brain(image)
         flair = n4(image, own, spline_mm=self.inputs.spline_mm)
         xfm = rigid(anat, flair, folder / 'flair_to_anat.txt', moving_mask=own,

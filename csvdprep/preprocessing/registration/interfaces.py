@@ -7,6 +7,7 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.interfaces.ants import apply_transform, register_to_template
+from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.resources import template_file
 from csvdprep.science.quality import edge_overlap
@@ -34,17 +35,17 @@ class Register(SimpleInterface):
 
     def _run_interface(self, runtime):
         folder = Path(runtime.cwd)
-        anat = nib.load(self.inputs.anat_filled)
-        brain = nib.load(self.inputs.brain_mask)
-        template = nib.load(template_file(suffix='T1w', desc='brain'))
-        template_mask = nib.load(template_file(suffix='mask', desc='brain'))
+        anat = load(self.inputs.anat_filled)
+        brain = load(self.inputs.brain_mask)
+        template = load(template_file(suffix='T1w', desc='brain'))
+        template_mask = load(template_file(suffix='mask', desc='brain'))
         lesions = None
         if isdefined(self.inputs.lesion_guess):
-            lesions = np.asanyarray(nib.load(self.inputs.lesion_guess).dataobj)
+            lesions = np.asanyarray(load(self.inputs.lesion_guess).dataobj)
         # A FLAIR meets the template in its own contrast, made of the template's tissues.
         tissues = None
         if self.inputs.hub == 'FLAIR':
-            tissues = [nib.load(template_file(suffix='probseg', label=label, desc=None))
+            tissues = [load(template_file(suffix='probseg', label=label, desc=None))
                        for label in ('CSF', 'GM', 'WM')]  # fmt: skip
         forward, inverse = folder / 'anat_to_mni.h5', folder / 'mni_to_anat.h5'
         found = register_to_template(

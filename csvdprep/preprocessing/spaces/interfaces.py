@@ -15,7 +15,7 @@ from nipype.interfaces.base import (
 from nipype.interfaces.io import add_traits
 
 from csvdprep.interfaces.ants import apply_transform, register_to_template
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.spaces import find_space
 
 
@@ -50,7 +50,7 @@ class IntoSpace(_Named):
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
         space = find_space(given.spec)
-        image = nib.load(space.image)
+        image = load(space.image)
         way = given.anat_to_mni
         if not space.shipped:
             way = str(folder / 'anat_to_space.h5')
@@ -58,21 +58,21 @@ class IntoSpace(_Named):
             self._results[self._name('anat_to_')] = way
         for start, file, kind in (('anat_in_', given.anat_preproc, 'linear'),
                                   ('brain_in_', given.brain_mask, 'nearest')):  # fmt: skip
-            moved = apply_transform(nib.load(file), image, way, interpolation=kind)
+            moved = apply_transform(load(file), image, way, interpolation=kind)
             path = folder / f'{start}space.nii.gz'
             self._results[self._name(start)] = save(np.asanyarray(moved.dataobj), image, path)
         return runtime
 
     def _register(self, space, way, folder):
         given = self.inputs
-        image = nib.load(space.image)
-        mask = nib.load(space.mask) if space.mask else nib.Nifti1Image(
+        image = load(space.image)
+        mask = load(space.mask) if space.mask else nib.Nifti1Image(
             (np.asanyarray(image.dataobj) > 0).astype(np.uint8), image.affine)  # fmt: skip
         lesions = None
         if isdefined(given.lesion_guess):
-            lesions = np.asanyarray(nib.load(given.lesion_guess).dataobj)
-        brain = np.asanyarray(nib.load(given.brain_mask).dataobj)
-        register_to_template(nib.load(given.anat_filled), brain, image, mask, way,
+            lesions = np.asanyarray(load(given.lesion_guess).dataobj)
+        brain = np.asanyarray(load(given.brain_mask).dataobj)
+        register_to_template(load(given.anat_filled), brain, image, mask, way,
                              folder / 'space_to_anat.h5', exclude=lesions)  # fmt: skip
 
 
@@ -97,13 +97,13 @@ class WmhIntoSpace(_Named):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        image = nib.load(find_space(given.spec).image)
+        image = load(find_space(given.spec).image)
         # The last of the list takes a point of the template first.
         ways = [given.flair_to_anat, getattr(given, given.way)]
         for start, file, kind in (('flair_in_', given.flair_preproc, 'linear'),
                                   ('wmh_in_', given.wmh_mask, 'nearest'),
                                   ('wmhprob_in_', given.wmh_probseg, 'linear')):  # fmt: skip
-            moved = apply_transform(nib.load(file), image, ways, interpolation=kind)
+            moved = apply_transform(load(file), image, ways, interpolation=kind)
             path = folder / f'{start}space.nii.gz'
             self._results[self._name(start)] = save(np.asanyarray(moved.dataobj), image, path)
         return runtime

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import canonical_vectors, load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.science.free_water import fit_free_water, free_water_single_shell
 from csvdprep.science.gradient_table import flipped_table, world_directions
@@ -50,11 +49,12 @@ class FitTensors(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        image = nib.load(given.dwi_preproc)
+        image = load(given.dwi_preproc)
         data = np.asanyarray(image.dataobj, dtype=np.float32)
         bvals = np.loadtxt(given.dwi_bval).ravel()
-        directions = world_directions(np.loadtxt(given.dwi_bvec).T, image.affine)
-        mask = np.asanyarray(nib.load(given.dwi_mask).dataobj) > 0
+        vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
+        directions = world_directions(vectors, image.affine)
+        mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
         use = shells_for_tensor(bvals, given.b_max)
         # Where noise was taken off nothing may be left, whose logarithm would outweigh the rest.
         level = np.median(data[..., bvals == 0].mean(axis=3)[mask])

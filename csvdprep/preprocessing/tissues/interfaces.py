@@ -8,7 +8,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.atlas import labels_of
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.resources import resource
 from csvdprep.science.tissues import segment_tissues
@@ -48,13 +48,13 @@ class SegmentTissues(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        anat, brain = nib.load(given.anat_filled), nib.load(given.brain_mask)
+        anat, brain = load(given.anat_filled), load(given.brain_mask)
         mask = np.asanyarray(brain.dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(anat.affine)
         atlas = np.stack([self._warp(anat, f'template_{name}') for name in ('csf', 'gm', 'wm')])
         lesion = None
         if isdefined(given.lesion_guess):
-            lesion = np.asanyarray(nib.load(given.lesion_guess).dataobj) > 0
+            lesion = np.asanyarray(load(given.lesion_guess).dataobj) > 0
         found = segment_tissues(np.asanyarray(anat.dataobj, dtype=np.float32), mask, atlas,
                                 voxel_mm, contrast=given.hub, lesion=lesion)  # fmt: skip
         labels = {name: self._warp(anat, f'template_{name}', 'label')
@@ -77,7 +77,7 @@ class SegmentTissues(SimpleInterface):
         return runtime
 
     def _warp(self, anat, name, interpolation='linear'):
-        image = nib.load(resource(name))
+        image = load(resource(name))
         moved = apply_transform(image, anat, self.inputs.mni_to_anat,
                                 interpolation=interpolation)  # fmt: skip
         return np.asanyarray(moved.dataobj)
