@@ -1,19 +1,20 @@
-"""The diffusion series of a visit: which runs belong together, and what tells of the field."""
+"""The diffusion series of a visit: which runs belong together, one or several."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.files import file_digest
-from csvdprep.bids.gradients import Table, read_table, shells
+from csvdprep.bids.gradients import USUAL, Convention, Table, read_table, shells
+from csvdprep.bids.metadata import Encoding, Facts
 from csvdprep.bids.names import INHERITED, Name, parse
 from csvdprep.core.errors import InputError
+from csvdprep.core.grids import axes_of, same_grid
 from csvdprep.core.plan import Scan, Visit
 
 #: Fewest directions for a tensor.
@@ -22,13 +23,12 @@ LEAST_DIRECTIONS = 6
 TENSOR_SHELL = (650.0, 1500.0)
 #: Largest relative difference between echo times of runs that are taken together.
 SAME_TE = 0.02
-#: Largest difference (mm) between the affines of runs that are taken together.
-SAME_GRID = 0.05
+#: Largest distance (mm) between the grids of runs that are taken together.
+SAME_GRID_MM = 0.05
 #: Keys of a content whose values are paths of files.
 FILES = frozenset({'path', 'phase', 'magnitude', 'map'})
-#: Ends of names of what maps the field.
-FIELD_SUFFIXES = ('epi', 'phasediff', 'phase1', 'phase2', 'magnitude1', 'magnitude2', 'magnitude',
-                  'fieldmap')  # fmt: skip
+#: How a filter file asks for another.
+ASK = 'Ask for another by --bids-filter-file.'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,18 @@ class Run:
         JSON sidecar, inheritance resolved.
     table : Table or None
         Gradients.
+    encoding : Encoding or None
+        Direction of phase encoding, in canonical (RAS+) order of the axes.
+    readout, echo_time, partial_fourier : float or None
+        Total readout time and echo time, s; measured share of k-space.
+    slices : str
+        Axis across the slices, in canonical order.
+    unread : bool
+        Whether a sidecar that applies could not be read.
+    volumes : tuple of int or None
+        Volumes without gradient of an image that has no table; None if all are, or nobody says.
+    notes : tuple of str
+        What was odd about the sidecar.
     """
 
     path: str
@@ -55,27 +67,44 @@ class Run:
     facts: Any
     metadata: Mapping[str, Any] = field(default_factory=dict)
     table: Table | None = None
+    encoding: Encoding | None = None
+    readout: float | None = None
+    echo_time: float | None = None
+    partial_fourier: float | None = None
+    slices: str = 'k'
+    unread: bool = False
+    volumes: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, *, path: str, uri: str, name: Name, facts: Any,
+             metadata: Mapping[str, Any], **more) -> Run:  # fmt: skip
+        """Read what the sidecar of an image says."""
+        told = Facts(metadata)
+        encoding = told.encoding(facts.affine, name.entities.get('dir', ''))
+        axes = axes_of(facts.affine)
+        lines = 0
+        if encoding:
+            stored = next(k for k in range(3) if 'ijk'[axes[k][0]] == encoding.axis)
+            lines = facts.shape[stored]
+        found = cls(
+            path=path, uri=uri, name=name, facts=facts, metadata=metadata, encoding=encoding,
+            readout=told.readout(lines) if lines > 1 else None,
+            echo_time=told.number('EchoTime'), partial_fourier=told.number('PartialFourier'),
+            slices=told.slices(facts.affine, facts.shape, facts.zooms),
+            notes=tuple(f'{Path(path).name}: {note}' for note in told.notes), **more,
+        )  # fmt: skip
+        return found
 
     @property
-    def encoding(self) -> str | None:
-        """``PhaseEncodingDirection``, if it is one."""
-        return _direction(self.metadata.get('PhaseEncodingDirection'))
+    def file(self) -> str:
+        """Name of the file."""
+        return Path(self.path).name
 
     @property
-    def axis(self) -> str | None:
-        """Array axis along which phase is encoded, which may be known without its polarity."""
-        value = self.encoding or _direction(self.metadata.get('PhaseEncodingAxis'))
-        return value[0] if value else None
-
-    @property
-    def readout(self) -> float | None:
-        """Total readout time, s."""
-        value = _number(self.metadata.get('TotalReadoutTime'))
-        if value is None and self.encoding:
-            spacing = _number(self.metadata.get('EffectiveEchoSpacing'))
-            lines = self.facts.shape['ijk'.index(self.encoding[0])]
-            value = None if spacing is None else spacing * (lines - 1)
-        return value if value and 0 < value < 1 else None
+    def direction(self) -> str | None:
+        """Phase encoding with its polarity, e.g. 'j-', in canonical order."""
+        return self.encoding.direction if self.encoding else None
 
     @property
     def directions(self) -> int:
@@ -85,6 +114,20 @@ class Run:
             for vector in self.table.bvecs if any(vector)
         }  # fmt: skip
         return len(seen)
+
+    @property
+    def plain(self) -> tuple[int, ...] | None:
+        """Volumes without gradient; None if all are, or nobody says."""
+        if self.table is None:
+            return self.volumes
+        kept = self.table.volumes or range(len(self.table.bvals))
+        return tuple(k for k, value in zip(kept, self.table.bvals, strict=True) if value == 0)
+
+    def opposes(self, other: Run) -> bool:
+        """Tell whether a run has the other polarity along the same axis."""
+        one, two = self.encoding, other.encoding
+        return bool(one and two and one.axis == two.axis and one.sign and two.sign
+                    and one.sign != two.sign)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,80 +178,30 @@ def choose_series(runs: Iterable[Run]) -> Series | None:
     for group in groups:
         most = sum(run.directions for run in group)
         if most < LEAST_DIRECTIONS:
-            notes.append(f'{_names(group)}: {most} direction{"" if most == 1 else "s"}, of which '
+            notes.append(f'{names(group)}: {most} direction{"" if most == 1 else "s"}, of which '
                          f'a tensor needs {LEAST_DIRECTIONS}; only b = 0 is of use.')  # fmt: skip
         elif not any(value == 0 for run in group for value in run.table.bvals):
-            notes.append(f'{_names(group)}: there is no volume with b = 0 (below 50 s/mm²), '
-                         'without which nothing can be measured; it is left out.')  # fmt: skip
+            notes.append(f'{names(group)}: there is no volume with b = 0 (below 50 s/mm², or '
+                         'up to --b0-threshold where there is none), without which nothing can '
+                         'be measured; it is left out.')  # fmt: skip
         else:
             able.append(group)
     if not able:
         return Series((), tuple(notes)) if notes else None
     able.sort(key=_rank)
     best, *others = able
+    # Brain, gain and place of the head are those of the first run: it needs a b = 0 of its own.
+    best = sorted(best, key=lambda run: 0 not in run.table.bvals)
     if len(best) > 1:
-        notes.append(f'dwi: {_names(best)} are put together ({_grid(best[0])}).')
+        notes.append(f'dwi: {names(best)} are put together ({_grid(best[0])}).')
+    if any('echo' in run.name.entities for run in best):
+        notes.append(f'dwi: {names(best)} is one echo of several; combine the echoes before, or '
+                     'choose one by --bids-filter-file.')  # fmt: skip
     for other in others:
-        notes.append(f'dwi: {_names(best)} is taken before {_names(other)}: {_why(best, other)}. '
-                     'Ask for another by --bids-filter-file.')  # fmt: skip
-    notes += [note for run in best for note in run.table.notes]
+        notes.append(f'dwi: {names(best)} is taken before {names(other)}: {_why(best, other)}. '
+                     f'{ASK}')  # fmt: skip
+    notes += [note for run in best for note in (*run.table.notes, *run.notes)]
     return Series(tuple(best), tuple(notes))
-
-
-def describe_field(
-    series: Series, maps: Iterable[Run], others: Iterable[Run],
-) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
-    """Find what tells how the field distorts a series.
-
-    Parameters
-    ----------
-    series : Series
-        What is distorted.
-    maps : iterable of Run
-        Images of the folder ``fmap``.
-    others : iterable of Run
-        Other runs of the diffusion folder on the same kind of grid: their b = 0 may be of the
-        opposite polarity.
-
-    Returns
-    -------
-    source : dict
-        ``kind``: 'pepolar' (opposite polarity, with ``partners``), 'phasediff' (``phase``,
-        ``magnitude``, ``echo_times``), 'phases' (two phase images), 'fieldmap' (Hz, rad/s or T),
-        or 'none'.
-    notes : list of str
-        What was found and what is missing.
-    """
-    first = series.runs[0]
-    notes: list[str] = []
-    if first.encoding is None:
-        notes.append(f'{_names([first])}: PhaseEncodingDirection is not given, so that the '
-                     'distortion by the field cannot be corrected.')  # fmt: skip
-        return {'kind': 'none'}, notes
-    linked, free = [], []
-    for image in maps:
-        meant = _meant_for(image, series)
-        if meant is not False:
-            (linked if meant else free).append(image)
-    for found in (linked, free):
-        partners = [run for run in found if run.name.suffix == 'epi' and _opposes(run, first)]
-        if partners:
-            return _pepolar(partners, notes), notes
-    if len({run.encoding for run in series.runs}) > 1:
-        return {'kind': 'pepolar', 'partners': []}, notes
-    partners = [run for run in others if _opposes(run, first)
-                and run.facts.shape[:3] == first.facts.shape[:3]
-                and _links(run) == _links(first)]  # fmt: skip
-    if partners:
-        return _pepolar(partners, notes), notes
-    for found in (linked, free):
-        if source := _gradient_echo(found, notes):
-            if first.readout is None:
-                notes.append(f'{_names([first])}: TotalReadoutTime is not given, without which '
-                             'the field map cannot be used.')  # fmt: skip
-                return {'kind': 'none'}, notes
-            return source, notes
-    return {'kind': 'none'}, notes
 
 
 def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
@@ -219,20 +212,19 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
     series : Series
         Runs.
     source : mapping
-        As :func:`describe_field` gives it.
+        As :func:`csvdprep.bids.fieldmaps.describe_field` gives it.
 
     Returns
     -------
     Scan
-        ``content`` holds ``runs`` (path, bvals, bvecs, encoding, readout, ...) and ``field``;
-        the digest covers all files behind it and what was read of their sidecars.
+        ``content`` holds ``runs`` (path, volumes, bvals, bvecs, encoding, readout, ...) and
+        ``field``; axes are named in canonical (RAS+) order, b-vectors are those of the files. The
+        digest covers all files behind it and what was read of their sidecars.
     """
     runs = [{
-        'path': run.path, 'bvals': list(run.table.bvals),
-        'bvecs': [list(vector) for vector in run.table.bvecs],
-        'encoding': run.encoding, 'axis': run.axis, 'readout': run.readout,
-        'slices': _direction(run.metadata.get('SliceEncodingDirection')) or 'k',
-        'partial_fourier': _number(run.metadata.get('PartialFourier')),
+        **_table(run), 'encoding': run.direction,
+        'axis': run.encoding.axis if run.encoding else None, 'readout': run.readout,
+        'slices': run.slices, 'partial_fourier': run.partial_fourier,
     } for run in series.runs]  # fmt: skip
     several = {'run'} if len(runs) > 1 else set()
     return _scan(series.runs[0], {'runs': runs, 'field': dict(source)}, without=several)
@@ -240,7 +232,8 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
 
 def find_preprocessed(
     visit: Visit, derivatives: Mapping[str, Path], inspect: Callable[..., Any], notes: list[str],
-    refused: list[tuple[str, str]],
+    refused: list[tuple[str, str]], *, fits: Callable[[Name], bool] = lambda name: True,
+    convention: Convention = USUAL,
 ) -> Scan | None:  # fmt: skip
     """Look for a series that another tool has corrected, as QSIPrep does.
 
@@ -249,38 +242,87 @@ def find_preprocessed(
     visit : Visit
         Participant and session.
     derivatives : mapping of str to Path
-        Folders by name; an earlier one is preferred.
+        Folders by name; an earlier one is preferred. Of several series in one folder that one is
+        taken which :func:`choose_series` would take.
     inspect : callable
         ``inspect(path, series=True)`` returns facts, or raises InputError.
     notes, refused : list
         What there is to say is added.
+    fits : callable, optional
+        Tells whether a file is what a filter asks for.
+    convention : Convention, optional
+        How gradient tables are read.
 
     Returns
     -------
     Scan or None
         As :func:`as_scan` gives it, with ``corrected`` in its content.
     """
+    found: list[tuple[str, Run]] = []
     for origin, folder in derivatives.items():
         root = Path(folder).absolute()
         for path in sorted((root / visit.folder / 'dwi').glob('*desc-preproc_dwi.nii*')):
             shown = path.relative_to(root).as_posix()
             try:
+                name = parse(path)
+                if not fits(name):
+                    notes.append(f'dwi: {origin}:{shown} is left out, as --bids-filter-file asks.')
+                    continue
                 facts = inspect(path, series=True)
-                run = Run(path=str(path), uri=f'bids:{origin}:{shown}', name=parse(path),
-                          facts=facts, table=read_table(root, path, facts.shape[3]))
-                series = choose_series([run])
+                table = read_table(root, path, facts.shape[3], convention=convention)
+                found.append((origin, Run(path=str(path), uri=f'bids:{origin}:{shown}',
+                                          name=name, facts=facts, table=table)))  # fmt: skip
             except InputError as error:
                 refused.append((f'{origin}:{shown}', str(error)))
-                continue
-            notes += series.notes if series else ()
-            if series and series.runs:
-                notes.append(f'dwi: {origin}:{shown} is used as it is: motion, eddy currents and '
-                             'distortion count as corrected.')  # fmt: skip
-                content = {'runs': [{'path': run.path, 'bvals': list(run.table.bvals),
-                                     'bvecs': [list(v) for v in run.table.bvecs]}],
-                           'field': {'kind': 'none'}, 'corrected': True}  # fmt: skip
-                return _scan(run, content)
+    if visit.session:
+        for origin, folder in derivatives.items():
+            loose = sorted((Path(folder) / f'sub-{visit.subject}' / 'dwi').glob(
+                '*desc-preproc_dwi.nii*'))  # fmt: skip
+            if loose and not any(of == origin for of, _ in found):
+                notes.append(f'dwi: {origin}:{loose[0].name} does not name a session; it is left '
+                             'out.')  # fmt: skip
+    for origin in derivatives:
+        # Each stands for itself: other tools have put together what belongs together.
+        series = choose_alone(run for of, run in found if of == origin)
+        if series is None:
+            continue
+        notes += series.notes
+        if not series.runs:
+            continue
+        run = series.runs[0]
+        notes.append(f'dwi: {run.uri.removeprefix("bids:")} is used as it is: motion, eddy '
+                     'currents and distortion count as corrected.')  # fmt: skip
+        if rest := [other.uri.removeprefix('bids:') for of, other in found
+                    if list(derivatives).index(of) > list(derivatives).index(origin)]:
+            notes.append(f'dwi: {", ".join(rest)} is not used: {origin} is named first in '
+                         '--derivatives.')  # fmt: skip
+        return _scan(run, {'runs': [_table(run)], 'field': {'kind': 'none'}, 'corrected': True})
     return None
+
+
+def choose_alone(runs: Iterable[Run]) -> Series | None:
+    """Choose one run by the rule of :func:`choose_series`; none are put together."""
+    runs = list(runs)
+    series = [choose_series([run]) for run in runs]
+    able = [found.runs[0] for found in series if found and found.runs]
+    notes = [note for found in series if found and not found.runs for note in found.notes]
+    if not able:
+        return Series((), tuple(notes)) if notes else None
+    best, *others = sorted(able, key=lambda run: _rank([run]))
+    notes += [f'dwi: {best.file} is taken before {other.file}: {_why([best], [other])}. {ASK}'
+              for other in others]  # fmt: skip
+    return Series((best,), (*notes, *best.table.notes))
+
+
+def names(runs: Iterable[Run]) -> str:
+    """List the files of some runs."""
+    return ', '.join(run.file for run in runs)
+
+
+def _table(run: Run) -> dict[str, Any]:
+    return {'path': run.path, 'bvals': list(run.table.bvals),
+            'volumes': list(run.table.volumes) if run.table.volumes is not None else None,
+            'bvecs': [list(vector) for vector in run.table.bvecs]}  # fmt: skip
 
 
 def _scan(first: Run, content: dict[str, Any], without=frozenset()) -> Scan:
@@ -308,26 +350,21 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 def _one_measurement(first: Run, other: Run) -> bool:
     # Without a direction of encoding nothing may be assumed of two polarities.
-    free = {'dir', 'run'} if first.encoding and other.encoding else {'run'}
+    free = {'dir', 'run'} if first.direction and other.direction else {'run'}
     if _without(first.name.entities, free) != _without(other.name.entities, free):
         return False
-    if first.facts.shape[:3] != other.facts.shape[:3] or _apart(first, other) > SAME_GRID:
+    if not same_grid(first.facts, other.facts, SAME_GRID_MM):
         return False
-    if (first.encoding is None) != (other.encoding is None):
+    if (first.direction is None) != (other.direction is None):
         return False
-    if first.encoding and first.encoding[0] != other.encoding[0]:
+    if first.encoding and other.encoding and first.encoding.axis != other.encoding.axis:
         return False
-    one, two = (_number(run.metadata.get('EchoTime')) for run in (first, other))
+    one, two = first.echo_time, other.echo_time
     return one is None or two is None or abs(one - two) <= SAME_TE * max(one, two)
 
 
 def _without(entities: Mapping[str, str], keys: set[str]) -> dict[str, str]:
     return {key: value for key, value in entities.items() if key not in keys}
-
-
-def _apart(first: Run, other: Run) -> float:
-    return max(abs(a - b) for row, line in zip(first.facts.affine, other.facts.affine, strict=True)
-               for a, b in zip(row, line, strict=True))  # fmt: skip
 
 
 def _rank(group: list[Run]) -> tuple:
@@ -344,96 +381,6 @@ def _why(best: list[Run], other: list[Run]) -> str:
     if one[1] != two[1]:
         return f'{-one[1]} directions, not {-two[1]}'
     return 'first by name'
-
-
-def _opposes(run: Run, first: Run) -> bool:
-    """Tell whether a run has the other polarity along the same axis."""
-    return bool(run.encoding and run.encoding != first.encoding
-                and run.encoding[0] == first.encoding[0])  # fmt: skip
-
-
-def _meant_for(image: Run, series: Series) -> bool | None:
-    """Tell whether a field map is meant for a series; None if its sidecar does not say."""
-    if targets := _list(image.metadata.get('IntendedFor')):
-        ends = tuple(Path(run.path).name for run in series.runs)
-        return any(target.endswith(ends) for target in targets)
-    names = _list(image.metadata.get('B0FieldIdentifier'))
-    if names:
-        wanted = {name for run in series.runs for name in _list(run.metadata.get('B0FieldSource'))}
-        return bool(wanted & set(names)) if wanted else None
-    return None
-
-
-def _links(run: Run) -> dict[str, str]:
-    return _without(run.name.entities, {'dir', 'run'})
-
-
-def _list(value: Any) -> list[str]:
-    """Read what may be a text or a list of them; anything else counts as nothing."""
-    if isinstance(value, str):
-        return [value]
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _pepolar(partners: list[Run], notes: list[str]) -> dict[str, Any]:
-    notes.append(f'dwi: the field is estimated with {_names(partners)} of opposite polarity.')
-    return {'kind': 'pepolar', 'partners': [
-        {'path': run.path, 'encoding': run.encoding, 'readout': run.readout,
-         'bvals': list(run.table.bvals) if run.table else None}
-        for run in partners
-    ]}  # fmt: skip
-
-
-def _gradient_echo(found: list[Run], notes: list[str]) -> dict[str, Any] | None:
-    """Describe a field map of gradient echoes."""
-    by = {run.name.suffix: run for run in found}
-    magnitude = by.get('magnitude1') or by.get('magnitude')
-    if 'phasediff' in by:
-        times = [_number(by['phasediff'].metadata.get(f'EchoTime{n}')) for n in (1, 2)]
-        if None in times or times[0] == times[1] or magnitude is None:
-            notes.append(f'{_names([by["phasediff"]])} cannot be used: EchoTime1, EchoTime2 or '
-                         'the magnitude image is missing.')  # fmt: skip
-            return None
-        kind, phases = 'phasediff', [by['phasediff']]
-    elif {'phase1', 'phase2'} <= by.keys():
-        phases = [by['phase1'], by['phase2']]
-        times = [_number(run.metadata.get('EchoTime')) for run in phases]
-        if None in times or times[0] == times[1] or magnitude is None:
-            notes.append(f'{_names(phases)} cannot be used: EchoTime or the magnitude is missing.')
-            return None
-        kind = 'phases'
-    elif 'fieldmap' in by:
-        units = str(by['fieldmap'].metadata.get('Units', ''))
-        if units not in ('Hz', 'rad/s', 'T') or magnitude is None:
-            notes.append(f'{_names([by["fieldmap"]])} cannot be used: Units have to be Hz, rad/s '
-                         'or T, and a magnitude image has to be there.')  # fmt: skip
-            return None
-        return {'kind': 'fieldmap', 'map': by['fieldmap'].path, 'units': units,
-                'magnitude': magnitude.path}  # fmt: skip
-    else:
-        return None
-    notes.append(f'dwi: the field is taken from {_names(phases)}.')
-    return {'kind': kind, 'phase': [run.path for run in phases], 'echo_times': times,
-            'magnitude': magnitude.path}  # fmt: skip
-
-
-def _direction(value: Any) -> str | None:
-    """Return an axis of the array with its sign, if a value is one."""
-    return value if value in ('i', 'i-', 'j', 'j-', 'k', 'k-') else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # a whole number in JSON may have thousands of digits
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _names(runs: Iterable[Run]) -> str:
-    return ', '.join(Path(run.path).name for run in runs)
 
 
 def _grid(run: Run) -> str:

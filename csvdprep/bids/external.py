@@ -6,25 +6,30 @@ others give to files are looked for as words, in any folder that names the visit
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.files import file_digest
-from csvdprep.bids.names import parse
+from csvdprep.bids.metadata import plain_number
+from csvdprep.bids.names import Name, parse
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError, UsageError
+from csvdprep.core.grids import same_grid
 from csvdprep.core.plan import Scan, Visit
 
 #: Names of the lexicon, with what users call them.
 KINDS = {'wmh_external': 'WMH mask', 'brain_mask_external': 'brain mask'}
-#: Grids on which each kind is looked for, the first before the second.
-GRIDS = {'wmh_external': ('flair', 'anat'), 'brain_mask_external': ('anat', 'flair')}
-#: Largest distance (mm) between the same corner of two grids that count as one.
-SAME_GRID = 0.1
+#: Images on whose grid each kind is looked for, the first before the second.
+GRIDS = {'wmh_external': ('flair', 't1w'), 'brain_mask_external': ('t1w', 'flair')}
+#: How the names of images end.
+ENDINGS = ('.nii', '.nii.gz')
+#: How these images are called.
+IMAGES = {'flair': 'FLAIR', 't1w': 'T1w'}
 
 _LESION = re.compile(r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst')
 _BRAIN = re.compile(r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask')
@@ -58,9 +63,15 @@ def check_derivatives(derivatives: Mapping[str, Path]) -> None:
                              field='--derivatives', remedy='Check the path.')  # fmt: skip
 
 
-def find_external(visit: Visit, derivatives: Mapping[str, Path], grids: Mapping[str, Any],
-                  inspect: Callable[..., Any]) -> Found:  # fmt: skip
+def find_external(
+    visit: Visit, derivatives: Mapping[str, Path], images: Mapping[str, tuple[str, Any]],
+    inspect: Callable[..., Any],
+    asked: Callable[[str, Name | None, str], bool] = lambda query, name, datatype: True,
+) -> Found:  # fmt: skip
     """Look for a WMH mask and a brain mask of a visit.
+
+    Of several, that one is taken whose folder is named first, then whose name says most clearly
+    what it is, then the first by name; the others are named.
 
     Parameters
     ----------
@@ -68,18 +79,22 @@ def find_external(visit: Visit, derivatives: Mapping[str, Path], grids: Mapping[
         Participant and session.
     derivatives : mapping of str to Path
         Folders by name; an earlier one is preferred.
-    grids : mapping
-        Facts of the visit's ``flair`` and ``anat`` images (those that exist), as ``inspect``
-        gives them.
+    images : mapping
+        Path and facts of the visit's ``flair`` and ``t1w`` (those that exist); facts as
+        ``inspect`` gives them.
     inspect : callable
         ``inspect(path, mask=True)`` returns facts with ``shape`` and ``affine``.
+    asked : callable, optional
+        ``asked(kind, name, datatype)`` tells whether a filter admits a file; ``name`` is None
+        where it is no BIDS name.
 
     Returns
     -------
     Found
-        Scans by name of the lexicon. ``metadata`` of each gives ``grid`` ('flair' or 'anat'),
-        ``origin`` (name of the derivative) and, for segmentations, ``labels``: the values that
-        are meant; without, all that is not zero.
+        Scans by name of the lexicon. ``content`` of each gives ``mask``, the ``image`` on whose
+        grid it lies, and which that is (``on``: 'flair' or 't1w'). ``metadata`` gives ``grid``
+        ('flair' or 'anat'), ``origin`` (name of the derivative) and, for segmentations,
+        ``labels``: the values that are meant; without, all that is not zero.
     """
     scans: dict[str, Scan] = {}
     notes: list[str] = []
@@ -87,60 +102,45 @@ def find_external(visit: Visit, derivatives: Mapping[str, Path], grids: Mapping[
     for origin, folder in derivatives.items():
         root = Path(os.path.abspath(folder))
         files, loose = _files_of(visit, root)
-        used = 0
+        of_use = 0
         for kind, words in KINDS.items():
-            if kind in scans:
-                continue
-            faults = []
+            faults, fitting = [], []
             for _, shown, file in _ranked(files, root, kind):
+                if not asked(kind, _name(file), file.parent.name):
+                    notes.append(f'{words}: {origin}:{shown} is left out, as --bids-filter-file '
+                                 'asks.')  # fmt: skip
+                    continue
                 try:
-                    scan = _admit(file, kind, origin, shown, grids, inspect)
+                    if not file.name.endswith(ENDINGS):
+                        raise InputError(
+                            'Images are read by the name .nii or .nii.gz.', file=file,
+                            remedy='Rename it in small letters.')  # fmt: skip
+                    fitting.append(_admit(file, kind, origin, root, images, inspect, notes))
                 except InputError as error:
                     faults.append((f'{origin}:{shown}', str(error)))
-                    continue
-                scans[kind], used = scan, used + 1
-                notes.append(f'{words}: {origin}:{shown} is used (on the grid of the '
-                             f'{_image_of(scan.metadata["grid"], grids)}).')  # fmt: skip
-                break
-            else:
+            of_use += len(fitting)
+            if not fitting:
                 # Where one fits, the same mask in other spaces is no news.
-                refused += faults
-        if not used:
+                refused += [] if kind in scans else faults
+                continue
+            why = 'its name is clearer, or comes first'
+            if kind in scans:
+                why = f'{scans[kind].metadata["origin"]} is named first in --derivatives'
+            else:
+                scans[kind] = fitting.pop(0)
+                grid = IMAGES[scans[kind].content['on']]
+                notes.append(f'{words}: {_shown(scans[kind])} is used (on the grid of the '
+                             f'{grid}).')  # fmt: skip
+            if fitting:
+                rest = ', '.join(map(_shown, fitting))
+                notes.append(f'{words}: {_shown(scans[kind])} is taken before {rest}: {why}. Ask '
+                             f'for another by --bids-filter-file ("{kind}").')  # fmt: skip
+        if not of_use:
             notes.append(f'{origin} has no mask that can be used for {visit.label}.')
             if loose and any(_ranked(loose, root, kind) for kind in KINDS):
                 notes.append(f'{origin} has masks of sub-{visit.subject} that do not name their '
                              'session; they are left out.')  # fmt: skip
     return Found(scans, tuple(notes), tuple(refused))
-
-
-def same_grid(one: Any, other: Any) -> bool:
-    """Tell whether two images have the same voxels in the world, however they are stored.
-
-    Parameters
-    ----------
-    one, other : object
-        Each with ``shape`` and ``affine`` (voxel to world, 4 x 4).
-
-    Returns
-    -------
-    bool
-        True if all corners coincide and the voxels are as many along each world direction;
-        axes may be swapped or flipped.
-    """
-    if sorted(one.shape) != sorted(other.shape):
-        return False
-    corners, others = _corners(one), _corners(other)
-    matched = [min(range(8), key=lambda j, c=c: _distance(c, others[j])) for c in corners]
-    if len(set(matched)) < 8:
-        return False
-    if any(_distance(c, others[j]) > SAME_GRID for c, j in zip(corners, matched, strict=True)):
-        return False
-    # Equal corners leave one trap: the same box cut into other numbers of voxels.
-    for axis in range(3):
-        moved = [(matched[0] ^ matched[1 << axis]) == 1 << k for k in range(3)]
-        if not any(moved) or one.shape[axis] != other.shape[moved.index(True)]:
-            return False
-    return True
 
 
 def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
@@ -153,9 +153,11 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
         # Other participants' folders are never entered: there may be thousands.
         if top.name.startswith('sub-') and not subject.search(top.name):
             continue
-        for file in sorted(top.rglob('*.nii*')) if top.is_dir() else [top]:
+        below = sorted(path for path in top.rglob('*') if path.name.lower().endswith(ENDINGS)) \
+            if top.is_dir() else [top]  # fmt: skip
+        for file in below:
             shown = file.relative_to(root).as_posix()
-            if not file.name.endswith(('.nii', '.nii.gz')) or not subject.search(shown):
+            if not subject.search(shown) or not file.name.lower().endswith(ENDINGS):
                 continue
             named = set(session.findall(shown))
             if named == ({visit.session} if visit.session else set()):
@@ -166,17 +168,14 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _ranked(files: list[Path], root: Path, kind: str) -> list[tuple[int, str, Path]]:
-    ranks = ((_rank(file, kind), file) for file in files)
+    ranks = ((_rank(file, kind, root), file) for file in files)
     return sorted((r, f.relative_to(root).as_posix(), f) for r, f in ranks if r is not None)
 
 
-def _rank(file: Path, kind: str) -> int | None:
+def _rank(file: Path, kind: str, root: Path) -> int | None:
     """Say how clearly a file is of a kind (0 is clearest), None if it is not."""
     words = file.name.lower()
-    try:
-        name = parse(file)
-    except InputError:
-        name = None
+    name = _name(file)
     label = name.entities.get('label', '').lower() if name else ''
     desc = name.entities.get('desc', '').lower() if name else ''
     if kind == 'brain_mask_external':
@@ -190,80 +189,130 @@ def _rank(file: Path, kind: str) -> int | None:
             return 0
         return 1 if _LESION.search(f'{label} {desc}') else None
     if name and name.suffix == 'dseg':
-        return 2 if _LESION.search(f'{label} {desc}') or _has_label_values(file) else None
+        return 2 if _LESION.search(f'{label} {desc}') or _has_label_values(file, root) else None
     if name and name.suffix in ('T1w', 'FLAIR', 'T2w', 'probseg', 'xfm'):
         return None
     return 3 if _LESION.search(words) else None
 
 
-def _has_label_values(file: Path) -> bool:
+def _has_label_values(file: Path, root: Path) -> bool:
     """Tell whether a table says which values are meant; one that cannot be read is told later."""
     try:
-        return bool(_label_values(file))
+        return bool(_label_values(file, root))
     except InputError:
         return True
 
 
-def _label_values(file: Path) -> list[int]:
-    """Read from the table beside a segmentation which of its values are hyperintensities.
+def _label_values(file: Path, root: Path) -> list[int]:
+    """Read which values of a segmentation are hyperintensities.
+
+    From the table beside it, or the nearest that BIDS lets it inherit; never from that of another
+    segmentation.
 
     Raises
     ------
     InputError
-        If it has a table of its own, and this cannot be read.
+        If its table cannot be read.
     """
-    stem = file.name.removesuffix('.gz').removesuffix('.nii')
-    own = file.with_name(f'{stem}.tsv')
-    for table in (own, *sorted(file.parent.glob('*dseg.tsv'))):
-        try:
-            values = [int(row['index']) for row in read_tsv(table).rows
-                      if _ROW.search(row.get('name', ''))]  # fmt: skip
-        except InputError:
-            if table == own:
-                raise
+    for table in _tables(file, root):
+        found = read_tsv(table)
+        numbers = found.named('index', 'label', 'value', 'id')
+        texts = found.named('name', 'structure', 'region', 'label_name')
+        if not numbers or not texts:
             continue
-        except (OSError, ValueError, KeyError):
-            continue
-        if values:
+        values = [plain_number(row.get(numbers[0])) for row in found.rows
+                  if _ROW.search(row.get(texts[0], ''))]  # fmt: skip
+        if values := [int(value) for value in values if value is not None]:
             return sorted(values)
     return []
 
 
-def _admit(file: Path, kind: str, origin: str, shown: str, grids: Mapping[str, Any],
-           inspect: Callable[..., Any]) -> Scan:  # fmt: skip
+def _tables(file: Path, root: Path) -> Iterator[Path]:
+    """Yield the look-up tables that apply to a segmentation, the nearest first."""
+    stem = file.name.removesuffix('.gz').removesuffix('.nii')
+    own = file.with_name(f'{stem}.tsv')
+    if os.path.lexists(own):
+        yield own
+    name = _name(file)
+    if name is None:
+        return
+    folders = [file.parent, *file.parent.parents]
+    for folder in folders[: folders.index(root) + 1] if root in folders else []:
+        fitting = []
+        for table in folder.glob(f'*{name.suffix}.tsv'):
+            above = _name(table)
+            entities = above.entities if above else {}
+            whole = above or table.stem == name.suffix
+            if table != own and whole and entities.items() <= name.entities.items():
+                fitting.append((-len(entities), table))
+        yield from (table for _, table in sorted(fitting))
+
+
+def _name(file: Path) -> Name | None:
+    """Take a name apart; None if it is no BIDS name."""
+    try:
+        return parse(file)
+    except InputError:
+        return None
+
+
+def _admit(file: Path, kind: str, origin: str, root: Path,
+           images: Mapping[str, tuple[str, Any]], inspect: Callable[..., Any], notes: list[str],
+           ) -> Scan:  # fmt: skip
     facts = inspect(file, mask=True)
-    grid = next((g for g in GRIDS[kind] if g in grids and same_grid(facts, grids[g])), None)
+    shown = file.relative_to(root).as_posix()
+    grid = next((g for g in GRIDS[kind] if g in images and same_grid(facts, images[g][1])), None)
     if grid is None:
         size = ' x '.join(map(str, facts.shape))
-        own = ', '.join(f'{name} {" x ".join(map(str, f.shape))}' for name, f in grids.items())
+        own = ', '.join(f'{_grid(name)} {" x ".join(map(str, known.shape))}'
+                        for name, (_, known) in images.items())  # fmt: skip
         raise InputError(
             f'The mask ({size} voxels) lies on no grid of the visit ({own or "no image"}).',
             file=file, field='affine',
             remedy='Give the mask in the space of the raw FLAIR or T1w (resample it with nearest '
             'neighbour).',
         )  # fmt: skip
-    metadata: dict[str, Any] = {'grid': grid, 'origin': origin}
-    if kind == 'wmh_external' and 'dseg' in file.name and (labels := _label_values(file)):
+    metadata: dict[str, Any] = {'grid': _grid(grid), 'origin': origin}
+    labels = []
+    if kind == 'wmh_external' and 'dseg' in file.name:
+        labels = _label_values(file, root)
+    if labels:
         metadata['labels'] = labels
-    return Scan(name=kind, path=str(file), uri=f'bids:{origin}:{shown}',
-                digest=file_digest(file), metadata=metadata)  # fmt: skip
+    _check_values(file, kind, facts, labels, f'{origin}:{shown}', notes)
+    image = images[grid][0]
+    behind = [grid, file_digest(file), file_digest(image)]
+    return Scan(
+        name=kind, path=str(file), uri=f'bids:{origin}:{shown}', metadata=metadata,
+        content={'mask': str(file), 'image': image, 'on': grid},
+        digest=hashlib.sha256(' '.join(behind).encode()).hexdigest(),
+    )  # fmt: skip
 
 
-def _image_of(grid: str, grids: Mapping[str, Any]) -> str:
-    return 'FLAIR' if grids[grid] is grids.get('flair') else 'T1w'
+def _check_values(file: Path, kind: str, facts: Any, labels: list[int], shown: str,
+                  notes: list[str]) -> None:  # fmt: skip
+    """Refuse a mask that means nothing, and tell of one that is empty."""
+    high = float(facts.high)
+    if 0 < high <= 0.5:
+        raise InputError(f'No voxel of the mask is above 0.5 (the greatest value is {high:g}).',
+                         file=file, field='voxel data', remedy='Give a mask of 0 and 1: '
+                         'cut the probability at a threshold.')  # fmt: skip
+    if not high > 0:
+        if kind == 'brain_mask_external':
+            raise InputError('The brain mask is empty.', file=file, field='voxel data',
+                             remedy='Give another, or none: the brain is then found '
+                             'here.')  # fmt: skip
+        notes.append(f'{KINDS[kind]}: {shown} is empty: no lesion.')
+    if kind == 'wmh_external' and 'dseg' in file.name and not labels and facts.levels > 2:
+        raise InputError('The segmentation has several values, and no table tells which of them '
+                         'are hyperintensities.', file=file, field='voxel data',
+                         remedy='Put a table of the same name beside it (.tsv with index and '
+                         'name), or give a mask of 0 and 1.')  # fmt: skip
 
 
-def _corners(facts: Any) -> list[tuple[float, ...]]:
-    """Return the centres of the eight corner voxels; bit k of the index is the end of axis k."""
-    corners = []
-    for code in range(8):
-        index = [(n - 1) * (code >> k & 1) for k, n in enumerate(facts.shape)]
-        corners.append(tuple(
-            float(row[3]) + sum(float(row[k]) * index[k] for k in range(3))
-            for row in facts.affine[:3]
-        ))  # fmt: skip
-    return corners
+def _grid(image: str) -> str:
+    """Name the grid of an image as the lexicon does."""
+    return 'anat' if image == 't1w' else image
 
 
-def _distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5
+def _shown(scan: Scan) -> str:
+    return scan.uri.removeprefix('bids:')

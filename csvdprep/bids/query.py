@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csvdprep.bids.diffusion import (
-    FIELD_SUFFIXES,
-    Run,
-    as_scan,
-    choose_series,
-    describe_field,
-    find_preprocessed,
-)
-from csvdprep.bids.external import check_derivatives, find_external
+from csvdprep.bids.diffusion import Run, as_scan, choose_series, find_preprocessed
+from csvdprep.bids.external import KINDS, check_derivatives, find_external
+from csvdprep.bids.fieldmaps import FIELD_SUFFIXES, MOST_BARE, describe_field
 from csvdprep.bids.files import LockError, file_digest, lock
-from csvdprep.bids.gradients import read_table
+from csvdprep.bids.gradients import (
+    Convention,
+    NoDirections,
+    find_table,
+    is_inherited,
+    read_table,
+    volumes_without_gradient,
+)
+from csvdprep.bids.hints import near_misses
 from csvdprep.bids.names import DERIVED, ENTITIES, INDICES, INHERITED, Name, parse
 from csvdprep.bids.raw import (
     Ignored,
@@ -105,15 +107,16 @@ def check_filters(content: Mapping[str, Any], path: str | os.PathLike | None = N
         raise UsageError(message, file=path, field='--bids-filter-file', remedy=remedy)
 
     for query, wanted in content.items():
-        if query not in QUERIES.keys() | OTHER_QUERIES:
-            refuse(f'There is no query "{query}".', f'Queries are: {", ".join(QUERIES)}.')
+        if query not in QUERIES.keys() | KINDS.keys() | OTHER_QUERIES:
+            refuse(f'There is no query "{query}".',
+                   f'Queries are: {", ".join((*QUERIES, *KINDS))}.')  # fmt: skip
         if not isinstance(wanted, Mapping):
             refuse(f'The query "{query}" holds no table of entities.',
                    f'Write {{"{query}": {{"acquisition": "mprage"}}}}.')  # fmt: skip
         filters[query] = {}
         for entity, value in wanted.items():
             name = LONG_NAMES.get(entity, entity)
-            if query in QUERIES and name not in FILTERABLE:
+            if query not in OTHER_QUERIES and name not in FILTERABLE:
                 refuse(f'BIDS has no entity "{entity}" to filter {query} by.',
                        f'Entities are: {", ".join(sorted(FILTERABLE))}.')  # fmt: skip
             values = value if isinstance(value, list) else [value]
@@ -171,7 +174,8 @@ def collect_visits(settings: Settings, *, inspect: Callable[..., Any],
     dataset = _Dataset(
         root=root, files=_list_files(root, subjects, settings.bids_database_dir, warn),
         ignored=Ignored.of(root), filters=filters, inspect=inspect,
-        derivatives=settings.derivatives,
+        derivatives=settings.derivatives, threshold=settings.b0_threshold,
+        left_out=frozenset(settings.ignore),
     )  # fmt: skip
     return [dataset.read(visit) for visit in visits]
 
@@ -191,7 +195,7 @@ class _Candidate:
         entities = self.name.entities
         numbered = [int(t) if t.isdecimal() else t for t in re.split(r'(\d+)', self.path.name)]
         # Rounded, so that the last digit of a header does not decide between two runs.
-        return (bool(DERIVED & entities.keys()), 'ce' in entities,
+        return (bool(DERIVED & entities.keys()), 'ce' in entities, 'echo' in entities,
                 round(max(self.facts.zooms), 2), round(self.facts.voxel_volume, 2),
                 numbered)  # fmt: skip
 
@@ -206,6 +210,8 @@ class _Dataset:
     filters: Mapping[str, Mapping[str, Any]]
     inspect: Callable[..., Any]
     derivatives: Mapping[str, Path]
+    threshold: float
+    left_out: frozenset[str]
 
     def read(self, visit: Visit) -> VisitInput:
         """Choose the images of a visit."""
@@ -224,51 +230,128 @@ class _Dataset:
             notes += [f'{best.path.name}: {text}' for text in best.facts.warnings]
         anatomy = bool(scans)
         scans |= self._diffusion(visit, notes, refused)
+        named = {shown for shown, _ in refused}
+        files, folder = self.files[visit.subject], self.root / visit.folder
+        maps = {suffix: ('fmap', suffix) for suffix in FIELD_SUFFIXES}
+        nearly = near_misses(files, folder, QUERIES, scans)
+        nearly += near_misses([file for file in files if file.parent == folder / 'fmap'], folder,
+                              maps, ())  # fmt: skip
+        for path, why in nearly:
+            shown = path.relative_to(self.root).as_posix()
+            if shown not in named and not self.ignored(shown):
+                refused.append((shown, why))
+        if not scans and not any(path.is_relative_to(folder) for path in files):
+            notes.append(f'The folder {visit.folder} is empty. If it is a dataset of DataLad that '
+                         'was not installed, fetch it (datalad get).')  # fmt: skip
         if not scans:
             notes.append(f'{visit.label} has no T1w, FLAIR or DWI that can be used.')
         elif anatomy and self.derivatives:
-            grids = {'anat': facts.get('t1w', facts.get('flair'))}
-            grids |= {'flair': facts['flair']} if 'flair' in facts else {}
-            found = find_external(visit, self.derivatives, grids, self.inspect)
+            there = {kind: (scan.path, facts[kind]) for kind, scan in scans.items()
+                     if kind in SINGLE and kind not in self.left_out}  # fmt: skip
+            found = find_external(visit, self.derivatives, there, self.inspect, self._asked)
             scans |= found.scans
             notes += found.notes
             refused += found.refused
         return VisitInput(visit=visit, scans=scans, notes=tuple(notes), refused=tuple(refused))
 
+    def _asked(self, query: str, name: Name | None, datatype: str) -> bool:
+        """Tell whether a file of a derivative is what a filter asks for."""
+        wanted = self.filters.get(query)
+        return not wanted or (name is not None and _fits(name, datatype, wanted))
+
     def _diffusion(self, visit: Visit, notes: list[str], refused: list[tuple[str, str]]
                    ) -> dict[str, Scan]:  # fmt: skip
         """Put the runs of the diffusion series together; nothing if it cannot be measured."""
-        if made := find_preprocessed(visit, self.derivatives, self.inspect, notes, refused):
+        made = find_preprocessed(
+            visit, self.derivatives, self.inspect, notes, refused,
+            convention=Convention(self.threshold),
+            fits=lambda name: self._asked('dwi', name, 'dwi'))  # fmt: skip
+        if made:
             return {'dwi': made}
-        runs = []
-        for item in self._candidates(visit, 'dwi', notes, refused):
+        runs, bare, faults = [], [], []
+        items = self._candidates(visit, 'dwi', notes, refused)
+        convention = Convention.of(self.root, [(item.path, item.facts.shape[3]) for item in items],
+                                   self.threshold)  # fmt: skip
+        for item in items:
             try:
-                runs.append(self._run(item, notes, gradients=True))
+                if self._is_bare(item):
+                    bare.append((item, self._run(item, notes)))
+                    continue
+                table = read_table(self.root, item.path, item.facts.shape[3],
+                                   convention=convention)  # fmt: skip
+                runs.append(self._run(item, notes, table=table))
             except InputError as error:
-                refused.append((item.shown, str(error)))
+                faults.append((item.shown, error))
         series = choose_series(runs)
-        if series is None:
+        usable = series is not None and bool(series.runs)
+        for shown, error in faults:
+            if usable and isinstance(error, NoDirections):
+                notes.append(f'{shown} is left out: {error.message}')
+            else:
+                refused.append((shown, str(error)))
+        if series is None or not usable:
+            notes += series.notes if series else ()
+            for item, _ in bare:
+                self._refuse_bare(item, refused)
             return {}
         notes += series.notes
-        if not series.runs:
-            return {}
-        maps = [self._run(item, notes) for item in self._candidates(
-            visit, 'fmap', notes, refused, place=('fmap', FIELD_SUFFIXES))]  # fmt: skip
+        maps = self._maps(visit, convention, notes, refused)
         chosen = {run.path for run in series.runs}
-        source, said = describe_field(series, maps, [r for r in runs if r.path not in chosen])
+        others = [run for run in runs if run.path not in chosen]
+        others += self._references(visit, series.runs[0], notes, refused)
+        known = {_stem(path) for path in self.files[visit.subject]}
+        source, said = describe_field(series, maps, others + [run for _, run in bare], known)
         notes += said
         for run in series.runs:
-            notes += [f'{Path(run.path).name}: {text}' for text in run.facts.warnings]
+            notes += [f'{run.file}: {text}' for text in run.facts.warnings]
         return {'dwi': as_scan(series, source)}
 
-    def _run(self, chosen: _Candidate, notes: list[str], *, gradients: bool = False) -> Run:
+    def _is_bare(self, item: _Candidate) -> bool:
+        """Tell whether a run came without table: scanners export reversed b = 0 so."""
+        volumes = item.facts.shape[3]
+        if volumes > MOST_BARE:
+            return False
+        none = all(find_table(self.root, item.path, ending) is None
+                   for ending in ('.bval', '.bvec'))  # fmt: skip
+        return none or is_inherited(self.root, item.path, volumes)
+
+    def _refuse_bare(self, item: _Candidate, refused: list[tuple[str, str]]) -> None:
+        try:
+            read_table(self.root, item.path, item.facts.shape[3])
+        except InputError as error:
+            refused.append((item.shown, str(error)))
+
+    def _references(self, visit: Visit, first: Run, notes: list[str],
+                    refused: list[tuple[str, str]]) -> list[Run]:  # fmt: skip
+        """Read single-band references of the other polarity: they have no gradient."""
+        found = [self._run(item, notes) for item in self._candidates(
+            visit, 'sbref', notes, refused, place=('dwi', ('sbref',)))]  # fmt: skip
+        return [run for run in found if run.opposes(first)]
+
+    def _maps(self, visit: Visit, convention: Convention, notes: list[str],
+              refused: list[tuple[str, str]]) -> list[Run]:  # fmt: skip
+        """Read the images that map the field."""
+        maps = []
+        for item in self._candidates(visit, 'fmap', notes, refused,
+                                     place=('fmap', FIELD_SUFFIXES)):  # fmt: skip
+            volumes = None
+            try:
+                if item.name.suffix == 'epi':
+                    volumes = volumes_without_gradient(
+                        self.root, item.path, item.facts.shape[3], convention=convention)
+            except InputError as error:
+                refused.append((item.shown, str(error)))
+                continue
+            maps.append(self._run(item, notes,
+                                  volumes=None if volumes is None else tuple(volumes)))
+        return maps
+
+    def _run(self, chosen: _Candidate, notes: list[str], **more) -> Run:
         """Read what stands beside an image of a series."""
-        return Run(
-            path=str(chosen.path), uri=f'bids:raw:{chosen.shown}', name=chosen.name,
-            facts=chosen.facts, metadata=self._metadata(chosen, notes),
-            table=(read_table(self.root, chosen.path, chosen.facts.shape[3]) if gradients
-                   else None),
-        )  # fmt: skip
+        told = len(notes)
+        metadata = self._metadata(chosen, notes)
+        return Run.read(path=str(chosen.path), uri=f'bids:raw:{chosen.shown}', name=chosen.name,
+                        facts=chosen.facts, metadata=metadata, unread=len(notes) > told, **more)
 
     def _candidates(self, visit: Visit, kind: str, notes: list[str],
                     refused: list[tuple[str, str]],
@@ -318,6 +401,10 @@ class _Dataset:
         return facts
 
 
+def _stem(path: Path) -> str:
+    return path.name.removesuffix('.gz').removesuffix('.nii')
+
+
 def _visits(root: Path, subjects: list[str], asked: tuple[str, ...]) -> list[Visit]:
     everything = {subject: sessions_of(root, subject) for subject in subjects}
     visits = [Visit(subject, session) for subject in subjects for session in everything[subject]]
@@ -330,13 +417,18 @@ def _visits(root: Path, subjects: list[str], asked: tuple[str, ...]) -> list[Vis
 def _explain(kind: str, best: _Candidate, others: list[_Candidate]) -> Iterator[str]:
     if others:
         second = others[0]
-        reasons = ('it is as acquired', 'it is without contrast agent', 'thinnest slices',
+        reasons = ('it is as acquired', 'it is without contrast agent',
+                   'it is no single echo', 'thinnest slices',
                    'highest resolution', 'first by name at equal resolution')  # fmt: skip
         # run-1 and run-01 have one rank.
         why = next((r for r, a, b in zip(reasons, best.rank, second.rank, strict=True) if a != b),
                    reasons[-1])  # fmt: skip
         rest = ', '.join(f'{other.path.name} ({_size(other)})' for other in others)
         yield f'{kind}: {best.path.name} ({_size(best)}) is taken before {rest}: {why}.'
+    if 'echo' in best.name.entities:
+        yield (f'{kind}: {best.path.name} is one echo of several; what it shows depends on the '
+               'echo time. Combine the echoes (root of the mean square), and give the result a '
+               'name without "echo", or choose one by --bids-filter-file.')  # fmt: skip
     if 'ce' in best.name.entities:
         yield (f'{kind}: {best.path.name} was acquired with contrast agent; there is no other. '
                'Intensities of vessels and meninges differ.')  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def positive(text: str) -> int:
@@ -35,6 +36,28 @@ def natural(text: str) -> int:
     0
     """
     return _at_least(0, text)
+
+
+def b_value(text: str) -> float:
+    """Read a b-value, s/mm².
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no number from 0 on.
+
+    Examples
+    --------
+    >>> b_value('50')
+    50.0
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number') from None
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError('must be 0 or more')
+    return number
 
 
 def _at_least(least: int, text: str) -> int:

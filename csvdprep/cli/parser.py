@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from csvdprep import __version__
-from csvdprep.cli.numbers import positive
+from csvdprep.cli.numbers import b_value, positive
 from csvdprep.cli.paths import named, path
 from csvdprep.core.errors import UsageError
 from csvdprep.core.lexicon import SCANS
@@ -82,7 +82,11 @@ def _selection(group):
 def _inputs(group):
     group.add_argument('-d', '--derivatives', nargs='+', type=named, metavar='NAME=PATH',
                        default=None,
-                       help='derivatives whose WMH or brain masks are to be used')  # fmt: skip
+                       help='derivatives whose WMH or brain masks, or corrected diffusion series, '
+                       'are to be used')  # fmt: skip
+    group.add_argument('--b0-threshold', type=b_value, metavar='B',
+                       help='highest b-value (s/mm2) that counts as 0 where a diffusion series '
+                       'has none below 50 (default: 100)')  # fmt: skip
 
 
 def _resources(group):
@@ -171,9 +175,9 @@ def to_settings(args: argparse.Namespace) -> Settings:
     asked = {k: v for k, v in vars(args).items() if v is not None}
     asked.pop('command', None)
     config = asked.pop('config_file', None)
-    for path, option in ((config, '--config-file'), (asked.get('use_plugin'), '--use-plugin')):
-        if path and (said := content_missing(path)):
-            raise UsageError(said, file=path, field=option, remedy=FETCH)
+    for given, option in ((config, '--config-file'), (asked.get('use_plugin'), '--use-plugin')):
+        if given and (said := content_missing(given)):
+            raise UsageError(said, file=given, field=option, remedy=FETCH)
     stored, options = read_config(config) if config else ({}, {})
     for name in ('work_dir', 'bids_database_dir', 'use_plugin'):
         if name in stored:

@@ -29,6 +29,7 @@ class Settings:
     skip_bids_validation: bool = False
     bids_database_dir: Path | None = None
     derivatives: Mapping[str, Path] = field(default_factory=dict)
+    b0_threshold: float = 100.0
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float = 4.0
@@ -110,6 +111,8 @@ def _lacks(name: str, kind: str, value: Any) -> str:
         good = good and not isinstance(value, bool)
         if name in ('nprocs', 'omp_nthreads', 'mem_gb'):
             return '' if good and 0 < value < math.inf else 'a number above zero'
+        if name == 'b0_threshold':
+            return '' if good and 0 <= value < math.inf else 'a number from zero on'
         return '' if good else 'a whole number'
     if name == 'derivatives':
         good = isinstance(value, dict) and all(_is_text(v) and v for v in value.values())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from csvdprep.bids.files import read_text
 from csvdprep.bids.own import check_replaceable
+from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.errors import CsvdprepError, plain
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
@@ -139,9 +140,10 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
         folder = run_folder(plans[label], settings, statuses[label].run_id)
         folder.mkdir(parents=True, exist_ok=True)
         table = folder / 'resources.tsv'
-        head = '' if table.exists() else 'node\twall_s\tcpu_s\tpeak_mb\n'
+        rows = [] if table.exists() else [('node', 'wall_s', 'cpu_s', 'peak_mb')]
+        rows.append((node.fullname, f'{wall:.2f}', f'{cpu:.2f}', f'{memory:.0f}'))
         with table.open('a', encoding='utf-8') as file:
-            file.write(f'{head}{node.fullname}\t{wall:.2f}\t{cpu:.2f}\t{memory:.0f}\n')
+            file.write(tsv_text(rows))
 
     order = {label: place for place, label in enumerate(plans)}
     arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,

@@ -142,9 +142,14 @@ def now() -> str:
 def _scanner(plan: Plan) -> dict[str, str]:
     for name in ('flair', 't1w', 'dwi'):
         facts = plan.scans[name].metadata if name in plan.scans else {}
-        found = {key: facts.get(field) for key, field in SCANNER.items()}
+        found = {key: _single(facts.get(field)) for key, field in SCANNER.items()}
         told = {key: ' '.join(str(value).split())[:60] for key, value in found.items()
                 if isinstance(value, str | int | float)}  # fmt: skip
         if told:
             return told
     return {}
+
+
+def _single(value):
+    """Return what a list of one holds; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

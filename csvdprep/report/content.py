@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from csvdprep.bids.metadata import RANGES, Facts
 from csvdprep.bids.names import fill
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError
@@ -263,10 +264,12 @@ def _distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
 
 def _facts(scan: Scan) -> str:
     """Name what the sidecar says about the acquisition."""
+    told = Facts(scan.metadata)
+    known = {key: told.number(key) if key in RANGES else scan.metadata.get(key)
+             for key in _ACQUISITION}  # fmt: skip
     parts = [
-        f'{number(value)} {unit}'.strip()
-        for key, unit in _ACQUISITION.items()
-        if isinstance(value := scan.metadata.get(key), (str, int, float)) and value != ''
+        f'{number(value)} {_ACQUISITION[key]}'.strip() for key, value in known.items()
+        if isinstance(value, (str, int, float)) and value != ''
     ]
     return ', '.join(parts) or _DASH
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -530,6 +531,57 @@ def test_segmentation_with_names(tmp_path, raw):
     assert scan.metadata == {'grid': 'anat', 'origin': 'seg', 'labels': [77]}
 
 
+@pytest.mark.parametrize(('head_row', 'number'), [
+    ('index\tname', '77.0'), ('INDEX\tNAME', '77'), ('label\tname', '77'),
+])  # fmt: skip
+@pytest.mark.parametrize('where', ['own', 'inherited'])
+def test_tables_of_labels_as_tools_write_them(tmp_path, raw, head_row, number, where):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-wmh_dseg'
+    labels = (head() > 0).astype('u1') * 3
+    labels[:20] *= 77 // 3
+    write_image(tmp_path / 'seg' / f'{name}.nii.gz', labels)
+    table = tmp_path / 'seg' / (f'{name}.tsv' if where == 'own' else 'dseg.tsv')
+    table.write_text(f'{head_row}\n3\tcortex\nx\tnothing\n{number}\tWM-hypointensities\n')
+    scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
+    assert scan.metadata['labels'] == [77]
+
+
+def test_the_table_of_a_neighbour_is_not_taken(tmp_path, raw):
+    folder = tmp_path / 'seg' / 'sub-01' / 'ses-1' / 'anat'
+    write_image(folder / 'sub-01_ses-1_desc-wmh_dseg.nii.gz', (head() > 0).astype('u1'))
+    (folder / 'sub-01_ses-1_desc-aseg_dseg.tsv').write_text('index\tname\n77\tWM-hypo\n')
+    scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
+    assert 'labels' not in scan.metadata
+    # Several values that nothing explains are not all lesions.
+    many = (head() > 0).astype('u1')
+    many[:20] *= 7
+    write_image(folder / 'sub-01_ses-1_desc-wmh_dseg.nii.gz', many)
+    given = only(raw, derivatives={'seg': tmp_path / 'seg'})
+    assert 'wmh_external' not in given.scans
+    assert 'no table tells which' in given.refused[0][1]
+
+
+def test_a_mask_in_capitals(tmp_path, raw):
+    path = write_image(tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz', **THICK)
+    path.rename(path.with_name('sub-01_ses-1_label-WMH_mask.NII.GZ'))
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert 'Rename it in small letters' in given.refused[0][1]
+
+
+def test_masks_that_hold_nothing(tmp_path, raw):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_mask.nii.gz'
+    write_image(tmp_path / 'tool' / name, 0.4 * THICK['data'].astype('f4'), zooms=(4.5, 4.5, 9))
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert 'No voxel of the mask is above 0.5' in given.refused[0][1]
+    write_image(tmp_path / 'tool' / name, 0 * THICK['data'], zooms=(4.5, 4.5, 9))
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert 'is empty: no lesion' in ' '.join(given.notes)
+    write_image(tmp_path / 'brain' / 'sub-01_ses-1_desc-brain_mask.nii.gz', 0 * THICK['data'],
+                zooms=(4.5, 4.5, 9))  # fmt: skip
+    given = only(raw, derivatives={'brain': tmp_path / 'brain'})
+    assert 'The brain mask is empty' in given.refused[0][1]
+
+
 def test_mask_on_another_grid(tmp_path, raw):
     name = 'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_mask.nii.gz'
     write_image(tmp_path / 'tool' / name, (head((40, 48, 20)) > 0).astype('u1'))
@@ -571,12 +623,94 @@ def test_first_derivative_is_preferred(tmp_path, raw):
     assert given.scans['wmh_external'].metadata['origin'] == 'b'
 
 
+def test_other_masks_are_named_and_a_filter_chooses(tmp_path, raw):
+    folder = tmp_path / 'tool' / 'sub-01' / 'ses-1' / 'anat'
+    for acq in 'ab':
+        for desc in ('space-FLAIR_label-WMH', 'desc-brain'):
+            write_image(folder / f'sub-01_ses-1_acq-{acq}_{desc}_mask.nii.gz', **THICK)
+    write_image(tmp_path / 'late' / 'sub-01_ses-1_label-WMH_mask.nii.gz', **THICK)
+    tools = {'tool': tmp_path / 'tool', 'late': tmp_path / 'late'}
+    given = only(raw, derivatives=tools)
+    assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-a'}
+    told = ' '.join(given.notes)
+    name = 'space-FLAIR_label-WMH_mask.nii.gz'
+    assert f'acq-a_{name} is taken before tool:sub-01/ses-1/anat/' in told
+    assert 'is taken before late:sub-01_ses-1_label-WMH_mask.nii.gz: tool is named first' in told
+    assert 'late has no mask' not in told
+    wanted = {'wmh_external': {'acq': 'b'}, 'brain_mask_external': {'acq': 'b'}}
+    (tmp_path / 'filter.json').write_text(json.dumps(wanted))
+    given = only(raw, derivatives=tools, bids_filters=read_filters(tmp_path / 'filter.json'))
+    assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-b'}
+    assert 'acq-a_desc-brain_mask.nii.gz is left out, as --bids-filter-file asks' in ' '.join(
+        given.notes)
+
+
+@pytest.mark.parametrize(('off', 'fits'), [(0.05, True), (0.5, True), (1.3, False)])
+def test_a_hair_off_the_grid(tmp_path, raw, off, fits):
+    flair = nib.load(raw / f'{FILES[1]}.nii.gz')
+    affine = flair.affine.copy()
+    affine[:3, 3] += off / 3**0.5
+    write_image(tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz', THICK['data'],
+                affine=affine)  # fmt: skip
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert ('wmh_external' in given.scans) == fits
+
+
+def test_a_mask_on_an_image_that_is_ignored_is_refused(tmp_path, raw):
+    name = 'sub-01_ses-1_label-WMH_mask.nii.gz'
+    write_image(tmp_path / 'tool' / name, (head() > 0).astype('u1'))
+    assert 'wmh_external' in only(raw, derivatives={'tool': tmp_path / 'tool'}).scans
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'}, ignore=('t1w',))
+    assert 'wmh_external' not in given.scans
+    assert given.refused[0][0] == f'tool:{name}'
+
+
 def test_bad_derivatives(tmp_path, raw):
     with pytest.raises(UsageError, match='does not exist') as caught:
         collect(raw, derivatives={'x': tmp_path / 'absent'})
     assert str(tmp_path / 'absent') in str(caught.value)
     with pytest.raises(UsageError, match='cannot name'):
         collect(raw, derivatives={'a/b': tmp_path})
+
+
+# ---- names that are nearly right
+
+
+@pytest.mark.parametrize(('name', 'words'), [
+    ('sub-01_T1w.NII.GZ', 'Remedy: rename it to sub-01_T1w.nii.gz'),
+    ('sub-01_T1w.Nii', 'Remedy: rename it to sub-01_T1w.nii.'),
+    ('sub-01_t1w.nii.gz', 'The suffix t1w is written T1w in BIDS'),
+    ('sub-01_T1w.mgz', 'Images are read as NIfTI, not as .mgz'),
+    ('sub-01_acq-mp2rage_UNIT1.nii.gz', 'save it as sub-01_acq-mp2rage_T1w.nii.gz'),
+])  # fmt: skip
+def test_a_file_that_is_nearly_a_t1w(tmp_path, name, words):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_FLAIR'])
+    (root / 'sub-01' / 'anat' / name).write_bytes(b'x')
+    ((file, why),) = only(root).refused
+    assert file == f'sub-01/anat/{name}'
+    assert words in why
+    # Beside a T1w it is no news.
+    write_dataset(root, ['sub-01/anat/sub-01_T1w'])
+    assert only(root).refused == ()
+
+
+def test_an_image_in_the_wrong_folder(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/sub-01_T1w', 'sub-01/anat/sub-01_dwi'])
+    told = dict(only(root).refused)
+    assert 'BIDS has such images in anat/' in told['sub-01/sub-01_T1w.nii.gz']
+    assert 'BIDS has such images in dwi/' in told['sub-01/anat/sub-01_dwi.nii.gz']
+
+
+def test_echoes_are_told_and_come_last(tmp_path):
+    root = write_dataset(tmp_path, [f'sub-01/anat/sub-01_echo-{n}_T1w' for n in (1, 2)])
+    given = only(root)
+    assert names(given) == {'t1w': 'sub-01_echo-1_T1w.nii.gz'}
+    assert 'is one echo of several' in ' '.join(given.notes)
+    assert 'Combine the echoes' in ' '.join(given.notes)
+    write_dataset(root, ['sub-01/anat/sub-01_rec-rms_T1w'])
+    given = only(root)
+    assert names(given) == {'t1w': 'sub-01_rec-rms_T1w.nii.gz'}
+    assert 'it is no single echo' in ' '.join(given.notes)
 
 
 # ---- real data

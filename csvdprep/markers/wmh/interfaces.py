@@ -9,7 +9,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
 from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import load_mask_on, same_grid, save
+from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.transforms import write_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
@@ -30,7 +30,7 @@ class _WmhInputSpec(TraitedSpec):
     structures_dseg = File(exists=True, mandatory=True, desc='deep structures')
     lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
-    wmh_external = File(exists=True, desc='mask to be used instead of our own')
+    wmh_external = traits.Dict(desc='mask to be used instead of our own, and its image')
     external_labels = traits.List(traits.Int, desc='labels that count, if it has several')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     seed = traits.Int(42, usedefault=True, desc='of the jitter')
@@ -52,7 +52,7 @@ class Wmh(SimpleInterface):
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
         space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
-        brain = nib.load(given.brain_mask)
+        brain = load(given.brain_mask)
         icv_ml = float(np.asanyarray(brain.dataobj).sum()
                        * np.prod(nib.affines.voxel_sizes(brain.affine)) / 1000)  # fmt: skip
         structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
@@ -74,13 +74,13 @@ class Wmh(SimpleInterface):
         side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
         to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
         atlas = np.stack([
-            np.asanyarray(apply_transform(nib.load(resource(f'template_{name}')), space.image,
+            np.asanyarray(apply_transform(load(resource(f'template_{name}')), space.image,
                                           [given.mni_to_anat, to_anat]).dataobj)
             for name in ('csf', 'gm', 'wm')
         ])  # fmt: skip
         found = segment_wmh(
             np.asanyarray(space.image.dataobj, dtype=np.float32),
-            np.asanyarray(nib.load(given.flair_mask).dataobj),
+            np.asanyarray(load(given.flair_mask).dataobj),
             *(space.sample(file) for file in (given.csf_probseg, given.gm_probseg,
                                               given.wm_probseg)),
             space.voxel_mm, atlas=atlas,
@@ -111,11 +111,9 @@ class Wmh(SimpleInterface):
     def _take_over(self, space, deep, low):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
-        image = nib.squeeze_image(nib.load(given.wmh_external))
-        path = given.wmh_external
-        matrix = None if same_grid(image, space.image) else space.to_anat
+        matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
         labels = list(given.external_labels) if isdefined(given.external_labels) else None
-        mask = load_mask_on(path, space.image, matrix=matrix, labels=labels)
+        mask = load_mask_on(given.wmh_external['mask'], space.image, matrix=matrix, labels=labels)
         ml = float(np.prod(space.voxel_mm) / 1000)
         white = mask.astype(bool) & ~deep & ~low
         missing = Value(None, reason=_EXTERNAL)

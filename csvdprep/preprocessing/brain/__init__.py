@@ -20,7 +20,8 @@ ROOM = Room(
     makes={
         'anat_preproc': Derivative(
             suffix='{hub}', desc='preproc',
-            description='{hub}, intensity-corrected (N4), on its own grid.'),
+            description='{hub}, intensity-corrected (N4), on its own grid; 2 % of the voxels '
+                        'above zero were brighter than 1000 before the correction.'),
         'brain_mask': Derivative(
             suffix='mask', desc='brain', description='Brain mask of the {hub}.'),
     },
@@ -46,6 +47,7 @@ ROOM = Room(
     ),
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
+    version=2,
     methods=(
         'The brain was found in the anatomical reference with the networks of deepbet '
         '[@fisch2024], and intensity non-uniformity was corrected inside it with N4 '

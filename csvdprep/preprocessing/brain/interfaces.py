@@ -6,16 +6,18 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.ants import n4
+from csvdprep.bids.external import IMAGES
+from csvdprep.interfaces.ants import n4, rigid
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.images import load_mask_on, save
 from csvdprep.interfaces.inspect import load_clean
+from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 
 
 class _BrainInputSpec(TraitedSpec):
     anat = File(exists=True, mandatory=True, desc='anatomical reference as acquired')
-    brain_mask_external = File(exists=True, desc='mask to be used instead of our own')
+    brain_mask_external = traits.Dict(desc='mask to be used instead of our own, and its image')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     spline_mm = traits.Float(mandatory=True, desc='distance of the knots of the bias field')
 
@@ -36,8 +38,7 @@ class Brain(SimpleInterface):
         folder = Path(runtime.cwd)
         image = load_clean(self.inputs.anat)
         if isdefined(self.inputs.brain_mask_external):
-            mask = load_mask_on(self.inputs.brain_mask_external, image)
-            found = {'stripped': False, 'flags': ['mask made by another tool']}
+            mask, found = self._take_over(image, folder)
         else:
             mask, found = extract_brain(image)
         volume = float(mask.sum() * np.prod(nib.affines.voxel_sizes(image.affine)) / 1000)
@@ -55,3 +56,19 @@ class Brain(SimpleInterface):
             'qc_stripped': 'yes' if found['stripped'] else 'no',
         })  # fmt: skip
         return runtime
+
+    def _take_over(self, image, folder):
+        """Bring the mask of another tool to the reference, by way of the image it was made on."""
+        given = self.inputs.brain_mask_external
+        found = {'stripped': False, 'flags': ['mask made by another tool']}
+        if given['on'] == self.inputs.hub.lower():
+            return load_mask_on(given['mask'], image), found
+        other = load_clean(given['image'])
+        brain = load_mask_on(given['mask'], other)
+        own, _ = extract_brain(image)
+        knots = self.inputs.spline_mm
+        way = rigid(n4(image, own, spline_mm=knots), n4(other, brain, spline_mm=knots),
+                    folder / 'mask_to_anat.txt', fixed_mask=own, moving_mask=brain)  # fmt: skip
+        mask = load_mask_on(given['mask'], image, matrix=read_linear(way))
+        found['flags'] = [f'mask made by another tool on the {IMAGES[given["on"]]}']
+        return mask, found

@@ -52,7 +52,7 @@ ROOM = Room(
             metadata={'SkullStripped': False}),
         'dwi_bval': Derivative(
             suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bval',
-            description='b-values, s/mm²; below 50 written as 0.'),
+            description='b-values, s/mm²; those that count as 0 are written as 0.'),
         'dwi_bvec': Derivative(
             suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bvec',
             description='Gradients, turned with the head.'),
@@ -90,6 +90,10 @@ ROOM = Room(
         Measure(name='dwi_cleaned', units='', method='see-value', levels=CLEANED, table=False,
                 description='What was done about noise and ringing. Do not mix kinds within a '
                             'study.'),
+        Measure(name='dwi_gain_ratio', units='1', method='median-b0', table=False,
+                description='Brightness of the brain without gradient in a later run over that in '
+                            'the first, of the run in which it differs most. Runs are scaled to '
+                            'the first; one that no factor makes alike is left out.'),
         Measure(name='qc_dwi_fd_mm', units='mm', method='loo-prediction', qc_id='Q5',
                 reference='power2012',
                 description='Mean framewise displacement of the head.',
@@ -106,7 +110,7 @@ ROOM = Room(
                             'acquired: from differences of volumes without gradient.',
                 limits=Limits(ok=(20, None), warn=(15, None))),
     ),
-    version=2,
+    version=3,
     build='csvdprep.preprocessing.diffusion.workflow:init_diffusion_wf',
     options=Options,
     methods=(

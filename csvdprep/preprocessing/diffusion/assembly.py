@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import B0_BELOW, shells
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.brain import extract_brain
+from csvdprep.interfaces.images import canonical_vectors, like
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
 from csvdprep.preprocessing.diffusion.science_denoise import denoise as mppca
 from csvdprep.preprocessing.diffusion.science_denoise import without_floor
+from csvdprep.preprocessing.diffusion.science_gain import SAME_GAIN, compare_gain
 from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
 from csvdprep.science.gradient_table import world_directions
 
@@ -26,6 +30,8 @@ MPPCA_VOLUMES = 30
 WHOLE_KSPACE = 7 / 8
 #: Extent from which on an image holds the head, not a slab of it, mm.
 HEAD_MM = 110.0
+#: Relative difference of b-values that are one shell.
+SAME_SHELL = 0.06
 #: Radius (voxels) of the neighbourhood of MP-PCA.
 RADIUS = 2
 
@@ -54,8 +60,13 @@ class Assembled:
         Run of each volume.
     brain : ndarray of bool, shape (nx, ny, nz)
         Brain in the first run, as acquired.
+    gains : mapping of int to float
+        Brightness of each later run without gradient over that of the first, before it was
+        scaled.
     done : tuple of str
         What was done to them, for the methods.
+    notes : tuple of str
+        What has to be told of the runs.
     """
 
     image: Any
@@ -67,7 +78,9 @@ class Assembled:
     slice_axis: int
     run_of: np.ndarray
     brain: np.ndarray
+    gains: Mapping[int, float] = field(default_factory=dict)
     done: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def table(self) -> dict[str, Any]:
         """Return all but the image as plain data."""
@@ -76,6 +89,7 @@ class Assembled:
             'shell_of': self.shell_of.tolist(), 'factors': self.factors.tolist(),
             'axis': self.axis, 'slice_axis': self.slice_axis,
             'run_of': self.run_of.tolist(), 'done': list(self.done),
+            'gains': list(self.gains.values()), 'notes': list(self.notes),
         }  # fmt: skip
 
 
@@ -95,6 +109,8 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
     Returns
     -------
     Assembled
+        In canonical order. Runs are brought to one receiver gain by their brains without
+        gradient; a run that no gain makes alike is left out.
 
     References
     ----------
@@ -102,21 +118,48 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
     doi:10.1002/mrm.26054 (sub-voxel shifts)
     """
     corrected = bool(content.get('corrected'))
-    volumes, bvals, directions, factors, run_of, done = [], [], [], [], [], []
-    brain = None
-    first = content['runs'][0]
+    volumes, bvals, directions, factors, run_of, done, notes = [], [], [], [], [], [], []
+    brain = level = None
+    reference: dict[float, np.ndarray] = {}
+    gains = {}
     for number, run in enumerate(content['runs']):
-        image = load_series(run['path'])
+        image = load_series(run['path'], volumes=run.get('volumes'), level=level)
+        level = image.extra['level']
         data = np.asanyarray(image.dataobj)
         values = np.array(run['bvals'], float)
         if brain is None:
             brain = find_brain(data, values, image.affine)
+            first, grid = run, image
         if not corrected:
             data, said = _clean(data, values, brain, run, denoise, degibbs)
             done += [text for text in said if text not in done]
+        means = shell_means(data, values)
+        if number:
+            name = Path(run['path']).name
+            pairs = [(level, near_shell(level, reference)) for level in means]
+            shared = next((pair for pair in pairs if pair[1] is not None), None)
+            if shared is None:
+                notes.append(f'{name} shares no b-value with the first run: its receiver gain '
+                             'cannot be compared and is taken to be the same')  # fmt: skip
+            else:
+                gain = compare_gain(reference[shared[1]], means[shared[0]], brain,
+                                    voxel_sizes(image.affine))  # fmt: skip
+                if not gain.explained:
+                    notes.append(f'{name} is left out: its images of b = {shared[0]:g} differ '
+                                 f'from those of the first run by {gain.misfit_pct:.0f} %, '
+                                 'whatever the gain')  # fmt: skip
+                    continue
+                gains[number] = gain.ratio
+                data = data * np.float32(1 / gain.ratio)
+                if abs(gain.ratio - 1) > SAME_GAIN:
+                    notes.append(f'{name} was {gain.ratio:.3g} times as bright as the first run '
+                                 'and is scaled')  # fmt: skip
+        else:
+            reference = means
         volumes.append(data)
         bvals.append(values)
-        directions.append(world_directions(np.array(run['bvecs'], float), image.affine))
+        vectors = canonical_vectors(np.array(run['bvecs'], float), image)
+        directions.append(world_directions(vectors, image.affine))
         factors.append(np.full(len(values), relative_factor(run, first)))
         run_of.append(np.full(len(values), number))
     values = np.concatenate(bvals)
@@ -126,12 +169,34 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
         shell_of = np.where(values == 0, 0, 1 + np.abs(values[:, None] - levels).argmin(axis=1))
     axis = first.get('axis')
     return Assembled(
-        image=nib.Nifti1Image(np.concatenate(volumes, axis=3), image.affine), bvals=values,
+        image=like(np.concatenate(volumes, axis=3), grid), bvals=values,
         directions=np.concatenate(directions), shell_of=shell_of,
         factors=np.concatenate(factors), axis=None if axis is None else 'ijk'.index(axis),
-        slice_axis=_slice_axis(first),
-        run_of=np.concatenate(run_of), brain=brain, done=tuple(done),
+        slice_axis=_slice_axis(first), run_of=np.concatenate(run_of), brain=brain,
+        gains=gains, done=tuple(done), notes=tuple(notes),
     )  # fmt: skip
+
+
+def shell_means(data: np.ndarray, bvals: np.ndarray) -> dict[float, np.ndarray]:
+    """Average the volumes of each shell, b = 0 first."""
+    levels = [0.0] if (bvals == 0).any() else []
+    levels += shells(bvals)
+    nearest = np.abs(bvals[:, None] - np.array(levels)).argmin(axis=1)
+    return {float(level): data[..., nearest == k].mean(axis=3) for k, level in enumerate(levels)}
+
+
+def near_shell(level: float, others: Mapping[float, Any]) -> float | None:
+    """Return the shell among others that is that of a b-value; None without.
+
+    Examples
+    --------
+    >>> near_shell(0.0, {0.0: 1, 1000.0: 2}), near_shell(990.0, {0.0: 1, 1000.0: 2})
+    (0.0, 1000.0)
+    >>> near_shell(2000.0, {0.0: 1, 1000.0: 2}) is None
+    True
+    """
+    fitting = [other for other in others if abs(other - level) <= SAME_SHELL * level]
+    return min(fitting, key=lambda other: abs(other - level), default=None)
 
 
 def relative_factor(run: Mapping[str, Any], first: Mapping[str, Any]) -> float:

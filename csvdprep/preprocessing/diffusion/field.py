@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage as ndi
 from skimage.restoration import unwrap_phase
 
+from csvdprep.core.errors import CsvdprepError, MeasureError
 from csvdprep.interfaces.ants import realign, register_along, rigid
-from csvdprep.interfaces.images import resample
+from csvdprep.interfaces.header import read_header
+from csvdprep.interfaces.images import canonical, resample
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.preprocessing.diffusion.assembly import Assembled, mean_b0, relative_factor
 from csvdprep.preprocessing.diffusion.science_alignment import Target
 from csvdprep.preprocessing.diffusion.science_field import shift_between
+from csvdprep.preprocessing.diffusion.science_gain import compare_gain
 from csvdprep.preprocessing.diffusion.science_sampling import Geometry
+from csvdprep.science.alignment import mutual_information
 
 #: Gyromagnetic ratio of protons, Hz/T.
 GAMMA = 42.577e6
@@ -26,15 +32,50 @@ GAMMA = 42.577e6
 ROUNDS = 2
 #: Phase (of values as scanners store them) that stands for half a turn.
 HALF_TURN = 4096
+#: Farthest (mm) that a field shifts nearly all of the brain, and what of it that is.
+FAR_MM, FAR_SHARE = 25.0, 0.99
+#: Voxels by which no field shifts most of the brain.
+FAR_VOXELS = 5.0
+#: What two polarities differ by, over their brightness, is seen without noise (standard deviation
+#: of the blur, voxels). Their field has to take this much of it away, and this part of it: images
+#: of one polarity, moved and noisy, gave at most 0.006 and a third; of two, 0.037 and 0.7 or more.
+BLUR, LEAST_GAIN, LEAST_PART = 1.5, 0.015, 0.5
+#: Brightness, over that of the brightest volume, from which one counts as without gradient.
+BARE_LEVEL = 0.75
+#: How a source of the field is called.
+SOURCES = {'pepolar': 'The field from images of opposite polarity', 'fieldmap': 'The field map',
+           'syn': 'The field from registration to the anatomy'}
 #: Smoothing of a measured field, mm (FWHM).
 SMOOTH_MM = 4.0
 
 
-def find_shift(
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What is known of the distortion of the first volume of a series.
+
+    Parameters
+    ----------
+    shift : ndarray of float32, shape (nx, ny, nz), or None
+        Voxels along the axis of encoding, see :class:`~.science_sampling.Geometry`.
+    method : {'pepolar', 'fieldmap', 'syn', 'none', 'given'}
+        What it was estimated from; 'given' if the series is corrected already.
+    reasons : tuple of str
+        What failed on the way, and what has to be minded.
+    """
+
+    shift: np.ndarray | None
+    method: str
+    reasons: tuple[str, ...] = ()
+
+
+def find_field(
     given: Assembled, content: Mapping[str, Any], brain: np.ndarray, *,
     anat=None, anat_brain=None,
-) -> tuple[np.ndarray | None, str]:  # fmt: skip
+) -> Field:  # fmt: skip
     """Estimate the distortion of the first volume of a series.
+
+    A field that cannot be, or that the images contradict, is told and not used; the next best
+    source takes its place.
 
     Parameters
     ----------
@@ -49,86 +90,187 @@ def find_shift(
 
     Returns
     -------
-    shift : ndarray of float32, shape (nx, ny, nz), or None
-        Voxels along the axis of encoding, see :class:`~.science_sampling.Geometry`.
-    method : {'pepolar', 'fieldmap', 'syn', 'none', 'given'}
-        What it was estimated from; 'given' if the series is corrected already.
+    Field
     """
     if content.get('corrected'):
-        return None, 'given'
+        return Field(None, 'given')
     source = content['field']
     if given.axis is None:
-        return None, 'none'
+        return Field(None, 'none')
+    ways = []
     if source['kind'] == 'pepolar':
-        found = _from_polarities(given, content, brain)
-        return (None, 'none') if found is None else (found, 'pepolar')
-    if source['kind'] in ('phasediff', 'phases', 'fieldmap'):
-        return _from_field_map(given, content, brain), 'fieldmap'
+        ways.append(('pepolar', lambda: _from_polarities(given, content, brain)))
+    elif source['kind'] != 'none':
+        ways.append(('fieldmap', lambda: _from_field_map(given, content, brain)))
     if anat is not None:
-        return _from_anatomy(given, brain, anat, anat_brain), 'syn'
-    return None, 'none'
+        ways.append(('syn', lambda: (_from_anatomy(given, brain, anat, anat_brain), ())))
+    reasons: tuple[str, ...] = ()
+    for method, estimate in ways:
+        try:
+            shift, said = estimate()
+            check_plausible(shift, brain, voxel_sizes(given.image.affine)[given.axis])
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever fails, the next source may do
+            said = error.message if isinstance(error, CsvdprepError) else (
+                f'{type(error).__name__}: {error}')  # fmt: skip
+            reasons += (f'{SOURCES[method]} is not used: {said}',)
+            continue
+        return Field(shift, method, reasons + said)
+    return Field(None, 'none', reasons)
 
 
-def _from_polarities(given: Assembled, content, brain: np.ndarray) -> np.ndarray | None:
+def check_plausible(shift: np.ndarray, brain: np.ndarray, voxel_mm: float) -> None:
+    """Raise MeasureError if a field shifts the brain farther than any magnet does.
+
+    Parameters
+    ----------
+    shift : ndarray, shape (nx, ny, nz)
+        Voxels along the axis of encoding.
+    brain : ndarray of bool, shape (nx, ny, nz)
+        Where it is looked at.
+    voxel_mm : float
+        Edge of a voxel along that axis.
+
+    Examples
+    --------
+    >>> check_plausible(np.full((9, 9, 9), 6.0), np.ones((9, 9, 9), bool), 2.0)
+    Traceback (most recent call last):
+    csvdprep.core.errors.MeasureError: it shifts most of the brain by 5 voxels or more (median 6.0)
+    """
+    inside = np.abs(shift[np.asarray(brain) > 0])
+    if not inside.size or not np.isfinite(inside).all():
+        raise MeasureError('it is not finite in the brain')
+    far = float(np.quantile(inside, FAR_SHARE)) * voxel_mm
+    if far > FAR_MM:
+        raise MeasureError(f'it shifts parts of the brain by {far:.0f} mm, more than is plausible '
+                           f'({FAR_MM:g} mm)')  # fmt: skip
+    if (middle := float(np.median(inside))) > FAR_VOXELS:
+        raise MeasureError(f'it shifts most of the brain by {FAR_VOXELS:g} voxels or more '
+                           f'(median {middle:.1f})')  # fmt: skip
+
+
+def _from_polarities(given: Assembled, content, brain: np.ndarray):
     first = content['runs'][0]
     own = given.factors > 0
     plus = mean_b0(given, own)
-    others = []
-    if (~own & (given.shell_of == 0)).any():
-        others.append((mean_b0(given, ~own), float(given.factors[~own][0])))
+    size = voxel_sizes(given.image.affine)
+    minus = factor = None
     for partner in content['field'].get('partners', ()):
-        others.append((_on_grid(partner, given.image), relative_factor(partner, first)))
-    if not others:
-        return None
-    minus, factor = others[0]
+        minus, factor = _on_grid(partner, given, brain), relative_factor(partner, first)
+        gain = compare_gain(plus, minus, brain, size)
+        if not gain.explained:
+            raise MeasureError('the images of opposite polarity differ from the series by '
+                               f'{gain.misfit_pct:.0f} %, whatever the gain')  # fmt: skip
+        minus = minus / np.float32(gain.ratio)
+    if minus is None and (~own & (given.shell_of == 0)).any():
+        minus, factor = mean_b0(given, ~own), float(given.factors[~own][0])
+    if minus is None:
+        raise MeasureError('no image of opposite polarity is left')
     affine = given.image.affine
     geometry = Geometry(affine, given.axis)
+    still = np.eye(4)
+    motion = Target(plus, brain, affine).find(minus, still)
+    before = _difference(plus, geometry.pull(minus, motion, order=1), brain)
     moved = minus
-    shift = None
     for _ in range(ROUNDS):
         # One head in one place is assumed: found anew when both are undistorted.
         shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
         straight = Geometry(affine, given.axis, shift)
-        still = np.eye(4)
         flat = [straight.pull(image, still, f, order=1)
                 for image, f in ((plus, 1.0), (minus, factor))]  # fmt: skip
         motion = Target(flat[0], brain, affine).find(flat[1], still)
         moved = geometry.pull(minus, motion, order=1)
-    return shift_between(plus, moved, given.axis, factors=(1.0, factor))
+    shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
+    straight = Geometry(affine, given.axis, shift)
+    after = _difference(straight.pull(plus, still, 1.0, order=1),
+                        straight.pull(moved, still, factor, order=1), brain)  # fmt: skip
+    return shift, _confirmed(before, after, content['field'].get('assumed'))
 
 
-def _on_grid(partner: Mapping[str, Any], like) -> np.ndarray:
+def _difference(one: np.ndarray, two: np.ndarray, brain: np.ndarray) -> float:
+    """Return by how much two images differ in the brain, noise aside, over their brightness."""
+    inside = ndi.binary_erosion(brain)
+    one, two = (ndi.gaussian_filter(image.astype(np.float64), BLUR)[inside]
+                for image in (one, two))  # fmt: skip
+    return float(np.abs(one - two).sum() / max((one + two).sum() / 2, 1e-9))
+
+
+def _confirmed(before: float, after: float, assumed: str | None) -> tuple[str, ...]:
+    """Check that two images are of opposite polarity: their field makes them agree."""
+    if before - after >= LEAST_GAIN and before - after >= LEAST_PART * before:
+        return ()
+    told = (f'the two images differ by {100 * before:.1f} % without the field and by '
+            f'{100 * after:.1f} % with it, as if they were of one polarity')  # fmt: skip
+    if assumed:
+        raise MeasureError(f'{told}; their polarity was taken from {assumed}')
+    return (told,)
+
+
+def _on_grid(partner: Mapping[str, Any], given: Assembled, brain: np.ndarray) -> np.ndarray:
     """Average the volumes without gradient of a partner, on the grid of the series."""
-    image = load_series(partner['path'])
+    image = load_series(partner['path'], volumes=partner.get('volumes'))
     data = np.asanyarray(image.dataobj)
-    if partner.get('bvals'):
-        data = data[..., np.array(partner['bvals']) == 0]
+    if partner.get('volumes') is None and data.shape[3] > 1:
+        # Without a table only their brightness tells which have no gradient.
+        here = resample(_plain(brain, given.image), _first(image)) > 0.5
+        levels = np.array([np.median(data[..., v][here]) for v in range(data.shape[3])])
+        data = data[..., levels >= BARE_LEVEL * levels.max()]
     mean = nib.Nifti1Image(data.mean(axis=3), image.affine)
-    return resample(mean, nib.Nifti1Image(np.zeros(like.shape[:3], np.uint8), like.affine))
+    return resample(mean, given.image)
 
 
-def _from_field_map(given: Assembled, content, brain: np.ndarray) -> np.ndarray:
+def _from_field_map(given: Assembled, content, brain: np.ndarray):
     source, first = content['field'], content['runs'][0]
     magnitude = _volume(source['magnitude'])
     mean = np.asanyarray(magnitude.dataobj)
     head = ndi.binary_fill_holes(mean > 0.15 * np.quantile(mean, 0.98))
     head = ndi.binary_opening(head, iterations=1)
-    hertz = _smooth_within(_hertz(source, head), head, nib.affines.voxel_sizes(magnitude.affine))
+    hertz = _smooth_within(_hertz(source, head), head, voxel_sizes(magnitude.affine))
     series = nib.Nifti1Image(mean_b0(given), given.image.affine)
     matrix = realign(series, magnitude, np.eye(4))
     field = resample(nib.Nifti1Image(hertz, magnitude.affine), series, matrix=matrix)
     sign = -1.0 if first['encoding'].endswith('-') else 1.0
-    return (sign * first['readout'] * field).astype(np.float32)
+    shift = (sign * first['readout'] * field).astype(np.float32)
+    like_magnitude = resample(magnitude, series, matrix=matrix)
+    return shift, _right_way(given, shift, like_magnitude, brain, source.get('assumed'))
+
+
+def _right_way(given: Assembled, shift: np.ndarray, magnitude: np.ndarray, brain: np.ndarray,
+               assumed: str | None) -> tuple[str, ...]:  # fmt: skip
+    """Check the polarity of a series: its field makes it more like an image without distortion."""
+    near = ndi.binary_dilation(brain, iterations=3)
+    plain = mean_b0(given)
+    seen = [Geometry(given.image.affine, given.axis, shift).pull(plain, np.eye(4), factor, order=1)
+            for factor in (1.0, -1.0)]  # fmt: skip
+    right, wrong = (mutual_information(image[near], magnitude[near]) for image in seen)
+    if right >= wrong:
+        return ()
+    told = ('the series resembles the magnitude image of the field map more if its field is taken '
+            'the other way round, as if the polarity of phase encoding were wrong')  # fmt: skip
+    if assumed:
+        raise MeasureError(f'{told}; it was taken from {assumed}')
+    return (told,)
 
 
 def _volume(path: str):
-    image = load_series(path)
+    return _first(load_series(path))
+
+
+def _first(image):
     return nib.Nifti1Image(np.asanyarray(image.dataobj)[..., 0], image.affine)
 
 
+def _plain(mask: np.ndarray, image):
+    return nib.Nifti1Image(mask.astype(np.float32), image.affine)
+
+
 def _raw(path: str) -> np.ndarray:
-    """Read values that may be negative."""
-    return np.nan_to_num(np.squeeze(nib.load(path).get_fdata(dtype=np.float32)))
+    """Read values that may be negative, in canonical order."""
+    grid = read_header(path, series=True)
+    data = nib.load(path).get_fdata(dtype=np.float32)
+    image = canonical(nib.Nifti1Image(data[(..., *(0,) * (data.ndim - 3))], grid.affine))
+    return np.nan_to_num(np.asanyarray(image.dataobj))
 
 
 def _hertz(source, head: np.ndarray) -> np.ndarray:

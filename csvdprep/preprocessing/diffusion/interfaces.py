@@ -12,11 +12,11 @@ from csvdprep.bids.gradients import shells
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import n4
-from csvdprep.interfaces.images import save
+from csvdprep.interfaces.images import as_stored, like, load, save, storage_of, stored_vectors
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.diffusion.assembly import Assembled, assemble, find_brain
-from csvdprep.preprocessing.diffusion.field import find_shift
+from csvdprep.preprocessing.diffusion.field import find_field
 from csvdprep.preprocessing.diffusion.realignment import Series, find_motion
 from csvdprep.preprocessing.diffusion.science_prediction import lost_slices
 from csvdprep.preprocessing.diffusion.science_sampling import (
@@ -76,6 +76,7 @@ class _FieldInputSpec(TraitedSpec):
 class _FieldOutputSpec(TraitedSpec):
     shift = File(exists=True, desc='distortion along the axis of encoding, voxels')
     method = traits.Str(desc='what it was estimated from')
+    reasons = traits.List(traits.Str, desc='what has to be minded')
 
 
 class EstimateField(SimpleInterface):
@@ -90,11 +91,11 @@ class EstimateField(SimpleInterface):
         brain = series.brain
         anatomy = {}
         if given.fieldmapless and isdefined(given.anat_preproc) and isdefined(given.brain_mask):
-            anatomy = {'anat': nib.load(given.anat_preproc),
-                       'anat_brain': nib.load(given.brain_mask)}  # fmt: skip
-        shift, self._results['method'] = find_shift(series, given.dwi, brain, **anatomy)
-        if shift is None:
-            shift = np.zeros(brain.shape, np.float32)
+            anatomy = {'anat': load(given.anat_preproc),
+                       'anat_brain': load(given.brain_mask)}  # fmt: skip
+        found = find_field(series, given.dwi, brain, **anatomy)
+        self._results['method'], self._results['reasons'] = found.method, list(found.reasons)
+        shift = np.zeros(brain.shape, np.float32) if found.shift is None else found.shift
         self._results['shift'] = save(shift, series.image, Path(runtime.cwd) / 'shift.nii.gz')
         return runtime
 
@@ -105,6 +106,7 @@ class _CorrectInputSpec(TraitedSpec):
     rough = File(exists=True, mandatory=True, desc='brain as acquired')
     shift = File(exists=True, mandatory=True, desc='distortion, voxels')
     method = traits.Str(mandatory=True, desc='what it was estimated from')
+    reasons = traits.List(traits.Str, desc='what has to be minded of it')
 
 
 class _CorrectOutputSpec(TraitedSpec):
@@ -128,7 +130,7 @@ class Correct(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         facts = json.loads(Path(given.table).read_text(encoding='utf-8'))
         found = read_assembled(given.series, given.table, given.rough)
-        shift = np.asanyarray(nib.load(given.shift).dataobj, dtype=np.float32)
+        shift = np.asanyarray(load(given.shift).dataobj, dtype=np.float32)
         series = as_series(found, shift if shift.any() else None)
         rough = found.brain
         if given.method == 'given':
@@ -151,19 +153,23 @@ class Correct(SimpleInterface):
         self._results['dwi_b0_raw'] = save(_first_b0(series.data, series), found.image,
                                            folder / 'b0_raw.nii.gz')  # fmt: skip
         rigid = series.motions_of_head(motions, mask)
+        # Slices are counted as they are stored.
+        turned = any(int(place) == found.slice_axis and sign < 0
+                     for place, sign in storage_of(found.image).axes)  # fmt: skip
+        slices = lost[:, ::-1] if turned else lost
         self._results['dwi_confounds'] = _write_confounds(
-            series, directions, rigid, lost, mask, folder / 'confounds.tsv')  # fmt: skip
+            series, directions, rigid, slices, mask, folder / 'confounds.tsv')  # fmt: skip
         self._results['diffusion_values'] = write_values(
             folder / 'values.json',
-            _values(series, rigid, lost, mask, facts, given.method))
+            _values(series, rigid, lost, mask, facts, given.method, '; '.join(given.reasons)))
         return runtime
 
-    def _save(self, corrected, mask, directions, series, like, folder):
+    def _save(self, corrected, mask, directions, series, grid, folder):
         b0 = corrected[..., series.shell_of == 0].mean(axis=3)
-        self._results['dwi_b0'] = save(b0, like, folder / 'b0.nii.gz')
-        self._results['dwi_mask'] = save(mask, like, folder / 'mask.nii.gz')
-        self._results['dwi_preproc'] = _save_packed(corrected, like, folder / 'dwi.nii.gz')
-        vectors = fsl_vectors(directions, like.affine)
+        self._results['dwi_b0'] = save(b0, grid, folder / 'b0.nii.gz')
+        self._results['dwi_mask'] = save(mask, grid, folder / 'mask.nii.gz')
+        self._results['dwi_preproc'] = _save_packed(corrected, grid, folder / 'dwi.nii.gz')
+        vectors = stored_vectors(fsl_vectors(directions, grid.affine), grid)
         for name, rows in (('bval', series.bvals[None]), ('bvec', vectors.T)):
             path = folder / f'dwi.{name}'
             form = '%g' if name == 'bval' else '%.8f'
@@ -174,14 +180,14 @@ class Correct(SimpleInterface):
 def read_assembled(series: str, table: str, rough: str) -> Assembled:
     """Read what :class:`Assemble` wrote."""
     facts = json.loads(Path(table).read_text(encoding='utf-8'))
-    image = nib.load(series)
+    image = load(series)
     return Assembled(
-        image=nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine),
+        image=like(np.asarray(image.dataobj, dtype=np.float32), image),
         bvals=np.array(facts['bvals']), directions=np.array(facts['directions']),
         shell_of=np.array(facts['shell_of']), factors=np.array(facts['factors']),
         axis=facts['axis'], slice_axis=facts['slice_axis'],
         run_of=np.array(facts['run_of']), done=tuple(facts['done']),
-        brain=np.asanyarray(nib.load(rough).dataobj) > 0,
+        brain=np.asanyarray(load(rough).dataobj) > 0,
     )  # fmt: skip
 
 
@@ -206,7 +212,8 @@ def _signal_to_noise(content, brain) -> float | None:
         plain = np.flatnonzero(np.array(run['bvals']) == 0)
         if len(plain) < 2:
             continue
-        data = np.asanyarray(load_series(run['path']).dataobj)[..., plain]
+        image = load_series(run['path'], volumes=run.get('volumes'))
+        data = np.asanyarray(image.dataobj)[..., plain]
         inner = ndi.binary_erosion(brain, iterations=4)
         if inner.sum() < 500 or inner.shape != data.shape[:3]:
             return None
@@ -217,11 +224,11 @@ def _signal_to_noise(content, brain) -> float | None:
     return None
 
 
-def _even(corrected, series, like):
+def _even(corrected, series, grid):
     """Find the brain, and take the drift of the coil off all volumes alike."""
     b0 = corrected[..., series.shell_of == 0].mean(axis=3)
-    mask = find_brain(corrected, series.bvals, like.affine)
-    even = np.asanyarray(n4(nib.Nifti1Image(b0, like.affine), mask).dataobj)
+    mask = find_brain(corrected, series.bvals, grid.affine)
+    even = np.asanyarray(n4(nib.Nifti1Image(b0, grid.affine), mask).dataobj)
     ratio = np.where(b0 > 0, even / np.maximum(b0, 1e-6), 1).astype(np.float32)
     # Nothing is known of the drift outside the head.
     np.clip(ratio, 0.2, 5, out=ratio)
@@ -261,7 +268,7 @@ def _write_confounds(series, directions, rigid, lost, mask, path):
     return str(path)
 
 
-def _values(series, rigid, lost, mask, facts, method):
+def _values(series, rigid, lost, mask, facts, method, why):
     """Give every declared measure its value."""
     centre = _centre(mask, series.geometry.affine)
     weighted = series.shell_of > 0
@@ -273,7 +280,8 @@ def _values(series, rigid, lost, mask, facts, method):
     found = {
         'dwi_n_directions': len(np.unique(rounded, axis=0)),
         'dwi_shells': ' '.join(f'{level:g}' for level in levels),
-        'dwi_sdc': method,
+        'dwi_sdc': Value(method, reason=why, qc='warn' if why else ''),
+        'dwi_gain_ratio': _gain(facts),
         'dwi_cleaned': 'given' if method == 'given' else ' '.join(facts['done']) or 'none',
         'qc_dwi_fd_mm': Value(float(displacement(rigid, centre=centre).mean()), n=len(rigid)),
         'qc_dwi_motion_max_mm': float(max(moved)),
@@ -289,13 +297,21 @@ def _values(series, rigid, lost, mask, facts, method):
     return found
 
 
-def _save_packed(data, like, path):
+def _gain(facts):
+    """Tell how bright later runs were, and which were left out."""
+    told = '; '.join(facts['notes'])
+    odd = any('left out' in note or 'cannot be compared' in note for note in facts['notes'])
+    if not facts['gains']:
+        return Value(None, reason=told or 'one run', qc='warn' if odd else '')
+    farthest = max(facts['gains'], key=lambda ratio: abs(np.log(ratio)))
+    return Value(float(farthest), reason=told, qc='warn' if odd else '')
+
+
+def _save_packed(data, grid, path):
     """Save a series as 16-bit integers with a scale."""
     slope = float(data.max()) / TOP or 1.0
-    image = nib.Nifti1Image(np.round(data / slope).astype(np.int16), like.affine)
+    image = as_stored(np.round(data / slope).astype(np.int16), grid)
     image.header.set_slope_inter(slope, 0)
-    image.set_qform(like.affine, 1)
-    image.set_sform(like.affine, 1)
     image.header.set_xyzt_units('mm', 'sec')
     image.to_filename(path)
     return str(path)

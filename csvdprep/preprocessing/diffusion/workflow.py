@@ -35,7 +35,7 @@ def init_diffusion_wf(*, room, options, context):
         (inputnode, field, [(name, name) for name in takes]),
         (join, field, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
         (join, correct, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
-        (field, correct, [('shift', 'shift'), ('method', 'method')]),
+        (field, correct, [('shift', 'shift'), ('method', 'method'), ('reasons', 'reasons')]),
         (correct, outputnode, [(name, name) for name in makes]),
     ])  # fmt: skip
     return workflow
