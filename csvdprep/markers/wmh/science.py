@@ -19,7 +19,6 @@ from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions, surely_white, white_region
 from csvdprep.markers.wmh.science_threshold import (
     CLEAR_OF_CSF_MM,
-    chance_threshold,
     grow_from_seeds,
     lesion_height,
 )
@@ -34,44 +33,44 @@ THICK = 2.0
 WALL_DEPTH = 0.5
 #: How far into what was taken for ventricle a lesion of its wall may grow, mm.
 OVER_WALL_MM = 2.5
+#: Contrast above that of grey matter that a seed needs in the depth of white matter.
+ABOVE_DEEP = 0.05
 #: Distance from the edge of a warped structure within which it may be another tissue, mm.
 WITHIN_MM = 3.0
 
 
 @dataclass(frozen=True)
 class WmhOptions:
-    """Thresholds; excess is in SD of normal-appearing white matter.
+    """Thresholds; contrast is excess as a share of the level of normal white matter.
 
     Parameters
     ----------
-    seed_z : float
-        Least excess of the brightest voxel of a lesion with a T1w.
-    seed_z_flair_only : float
+    seed_contrast : float
+        Least contrast of the brightest part of a lesion with a T1w.
+    seed_contrast_flair_only : float
         The same without a T1w, where tissue is less well known.
-    border_z : float
-        Least excess at the border of a lesion: half of the least seed.
-    greatest_border_z : float
-        The threshold that the scan's own tails ask for is not followed above this.
-    chance : float
-        Share of voxels above the border threshold that may be there by chance.
+    border_contrast : float
+        Least contrast at the border of a lesion.
+    seed_noise, border_noise : float
+        Neither is below this many SD of what noise leaves after denoising.
+    above_grey : float
+        Contrast above that of grey matter that a seed needs where grey matter is in reach.
     peak_share : float
-        Least excess at the border of a lesion, as a share of the height of the lesion nearby.
-    edge_caution : float
-        Relative rise of the seed threshold from the depth of white matter to its edge.
+        Least contrast at the border of a lesion, as a share of the height of the lesion nearby.
     runs : int
-        Jittered runs for the interval.
+        Jittered runs for the range of the volume.
     random_seed : int
         Of the jitter.
 
     """
 
-    seed_z: float = 3.5
-    seed_z_flair_only: float = 5.0
-    border_z: float = 1.5
-    greatest_border_z: float = 3.5
-    chance: float = 0.25
+    seed_contrast: float = 0.20
+    seed_contrast_flair_only: float = 0.25
+    border_contrast: float = 0.12
+    seed_noise: float = 5.0
+    border_noise: float = 4.0
+    above_grey: float = 0.20
     peak_share: float = 0.5
-    edge_caution: float = 0.5
     runs: int = 20
     random_seed: int = 42
 
@@ -98,12 +97,10 @@ class WmhResult:
         Central 95 % of the jittered runs.
     cv : float
         SD of the jittered volumes / their mean; 0 without lesions.
-    seed_z, border_z : float
+    seed_contrast, border_contrast : float
         Thresholds that were used.
     flags : list of str
         Plain words; empty if nothing is remarkable.
-    stats : dict
-        Statistics of the FLAIR.
     qc : dict
         Values of `quality`.
 
@@ -117,10 +114,9 @@ class WmhResult:
     volume_ml: float
     interval_ml: tuple[float, float]
     cv: float
-    seed_z: float
-    border_z: float
+    seed_contrast: float
+    border_contrast: float
     flags: list[str] = field(default_factory=list)
-    stats: dict = field(default_factory=dict)
     qc: dict = field(default_factory=dict)
 
 
@@ -220,19 +216,23 @@ def segment_wmh(
         seeds = region & ((vents == 0) | (depth >= WALL_DEPTH))
         region = seeds | (region & ~erode(vents > 0, voxel_mm, OVER_WALL_MM))
     least = LEAST_MM3_THICK if voxel_mm.max() > THICK * voxel_mm.min() else LEAST_MM3
-    seed, border = _thresholds(excess, seeds, voxel_mm, has_t1w, options)
+    seed, border = _thresholds(excess, has_t1w, options)
     if atlas is not None and not has_t1w:
         sure = surely_white(atlas, voxel_mm)
         seeds, region = seeds & sure, region & sure
-    caution = np.where(seeds, 1 + options.edge_caution * (1 - depth), np.inf)
+    grey_height = excess.normal.grey / excess.normal.white - 1
+    above = ABOVE_DEEP + (options.above_grey - ABOVE_DEEP) * (1 - depth)
+    caution = np.where(seeds, np.maximum(0, grey_height + above - seed), np.inf)
+    caution = caution.astype(np.float32)
 
-    height = lesion_height(excess.z, region, seed * caution, border, voxel_mm)
+    height = lesion_height(excess.contrast, region, seed + caution, border, voxel_mm)
 
-    def cut(z, seed_z, border_z):
-        return grow_from_seeds(z, region, seed_z * caution, border_z, voxel_mm, least_mm3=least,
-                               height=height, peak_share=options.peak_share)  # fmt: skip
+    def cut(contrast, least_seed, least_border):
+        return grow_from_seeds(contrast, region, least_seed + caution, least_border, voxel_mm,
+                               least_mm3=least, height=height,
+                               peak_share=options.peak_share)  # fmt: skip
 
-    found = cut(excess.z, seed, border)
+    found = cut(excess.contrast, seed, border)
     stroke = np.zeros(found.shape, bool)
     if atlas is not None:
         stroke = stroke_lesions(found, small & ~excess.tissue, (atlas[0] < 0.1) & small,
@@ -257,42 +257,37 @@ def segment_wmh(
         stroke=whole(stroke, np.uint8), volume_ml=volume,
         interval_ml=(min(interval[0], volume), max(interval[1], volume)),
         cv=float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0,
-        seed_z=seed, border_z=border, flags=qc.pop('flags'),
-        stats={**excess.stats.as_dict(), 'noise': excess.noise, 'level': excess.level,
-               'spread': excess.spread}, qc=qc,
+        seed_contrast=seed, border_contrast=border, flags=qc.pop('flags'),
+        qc=qc,
     )  # fmt: skip
 
 
-def _thresholds(excess: Excess, region, voxel_mm, has_t1w: bool, options: WmhOptions):
-    """Return the thresholds for seeds and for borders."""
-    counted = region & erode(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
-    border = chance_threshold(
-        excess.z[counted], options.chance, (options.border_z, options.greatest_border_z)
-    )
-    least = options.seed_z if has_t1w else options.seed_z_flair_only
-    # A seed is a lesion of which the border is half way up at most, as far as noise allows.
-    return max(least, border + 1.0), border
+def _thresholds(excess: Excess, has_t1w: bool, options: WmhOptions):
+    """Return the least contrast of seeds and of borders."""
+    seed = options.seed_contrast if has_t1w else options.seed_contrast_flair_only
+    return (max(seed, options.seed_noise * excess.noise),
+            max(options.border_contrast, options.border_noise * excess.noise))  # fmt: skip
 
 
 def _jitter(excess: Excess, cut, allowed, seed, border, ml, options: WmhOptions):
     """Repeat the segmentation with other thresholds, level and tissue; give map and volumes."""
     rng = np.random.default_rng(options.random_seed)
-    total = np.zeros(excess.z.shape, np.float32)
+    total = np.zeros(excess.contrast.shape, np.float32)
     volumes = []
     for _ in range(options.runs):
-        d_seed, d_border, d_level = rng.uniform(-1, 1, 3) * (0.5, 0.25, 0.25)
+        d_seed, d_border, d_level = rng.uniform(-1, 1, 3) * (0.04, 0.03, 0.02)
         certainty = rng.uniform(-0.5, 0.5)
-        z = excess.z + excess.tissue * np.float32(d_level) + np.float32(certainty) * excess.shift
+        z = excess.contrast + excess.tissue * np.float32(d_level) + np.float32(certainty) * excess.shift
         found = cut(z, seed + d_seed, border + d_border) & allowed
         volumes.append(found.sum() * ml)
-        reach = np.clip((z - border) / 0.5 + 0.5, -8, 8, where=found, out=np.zeros_like(z))
+        reach = np.clip((z - border) / 0.04 + 0.5, -8, 8, where=found, out=np.zeros_like(z))
         total += np.where(found, 1 / (1 + np.exp(-reach)), 0).astype(np.float32)
     return total / max(1, options.runs), np.asarray(volumes or [0.0])
 
 
 def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
     """Find outliers within deep grey matter (1) and below the tentorium (2)."""
-    result = np.zeros(excess.z.shape, np.uint8)
+    result = np.zeros(excess.contrast.shape, np.uint8)
     for label, region in ((1, deep), (2, low)):
         if region is None:
             continue
@@ -300,7 +295,8 @@ def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
         inner &= erode(excess.tissue, voxel_mm, CLEAR_OF_CSF_MM)
         if np.count_nonzero(inner) < 100:
             continue
-        centre, spread = robust_centre(excess.z[inner])
-        z = (excess.z - centre) / max(spread, excess.noise)
-        result[grow_from_seeds(z, inner, 5.0, 3.0, voxel_mm, least_mm3=least)] = label
+        centre, spread = robust_centre(excess.contrast[inner])
+        above = excess.contrast - centre
+        seed, border = (max(least, n * spread) for least, n in ((0.25, 5.0), (0.15, 3.0)))
+        result[grow_from_seeds(above, inner, seed, border, voxel_mm, least_mm3=least)] = label
     return result

@@ -7,31 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from csvdprep.markers.wmh.science_denoise import total_variation
-from csvdprep.science.normalise import (
-    PURE,
-    FlairStats,
-    normalise_flair,
-    reference_field,
-    robust_centre,
-    smooth,
-    smooth_within,
-)
+from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.science_level import LEAST_VOXELS, NormalTissue, brain_mode, find_normal
+from csvdprep.science.normalise import MAD_TO_SD, PURE, smooth, smooth_within
 
 #: Uncertainty of place of the warped atlas, mm: the SD by which its maps are blurred.
 ATLAS_BLUR_MM = 2.0
 #: Share of grey matter in the tissue of the atlas within reach from which a grey voxel is believed
 #: as it is; below, the deeper in white matter, the likelier a lesion that is dark on T1w.
 BELIEVED_GREY = 0.5
-#: Range over which the level of normal white matter is averaged, mm. N4 has knots of 50 mm; what
-#: it leaves is finer. Lesions are left out of the average, so that it does not follow them.
-FIELD_MM = 10.0
-#: Rounds of that average, and the greatest distance (SD) of a voxel that takes part.
-ROUNDS, NORMAL_SD = 2, 2.5
 #: Strength of the denoising: the noise of the excess is about 1 by construction, and total
 #: variation of 0.7 SD removes white noise of that size without touching larger steps.
 DENOISE = 0.7
-#: Excess is taken as no lower and no higher than this before denoising.
-RANGE = (-6.0, 25.0)
+#: Excess is taken as no lower and no higher than this before denoising, SD.
+RANGE = (-6.0, 40.0)
 #: Over how far CSF is bridged before denoising, mm, so that it does not pull at its neighbours.
 BRIDGE_MM = 1.5
 #: Smoothing of the effect of uncertain grey matter, mm.
@@ -44,8 +33,8 @@ class Excess:
 
     Parameters
     ----------
-    z : ndarray of float32
-        Denoised excess in SD of normal-appearing white matter; 0 in CSF and outside.
+    contrast : ndarray of float32
+        Denoised excess as a share of the level of normal white matter; 0 in CSF and outside.
     grey : ndarray of float32
         Probability of grey matter after doubting it where none belongs.
     white : ndarray of float32
@@ -53,25 +42,27 @@ class Excess:
     tissue : ndarray of bool
         Brain that is not as dark as CSF.
     shift : ndarray of float32
-        How ``z`` changes if the share of grey matter is taken as less certain: for the interval.
-    level, spread : float
-        Centre and SD of normal-appearing white matter, unit of the FLAIR.
+        How ``contrast`` changes if the share of grey matter is taken as less certain: for the
+        range of the volume.
     noise : float
-        SD of ``z`` in normal-appearing white matter.
-    stats : FlairStats
-        Statistics of the tissue classes.
+        SD of ``contrast`` in normal white matter.
+    normal : NormalTissue
+        Levels and field.
 
     """
 
-    z: np.ndarray
+    contrast: np.ndarray
     grey: np.ndarray
     white: np.ndarray
     tissue: np.ndarray
     shift: np.ndarray
-    level: float
-    spread: float
     noise: float
-    stats: FlairStats
+    normal: NormalTissue
+
+    @property
+    def z(self) -> np.ndarray:
+        """Excess in SD of normal white matter."""
+        return self.contrast * np.float32(self.normal.white / self.normal.spread)
 
 
 def lesion_proof_tissue(
@@ -134,7 +125,7 @@ def excess_over_normal(
 ) -> Excess:
     r"""Compare a FLAIR with what the tissue of each voxel would show without a lesion.
 
-    .. math:: z = T_\lambda \frac{F / b - p_W \mu_W - p_G \mu_G - p_C \mu_C}{s_W}
+    .. math:: c = T_\lambda \frac{F / b - p_W \mu_W - p_G \mu_G - p_C \mu_C}{\mu_W}
 
     with :math:`b` the slow variation of normal-appearing white matter, and :math:`T`
     denoising by total variation. Where grey and white matter meet, the expectation is a mixture
@@ -175,37 +166,36 @@ def excess_over_normal(
     """
     image = np.asarray(flair, dtype=np.float32)
     brain = np.asarray(mask) > 0
-    stats = normalise_flair(image, brain, csf, gm, wm)[1]
-    mu_w, sd_w = (
-        (stats.mu_wm, stats.sd_wm) if np.isfinite(stats.mu_wm) else (stats.mode, stats.width)
-    )
-    # Without pure CSF the darkest percentile of the brain stands for it.
-    mu_c = stats.mu_csf if np.isfinite(stats.mu_csf) else float(np.percentile(image[brain], 1))
-    dark = image < (mu_w + mu_c) / 2
+    dark = image < dark_below(image, brain, csf)
     grey, white = lesion_proof_tissue(csf, gm, dark, brain, voxel_mm, atlas)
-    sure = white > PURE
-    for _ in range(ROUNDS):
-        normal = sure & (np.abs(image - mu_w) < NORMAL_SD * sd_w)
-        if not normal.any():
-            break
-        field = reference_field(image, normal, voxel_mm, FIELD_MM)
-        image = image * (mu_w / np.maximum(field, 0.2 * mu_w))
-        mu_w, sd_w = robust_centre(image[sure])
-    calm = sure & (np.asarray(wm) > PURE)
-    if calm.any():
-        mu_w, sd_w = robust_centre(image[calm])
-    pure_grey = (grey > PURE) & brain
-    mu_g = robust_centre(image[pure_grey])[0] if pure_grey.any() else mu_w
-    # Grey matter is never taken as darker than white matter: it would make findings of cortex.
-    mu_g = max(mu_g, mu_w)
     fluid = np.clip(1 - grey - white, 0, 1) * brain
-    excess = (image - white * mu_w - grey * mu_g - fluid * mu_c) / sd_w
-    tissue = brain & ~dark
-    excess = np.clip(excess, *RANGE)
+    normal = find_normal(image, brain, grey, white, fluid, voxel_mm)
+    expected = white * normal.white + grey * normal.grey + fluid * normal.fluid
+    tissue = brain & (normal.image >= (normal.white + normal.fluid) / 2)
+    excess = np.clip((normal.image - expected) / normal.spread, *RANGE).astype(np.float32)
     bridged = np.where(tissue, excess, smooth_within(excess, tissue, voxel_mm, BRIDGE_MM))
-    z = total_variation(bridged, voxel_mm, DENOISE) * tissue
-    doubt = grey * (1 - grey) * (mu_g - mu_w) / sd_w
+    scale = np.float32(normal.spread / normal.white)
+    contrast = total_variation(bridged, voxel_mm, DENOISE) * tissue * scale
+    doubt = grey * (1 - grey) * (normal.grey / normal.white - 1)
     shift = smooth_within(doubt, tissue, voxel_mm, DOUBT_MM) * tissue
-    noise = robust_centre(z[calm])[1] if calm.any() else 1.0
-    return Excess(z=z, grey=grey, white=white, tissue=tissue, shift=shift, level=mu_w,
-                  spread=sd_w, noise=noise, stats=stats)  # fmt: skip
+    calm = brain & (white > PURE) & (np.asarray(wm) > PURE) & ~normal.candidates
+    below = contrast[calm & (contrast < 0)]
+    noise = MAD_TO_SD * float(np.median(-below)) if below.size else float(scale)
+    return Excess(contrast=contrast, grey=grey, white=white, tissue=tissue, shift=shift,
+                  noise=noise, normal=normal)  # fmt: skip
+
+
+def dark_below(image: np.ndarray, brain: np.ndarray, csf: np.ndarray) -> float:
+    """Return the intensity half way from fluid to the brain's main peak.
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If the mask is empty or the FLAIR has no contrast in it.
+    """
+    if not brain.any():
+        raise MeasureError('The brain mask of the FLAIR is empty.')
+    mode = brain_mode(image[brain])
+    pure = brain & (np.asarray(csf) > PURE) & (image < 0.7 * mode)
+    low = np.median(image[pure]) if pure.sum() > LEAST_VOXELS else np.percentile(image[brain], 1)
+    return float((mode + low) / 2)

@@ -57,13 +57,12 @@ def quality(
 
     """
     volume = float(found.sum() * np.prod(voxel_mm) / 1000)
-    qc = {'noise_ratio': excess.stats.noise_ratio, 'cortex_fraction': None, 'mean_z': None,
+    noise_ratio = excess.normal.spread / excess.normal.white
+    qc = {'noise_ratio': noise_ratio, 'cortex_fraction': None, 'mean_z': None,
           'asymmetry': None, 'touches_border': False}  # fmt: skip
     flags = []
-    if excess.stats.noise_ratio > WIDE_PEAK:
+    if noise_ratio > WIDE_PEAK:
         flags.append('wide_intensity_peak')
-    if excess.stats.method != 'class':
-        flags.append('tissue_classes_missing')
     if stroke is not None and stroke.any():
         flags.append('infarct_excluded')
     if found.any():

@@ -1,0 +1,213 @@
+"""Level and slow variation of normal tissue, found together with what is no normal tissue.
+
+Median and spread of white matter say nothing when lesions fill half of it, and a field that
+follows the brightness of the neighbourhood swallows large lesions. So the level is the mode of
+white matter next to that of the whole brain, the spread is that of the side on which no lesion
+lies, and the field stands on white and grey matter outside of lesion candidates; all three are
+found in turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from csvdprep.core.errors import MeasureError
+from csvdprep.science.morphology import dilate
+from csvdprep.science.normalise import MAD_TO_SD, PURE, reference_field, smooth_within
+
+#: White matter lies within this range of the brain's mode.
+WHITE_RANGE = (0.70, 1.15)
+#: Grey matter lies within this range of the level of white matter.
+GREY_RANGE = (0.90, 1.45)
+#: Bins of the histograms, relative to the mode; width of their smoothing, bins.
+BIN, BLUR = 0.01, 2.0
+#: Contrast from which white matter is a candidate for a lesion, and in SD.
+SURE, CANDIDATE, CANDIDATE_SD = 0.30, 0.20, 2.0
+#: Smoothing before that comparison, and margin around candidates, mm.
+CALM_MM, MARGIN_MM = 1.5, 4.0
+#: Range of the Gaussian over which the field is averaged, mm, and weight of grey matter in it.
+FIELD_MM, GREY_WEIGHT = 15.0, 1.0
+#: Grey matter takes part that is this near its level, relative: lesions do not brighten it, so
+#: that where it is brighter the coil or the sequence is the reason.
+GREY_REACH = 0.3
+#: Greatest distance of a voxel from the level, in SD, that takes part in the field.
+NORMAL_SD = 2.5
+ROUNDS = 4
+#: Slices thicker than this, mm, have a gain of their own.
+THICK_MM = 2.5
+#: Fewest voxels from which a level is taken.
+LEAST_VOXELS = 200
+
+
+@dataclass(frozen=True)
+class NormalTissue:
+    """What is normal in a FLAIR.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (I, J, K)
+        FLAIR divided by its field.
+    field : ndarray of float32
+        Slow variation, 1 on average.
+    candidates : ndarray of bool
+        White matter that is too bright to take part.
+    white, grey, fluid : float
+        Levels, in the unit of the FLAIR.
+    spread : float
+        SD of normal white matter.
+    """
+
+    image: np.ndarray
+    field: np.ndarray
+    candidates: np.ndarray
+    white: float
+    grey: float
+    fluid: float
+    spread: float
+
+
+def find_normal(
+    image: np.ndarray, brain: np.ndarray, grey: np.ndarray, white: np.ndarray,
+    fluid: np.ndarray, voxel_mm, *, field_mm: float = FIELD_MM,
+) -> NormalTissue:  # fmt: skip
+    """Find level, spread and field of normal tissue.
+
+    Parameters
+    ----------
+    image : ndarray, shape (I, J, K)
+        FLAIR.
+    brain : ndarray of bool
+        Brain.
+    grey, white, fluid : ndarray of float
+        Share of each tissue; lesions count as white.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+    field_mm : float
+        SD of the Gaussian over which the field is averaged, mm.
+
+    Returns
+    -------
+    NormalTissue
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If there is no white matter, or no contrast.
+
+    Examples
+    --------
+    Lesions fill 45 % of white matter; the level is still that of the rest.
+
+    >>> rng = np.random.default_rng(0)
+    >>> white = np.zeros((40, 40, 40)); white[5:35, 5:35, 5:35] = 1
+    >>> image = 100 * white + rng.normal(0, 4, white.shape); image[5:18, 5:35, 5:35] += 40
+    >>> found = find_normal(image, white > 0, 0 * white, white, 0 * white, (1, 1, 1))
+    >>> bool(abs(found.white - 100) < 3), bool(abs(found.spread - 4) < 1)
+    (True, True)
+    """
+    sure = brain & (white > PURE)
+    if np.count_nonzero(sure) < LEAST_VOXELS:
+        sure = brain & (white > 0.5)
+    if np.count_nonzero(sure) < 10:
+        raise MeasureError('No white matter was found in the FLAIR.')
+    pure_grey = brain & (grey > PURE)
+    anchor = brain_mode(image[brain])
+    dark = _fluid_level(image, brain, fluid, anchor)
+    field = np.ones(image.shape, np.float32)
+    flat = image
+    for turn in range(ROUNDS):
+        mu, sd = _level(flat[sure], anchor if turn == 0 else mu)
+        grey_level = _grey_level(flat[pure_grey], mu)
+        candidates = _candidates(flat, sure, brain, white, mu, sd, voxel_mm)
+        if turn == ROUNDS - 1:
+            break
+        near = dilate(candidates, voxel_mm, MARGIN_MM)
+        height = flat / mu - 1
+        normal = sure & ~near & (height > -max(NORMAL_SD * sd / mu, 0.15)) & (height < CANDIDATE)
+        weight = normal.astype(np.float32)
+        also = pure_grey & (np.abs(flat / grey_level - 1) < GREY_REACH)
+        weight[also] = GREY_WEIGHT
+        relative = np.where(also, image / grey_level, image / mu)
+        if not normal.any():
+            break
+        field = reference_field(relative, weight, voxel_mm, field_mm)
+        field = field * _slice_gain(relative / field, weight, voxel_mm)
+        flat = image / np.maximum(field, 0.2)
+    return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
+                        grey=grey_level, fluid=dark, spread=sd)  # fmt: skip
+
+
+def brain_mode(values: np.ndarray) -> float:
+    """Return the main peak of a brain's histogram, fluid left out.
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If all values are alike.
+    """
+    low, high = np.percentile(values, [2, 99.5])
+    if not high > low:
+        raise MeasureError('The FLAIR has no contrast inside the brain.')
+    middle = float(np.median(values))
+    return _mode(values, 0.5 * middle, 2.0 * middle, BIN * middle)
+
+
+def _mode(values, low, high, step, blur: float = BLUR) -> float:
+    """Return the highest place of a smoothed histogram within a range."""
+    edges = np.arange(low - 8 * step, high + 9 * step, step)
+    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), blur)
+    centres = edges[:-1] + step / 2
+    counts[(centres < low) | (centres > high)] = 0
+    top = int(counts.argmax())
+    if not counts[top] or not 0 < top < counts.size - 1:
+        return float(np.clip(np.median(values), low, high))
+    before, here, after = counts[top - 1 : top + 2]
+    bend = before - 2 * here + after
+    return float(centres[top] + (step * 0.5 * (before - after) / bend if bend else 0))
+
+
+def _level(values, anchor) -> tuple[float, float]:
+    """Return the mode of white matter, and the SD of its dark side."""
+    step = BIN * anchor
+    mu = _mode(values, WHITE_RANGE[0] * anchor, WHITE_RANGE[1] * anchor, step, 3.0)
+    below = values[(values < mu) & (values > 0.6 * mu)]
+    sd = MAD_TO_SD * float(np.median(mu - below)) if below.size else 0.0
+    return mu, max(sd, 1e-3 * abs(mu))
+
+
+def _grey_level(values, mu) -> float:
+    """Return the mode of grey matter; it is never taken as darker than white matter."""
+    if values.size < LEAST_VOXELS:
+        return mu
+    return max(mu, _mode(values, GREY_RANGE[0] * mu, GREY_RANGE[1] * mu, BIN * mu, 3.0))
+
+
+def _fluid_level(image, brain, fluid, anchor) -> float:
+    pure = brain & (fluid > PURE) & (image < 0.7 * anchor)
+    if np.count_nonzero(pure) >= LEAST_VOXELS:
+        return float(np.median(image[pure]))
+    return float(np.percentile(image[brain], 1))
+
+
+def _candidates(flat, sure, brain, white, mu, sd, voxel_mm):
+    """Return white matter that is brighter than normal, noise averaged away."""
+    calm = smooth_within(flat, (white > 0.5) & brain, voxel_mm, CALM_MM)
+    return sure & (calm > mu + max(SURE * mu, CANDIDATE_SD * sd / 2))
+
+
+def _slice_gain(relative, weight, voxel_mm):
+    """Return the gain of each thick slice beside what the field has; 1 in thin slices."""
+    axis = int(np.argmax(voxel_mm))
+    if voxel_mm[axis] < THICK_MM:
+        return np.float32(1)
+    gain = []
+    for plane, share in zip(np.moveaxis(relative, axis, 0), np.moveaxis(weight, axis, 0),
+                            strict=True):  # fmt: skip
+        chosen = share == 1
+        gain.append(np.median(plane[chosen]) if chosen.sum() > LEAST_VOXELS else 1.0)
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    return np.clip(gain, 0.9, 1.1).astype(np.float32).reshape(shape)
