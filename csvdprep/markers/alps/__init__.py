@@ -24,6 +24,8 @@ INDICES = {
     'alps_lab_r2p5': 'in the axes of the scanner as older papers have it, only where the head is '
                      'nearly straight, spheres of 2.5 mm radius',
 }  # fmt: skip
+#: Voxels of a region below which the index says more of where they lie than of the brain.
+LEAST_VOXELS = 8
 RANGE = Limits(ok=(0.9, 2.0), warn=(0.6, 2.6))
 
 
@@ -56,6 +58,18 @@ def _diffusivities():
 _SIDE = {'': '', '_L': ', left', '_R': ', right'}
 
 
+def _voxels():
+    for radius, mm in (('r2p5', '2.5'), ('r5', '5')):
+        for side in ('_L', '_R'):
+            yield Measure(name=f'qc_alps_voxels_{radius}{side}', units='1', method='overlap',
+                          table=False, limits=Limits(ok=(LEAST_VOXELS, None)),
+                          description=f'Voxels of the diffusion series, as stored, that the '
+                                      f'smaller of the two regions of {mm} mm radius is worth'
+                                      f'{_SIDE[side]}: the volume that counts over that of a '
+                                      'voxel. Where the scanner or another tool interpolated, '
+                                      'fewer are independent.')  # fmt: skip
+
+
 def _angle(name, what, ok):
     return Measure(name=f'alps_{name}_deg', units='degree', method='affine', table=False,
                    description=f'Angle of the head in the scanner: {what}.',
@@ -67,6 +81,7 @@ ROOM = Room(
     name='alps',
     title='DTI-ALPS',
     marker=True,
+    pooled_t=(1.5, 3.0),
     needs=('dwi_tensor', 'dwi_fa', 'dwi_direction', 'dwi_mask', 'fa_to_dwi'),
     wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
     makes={
@@ -103,13 +118,14 @@ ROOM = Room(
         Measure(name='qc_alps_covered_pct', units='%', method='alignment', table=False,
                 description='Least share of the four regions within image and brain mask.',
                 limits=Limits(ok=(99, None), warn=(90, None))),
+        *_voxels(),
         Measure(name='alps_shift_mm', units='mm', method='alignment', table=False,
                 description='Largest distance of a region from where the template has it: moved '
                             'to where fibres are aligned.'),
         Measure(name='alps_wmh_pct', units='%', method='overlap', table=False,
                 description='Mean share of the four regions that is hyperintense.'),
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(

@@ -18,9 +18,6 @@ from csvdprep.markers.alps.science import measure_alps
 from csvdprep.markers.alps.science_regions import CENTRES
 from csvdprep.resources import RESOURCES, template_file
 
-#: Columns that the science names otherwise.
-NAMES = {'qc_alps_aligned_pct': 'alps_aligned_pct', 'qc_alps_covered_pct': 'alps_covered_pct'}
-
 
 class _AlpsInputSpec(TraitedSpec):
     dwi_tensor = File(exists=True, mandatory=True, desc='tensors')
@@ -105,7 +102,7 @@ def _values(found):
     """Give every declared measure its value."""
     values = {}
     for measure in ROOM.measures:
-        name = NAMES.get(measure.name, measure.name)
+        name = measure.name.removeprefix('qc_')
         name = name.replace('_L', '_left').replace('_R', '_right')
         item = found.get(name)
         if item is None:

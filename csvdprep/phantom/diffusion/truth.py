@@ -20,8 +20,8 @@ from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.scanner.voxels import large
 
-#: Largest b-value of a tensor fit, s/mm².
-TENSOR_LIMIT = 1500.0
+#: b-value of the shell of a tensor fit, s/mm²; the nearest stands for it.
+TENSOR_B = 1000.0
 #: Range of the mean diffusivity on the skeleton, mm²/s.
 SKELETON_MD = (0.0, 3.0e-3)
 #: Distance from hyperintensities beyond which white matter counts as normal-appearing, mm.
@@ -118,7 +118,7 @@ def apparent(water: Water, where: np.ndarray, table: GradientTable, scan: Scan) 
     where : ndarray of bool
         Voxels with n of them chosen.
     table : GradientTable
-        Weighting; of it, b of at most 1500 s/mm².
+        Weighting; of it, the shell nearest 1000 s/mm².
     scan : Scan
         With the pose.
 
@@ -133,7 +133,7 @@ def apparent(water: Water, where: np.ndarray, table: GradientTable, scan: Scan) 
     def volume(number: int) -> np.ndarray:
         return chosen.along(turn @ table.directions[number]).signal(table.bvals[number])
 
-    return tensors.fit(volume, table, table.at_most(TENSOR_LIMIT), turn)
+    return tensors.fit(volume, table, table.nearest(TENSOR_B), turn)
 
 
 def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.ndarray]:
