@@ -79,13 +79,10 @@ class FitTensors(SimpleInterface):
         share = np.full(mask.shape, np.nan) if water is None else np.where(mask, water, 0)
         self._results['dwi_fw'] = save(share, image, folder / 'dwi_fw.nii.gz')
         rest = residuals(data[..., use], fit, bvals[use], directions[use])
-        table = flipped_table(maps.fa, maps.v1, image.affine, ndi.binary_erosion(mask))
         self._results['tensors_values'] = write_values(folder / 'values.json', {
             **_chosen(choice),
             'fw_method': method,
-            'qc_dwi_table': Value(table.verdict, reason='' if table.verdict == 'ok' else
-                                  table.meaning, qc='' if table.verdict == 'ok' else 'fail'
-                                  if table.verdict in ('flipped', 'permuted') else 'warn'),
+            'qc_dwi_table': _table(maps, image.affine, mask),
             'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
         })  # fmt: skip
         return runtime
@@ -101,6 +98,18 @@ def _chosen(choice: Choice) -> dict[str, Value]:
         'dwi_tensor_b': Value(max(choice.used), n=int(choice.volumes.sum()), reason=said),
         'dwi_tensor_shells': Value(listed(choice.used), n=int(choice.volumes.sum()), reason=said),
     }
+
+
+def _table(maps, affine, mask) -> Value:
+    """Say whether the gradient table fits the data."""
+    try:
+        found = flipped_table(maps.fa, maps.v1, affine, ndi.binary_erosion(mask))
+    except MeasureError as error:
+        return Value('undecided', reason=error.message, qc='warn')
+    if found.verdict == 'ok':
+        return Value('ok')
+    wrong = found.verdict in ('flipped', 'permuted')
+    return Value(found.verdict, reason=found.meaning, qc='fail' if wrong else 'warn')
 
 
 def _water(data, bvals, directions, mask):
