@@ -79,6 +79,7 @@ ROOM = Room(
                takes=('penumbra_profile',)),
     ),
     measures=tuple(_measures()),
+    version=2,
     build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
     options=Options,
     methods=(
