@@ -64,11 +64,11 @@ def _voxels():
         for side in ('_L', '_R'):
             yield Measure(name=f'qc_alps_voxels_{radius}{side}', units='1', method='overlap',
                           table=False, limits=Limits(ok=(LEAST_VOXELS, None)),
-                          description=f'Voxels of the diffusion series, as stored, that the '
-                                      f'smaller of the two regions of {mm} mm radius is worth'
-                                      f'{_SIDE[side]}: the volume that counts over that of a '
-                                      'voxel. Where the scanner or another tool interpolated, '
-                                      'fewer are independent.')  # fmt: skip
+                          description=f'Voxels of the diffusion series that the smaller of the '
+                                      f'two regions of {mm} mm radius is worth{_SIDE[side]}: the '
+                                      'volume that counts over that of a voxel as measured, '
+                                      'where the sidecar tells (dwi_interpolation), else as '
+                                      'stored.')  # fmt: skip
 
 
 def _angle(name, what, ok):
@@ -84,7 +84,7 @@ ROOM = Room(
     marker=True,
     pooled_t=(1.5, 3.0),
     needs=('dwi_tensor', 'dwi_fa', 'dwi_direction', 'dwi_mask', 'fa_to_dwi'),
-    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
+    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat', 'diffusion_values'),
     makes={
         'alps_regions': Derivative(
             suffix='probseg', label='ALPS', desc='sphere', space='dwi', datatype='dwi',

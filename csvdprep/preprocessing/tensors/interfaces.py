@@ -95,8 +95,8 @@ def _chosen(choice: Choice) -> dict[str, Value]:
 
     said = f'left out: {listed(choice.left)} s/mm²' if choice.left else ''
     return {
-        'dwi_tensor_b': Value(max(choice.used), n=int(choice.volumes.sum()), reason=said),
-        'dwi_tensor_shells': Value(listed(choice.used), n=int(choice.volumes.sum()), reason=said),
+        'dwi_tensor_b': Value(float(max(choice.used)), reason=said),
+        'dwi_tensor_shells': Value(listed(choice.used), reason=said),
     }
 
 
