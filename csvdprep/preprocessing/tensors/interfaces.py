@@ -91,7 +91,7 @@ class FitTensors(SimpleInterface):
 def _chosen(choice: Choice) -> dict[str, Value]:
     """Say which shells the tensor stands on."""
     def listed(levels):
-        return ' '.join(f'{b:g}' for b in levels)
+        return ' '.join(f'{b:.0f}' for b in levels)
 
     said = f'left out: {listed(choice.left)} s/mm²' if choice.left else ''
     return {
