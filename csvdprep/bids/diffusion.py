@@ -11,7 +11,7 @@ from typing import Any
 
 from csvdprep.bids.files import file_digest
 from csvdprep.bids.gradients import USUAL, Convention, Table, read_table, shells
-from csvdprep.bids.metadata import Encoding, Facts
+from csvdprep.bids.metadata import Encoding, Facts, plain_number
 from csvdprep.bids.names import INHERITED, Name, parse
 from csvdprep.core.errors import InputError
 from csvdprep.core.grids import axes_of, same_grid
@@ -218,7 +218,8 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
     -------
     Scan
         ``content`` holds ``runs`` (path, volumes, bvals, bvecs, encoding, readout, ...) and
-        ``field``; axes are named in canonical (RAS+) order, b-vectors are those of the files. The
+        ``field``, and ``interpolation`` (lines stored for each measured) where the sidecar tells;
+        axes are named in canonical (RAS+) order, b-vectors are those of the files. The
         digest covers all files behind it and what was read of their sidecars.
     """
     runs = [{
@@ -227,7 +228,26 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
         'slices': run.slices, 'partial_fourier': run.partial_fourier,
     } for run in series.runs]  # fmt: skip
     several = {'run'} if len(runs) > 1 else set()
-    return _scan(series.runs[0], {'runs': runs, 'field': dict(source)}, without=several)
+    content = {'runs': runs, 'field': dict(source)}
+    if finer := interpolation(series.runs[0].metadata):
+        content['interpolation'] = finer
+    return _scan(series.runs[0], content, without=several)
+
+
+def interpolation(metadata: Mapping[str, Any]) -> float | None:
+    """Return how many lines a scanner stored for each that it measured, as dcm2niix tells.
+
+    Examples
+    --------
+    >>> interpolation({'AcquisitionMatrixPE': 96, 'ReconMatrixPE': 192})
+    2.0
+    >>> interpolation({'AcquisitionMatrixPE': 96}), interpolation({'ReconMatrixPE': 'n/a'})
+    (None, None)
+    """
+    measured, stored = (plain_number(metadata.get(key))
+                        for key in ('AcquisitionMatrixPE', 'ReconMatrixPE'))  # fmt: skip
+    # A rectangular field is no interpolation the other way round.
+    return max(1.0, stored / measured) if measured and stored and measured > 0 else None
 
 
 def find_preprocessed(

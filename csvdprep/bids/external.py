@@ -23,18 +23,30 @@ from csvdprep.core.grids import same_grid
 from csvdprep.core.plan import Scan, Visit
 
 #: Names of the lexicon, with what users call them.
-KINDS = {'wmh_external': 'WMH mask', 'brain_mask_external': 'brain mask'}
+KINDS = {'wmh_external': 'WMH mask', 'brain_mask_external': 'brain mask',
+         'infarct_external': 'infarct mask', 'lacune_external': 'lacune mask'}  # fmt: skip
 #: Images on whose grid each kind is looked for, the first before the second.
-GRIDS = {'wmh_external': ('flair', 't1w'), 'brain_mask_external': ('t1w', 'flair')}
+GRIDS = {'wmh_external': ('flair', 't1w'), 'brain_mask_external': ('t1w', 'flair'),
+         'infarct_external': ('flair', 't1w'), 'lacune_external': ('flair', 't1w')}  # fmt: skip
+#: Kinds that may be given as a segmentation with several values.
+LESIONS = ('wmh_external', 'infarct_external', 'lacune_external')
 #: How the names of images end.
 ENDINGS = ('.nii', '.nii.gz')
 #: How these images are called.
 IMAGES = {'flair': 'FLAIR', 't1w': 'T1w'}
 
 _LESION = re.compile(r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst')
+#: Words for lesions that are no hyperintensities of presumed vascular origin, by kind.
+_OTHER = {'infarct_external': re.compile(r'infarct|stroke|(^|[_-])rssi'),
+          'lacune_external': re.compile(r'lacun')}  # fmt: skip
 _BRAIN = re.compile(r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask')
+#: Suffixes of images that are no masks, whatever else their name says.
+_NO_MASKS = ('T1w', 'FLAIR', 'T2w', 'dwi', 'trace', 'ADC', 'probseg', 'xfm')
 _SOFT = re.compile(r'prob|change|uncertain|(^|[_-])(map|pred|logit)s?([_.-]|$)')
-_ROW = re.compile(r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion', re.IGNORECASE)
+_ROWS = {
+    'wmh_external': r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion',
+    'infarct_external': r'infarct|stroke|rssi', 'lacune_external': r'lacun',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ def find_external(
     inspect: Callable[..., Any],
     asked: Callable[[str, Name | None, str], bool] = lambda query, name, datatype: True,
 ) -> Found:  # fmt: skip
-    """Look for a WMH mask and a brain mask of a visit.
+    """Look for masks of WMH, brain, infarcts and lacunes of a visit.
 
     Of several, that one is taken whose folder is named first, then whose name says most clearly
     what it is, then the first by name; the others are named.
@@ -184,27 +196,55 @@ def _rank(file: Path, kind: str, root: Path) -> int | None:
         return 1 if _BRAIN.search(words) else None
     if _SOFT.search(words):
         return None
+    if kind in _OTHER:
+        return _rank_other(file, kind, root, name, label, desc)
+    said = _without_visit(words)
+    if label not in ('wmh', 'wml') and any(other.search(said) for other in _OTHER.values()):
+        # "stroke_lesion" and "label-lesion_desc-infarct" are no hyperintensities.
+        return None
     if name and name.suffix == 'mask':
         if label in ('wmh', 'lesion', 'wml'):
             return 0
         return 1 if _LESION.search(f'{label} {desc}') else None
     if name and name.suffix == 'dseg':
-        return 2 if _LESION.search(f'{label} {desc}') or _has_label_values(file, root) else None
-    if name and name.suffix in ('T1w', 'FLAIR', 'T2w', 'probseg', 'xfm'):
+        known = _LESION.search(f'{label} {desc}') or _has_label_values(file, root, kind)
+        return 2 if known else None
+    if name and name.suffix in _NO_MASKS:
         return None
     return 3 if _LESION.search(words) else None
 
 
-def _has_label_values(file: Path, root: Path) -> bool:
-    """Tell whether a table says which values are meant; one that cannot be read is told later."""
+def _rank_other(file: Path, kind: str, root: Path, name: Name | None, label: str,
+                desc: str) -> int | None:  # fmt: skip
+    """Say how clearly a file is a mask of infarcts, or of lacunes."""
+    word = _OTHER[kind]
+    if name and name.suffix == 'mask':
+        if word.search(label):
+            return 0
+        return 1 if word.search(desc) and label in ('', 'lesion') else None
+    if name and name.suffix == 'dseg':
+        known = word.search(f'{label} {desc}') or _has_label_values(file, root, kind)
+        return 2 if known else None
+    if label in ('wmh', 'wml') or (name and name.suffix in _NO_MASKS):
+        return None
+    return 3 if word.search(_without_visit(file.name.lower())) else None
+
+
+def _without_visit(words: str) -> str:
+    """Take the labels of the visit out of a name: a participant may be called stroke01."""
+    return re.sub(r'(^|(?<=[_-]))(sub|ses)-[a-z0-9+]+', '', words)
+
+
+def _has_label_values(file: Path, root: Path, kind: str) -> bool:
+    """Tell whether a table says which values are meant; one that cannot be read is told once."""
     try:
-        return bool(_label_values(file, root))
+        return bool(_label_values(file, root, kind))
     except InputError:
-        return True
+        return kind == 'wmh_external'
 
 
-def _label_values(file: Path, root: Path) -> list[int]:
-    """Read which values of a segmentation are hyperintensities.
+def _label_values(file: Path, root: Path, kind: str) -> list[int]:
+    """Read which values of a segmentation are lesions of a kind.
 
     From the table beside it, or the nearest that BIDS lets it inherit; never from that of another
     segmentation.
@@ -221,7 +261,7 @@ def _label_values(file: Path, root: Path) -> list[int]:
         if not numbers or not texts:
             continue
         values = [plain_number(row.get(numbers[0])) for row in found.rows
-                  if _ROW.search(row.get(texts[0], ''))]  # fmt: skip
+                  if re.search(_ROWS[kind], row.get(texts[0], ''), re.IGNORECASE)]  # fmt: skip
         if values := [int(value) for value in values if value is not None]:
             return sorted(values)
     return []
@@ -274,16 +314,18 @@ def _admit(file: Path, kind: str, origin: str, root: Path,
         )  # fmt: skip
     metadata: dict[str, Any] = {'grid': _grid(grid), 'origin': origin}
     labels = []
-    if kind == 'wmh_external' and 'dseg' in file.name:
-        labels = _label_values(file, root)
+    if kind in LESIONS and 'dseg' in file.name:
+        labels = _label_values(file, root, kind)
     if labels:
         metadata['labels'] = labels
     _check_values(file, kind, facts, labels, f'{origin}:{shown}', notes)
     image = images[grid][0]
+    # Hyperintensities have theirs from the plan's context.
+    own = {'labels': labels} if labels and kind in _OTHER else {}
     behind = [grid, file_digest(file), file_digest(image)]
     return Scan(
         name=kind, path=str(file), uri=f'bids:{origin}:{shown}', metadata=metadata,
-        content={'mask': str(file), 'image': image, 'on': grid},
+        content={'mask': str(file), 'image': image, 'on': grid, **own},
         digest=hashlib.sha256(' '.join(behind).encode()).hexdigest(),
     )  # fmt: skip
 
@@ -302,9 +344,9 @@ def _check_values(file: Path, kind: str, facts: Any, labels: list[int], shown: s
                              remedy='Give another, or none: the brain is then found '
                              'here.')  # fmt: skip
         notes.append(f'{KINDS[kind]}: {shown} is empty: no lesion.')
-    if kind == 'wmh_external' and 'dseg' in file.name and not labels and facts.levels > 2:
+    if kind in LESIONS and 'dseg' in file.name and not labels and facts.levels > 2:
         raise InputError('The segmentation has several values, and no table tells which of them '
-                         'are hyperintensities.', file=file, field='voxel data',
+                         f'are meant ({KINDS[kind]}).', file=file, field='voxel data',
                          remedy='Put a table of the same name beside it (.tsv with index and '
                          'name), or give a mask of 0 and 1.')  # fmt: skip
 

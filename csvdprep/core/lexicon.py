@@ -36,6 +36,8 @@ SCANS: dict[str, Term] = {
                  'anat'),
     'dwi': Term('runs of the diffusion series as acquired, and what maps the field', 'dwi'),
     'wmh_external': Term('WMH mask made by another tool or by hand', 'own'),
+    'infarct_external': Term('mask of infarcts made by another tool or by hand', 'own'),
+    'lacune_external': Term('mask of lacunes made by another tool or by hand', 'own'),
     'brain_mask_external': Term('brain mask made by another tool or by hand', 'own'),
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -176,6 +176,26 @@ class Room:
     """Raised whenever the room's results change; what was cached by an older one is stale."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
+    pooled_t: tuple[float, float] | None = None
+    """Field strengths (T) within which its values may be pooled; those from elsewhere say so."""
+
+    def beyond_field(self, strengths: Iterable[float]) -> str:
+        """Say that values come from a field strength that is not to be pooled; else nothing.
+
+        Examples
+        --------
+        >>> room = Room(name='a', title='', needs=(), makes={}, build='', pooled_t=(1.5, 3))
+        >>> room.beyond_field([2.89, 7.0]), room.beyond_field([2.89]), room.beyond_field([])
+        ('acquired at 7 T: not to be pooled with 1.5 to 3 T', '', '')
+        """
+        if self.pooled_t is None:
+            return ''
+        low, high = self.pooled_t
+        # Magnets differ from their nominal field by some percent (2.89 T are sold as 3 T).
+        far = [t for t in strengths if not 0.9 * low <= t <= 1.1 * high]
+        if not far:
+            return ''
+        return f'acquired at {max(far):g} T: not to be pooled with {low:g} to {high:g} T'
 
     def builder(self):
         """Import and return the function that assembles this room's workflow."""

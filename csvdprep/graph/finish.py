@@ -8,6 +8,7 @@ from pathlib import Path
 
 from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.files import atomic_write
+from csvdprep.bids.metadata import Facts
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
@@ -57,7 +58,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     found = {
         room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
     }
-    rows = collect(discover(settings.output_spaces), found, missing)
+    rows = collect(discover(settings.output_spaces), found, missing, field_strengths(plan))
     status.warnings = [
         f'{row["name"]}: {row["reason"]}' for row in rows if row['qc'] in ('warn', 'fail')
     ]
@@ -104,6 +105,14 @@ def room_files(plan: Plan, output_dir: Path) -> dict[str, dict[str, str]]:
         for step in plan.steps
     }
     return {room: files for room, files in found.items() if files}
+
+
+def field_strengths(plan: Plan) -> dict[str, list[float]]:
+    """Return the field strengths (T) that the sidecars behind each room's results tell."""
+    known = {name: Facts(scan.metadata).number('MagneticFieldStrength')
+             for name, scan in plan.scans.items()}  # fmt: skip
+    return {room: [known[name] for name in scans if known.get(name)]
+            for room, scans in plan.origins.items()}  # fmt: skip
 
 
 def _state(room, files, before, blamed) -> str:

@@ -14,7 +14,7 @@ from csvdprep.core.room import Measure, Room
 from csvdprep.interfaces.values import Value, read_values
 
 
-def judge(measure: Measure, value: Value) -> dict[str, Any]:
+def judge(measure: Measure, value: Value, mind: str = '') -> dict[str, Any]:
     """Put a value and its declaration together.
 
     Parameters
@@ -23,6 +23,9 @@ def judge(measure: Measure, value: Value) -> dict[str, Any]:
         The declaration.
     value : Value
         What the room found.
+    mind : str, optional
+        What to mind about every value of the room: said of each, and a 'warn' to those of the
+        report's first table; values that judge quality are left as they are.
 
     Returns
     -------
@@ -50,14 +53,18 @@ def judge(measure: Measure, value: Value) -> dict[str, Any]:
             said = f'outside the plausible range of {measure.limits}'
             reason = f'{reason}; {said}' if reason else said
         qc = max(qc, found, key=order.index)
+    if mind and value.value is not None and not measure.name.startswith('qc_'):
+        reason = f'{reason}; {mind}' if reason else mind
+        qc = max(qc, 'warn' if measure.table else 'ok', key=order.index)
     return {'name': measure.name, 'value': value.value, 'low': value.low, 'high': value.high,
             'n': value.n, 'reason': reason, 'qc': qc, 'units': measure.units,
-            'method': measure.method}  # fmt: skip
+            'method': value.method or measure.method}  # fmt: skip
 
 
 def collect(
-    rooms: Iterable[Room], found: Mapping[str, str], missing: Mapping[str, str]
-) -> list[dict[str, Any]]:
+    rooms: Iterable[Room], found: Mapping[str, str], missing: Mapping[str, str],
+    fields_t: Mapping[str, Iterable[float]] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Gather the values of all rooms, those that did not run as missing with their reason.
 
     Parameters
@@ -68,6 +75,8 @@ def collect(
         Values file of each room that is done.
     missing : mapping of str to str
         Reason for each room that is not.
+    fields_t : mapping of str to iterable of float, optional
+        Field strengths (T) of the scans that each room's results come from.
 
     Returns
     -------
@@ -79,9 +88,10 @@ def collect(
     for room in rooms:
         values = read_values(Path(found[room.name])) if room.name in found else {}
         why = missing.get(room.name, 'not computed')
+        mind = room.beyond_field((fields_t or {}).get(room.name, ()))
         for measure in room.measures:
             value = values.get(measure.name) or Value(None, reason=why)
-            rows.append({**judge(measure, value), 'room': room.name})
+            rows.append({**judge(measure, value, mind), 'room': room.name})
     return rows
 
 

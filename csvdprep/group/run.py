@@ -21,7 +21,8 @@ from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.visits import STATES, computed_visits, look_up
 
 #: Names under which images are used, in the order of the columns.
-SCANS = ('t1w', 'flair', 'dwi', 'wmh_external', 'brain_mask_external')
+SCANS = ('t1w', 'flair', 'dwi', 'wmh_external', 'brain_mask_external', 'infarct_external',
+         'lacune_external')  # fmt: skip
 
 
 @dataclass

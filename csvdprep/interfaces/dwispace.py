@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.transforms import read_linear
+from csvdprep.interfaces.values import Value
 
 #: Share of tissue from which a voxel counts as pure.
 PURE = 0.9
@@ -91,26 +92,77 @@ class DwiSpace:
         )
 
 
-def cerebral_white_matter(
-    space: DwiSpace, *, wm_probseg: str, csf_probseg: str, structures_dseg: str, dwi_mask: str,
-) -> np.ndarray:  # fmt: skip
-    """Find pure white matter of the cerebrum, hyperintense or not.
+@dataclass(frozen=True, eq=False)
+class Cerebrum:
+    """What the voxels of the series hold, by the anatomy.
 
     Parameters
     ----------
     space : DwiSpace
         Grid of the series.
-    wm_probseg, csf_probseg, structures_dseg : str
-        Probabilities and structures on the anatomical reference.
-    dwi_mask : str
+    brain : ndarray of bool
         Brain in the series.
+    white, fluid, others : ndarray of float32
+        Share of each voxel that is white matter, CSF, and deep grey matter, brainstem or
+        cerebellum.
+    """
+
+    space: DwiSpace
+    brain: np.ndarray
+    white: np.ndarray
+    fluid: np.ndarray
+    others: np.ndarray
+
+    @classmethod
+    def read(cls, space: DwiSpace, *, wm_probseg: str, csf_probseg: str, structures_dseg: str,
+             dwi_mask: str) -> Cerebrum:  # fmt: skip
+        """Read from files: probabilities and structures on the reference, brain of the series."""
+        structures = np.asanyarray(load(structures_dseg).dataobj)
+        labels = np.unique(structures[structures > 0])
+        return cls(
+            space, np.asanyarray(load(dwi_mask).dataobj) > 0, space.share(wm_probseg),
+            space.share(csf_probseg), space.share(structures_dseg, labels=labels),
+        )  # fmt: skip
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """Voxels of the cerebrum with next to no fluid and no other structure."""
+        return self.brain & (self.fluid <= FLUID) & (self.others <= FLUID)
+
+    @property
+    def white_matter(self) -> np.ndarray:
+        """Pure white matter of the cerebrum, hyperintense or not."""
+        return self.tissue & (self.white >= PURE)
+
+
+#: What the values of free water of one shell are.
+ONE_SHELL = ('one shell does not determine free water: the mean diffusivity of tissue is assumed, '
+             'so that this is a contrast and no measured fraction')  # fmt: skip
+
+
+def as_free_water(value: Value, how: str) -> Value:
+    """Say of a value of free water how it was had.
+
+    Parameters
+    ----------
+    value : Value
+        Mean, slope, ...
+    how : str
+        ``fw_method`` of the visit.
 
     Returns
     -------
-    ndarray of bool
+    Value
+        With it as its method and, where it rests on an assumption, a remark that says so.
+
+    Examples
+    --------
+    >>> as_free_water(Value(0.2), 'two-compartment').method
+    'two-compartment'
+    >>> as_free_water(Value(0.2), 'single-shell-assumed-md').reason[:39]
+    'one shell does not determine free water'
     """
-    brain = np.asanyarray(load(dwi_mask).dataobj) > 0
-    white, fluid = space.share(wm_probseg), space.share(csf_probseg)
-    structures = np.asanyarray(load(structures_dseg).dataobj)
-    others = space.share(structures_dseg, labels=np.unique(structures[structures > 0]))
-    return brain & (white >= PURE) & (fluid <= FLUID) & (others <= FLUID)
+    if value.value is None:
+        return value
+    said = [value.reason, ONE_SHELL if how.startswith('single-shell') else '']
+    return replace(value, method=how, reason='; '.join(part for part in said if part))

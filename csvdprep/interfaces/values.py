@@ -25,6 +25,8 @@ class Value:
         Why there is no value, or what to mind about it.
     qc : {'', 'warn', 'fail'}
         A judgement that the declared limits cannot make.
+    method : str
+        Identifier of the algorithm, where it is not the declared one for every visit.
     """
 
     value: float | int | str | None
@@ -33,6 +35,7 @@ class Value:
     n: int | None = None
     reason: str = ''
     qc: str = ''
+    method: str = ''
 
 
 def write_values(path: Path, values: Mapping[str, Value | float | int | str | None]) -> str:
@@ -97,4 +100,5 @@ def _finite(value: Value) -> Value:
     if number is None and value.value is not None and not reason:
         reason = 'the result is not finite'
     n = plain(value.n)
-    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc)
+    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc,
+                 value.method)  # fmt: skip

@@ -173,8 +173,10 @@ def free_water_single_shell(
 
     Notes
     -----
-    One shell does not determine f. The result is a contrast that follows free water as long as
-    the mean diffusivity of tissue stays the same; it is not a measurement of both. The rule has a
+    One shell does not determine f: the problem is ill-posed, and whatever solves it assumes
+    something, here the mean diffusivity of tissue (others that f is smooth [2]_). The result is a
+    contrast that follows free water as long as the mean diffusivity of tissue stays the same, in
+    effect another scale of mean diffusivity; it is not a measurement of both. The rule has a
     step: tissue without free water and a mean diffusivity just below 0.6e-3 mm²/s gets f of about
     0.18, just above it 0.
 
@@ -183,6 +185,8 @@ def free_water_single_shell(
     .. [1] Maillard P. et al. (2022) Instrumental validation of free water, peak-width of
        skeletonized mean diffusivity, and white matter hyperintensities: MarkVCID neuroimaging
        kits. doi:10.1002/dad2.12261
+    .. [2] Pasternak O. et al. (2009) Free water elimination and mapping from diffusion MRI.
+       doi:10.1002/mrm.22055
 
     Examples
     --------

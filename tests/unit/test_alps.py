@@ -171,6 +171,17 @@ def test_a_mirrored_head_is_refused():
     assert np.isnan(rotation.finite_strain(jacobian)).all()
 
 
+@pytest.mark.parametrize('voxel', [(2, 2, 2), (2, 2, 5), (3, 3, 3)])
+def test_a_region_is_worth_its_volume_in_voxels(voxel):
+    scan = replace(SMALL, voxel=voxel, low=(-60, -36, -36), high=(60, 36, 36))
+    found = alps.measure_alps(*head(scan))
+    for radius, short in ((2.5, 'r2p5'), (5.0, 'r5')):
+        # The head is smaller than the template; every voxel of this field counts.
+        worth = 4 / 3 * np.pi * radius**3 * SCALE.prod() / np.prod(voxel)
+        for side in SIDES:
+            assert value(found, f'alps_voxels_{short}_{side}') == pytest.approx(worth, rel=0.03)
+
+
 def test_regions_outside_have_a_reason():
     tensor, affine, positions = head()
     mask = positions[..., 0] > -36.5

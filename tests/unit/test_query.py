@@ -503,6 +503,59 @@ def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
     assert given.notes == ('tool has no mask that can be used for sub-01_ses-1.',)
 
 
+@pytest.mark.parametrize(('name', 'kind'), [
+    ('sub-01/ses-1/anat/sub-01_ses-1_label-infarct_mask.nii.gz', 'infarct_external'),
+    ('sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-RSSI_mask.nii.gz', 'infarct_external'),
+    ('sub-01/ses-1/anat/sub-01_ses-1_desc-infarct_label-lesion_mask.nii.gz', 'infarct_external'),
+    ('sub-01/ses-1/sub-01_ses-1_stroke_lesion.nii.gz', 'infarct_external'),
+    ('sub-01/ses-1/anat/sub-01_ses-1_label-lacune_mask.nii.gz', 'lacune_external'),
+    ('sub-01/ses-1/sub-01_ses-1_lacunes.nii', 'lacune_external'),
+])  # fmt: skip
+def test_infarcts_and_lacunes_are_no_hyperintensities(tmp_path, raw, name, kind):
+    write_image(tmp_path / 'tool' / name, **THICK)
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert set(given.scans) == {'t1w', 'flair', kind}
+    assert given.scans[kind].content['on'] == 'flair'
+    assert given.refused == ()
+
+
+@pytest.mark.parametrize('name', [
+    'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_desc-withoutstroke_mask.nii.gz',
+    'sub-01/ses-1/anat/sub-01_ses-1_label-lacune_probseg.nii.gz',
+    'sub-01/ses-1/dwi/sub-01_ses-1_desc-infarct_trace.nii.gz',
+])  # fmt: skip
+def test_what_is_no_mask_of_infarcts(tmp_path, raw, name):
+    write_image(tmp_path / 'tool' / name, **THICK)
+    given = only(raw, derivatives={'tool': tmp_path / 'tool'})
+    assert not {'infarct_external', 'lacune_external'} & set(given.scans)
+
+
+def test_one_segmentation_may_name_several_kinds(tmp_path, raw):
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-marks_dseg'
+    values = (head() > 0).astype('u1')
+    values[::2] *= 3
+    values[::3] *= 2
+    write_image(tmp_path / 'seg' / f'{name}.nii.gz', values)
+    (tmp_path / 'seg' / f'{name}.tsv').write_text(
+        'index\tname\n1\tWMH\n2\tlacune\n3\tcortical infarct\n6\trecent infarct\n')
+    scans = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans
+    assert scans['wmh_external'].metadata['labels'] == [1]
+    assert scans['lacune_external'].content['labels'] == [2]
+    assert scans['infarct_external'].content['labels'] == [3, 6]
+    assert scans['infarct_external'].content['on'] == 't1w'
+
+
+def test_a_participant_may_be_called_stroke():
+    from csvdprep.bids.external import _rank
+
+    file = Path('sub-stroke01_ses-1_label-lesion_mask.nii.gz')
+    assert _rank(file, 'wmh_external', Path()) == 0
+    assert _rank(file, 'infarct_external', Path()) is None
+    loose = Path('sub-stroke01_lesions.nii.gz')
+    assert _rank(loose, 'wmh_external', Path()) == 3
+    assert _rank(loose, 'infarct_external', Path()) is None
+
+
 def test_mask_without_session(tmp_path, raw):
     write_image(tmp_path / 'tool/sub-01/anat/sub-01_label-WMH_mask.nii.gz', **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})

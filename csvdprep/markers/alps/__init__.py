@@ -24,6 +24,9 @@ INDICES = {
     'alps_lab_r2p5': 'in the axes of the scanner as older papers have it, only where the head is '
                      'nearly straight, spheres of 2.5 mm radius',
 }  # fmt: skip
+#: Least voxels that a region should be worth: on the phantom (32 directions, SNR 25, eight places
+#: of the grid) the index of one side spreads by up to 2.6 % (SD) above, and by up to 4.5 % below.
+LEAST_VOXELS = 4
 RANGE = Limits(ok=(0.9, 2.0), warn=(0.6, 2.6))
 
 
@@ -56,6 +59,18 @@ def _diffusivities():
 _SIDE = {'': '', '_L': ', left', '_R': ', right'}
 
 
+def _voxels():
+    for radius, mm in (('r2p5', '2.5'), ('r5', '5')):
+        for side in ('_L', '_R'):
+            yield Measure(name=f'qc_alps_voxels_{radius}{side}', units='1', method='overlap',
+                          table=False, limits=Limits(ok=(LEAST_VOXELS, None)),
+                          description=f'Voxels of the diffusion series that the smaller of the '
+                                      f'two regions of {mm} mm radius is worth{_SIDE[side]}: the '
+                                      'volume that counts over that of a voxel as measured, '
+                                      'where the sidecar tells (dwi_interpolation), else as '
+                                      'stored.')  # fmt: skip
+
+
 def _angle(name, what, ok):
     return Measure(name=f'alps_{name}_deg', units='degree', method='affine', table=False,
                    description=f'Angle of the head in the scanner: {what}.',
@@ -67,8 +82,9 @@ ROOM = Room(
     name='alps',
     title='DTI-ALPS',
     marker=True,
+    pooled_t=(1.5, 3.0),
     needs=('dwi_tensor', 'dwi_fa', 'dwi_direction', 'dwi_mask', 'fa_to_dwi'),
-    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
+    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat', 'diffusion_values'),
     makes={
         'alps_regions': Derivative(
             suffix='probseg', label='ALPS', desc='sphere', space='dwi', datatype='dwi',
@@ -103,13 +119,14 @@ ROOM = Room(
         Measure(name='qc_alps_covered_pct', units='%', method='alignment', table=False,
                 description='Least share of the four regions within image and brain mask.',
                 limits=Limits(ok=(99, None), warn=(90, None))),
+        *_voxels(),
         Measure(name='alps_shift_mm', units='mm', method='alignment', table=False,
                 description='Largest distance of a region from where the template has it: moved '
                             'to where fibres are aligned.'),
         Measure(name='alps_wmh_pct', units='%', method='overlap', table=False,
                 description='Mean share of the four regions that is hyperintense.'),
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(

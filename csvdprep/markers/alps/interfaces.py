@@ -1,6 +1,7 @@
 """Files in, files out; the numbers are in the science."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,14 +13,15 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.dwispace import DwiSpace
 from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.values import Value, write_values
+from csvdprep.interfaces.values import Value, read_values, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
 from csvdprep.markers.alps.science_regions import CENTRES
 from csvdprep.resources import RESOURCES, template_file
 
-#: Columns that the science names otherwise.
-NAMES = {'qc_alps_aligned_pct': 'alps_aligned_pct', 'qc_alps_covered_pct': 'alps_covered_pct'}
+#: Lines stored for each measured from which a series counts as interpolated; matrices are rounded
+#: to what is handy for the reconstruction.
+LEAST_FINER = 1.05
 
 
 class _AlpsInputSpec(TraitedSpec):
@@ -31,6 +33,7 @@ class _AlpsInputSpec(TraitedSpec):
     wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
     flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
     dwi_to_anat = File(exists=True, desc='resamples series onto reference')
+    diffusion_values = File(exists=True, desc='whether the scanner interpolated')
     reorientation = traits.Str('finite strain', usedefault=True, desc='kind of rotation')
 
 
@@ -62,7 +65,7 @@ class MeasureAlps(SimpleInterface):
                 mask=mask, lesion=lesion, reorientation=given.reorientation,
                 centres=template_centres(),
             )  # fmt: skip
-            values, regions, kept = _values(found.values), found.spheres, found.kept
+            values, regions, kept = self._values(found.values), found.spheres, found.kept
         except MeasureError as error:
             # The rest of the visit does not depend on it: say why there is no value.
             values = {m.name: Value(None, reason=error.message) for m in ROOM.measures}
@@ -70,6 +73,13 @@ class MeasureAlps(SimpleInterface):
         self._results['alps_kept'] = save(kept, image, folder / 'kept.nii.gz')
         self._results['alps_values'] = write_values(folder / 'values.json', values)
         return runtime
+
+    def _values(self, found):
+        given = self.inputs
+        finer = Value(None)
+        if isdefined(given.diffusion_values):
+            finer = read_values(given.diffusion_values).get('dwi_interpolation', finer)
+        return as_measured(_values(found), finer.value or 1.0)
 
     def _positions(self, mask, affine):
         """Return where in the template each voxel of the brain lies, mm."""
@@ -101,11 +111,39 @@ def template_centres() -> dict[tuple[str, str], tuple[float, float, float]]:
     return {(side, bundle): tuple(known[f'{side} {names[bundle]}']) for side, bundle in CENTRES}
 
 
+def as_measured(values: dict[str, Value], finer: float) -> dict[str, Value]:
+    """Count voxels as they were measured where the scanner has stored more lines and columns.
+
+    Parameters
+    ----------
+    values : dict of str to Value
+        Measures; numbers of voxels are as stored.
+    finer : float
+        Lines stored for each measured. Columns are taken to be as many: voxels are stored square.
+
+    Returns
+    -------
+    dict of str to Value
+
+    Examples
+    --------
+    >>> found = as_measured({'qc_alps_voxels_r5_L': Value(40.0)}, 2.0)['qc_alps_voxels_r5_L']
+    >>> found.value, found.reason
+    (10.0, 'the scanner stored 2 lines for each that it measured')
+    """
+    if finer < LEAST_FINER:
+        return values
+    said = f'the scanner stored {finer:.3g} lines for each that it measured'
+    return {name: replace(item, value=item.value / finer**2, reason=said)
+            if name.startswith('qc_alps_voxels') and item.value is not None else item
+            for name, item in values.items()}  # fmt: skip
+
+
 def _values(found):
     """Give every declared measure its value."""
     values = {}
     for measure in ROOM.measures:
-        name = NAMES.get(measure.name, measure.name)
+        name = measure.name.removeprefix('qc_')
         name = name.replace('_L', '_left').replace('_R', '_right')
         item = found.get(name)
         if item is None:

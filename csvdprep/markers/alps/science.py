@@ -193,6 +193,9 @@ def measure_alps(
         and ``alps_covered_pct``, the largest ``alps_shift_mm``, the mean ``alps_wmh_pct`` (before
         any shift).
 
+        ``alps_voxels_r2p5_left`` and so on: voxels of the series that the smaller of a side's two
+        regions is worth (`science_regions.Region`).
+
     Raises
     ------
     ValueError
@@ -221,6 +224,7 @@ def measure_alps(
     values |= _diffusivities(small)
     values |= {f'alps_{name}_deg': Found(angle) for name, angle in angles.items()}
     values |= _quality(small, lesion is not None)
+    values |= _voxels('alps_voxels_r2p5', small) | _voxels('alps_voxels_r5', large)
     known = {name.removeprefix('both_'): found.value for name, found in (world | voxels).items()
              if found.value is not None}  # fmt: skip
     grid_shape = np.shape(positions)[:3]
@@ -342,6 +346,18 @@ def _quality(regions: Mapping[tuple[str, str], Region], lesions: bool) -> dict[s
         'alps_wmh_pct': Found(100 * sum(shares) / len(shares)) if lesions
         else Found(None, 'no image of white matter hyperintensities'),
     }  # fmt: skip
+
+
+def _voxels(name: str, regions: Mapping[tuple[str, str], Region]) -> dict[str, Found]:
+    """Say on how many voxels each side stands: the smaller of its two regions."""
+    found = {}
+    for side in SIDES:
+        pair = [regions[side, bundle] for bundle in BUNDLES]
+        if any(region.template is None for region in pair):
+            found[f'{name}_{side}'] = Found(None, _said(side, regions))
+        else:
+            found[f'{name}_{side}'] = Found(min(region.voxels for region in pair))
+    return found
 
 
 def _image(regions: Mapping[tuple[str, str], Region], nearby: Nearby, shape, *, screened: bool):

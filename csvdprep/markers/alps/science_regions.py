@@ -61,6 +61,9 @@ class Region:
         it, before any shift; share of its voxels whose rotation was noise and was replaced.
     shift_mm : float
         How far it was shifted.
+    voxels : float
+        How many voxels of the series the part that counts is worth: the sum of the shares that
+        lie within the sphere. Voxels whose edge alone is in it add little.
     reason : str
         Why there are no means; else what to mind about them.
     """
@@ -77,6 +80,7 @@ class Region:
     lesion: float = 0.0
     replaced: float = 0.0
     shift_mm: float = 0.0
+    voxels: float = 0.0
     reason: str = ''
 
 
@@ -146,7 +150,7 @@ def _screened(nearby: Nearby, centre, home, radius: float, axis: int) -> Region:
     weight = weight[inside]
     aligned = found['covered'] * float(weight[good].sum() / weight.sum())
     found['kept'][inside] = good
-    found |= {'aligned': aligned, 'replaced': replaced}
+    found |= {'aligned': aligned, 'replaced': replaced, 'voxels': float(weight[good].sum())}
     said = ''
     if aligned < ENOUGH:
         lost = _lost(nearby, inside, share, fa, md, good)

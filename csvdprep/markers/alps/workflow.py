@@ -15,6 +15,8 @@ def init_alps_wf(*, room, options, context):
         Transforms.
     wmh_mask
         Hyperintensities.
+    diffusion_values
+        Whether the scanner interpolated.
 
     Outputs
     -------

@@ -26,12 +26,14 @@ MAPS = {
 REGIONS = {
     'wm': 'pure cerebral white matter, hyperintense or not',
     'nawm': 'pure cerebral white matter further than 2 mm from hyperintensities',
-    'wmh': 'voxels of which at least half is hyperintense',
-    'wmh_jv': 'juxtaventricular hyperintensities',
-    'wmh_pv': 'periventricular hyperintensities',
-    'wmh_dw': 'deep hyperintensities',
-    'wmh_jc': 'juxtacortical hyperintensities',
+    'wmh': 'voxels of which at least half is hyperintense, without fluid',
+    'wmh_jv': 'juxtaventricular hyperintensities, without fluid',
+    'wmh_pv': 'periventricular hyperintensities, without fluid',
+    'wmh_dw': 'deep hyperintensities, without fluid',
+    'wmh_jc': 'juxtacortical hyperintensities, without fluid',
 }
+WATER = (' Of two shells or more a fitted fraction; of one shell a contrast that assumes the mean '
+         'diffusivity of tissue (fw_method).')  # fmt: skip
 #: Zones in the label image of the room of zones.
 ZONES = {'wmh_jv': 1, 'wmh_pv': 2, 'wmh_dw': 3, 'wmh_jc': 4}
 LIMITS = {
@@ -46,9 +48,14 @@ def _measures():
         for name, (what, units, _) in MAPS.items():
             column = f'{name}_{region}'
             first = (region in ('nawm', 'wmh') and name in ('fa', 'md')) or column == 'fw_wm'
-            yield Measure(name=column, units=units, method='mean', table=first,
-                          description=f'{what.capitalize()}: mean of {where}.',
+            method, more = ('see-fw_method', WATER) if name == 'fw' else ('mean', '')
+            yield Measure(name=column, units=units, method=method, table=first,
+                          description=f'{what.capitalize()}: mean of {where}.{more}',
                           limits=LIMITS.get(column))  # fmt: skip
+    yield Measure(name='wmh_fluid_pct', units='%', method='anatomy', table=False,
+                  description='Share of the hyperintense voxels of the diffusion series that is '
+                              'left out of its means there: more than 5 % fluid (ventricles, '
+                              'sulci, cavities) or deep grey matter.')  # fmt: skip
     yield Measure(name='md_nawm_peak', units='1e-3 mm2/s', method='histogram', table=False,
                   description='Mean diffusivity at the peak of its histogram in normal-appearing '
                               'white matter.')  # fmt: skip
@@ -61,17 +68,20 @@ ROOM = Room(
     name='nawm',
     title='Diffusion in white matter',
     marker=True,
+    pooled_t=(1.5, 3.0),
     needs=('dwi_fa', 'dwi_md', 'dwi_ad', 'dwi_rd', 'dwi_fw', 'dwi_mask', 'dwi_to_anat',
            'wm_probseg', 'csf_probseg', 'structures_dseg', 'tensors_values'),
     wants=('wmh_mask', 'zones_dseg', 'flair_to_anat'),
     makes={},
     measures=tuple(_measures()),
+    version=2,
     build='csvdprep.markers.nawm.workflow:init_nawm_wf',
     options=Options,
     methods=(
         'Tensor measures were averaged in voxels of at least 90 % cerebral white matter with at '
         'most 5 % fluid, normal-appearing where further than {o.margin_mm:g} mm from '
-        'hyperintensities, and in hyperintensities. Voxels at the edge of lesions and ventricles '
-        'are mixed; small lesions are seen through voxels larger than they are.'
+        'hyperintensities, and in voxels of which at least half is hyperintense, with at most '
+        '5 % fluid and 5 % deep grey matter, too. Voxels at the edge of lesions are mixed; small '
+        'lesions are seen through voxels larger than they are.'
     ),
 )  # fmt: skip

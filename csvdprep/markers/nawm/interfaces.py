@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.dwispace import DwiSpace, cerebral_white_matter
+from csvdprep.interfaces.dwispace import Cerebrum, DwiSpace, as_free_water
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, read_values, write_values
 from csvdprep.markers.nawm import MAPS, REGIONS, ZONES
 from csvdprep.markers.nawm.science import LEAST_VOXELS, histogram_top, region_mean
+
+_ABSENT = 'hyperintensities were not segmented'
 
 
 class _NawmInputSpec(TraitedSpec):
@@ -45,47 +47,75 @@ class WhiteMatterDiffusion(SimpleInterface):
         lesions = isdefined(given.wmh_mask) and isdefined(given.flair_to_anat)
         space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat,
                               given.flair_to_anat if lesions else None)  # fmt: skip
-        white = cerebral_white_matter(
+        cerebrum = Cerebrum.read(
             space, wm_probseg=given.wm_probseg, csf_probseg=given.csf_probseg,
             structures_dseg=given.structures_dseg, dwi_mask=given.dwi_mask,
         )  # fmt: skip
-        regions = {'wm': white}
+        regions = {'wm': cerebrum.white_matter}
+        whole = {}
         if lesions:
-            brain = np.asanyarray(load(given.dwi_mask).dataobj) > 0
             share = space.share(given.wmh_mask, flair=True)
-            regions['nawm'] = white & (space.distance(share >= 0.05) > given.margin_mm)
-            regions['wmh'] = brain & (share >= 0.5)
+            away = space.distance(share >= 0.05) > given.margin_mm
+            regions['nawm'] = cerebrum.white_matter & away
+            whole = {'wmh': cerebrum.brain & (share >= 0.5)}
             if isdefined(given.zones_dseg):
-                regions |= {name: brain & (space.share(given.zones_dseg, flair=True,
-                                                       labels=[label]) >= 0.5)
-                            for name, label in ZONES.items()}  # fmt: skip
+                whole |= {name: cerebrum.brain & (space.share(given.zones_dseg, flair=True,
+                                                              labels=[label]) >= 0.5)
+                          for name, label in ZONES.items()}  # fmt: skip
+            regions |= {name: region & cerebrum.tissue for name, region in whole.items()}
         maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float32) for name in MAPS}  # fmt: skip
-        water = read_values(given.tensors_values)['fw_method'].value != 'none'
-        self._results['nawm_values'] = write_values(
-            Path(runtime.cwd) / 'values.json', _values(maps, regions, water))  # fmt: skip
+        water = read_values(given.tensors_values)['fw_method'].value
+        values = _means(maps, regions, whole, water) | _peak(maps['md'], regions)
+        values['wmh_fluid_pct'] = _left_out(regions, whole)
+        self._results['nawm_values'] = write_values(Path(runtime.cwd) / 'values.json', values)
         return runtime
 
 
-def _values(maps, regions, water):
+def _means(maps, regions, whole, water):
+    """Average each map over each region."""
     found = {}
     for region in REGIONS:
         for name, (_, _, factor) in MAPS.items():
             column = f'{name}_{region}'
-            if name == 'fw' and not water:
+            if name == 'fw' and water == 'none':
                 found[column] = Value(None, reason='free water needs a shell near 1000 s/mm², '
                                                    'or two shells')  # fmt: skip
             elif region not in regions:
-                found[column] = Value(None, reason='hyperintensities were not segmented')
+                found[column] = Value(None, reason=_ABSENT)
             else:
                 mean, count = region_mean(maps[name], regions[region])
                 found[column] = Value(None if mean is None else factor * mean, n=count,
                                       reason='' if mean is not None else
-                                      f'fewer than {LEAST_VOXELS} voxels')  # fmt: skip
-    top = histogram_top(maps['md'][regions['nawm']]) if 'nawm' in regions else None
-    why = 'hyperintensities were not segmented' if 'nawm' not in regions else (
-        'fewer than 500 voxels')  # fmt: skip
-    place, height = (1e3 * top[0], top[1]) if top else (None, None)
-    found['md_nawm_peak'] = Value(place, reason='' if top else why)
-    found['md_nawm_peak_height'] = Value(height, reason='' if top else why)
+                                      _too_few(count, whole.get(region)))  # fmt: skip
+                if name == 'fw':
+                    found[column] = as_free_water(found[column], water)
     return found
+
+
+def _too_few(count, whole):
+    """Say how few voxels are left, and of how many."""
+    said = f'fewer than {LEAST_VOXELS} voxels'
+    if whole is not None and whole.sum() > count:
+        said += (f': of {int(whole.sum())} voxels {count} are without fluid and deep grey '
+                 'matter')  # fmt: skip
+    return said
+
+
+def _left_out(regions, whole):
+    """Say how much of the hyperintense voxels is not measured."""
+    if 'wmh' not in regions:
+        return Value(None, reason=_ABSENT)
+    count = int(whole['wmh'].sum())
+    if not count:
+        return Value(None, n=0, reason='no voxel of the series is hyperintense')
+    return Value(100 * (1 - float(regions['wmh'].sum()) / count), n=count)
+
+
+def _peak(md, regions):
+    """Find the peak of the histogram of mean diffusivity."""
+    top = histogram_top(md[regions['nawm']]) if 'nawm' in regions else None
+    why = _ABSENT if 'nawm' not in regions else 'fewer than 500 voxels'
+    place, height = (1e3 * top[0], top[1]) if top else (None, None)
+    return {'md_nawm_peak': Value(place, reason='' if top else why),
+            'md_nawm_peak_height': Value(height, reason='' if top else why)}  # fmt: skip

@@ -21,6 +21,8 @@ MAPS = {
     'fa': ('fractional anisotropy', '1', 1.0),
     'fw': ('free water', '1', 1.0),
 }
+WATER = (' Of two shells or more free water is a fitted fraction, of one shell a contrast that '
+         'assumes the mean diffusivity of tissue (fw_method).')  # fmt: skip
 KINDS = {'': 'all hyperintensities', '_pv': 'periventricular hyperintensities',
          '_deep': 'deep hyperintensities'}  # fmt: skip
 
@@ -44,16 +46,18 @@ def _measures():
             for stem, text in SCALARS.items():
                 unit = {'slope': per_mm, 'adj_slope': per_mm, 'delta': units}.get(stem, 'mm')
                 column = f'pen_{stem}_{name}' + ('_mm' if unit == 'mm' else '') + kind
-                yield Measure(name=column, units=unit, method='rings', reference='maillard2011',
+                method, more = ('see-fw_method', WATER) if name == 'fw' else ('rings', '')
+                yield Measure(name=column, units=unit, method=method, reference='maillard2011',
                               table=first and stem in ('slope', 'delta'),
                               description=f'{what.capitalize()} around {around}: '
-                                          f'{text}.')  # fmt: skip
+                                          f'{text}.{more}')  # fmt: skip
 
 
 ROOM = Room(
     name='penumbra',
     title='Penumbra of hyperintensities',
     marker=True,
+    pooled_t=(1.5, 3.0),
     needs=('dwi_fa', 'dwi_md', 'dwi_fw', 'dwi_mask', 'dwi_to_anat', 'gm_probseg', 'csf_probseg',
            'ventricles', 'wmh_mask', 'flair_preproc', 'flair_to_anat', 'structures_dseg',
            'tensors_values'),
@@ -75,6 +79,7 @@ ROOM = Room(
                takes=('penumbra_profile',)),
     ),
     measures=tuple(_measures()),
+    version=2,
     build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
     options=Options,
     methods=(

@@ -7,7 +7,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.dwispace import FLUID, DwiSpace
+from csvdprep.interfaces.dwispace import FLUID, DwiSpace, as_free_water
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.values import Value, read_values, write_values
@@ -70,7 +70,8 @@ class Penumbra(SimpleInterface):
         maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float64) * factor
                 for name, (_, _, factor) in MAPS.items()}  # fmt: skip
-        if read_values(given.tensors_values)['fw_method'].value == 'none':
+        water = read_values(given.tensors_values)['fw_method'].value
+        if water == 'none':
             maps['fw'] = np.full(maps['fw'].shape, np.nan)
         others = self._covariates(space)
         profiled = {**maps, 'flair': self._flair(space, distances)}
@@ -79,7 +80,10 @@ class Penumbra(SimpleInterface):
             for name, values_of in profiled.items():
                 rows += _rows(kind, name, ring_profile(values_of, distance))
             for name in MAPS:
-                values |= _summary(name, kind, maps[name], distance, others)
+                found = _summary(name, kind, maps[name], distance, others)
+                if name == 'fw':
+                    found = {column: as_free_water(v, water) for column, v in found.items()}
+                values |= found
         missing = Value(None, reason='no such hyperintensity')
         self._results['penumbra_profile'] = _write(rows, folder / 'profile.tsv')
         self._results['penumbra_values'] = write_values(

@@ -23,8 +23,9 @@ ROOM = Room(
     name='psmd',
     title='PSMD',
     marker=True,
+    pooled_t=(1.5, 3.0),
     needs=('dwi_fa', 'dwi_md', 'dwi_mask', 'dwi_bval', 'dwi_bvec', 'dwi_to_fa',
-           'diffusion_values'),
+           'diffusion_values', 'tensors_values'),
     wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
     makes={},
     measures=(
@@ -39,8 +40,9 @@ ROOM = Room(
                 limits=Limits(ok=(0.6, 1.1), warn=(0.5, 1.4))),
         Measure(name='psmd_noise_pct', units='%', method='simulation', table=False,
                 description='By how much noise is expected to widen PSMD of voxels as acquired: '
-                            'simulated for the gradient table and the signal-to-noise ratio of '
-                            'the series as acquired, so an upper bound where noise was reduced.',
+                            'simulated for the volumes that the tensor stands on and the '
+                            'signal-to-noise ratio of the series as acquired, so an upper '
+                            'bound where noise was reduced.',
                 limits=Limits(ok=(-10, 10), warn=(-30, 30))),
         Measure(name='qc_psmd_coverage_pct', units='%', method='ants-skel',
                 description='Share of the skeleton with values.',
@@ -51,7 +53,7 @@ ROOM = Room(
         Measure(name='psmd_lesion_pct', units='%', method='ants-skel', table=False,
                 description='Share of the skeleton that is hyperintense.'),
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
     options=Options,
     methods=(

@@ -7,6 +7,7 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
+from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import DwiSpace
@@ -24,6 +25,7 @@ from csvdprep.markers.psmd.science import (
 from csvdprep.markers.psmd.science_noise import noise_inflation
 from csvdprep.resources import resource
 from csvdprep.science.gradient_table import world_directions
+from csvdprep.science.shell_choice import volumes_of
 
 
 class _PsmdInputSpec(TraitedSpec):
@@ -34,6 +36,7 @@ class _PsmdInputSpec(TraitedSpec):
     dwi_bvec = File(exists=True, mandatory=True, desc='gradients')
     dwi_to_fa = File(exists=True, mandatory=True, desc='resamples series into the template')
     diffusion_values = File(exists=True, mandatory=True, desc='quality of the series')
+    tensors_values = File(exists=True, mandatory=True, desc='what the tensor was fitted on')
     wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
     flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
     dwi_to_anat = File(exists=True, desc='resamples series onto reference')
@@ -128,8 +131,11 @@ class Psmd(SimpleInterface):
         bvals = np.loadtxt(given.dwi_bval).ravel()
         vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
         directions = world_directions(vectors, image.affine)
+        used = read_values(given.tensors_values)['dwi_tensor_shells'].value
+        some = volumes_of(bvals, shells(bvals.tolist()), [float(b) for b in used.split()])
         try:
-            share = noise_inflation(native.md[plausible(native.md)], snr.value, bvals, directions)
+            share = noise_inflation(native.md[plausible(native.md)], snr.value, bvals[some],
+                                    directions[some])  # fmt: skip
         except MeasureError as error:
             return Value(None, reason=error.message)
         return 100 * share

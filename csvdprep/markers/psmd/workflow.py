@@ -9,8 +9,8 @@ def init_psmd_wf(*, room, options, context):
 
     Inputs
     ------
-    dwi_fa, dwi_md, dwi_mask, dwi_bval, dwi_bvec, diffusion_values
-        Maps, brain, gradients and quality of the series.
+    dwi_fa, dwi_md, dwi_mask, dwi_bval, dwi_bvec, diffusion_values, tensors_values
+        Maps, brain, gradients and quality of the series, and what the tensor stands on.
     dwi_to_fa, dwi_to_anat, flair_to_anat
         Transforms.
     wmh_mask

@@ -42,7 +42,7 @@ ROOM = Room(
     needs=('flair_preproc', 'flair_mask', 'flair_to_anat', 'brain_mask', 'csf_probseg',
            'gm_probseg', 'wm_probseg', 'ventricles', 'structures_dseg', 'lobes_dseg',
            'mni_to_anat'),
-    wants=('wmh_external',),
+    wants=('wmh_external', 'infarct_external', 'lacune_external'),
     makes={
         'wmh_mask': Derivative(
             suffix='mask', label='WMH', source='flair',
@@ -75,6 +75,10 @@ ROOM = Room(
         _ml('infratentorial', 'Hyperintensities of brainstem and cerebellum.', table=False),
         _ml('infarct', 'Hyperintensities around old infarcts, left out.', table=False,
             limits=Limits(ok=(0, 0.5))),
+        Measure(name='wmh_excluded_ml', units='mL', method='given-masks', table=False,
+                description='Volume of the infarcts and lacunes that masks of --derivatives name, '
+                            'on the FLAIR. No hyperintensity is counted there. Recent infarcts '
+                            'and lacunes without a mask are not looked for.'),
         Measure(name='wmh_origin', units='', method='plan', table=False,
                 description='What made the mask.',
                 levels={'csvdprep': 'this application',
@@ -90,6 +94,7 @@ ROOM = Room(
                 description='Whether the mask reaches the edge of the image.',
                 levels={'yes': 'the image may be cut off', 'no': 'it does not'}),
     ),
+    version=2,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     methods=(
@@ -97,7 +102,8 @@ ROOM = Room(
         'what the tissue of each voxel would show, after the idea of the lesion growth algorithm '
         '[@schmidt2012]: seeds of at least {o.seed_z:g} SD of normal-appearing white matter '
         '({o.seed_z_flair_only:g} without a T1w) grow to a border set from the scan itself. The '
-        '95 % interval comes from {o.runs} runs with jittered thresholds and tissue.'
+        '95 % interval comes from {o.runs} runs with jittered thresholds and tissue. Infarcts '
+        'and lacunes of which a mask was given are left out (wmh_excluded_ml).'
     ),
     references=('duering2023', 'schmidt2012'),
 )  # fmt: skip

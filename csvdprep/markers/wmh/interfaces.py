@@ -12,6 +12,7 @@ from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.transforms import write_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.resources import resource
 
@@ -31,6 +32,8 @@ class _WmhInputSpec(TraitedSpec):
     lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
     wmh_external = traits.Dict(desc='mask to be used instead of our own, and its image')
+    infarct_external = traits.Dict(desc='mask of infarcts, and its image')
+    lacune_external = traits.Dict(desc='mask of lacunes, and its image')
     external_labels = traits.List(traits.Int, desc='labels that count, if it has several')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     seed = traits.Int(42, usedefault=True, desc='of the jitter')
@@ -58,10 +61,13 @@ class Wmh(SimpleInterface):
         structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
         deep = np.isin(structures, labels_of('structures', *DEEP_GREY))
         low = np.isin(structures, labels_of('structures', *INFRATENTORIAL))
+        other = load_excluded(space, *(item if isdefined(item) else None for item in
+                                       (given.infarct_external, given.lacune_external)))
         if isdefined(given.wmh_external):
-            mask, probability, values = self._take_over(space, deep, low)
+            mask, probability, values = self._take_over(space, deep, low, other)
         else:
-            mask, probability, values = self._segment(space, deep, low, folder)
+            mask, probability, values = self._segment(space, deep, low, other, folder)
+        values['wmh_excluded_ml'] = excluded_volume(other, space.voxel_mm)
         values |= _relative(values['wmh_total_ml'], icv_ml)
         self._results['wmh_mask'] = save(mask, space.image, folder / 'wmh_mask.nii.gz')
         self._results['wmh_probseg'] = save(probability, space.image,
@@ -69,7 +75,7 @@ class Wmh(SimpleInterface):
         self._results['wmh_values'] = write_values(folder / 'values.json', values)
         return runtime
 
-    def _segment(self, space, deep, low, folder):
+    def _segment(self, space, deep, low, other, folder):
         given = self.inputs
         side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
         to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
@@ -85,7 +91,7 @@ class Wmh(SimpleInterface):
                                               given.wm_probseg)),
             space.voxel_mm, atlas=atlas,
             ventricles=labels_on(given.ventricles, space.image, matrix=space.to_anat),
-            deep_grey=deep, infratentorial=low,
+            deep_grey=deep, infratentorial=low, exclude=other,
             side=np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
             has_t1w=given.hub == 'T1w',
             options=WmhOptions(**given.options, random_seed=given.seed),
@@ -108,12 +114,14 @@ class Wmh(SimpleInterface):
         }  # fmt: skip
         return found.mask, found.probability, values
 
-    def _take_over(self, space, deep, low):
+    def _take_over(self, space, deep, low, other):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
         matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
         labels = list(given.external_labels) if isdefined(given.external_labels) else None
         mask = load_mask_on(given.wmh_external['mask'], space.image, matrix=matrix, labels=labels)
+        if other is not None:
+            mask = mask * ~other
         ml = float(np.prod(space.voxel_mm) / 1000)
         white = mask.astype(bool) & ~deep & ~low
         missing = Value(None, reason=_EXTERNAL)

@@ -19,6 +19,8 @@ def init_wmh_wf(*, room, options, context):
         On the grid of the anatomical reference.
     wmh_external
         Mask to be used instead of our own.
+    infarct_external, lacune_external
+        Masks of what is left out.
 
     Outputs
     -------

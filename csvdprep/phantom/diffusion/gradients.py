@@ -9,6 +9,8 @@ import numpy as np
 
 #: Below this b-value (s/mm²) a volume counts as b = 0: scanners write odd values there.
 B0_LIMIT = 50.0
+#: How far b-values of one shell lie apart at most, s/mm².
+SHELL_WIDTH = 100.0
 #: Steps of the descent that spreads directions.
 SPREAD_STEPS = 400
 
@@ -56,6 +58,27 @@ class GradientTable:
         if (used & ~self.b0).sum() < 6:
             used = self.bvals <= 1.1 * self.bvals[~self.b0].min()
         return used
+
+    def nearest(self, wanted: float) -> np.ndarray:
+        """Say which volumes belong to the shell nearest a b-value, or to none.
+
+        Parameters
+        ----------
+        wanted : float
+            s/mm².
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+
+        Examples
+        --------
+        >>> shells([(700, 1), (995, 1), (2000, 1)], b0=1).nearest(1000).tolist()
+        [True, False, True, False]
+        """
+        weighted = self.bvals[~self.b0]
+        best = weighted[np.abs(weighted - wanted).argmin()]
+        return self.b0 | (np.abs(self.bvals - best) <= SHELL_WIDTH)
 
     def files(self, affine: np.ndarray) -> dict[str, str]:
         """Return the text of the .bval and .bvec files of an image.

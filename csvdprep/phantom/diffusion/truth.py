@@ -20,12 +20,14 @@ from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.scanner.voxels import large
 
-#: Largest b-value of a tensor fit, s/mm².
-TENSOR_LIMIT = 1500.0
+#: b-value of the shell of a tensor fit, s/mm²; the nearest stands for it.
+TENSOR_B = 1000.0
 #: Range of the mean diffusivity on the skeleton, mm²/s.
 SKELETON_MD = (0.0, 3.0e-3)
 #: Distance from hyperintensities beyond which white matter counts as normal-appearing, mm.
 NORMAL_MM = 2.0
+#: Share of fluid, cavities and vessels up to which a voxel counts as hyperintense tissue.
+FLUID = 0.05
 #: Least number of voxels of a ring around hyperintensities, and of rings of a slope.
 RING_VOXELS, RINGS = 50, 4
 #: What the maps are.
@@ -100,7 +102,8 @@ def record_truth(
     for _, share in large(scene, scan):
         free = free * (1 - share)
     regions = rois.regions(scene, scan, free)
-    _note_means(maps, regions, seen.distance, recorder)
+    fluid = scan.sample(scene.anatomy.fractions['csf'], scene.affine) * free + (1 - free)
+    _note_means(maps, regions, seen.distance, fluid <= FLUID, recorder)
     _note_skeleton(scene, scan, maps['md'], inside, recorder)
     wmh = scan.sample(scene.wmh, scene.affine)[inside]
     note_alps(scene, scan, parts, inside, wmh, recorder)
@@ -118,7 +121,7 @@ def apparent(water: Water, where: np.ndarray, table: GradientTable, scan: Scan) 
     where : ndarray of bool
         Voxels with n of them chosen.
     table : GradientTable
-        Weighting; of it, b of at most 1500 s/mm².
+        Weighting; of it, the shell nearest 1000 s/mm².
     scan : Scan
         With the pose.
 
@@ -133,7 +136,7 @@ def apparent(water: Water, where: np.ndarray, table: GradientTable, scan: Scan) 
     def volume(number: int) -> np.ndarray:
         return chosen.along(turn @ table.directions[number]).signal(table.bvals[number])
 
-    return tensors.fit(volume, table, table.at_most(TENSOR_LIMIT), turn)
+    return tensors.fit(volume, table, table.nearest(TENSOR_B), turn)
 
 
 def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.ndarray]:
@@ -152,10 +155,11 @@ def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.n
     return out
 
 
-def _note_means(maps, regions, distance, recorder: Recorder) -> None:
+def _note_means(maps, regions, distance, dry, recorder: Recorder) -> None:
     """Note the means over white matter."""
-    away = {'nawm': distance > NORMAL_MM, 'wmh': True}
-    also = {'nawm': f', more than {NORMAL_MM:g} mm from hyperintensities', 'wmh': ''}
+    away = {'nawm': distance > NORMAL_MM, 'wmh': dry}
+    also = {'nawm': f', more than {NORMAL_MM:g} mm from hyperintensities',
+            'wmh': f', and at most {100 * FLUID:g} % fluid, cavities and vessels'}  # fmt: skip
     for name, key, factor, units in (('fa', 'fa', 1, ''), ('md', 'md', 1e3, '10^-3 mm^2/s')):
         for region in ('nawm', 'wmh'):
             value = rois.mean(maps[key] * np.float32(factor), regions[region] & away[region])

@@ -94,6 +94,9 @@ ROOM = Room(
                 description='Brightness of the brain without gradient in a later run over that in '
                             'the first, of the run in which it differs most. Runs are scaled to '
                             'the first; one that no factor makes alike is left out.'),
+        Measure(name='dwi_interpolation', units='1', method='sidecar', table=False,
+                description='Lines of a slice that the scanner stored for each that it measured '
+                            '(ReconMatrixPE over AcquisitionMatrixPE); 1 is no interpolation.'),
         Measure(name='qc_dwi_fd_mm', units='mm', method='loo-prediction', qc_id='Q5',
                 reference='power2012',
                 description='Mean framewise displacement of the head.',
@@ -110,7 +113,7 @@ ROOM = Room(
                             'acquired: from differences of volumes without gradient.',
                 limits=Limits(ok=(20, None), warn=(15, None))),
     ),
-    version=3,
+    version=4,
     build='csvdprep.preprocessing.diffusion.workflow:init_diffusion_wf',
     options=Options,
     methods=(

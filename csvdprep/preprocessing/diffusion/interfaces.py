@@ -52,7 +52,8 @@ class Assemble(SimpleInterface):
     def _run_interface(self, runtime):
         folder, content = Path(runtime.cwd), self.inputs.dwi
         found = assemble(content, denoise=self.inputs.denoise, degibbs=self.inputs.degibbs)
-        facts = found.table() | {'snr': _signal_to_noise(content, found.brain)}
+        facts = found.table() | {'snr': _signal_to_noise(content, found.brain),
+                                 'interpolation': content.get('interpolation')}  # fmt: skip
         self._results['rough'] = save(found.brain, found.image, folder / 'rough.nii.gz')
         (folder / 'table.json').write_text(json.dumps(facts), encoding='utf-8')
         self._results['table'] = str(folder / 'table.json')
@@ -282,6 +283,8 @@ def _values(series, rigid, lost, mask, facts, method, why):
         'dwi_shells': ' '.join(f'{level:g}' for level in levels),
         'dwi_sdc': Value(method, reason=why, qc='warn' if why else ''),
         'dwi_gain_ratio': _gain(facts),
+        'dwi_interpolation': Value(facts.get('interpolation'), reason='' if facts.get(
+            'interpolation') else 'no sidecar tells how many lines were measured'),
         'dwi_cleaned': 'given' if method == 'given' else ' '.join(facts['done']) or 'none',
         'qc_dwi_fd_mm': Value(float(displacement(rigid, centre=centre).mean()), n=len(rigid)),
         'qc_dwi_motion_max_mm': float(max(moved)),

@@ -7,19 +7,34 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 @dataclass(frozen=True)
 class Options:
-    """How the tensor is fitted, and the highest b-value (s/mm²) that takes part.
+    """How the tensor is fitted, and on which shells.
 
-    ``robust`` leaves out measurements that the others contradict, where residuals demand it.
+    ``shells`` is ``nearest`` (the one shell nearest ``b_wanted``, s/mm²) or ``all`` (every shell
+    up to ``b_max``, s/mm²). ``fit`` = ``robust`` leaves out measurements that the others
+    contradict, where residuals demand it.
     """
 
     fit: str = 'wls'
+    shells: str = 'nearest'
+    b_wanted: float = 1000.0
     b_max: float = 1500.0
 
     def __post_init__(self):
         if self.fit not in ('wls', 'robust'):
             raise ValueError('tensors.fit must be one of wls, robust')
-        if not 500 <= self.b_max <= 10_000:
-            raise ValueError('tensors.b_max must lie between 500 and 10000')
+        if self.shells not in ('nearest', 'all'):
+            raise ValueError('tensors.shells must be one of nearest, all')
+        for name in ('b_wanted', 'b_max'):
+            if not 500 <= getattr(self, name) <= 10_000:
+                raise ValueError(f'tensors.{name} must lie between 500 and 10000')
+
+    @property
+    def which(self) -> str:
+        """The shells in words."""
+        if self.shells == 'all':
+            return f'the shells of up to {self.b_max:g} s/mm²'
+        return (f'the one shell nearest {self.b_wanted:g} s/mm² (of those from 650 to 1500 s/mm², '
+                'where there is one)')  # fmt: skip
 
 
 def _map(param, description, units='1', model='tensor', **more):
@@ -29,6 +44,14 @@ def _map(param, description, units='1', model='tensor', **more):
 
 TABLE = {'ok': 'fits the data', 'flipped': 'an axis is reversed', 'permuted': 'axes are swapped',
          'undecided': 'too few fibres to tell'}  # fmt: skip
+
+WATER = {
+    'two-compartment': 'tissue and water fitted to two shells or more',
+    'single-shell-assumed-md': 'one shell does not determine it: the water that leaves tissue '
+                               'with an assumed mean diffusivity, hence little more than another '
+                               'scale of mean diffusivity',
+    'none': 'not fitted',
+}  # fmt: skip
 
 ROOM = Room(
     name='tensors',
@@ -43,9 +66,10 @@ ROOM = Room(
         'dwi_rd': _map('rd', 'Radial diffusivity.', 'mm2/s'),
         'dwi_mode': _map('mode', 'Mode of the tensor: -1 planar, 1 linear.'),
         'dwi_direction': _map('direction', 'Main direction of diffusion, world axes (RAS).'),
-        'dwi_fw': _map('fw', 'Volume fraction of free water: two compartments from two shells or '
-                       'more, else regularised from one; no number where neither can be '
-                       'had.', model='fwdti'),
+        'dwi_fw': _map('fw', 'Free water: fraction of signal fitted as a second compartment where '
+                       'there are two shells or more; of one shell a contrast that assumes the '
+                       'mean diffusivity of tissue, no measured fraction (fw_method tells); no '
+                       'number where neither can be had.', model='fwdti'),
     },
     figures=(
         Figure(desc='fa', suffix='dwi', title='Fibre directions',
@@ -62,12 +86,15 @@ ROOM = Room(
     ),
     measures=(
         Measure(name='dwi_tensor_b', units='s/mm2', method='shell-choice', table=False,
-                description='Highest b-value that the tensor was fitted on.',
-                limits=Limits(ok=(600, 1600), warn=(400, 3100))),
-        Measure(name='fw_method', units='', method='shell-choice', table=False,
-                levels={'multi-shell': 'two compartments, two shells or more',
-                        'single-shell': 'regularised, one shell', 'none': 'not fitted'},
-                description='How free water was fitted. Do not mix kinds within a study.'),
+                description='b-value of the shell that the tensor was fitted on, the highest of '
+                            'several. Values of tensors from other b-values are not to be mixed.',
+                limits=Limits(ok=(650, 1500), warn=(400, 3100))),
+        Measure(name='dwi_tensor_shells', units='', method='shell-choice', table=False,
+                description='b-values of all shells that the tensor was fitted on, s/mm²; the '
+                            'remark names those that were left out.'),
+        Measure(name='fw_method', units='', method='shell-choice', table=False, levels=WATER,
+                reference='pasternak2009',
+                description='How free water was had. Do not mix kinds within a study.'),
         Measure(name='qc_dwi_table', units='', method='fibre-coherence', levels=TABLE,
                 reference='schilling2019',
                 description='Whether the gradient table fits the data: with axes reversed or '
@@ -77,13 +104,18 @@ ROOM = Room(
                             'square difference, over the signal without gradient.',
                 limits=Limits(ok=(None, 8))),
     ),
+    version=2,
     build='csvdprep.preprocessing.tensors.workflow:init_tensors_wf',
     options=Options,
     methods=(
-        'Tensors [@basser1994] were fitted to shells of up to {o.b_max:g} s/mm² by weighted least '
-        'squares [@chung2006] (setting: {o.fit}); free water by two compartments [@hoy2014] '
-        'where there were two shells, else with the regularisation of the MarkVCID kit '
-        '[@maillard2022].'
+        'Tensors [@basser1994] were fitted to the volumes without gradient and {o.which} by '
+        'weighted least squares [@chung2006] (setting: {o.fit}); dwi_tensor_shells lists the '
+        'shells of each visit. Where there were two shells or more, free water was fitted as a '
+        'second compartment to all of them up to 3000 s/mm² [@hoy2014]. One shell leaves that '
+        'problem ill-posed [@pasternak2009]; there it was solved by the assumption that tissue '
+        'has a mean diffusivity of 0.6e-3 mm²/s, as in the MarkVCID kit [@maillard2022], which '
+        'gives a contrast and no measured fraction (fw_method tells which).'
     ),
-    references=('basser1994', 'chung2006', 'hoy2014', 'maillard2022', 'schilling2019'),
+    references=('basser1994', 'chung2006', 'hoy2014', 'pasternak2009', 'maillard2022',
+                'schilling2019'),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from csvdprep.interfaces.images import canonical_vectors, load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.science.free_water import fit_free_water, free_water_single_shell
 from csvdprep.science.gradient_table import flipped_table, world_directions
+from csvdprep.science.shell_choice import Choice, choose_shells
 from csvdprep.science.tensors import fit_tensor, measures, residuals
 
 #: Least signal, over that of the brain without gradient.
@@ -26,7 +27,9 @@ class _TensorsInputSpec(TraitedSpec):
     dwi_bvec = File(exists=True, mandatory=True, desc='gradients')
     dwi_mask = File(exists=True, mandatory=True, desc='brain')
     fit = traits.Str('wls', usedefault=True, desc='kind of fit')
-    b_max = traits.Float(1500.0, usedefault=True, desc='highest b-value, s/mm²')
+    shells = traits.Enum('nearest', 'all', usedefault=True, desc='which take part')
+    b_wanted = traits.Float(1000.0, usedefault=True, desc='of the shell wanted, s/mm²')
+    b_max = traits.Float(1500.0, usedefault=True, desc='highest b-value of all shells, s/mm²')
 
 
 class _TensorsOutputSpec(TraitedSpec):
@@ -55,7 +58,9 @@ class FitTensors(SimpleInterface):
         vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
         directions = world_directions(vectors, image.affine)
         mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
-        use = shells_for_tensor(bvals, given.b_max)
+        choice = choose_shells(bvals, directions, shells(bvals.tolist()), wanted=given.b_wanted,
+                               every_up_to=given.b_max if given.shells == 'all' else None)
+        use = choice.volumes
         # Where noise was taken off nothing may be left, whose logarithm would outweigh the rest.
         level = np.median(data[..., bvals == 0].mean(axis=3)[mask])
         np.maximum(data, LEAST_SIGNAL * level, out=data)
@@ -74,45 +79,37 @@ class FitTensors(SimpleInterface):
         share = np.full(mask.shape, np.nan) if water is None else np.where(mask, water, 0)
         self._results['dwi_fw'] = save(share, image, folder / 'dwi_fw.nii.gz')
         rest = residuals(data[..., use], fit, bvals[use], directions[use])
-        table = flipped_table(maps.fa, maps.v1, image.affine, ndi.binary_erosion(mask))
         self._results['tensors_values'] = write_values(folder / 'values.json', {
-            'dwi_tensor_b': float(bvals[use].max()),
+            **_chosen(choice),
             'fw_method': method,
-            'qc_dwi_table': Value(table.verdict, reason='' if table.verdict == 'ok' else
-                                  table.meaning, qc='' if table.verdict == 'ok' else 'fail'
-                                  if table.verdict in ('flipped', 'permuted') else 'warn'),
+            'qc_dwi_table': _table(maps, image.affine, mask),
             'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
         })  # fmt: skip
         return runtime
 
 
-def shells_for_tensor(bvals: np.ndarray, b_max: float) -> np.ndarray:
-    """Choose the volumes for the tensor: up to a b-value, or the lowest shell if all are higher.
+def _chosen(choice: Choice) -> dict[str, Value]:
+    """Say which shells the tensor stands on."""
+    def listed(levels):
+        return ' '.join(f'{b:.0f}' for b in levels)
 
-    Parameters
-    ----------
-    bvals : ndarray, shape (n,)
-        s/mm².
-    b_max : float
-        s/mm²; a shell counts by its median.
+    said = f'left out: {listed(choice.left)} s/mm²' if choice.left else ''
+    return {
+        'dwi_tensor_b': Value(float(max(choice.used)), reason=said),
+        'dwi_tensor_shells': Value(listed(choice.used), reason=said),
+    }
 
-    Returns
-    -------
-    ndarray of bool, shape (n,)
 
-    Examples
-    --------
-    >>> shells_for_tensor(np.array([0, 1000, 2500.0]), 1500).tolist()
-    [True, True, False]
-    >>> shells_for_tensor(np.array([0, 2500.0]), 1500).tolist()
-    [True, True]
-    """
-    levels = np.array(shells(bvals.tolist()))
-    nearest = levels[np.abs(bvals[:, None] - levels).argmin(axis=1)]
-    low = nearest <= b_max * 1.03
-    if not (low & (bvals > 0)).any():
-        low = nearest <= levels.min()
-    return low | (bvals == 0)
+def _table(maps, affine, mask) -> Value:
+    """Say whether the gradient table fits the data."""
+    try:
+        found = flipped_table(maps.fa, maps.v1, affine, ndi.binary_erosion(mask))
+    except MeasureError as error:
+        return Value('undecided', reason=error.message, qc='warn')
+    if found.verdict == 'ok':
+        return Value('ok')
+    wrong = found.verdict in ('flipped', 'permuted')
+    return Value(found.verdict, reason=found.meaning, qc='fail' if wrong else 'warn')
 
 
 def _water(data, bvals, directions, mask):
@@ -122,12 +119,12 @@ def _water(data, bvals, directions, mask):
         if len(levels) >= 2:
             use = (bvals == 0) | ((bvals > 0) & (bvals <= 1.03 * FREE_WATER_B[1]))
             found = fit_free_water(data[..., use], bvals[use], directions[use], mask)
-            return 'multi-shell', found.f
+            return 'two-compartment', found.f
         near = np.abs(bvals - 1000) < 250
         if near.sum() >= 6:
             use = (bvals == 0) | near
             found = free_water_single_shell(data[..., use], bvals[use], directions[use], mask)
-            return 'single-shell', found.f
+            return 'single-shell-assumed-md', found.f
     except MeasureError:
         return 'none', None
     return 'none', None

@@ -18,4 +18,6 @@ def init_tensors_wf(*, room, options, context):
         Maps on the grid of the series, and measures.
 
     """
-    return init_single_wf(FitTensors(fit=options.fit, b_max=options.b_max), room=room, mem_gb=1.5)
+    interface = FitTensors(fit=options.fit, shells=options.shells, b_wanted=options.b_wanted,
+                           b_max=options.b_max)  # fmt: skip
+    return init_single_wf(interface, room=room, mem_gb=1.5)
