@@ -38,20 +38,39 @@ class FlairSpace:
         """Voxel size, mm."""
         return nib.affines.voxel_sizes(self.image.affine)
 
+    def within_slices(self, finest_mm: float) -> list[nib.Nifti1Image]:
+        """Return grids that together cover the thickness of the slices.
+
+        Parameters
+        ----------
+        finest_mm : float
+            Voxel size of what will be sampled, mm; there are up to five grids, two such voxels
+            apart.
+
+        Returns
+        -------
+        list of nibabel image
+            Of the FLAIR's shape, shifted across the slices; empty.
+        """
+        thick = int(np.argmax(self.voxel_mm))
+        count = max(1, min(5, round(self.voxel_mm[thick] / (2 * finest_mm))))
+        grids = []
+        for part in (np.arange(count) + 0.5) / count - 0.5:
+            shift = np.eye(4)
+            shift[thick, 3] = part
+            grids.append(nib.Nifti1Image(np.empty(self.image.shape[:3], np.uint8),
+                                         self.image.affine @ shift))  # fmt: skip
+        return grids
+
     def sample(self, path: str) -> np.ndarray:
         """Sample an image of the reference on the FLAIR grid, averaged over thick slices."""
         image = load(path)
         image = nib.Nifti1Image(np.asanyarray(image.dataobj, dtype=np.float32), image.affine)
-        thick = int(np.argmax(self.voxel_mm))
-        finest = float(nib.affines.voxel_sizes(image.affine).min())
-        count = max(1, min(5, round(self.voxel_mm[thick] / (2 * finest))))
+        grids = self.within_slices(float(nib.affines.voxel_sizes(image.affine).min()))
         total = np.zeros(self.image.shape[:3], np.float32)
-        for part in (np.arange(count) + 0.5) / count - 0.5:
-            shift = np.eye(4)
-            shift[thick, 3] = part
-            like = nib.Nifti1Image(np.empty(total.shape, np.uint8), self.image.affine @ shift)
+        for like in grids:
             total += resample(image, like, matrix=self.to_anat)
-        return total / count
+        return total / len(grids)
 
     def distance(self, mask: np.ndarray, affine: np.ndarray, where: np.ndarray, what: str):
         """Compute the distance (mm) of FLAIR voxels from a structure of the reference.

@@ -7,31 +7,35 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 @dataclass(frozen=True)
 class Options:
-    """Thresholds, in SD of normal-appearing white matter; see the science module.
+    """Thresholds, as contrast: excess over normal white matter as a share of its level.
 
-    ``seed_z`` and ``seed_z_flair_only``: least excess of the brightest voxel of a lesion, with
-    and without a T1w. ``border_z`` and ``greatest_border_z``: range of the excess at the border.
-    ``chance``: share of voxels above the border that may be there by chance. ``peak_share``: least
-    share of the nearby peak at the border. ``runs``: jittered runs for the interval.
+    ``seed_contrast`` and ``seed_contrast_flair_only``: least contrast of the brightest part of a
+    lesion, with and without a T1w; ``above_grey``: and above grey matter, where that is near.
+    ``border_contrast``: least contrast at the border. ``seed_noise``, ``border_noise``: neither is
+    below so many SD of normal white matter after denoising. ``peak_share``: least share of the
+    nearby height at the border. ``runs``: jittered runs for the range.
     """
 
-    seed_z: float = 3.5
-    seed_z_flair_only: float = 5.0
-    border_z: float = 1.5
-    greatest_border_z: float = 3.5
-    chance: float = 0.25
+    seed_contrast: float = 0.20
+    seed_contrast_flair_only: float = 0.25
+    border_contrast: float = 0.12
+    seed_noise: float = 5.0
+    border_noise: float = 4.0
+    above_grey: float = 0.20
     peak_share: float = 0.5
     runs: int = 20
 
     def __post_init__(self):
-        if not 0 < self.border_z <= self.greatest_border_z:
-            raise ValueError('wmh.border_z must be positive and not above wmh.greatest_border_z')
+        least = min(self.seed_contrast, self.seed_contrast_flair_only)
+        if not 0 < self.border_contrast <= least:
+            raise ValueError('wmh.border_contrast must be positive and not above the contrast of '
+                             'seeds')  # fmt: skip
         if self.runs < 1:
             raise ValueError('wmh.runs must be 1 or more')
 
 
 def _ml(name, description, **more):
-    return Measure(name=f'wmh_{name}_ml', units='mL', method='outlier-hysteresis',
+    return Measure(name=f'wmh_{name}_ml', units='mL', method='contrast-hysteresis',
                    description=description, **more)  # fmt: skip
 
 
@@ -63,14 +67,18 @@ ROOM = Room(
         _ml('total', 'Volume of white matter hyperintensities; those of deep grey matter, '
                      'brainstem and cerebellum and around old infarcts are not in it.',
             reference='duering2023', limits=Limits(ok=(0, 150))),
-        Measure(name='wmh_total_pct_icv', units='%', method='outlier-hysteresis',
+        Measure(name='wmh_total_pct_icv', units='%', method='contrast-hysteresis',
                 description='White matter hyperintensities in percent of the intracranial '
                             'volume.'),
-        Measure(name='wmh_ln_pct_icv', units='1', method='outlier-hysteresis', table=False,
+        Measure(name='wmh_ln_pct_icv', units='1', method='contrast-hysteresis', table=False,
                 description='Natural logarithm of wmh_total_pct_icv + 0.01, for statistics.'),
-        Measure(name='wmh_volume_cv', units='1', method='outlier-hysteresis', table=False,
+        Measure(name='wmh_volume_cv', units='1', method='contrast-hysteresis', table=False,
                 description='Coefficient of variation of the volume over jittered runs.',
                 limits=Limits(ok=(0, 0.3))),
+        _ml('partial', 'The same by partial volume: voxels at the border of lesions count by the '
+                       'share that lesion fills, as their brightness tells.', table=False),
+        _ml('lining', 'Part of the total that is a thin (3 mm) lining of the lateral ventricles, '
+                      'which some call normal.', table=False),
         _ml('deepgrey', 'Hyperintensities of deep grey matter.', table=False),
         _ml('infratentorial', 'Hyperintensities of brainstem and cerebellum.', table=False),
         _ml('infarct', 'Hyperintensities around old infarcts, left out.', table=False,
@@ -84,25 +92,28 @@ ROOM = Room(
                 levels={'csvdprep': 'this application',
                         'external': 'a mask given by --derivatives'}),
         Measure(name='qc_flair_noise', units='1', method='flair-histogram', qc_id='Q2',
-                description='Width of the main peak of the FLAIR histogram over its position: '
-                            'noise and non-uniformity.',
+                description='Spread of normal white matter on the FLAIR over its level: noise, '
+                            'texture and non-uniformity.',
                 limits=Limits(ok=(0, 0.15), warn=(0, 0.2))),
-        Measure(name='qc_wmh_mean_z', units='1', method='outlier-hysteresis',
+        Measure(name='qc_wmh_mean_z', units='1', method='contrast-hysteresis',
                 description='Mean excess of the hyperintensities in SD of normal-appearing white '
                             'matter.', limits=Limits(ok=(2.5, None))),
-        Measure(name='qc_wmh_at_border', units='', method='outlier-hysteresis',
+        Measure(name='qc_wmh_at_border', units='', method='contrast-hysteresis',
                 description='Whether the mask reaches the edge of the image.',
                 levels={'yes': 'the image may be cut off', 'no': 'it does not'}),
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     methods=(
-        'White matter hyperintensities [@duering2023] are outliers of the FLAIR with respect to '
-        'what the tissue of each voxel would show, after the idea of the lesion growth algorithm '
-        '[@schmidt2012]: seeds of at least {o.seed_z:g} SD of normal-appearing white matter '
-        '({o.seed_z_flair_only:g} without a T1w) grow to a border set from the scan itself. The '
-        '95 % interval comes from {o.runs} runs with jittered thresholds and tissue. Infarcts '
+        'White matter hyperintensities [@duering2023] are brighter on the FLAIR than what the '
+        'tissue of each voxel would show, after the idea of the lesion growth algorithm '
+        '[@schmidt2012]. Level and slow variation of normal tissue were estimated together with '
+        'lesion candidates, from the mode of white matter and from grey matter. Seeds at least '
+        '{o.seed_contrast:g} times the level of white matter brighter than that '
+        '({o.seed_contrast_flair_only:g} without a T1w), and brighter than grey matter, grow to '
+        'half of their height, to no less than {o.border_contrast:g}. The range comes from '
+        '{o.runs} runs with jittered thresholds and tissue. Infarcts '
         'and lacunes of which a mask was given are left out (wmh_excluded_ml).'
     ),
     references=('duering2023', 'schmidt2012'),

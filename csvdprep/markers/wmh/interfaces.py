@@ -79,11 +79,9 @@ class Wmh(SimpleInterface):
         given = self.inputs
         side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
         to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
-        atlas = np.stack([
-            np.asanyarray(apply_transform(load(resource(f'template_{name}')), space.image,
-                                          [given.mni_to_anat, to_anat]).dataobj)
-            for name in ('csf', 'gm', 'wm')
-        ])  # fmt: skip
+        ways = [given.mni_to_anat, to_anat]
+        atlas = np.stack([_averaged(load(resource(f'template_{name}')), space, ways)
+                          for name in ('csf', 'gm', 'wm')])  # fmt: skip
         found = segment_wmh(
             np.asanyarray(space.image.dataobj, dtype=np.float32),
             np.asanyarray(load(given.flair_mask).dataobj),
@@ -103,6 +101,8 @@ class Wmh(SimpleInterface):
             'wmh_total_ml': Value(found.volume_ml, *found.interval_ml, n=n, reason=said,
                                   qc='warn' if said else ''),
             'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
+            'wmh_partial_ml': found.partial_ml,
+            'wmh_lining_ml': float(found.lining.sum() * ml),
             'wmh_deepgrey_ml': float((found.subcortical == 1).sum() * ml),
             'wmh_infratentorial_ml': float((found.subcortical == 2).sum() * ml),
             'wmh_infarct_ml': float(found.stroke.sum() * ml),
@@ -130,10 +130,17 @@ class Wmh(SimpleInterface):
             'wmh_deepgrey_ml': float((mask.astype(bool) & deep).sum() * ml),
             'wmh_infratentorial_ml': float((mask.astype(bool) & low).sum() * ml),
             'wmh_origin': 'external',
-            **dict.fromkeys(('wmh_volume_cv', 'wmh_infarct_ml', 'qc_flair_noise',
-                             'qc_wmh_mean_z', 'qc_wmh_at_border'), missing),
+            **dict.fromkeys(('wmh_volume_cv', 'wmh_infarct_ml', 'wmh_partial_ml', 'wmh_lining_ml',
+                             'qc_flair_noise', 'qc_wmh_mean_z', 'qc_wmh_at_border'), missing),
         }  # fmt: skip
         return mask, mask.astype(np.float32), values
+
+
+def _averaged(image, space: FlairSpace, ways) -> np.ndarray:
+    """Resample a map of the template onto the FLAIR, averaged over thick slices."""
+    parts = [np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
+             for like in space.within_slices(finest_mm=1.0)]  # fmt: skip
+    return np.mean(parts, axis=0)
 
 
 def _relative(total: Value, icv_ml: float):

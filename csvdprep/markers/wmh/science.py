@@ -1,10 +1,11 @@
 """White matter hyperintensities without trained weights: a scan is its own reference.
 
-An outlier detector after the idea of the lesion growth algorithm (Schmidt et al. 2012,
+After the idea of the lesion growth algorithm (Schmidt et al. 2012,
 doi:10.1016/j.neuroimage.2011.11.032): what the FLAIR shows is compared with what the tissue of
-each voxel would show, thresholds follow from the scan's own tails, and lesions are cut by
-hysteresis. Nothing is trained; the few thresholds are reasoned, and lie on plateaus that five
-reference scans share (docs/wmh.md).
+each voxel would show, and lesions are cut by hysteresis. Thresholds are contrasts, shares of the
+level of normal white matter, so that a quiet scanner does not find more than a noisy one. Nothing
+is trained; the few thresholds were chosen on phantoms and on scans without a reference
+(docs/wmh.md).
 """
 
 from __future__ import annotations
@@ -15,13 +16,10 @@ import numpy as np
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
+from csvdprep.markers.wmh.science_parts import filled_share, thin_lining
 from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions, surely_white, white_region
-from csvdprep.markers.wmh.science_threshold import (
-    CLEAR_OF_CSF_MM,
-    grow_from_seeds,
-    lesion_height,
-)
+from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
 from csvdprep.science.morphology import bounding_box, erode
 from csvdprep.science.normalise import robust_centre
 
@@ -35,6 +33,8 @@ WALL_DEPTH = 0.5
 OVER_WALL_MM = 2.5
 #: Contrast above that of grey matter that a seed needs in the depth of white matter.
 ABOVE_DEEP = 0.05
+#: Deep grey matter and brainstem nearer than this to CSF, mm, are not looked at.
+CLEAR_OF_CSF_MM = 2.0
 #: Distance from the edge of a warped structure within which it may be another tissue, mm.
 WITHIN_MM = 3.0
 
@@ -91,8 +91,12 @@ class WmhResult:
         Hyperintensities of 1 deep grey matter, 2 brainstem and cerebellum; not in ``mask``.
     stroke : ndarray of uint8
         Hyperintensities around old infarcts; not in ``mask``.
+    lining : ndarray of uint8
+        The part of ``mask`` that is a thin lining of the ventricles.
     volume_ml : float
         Of ``mask``.
+    partial_ml : float
+        Sum of the shares of voxels that lesions fill.
     interval_ml : tuple of float
         Central 95 % of the jittered runs.
     cv : float
@@ -111,7 +115,9 @@ class WmhResult:
     z: np.ndarray
     subcortical: np.ndarray
     stroke: np.ndarray
+    lining: np.ndarray
     volume_ml: float
+    partial_ml: float
     interval_ml: tuple[float, float]
     cv: float
     seed_contrast: float
@@ -238,6 +244,10 @@ def segment_wmh(
         stroke = stroke_lesions(found, small & ~excess.tissue, (atlas[0] < 0.1) & small,
                                 excess.grey, voxel_mm)  # fmt: skip
         found &= ~stroke
+    share = filled_share(excess.contrast, height, found, region & ~stroke)
+    lining = found & False
+    if vents is not None:
+        lining = thin_lining(found, vents, voxel_mm)
     ml = float(np.prod(voxel_mm)) / 1000
     mean, volumes = _jitter(excess, cut, ~stroke, seed, border, ml, options)
     subcortical = _subcortical(crop(flair), excess, deep, low, voxel_mm, least)
@@ -254,7 +264,8 @@ def segment_wmh(
     return WmhResult(
         mask=whole(found, np.uint8), probability=whole(mean, np.float32),
         z=whole(excess.z, np.float32), subcortical=whole(subcortical, np.uint8),
-        stroke=whole(stroke, np.uint8), volume_ml=volume,
+        stroke=whole(stroke, np.uint8), lining=whole(lining, np.uint8), volume_ml=volume,
+        partial_ml=float(share.sum(dtype=float) * ml),
         interval_ml=(min(interval[0], volume), max(interval[1], volume)),
         cv=float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0,
         seed_contrast=seed, border_contrast=border, flags=qc.pop('flags'),
@@ -277,7 +288,8 @@ def _jitter(excess: Excess, cut, allowed, seed, border, ml, options: WmhOptions)
     for _ in range(options.runs):
         d_seed, d_border, d_level = rng.uniform(-1, 1, 3) * (0.04, 0.03, 0.02)
         certainty = rng.uniform(-0.5, 0.5)
-        z = excess.contrast + excess.tissue * np.float32(d_level) + np.float32(certainty) * excess.shift
+        z = excess.contrast + excess.tissue * np.float32(d_level)
+        z += np.float32(certainty) * excess.shift
         found = cut(z, seed + d_seed, border + d_border) & allowed
         volumes.append(found.sum() * ml)
         reach = np.clip((z - border) / 0.04 + 0.5, -8, 8, where=found, out=np.zeros_like(z))

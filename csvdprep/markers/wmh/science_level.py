@@ -24,17 +24,21 @@ WHITE_RANGE = (0.70, 1.15)
 GREY_RANGE = (0.90, 1.45)
 #: Bins of the histograms, relative to the mode; width of their smoothing, bins.
 BIN, BLUR = 0.01, 2.0
-#: Contrast from which white matter is a candidate for a lesion, and in SD.
-SURE, CANDIDATE, CANDIDATE_SD = 0.30, 0.20, 2.0
-#: Smoothing before that comparison, and margin around candidates, mm.
+#: Contrast from which white matter is a sure candidate for a lesion, which keeps its margin out of
+#: the field too, and in SD; and from which a voxel itself takes no part.
+SURE, SURE_SD, CANDIDATE = 0.30, 1.0, 0.20
+#: Least contrast of voxels that take part, and in SD.
+DARKEST, DARKEST_SD = 0.15, 2.5
+#: Smoothing before the comparison, and margin around sure candidates, mm.
 CALM_MM, MARGIN_MM = 1.5, 4.0
 #: Range of the Gaussian over which the field is averaged, mm, and weight of grey matter in it.
+#: 10 mm follow lesions of 12 mm (half of such a hill is lost), 20 mm do not follow a head coil.
 FIELD_MM, GREY_WEIGHT = 15.0, 1.0
 #: Grey matter takes part that is this near its level, relative: lesions do not brighten it, so
 #: that where it is brighter the coil or the sequence is the reason.
 GREY_REACH = 0.3
-#: Greatest distance of a voxel from the level, in SD, that takes part in the field.
-NORMAL_SD = 2.5
+#: Most that the field may take away, relative: N4 leaves less, so that more is lesion.
+BOUND = 0.15
 ROUNDS = 4
 #: Slices thicker than this, mm, have a gain of their own.
 THICK_MM = 2.5
@@ -58,6 +62,8 @@ class NormalTissue:
         Levels, in the unit of the FLAIR.
     spread : float
         SD of normal white matter.
+    bounded : float
+        Share of the brain where the field would have been larger than it may be.
     """
 
     image: np.ndarray
@@ -67,6 +73,7 @@ class NormalTissue:
     grey: float
     fluid: float
     spread: float
+    bounded: float
 
 
 def find_normal(
@@ -116,28 +123,36 @@ def find_normal(
     pure_grey = brain & (grey > PURE)
     anchor = brain_mode(image[brain])
     dark = _fluid_level(image, brain, fluid, anchor)
-    field = np.ones(image.shape, np.float32)
-    flat = image
+    field, flat = np.ones(image.shape, np.float32), image
+    at_bound, mu = 0.0, anchor
     for turn in range(ROUNDS):
-        mu, sd = _level(flat[sure], anchor if turn == 0 else mu)
+        mu, sd = _level(flat[sure], mu)
         grey_level = _grey_level(flat[pure_grey], mu)
         candidates = _candidates(flat, sure, brain, white, mu, sd, voxel_mm)
-        if turn == ROUNDS - 1:
+        weight, also = _weight(flat, sure, pure_grey, candidates, (mu, sd, grey_level), voxel_mm)
+        if turn == ROUNDS - 1 or not weight.any():
             break
-        near = dilate(candidates, voxel_mm, MARGIN_MM)
-        height = flat / mu - 1
-        normal = sure & ~near & (height > -max(NORMAL_SD * sd / mu, 0.15)) & (height < CANDIDATE)
-        weight = normal.astype(np.float32)
-        also = pure_grey & (np.abs(flat / grey_level - 1) < GREY_REACH)
-        weight[also] = GREY_WEIGHT
         relative = np.where(also, image / grey_level, image / mu)
-        if not normal.any():
-            break
         field = reference_field(relative, weight, voxel_mm, field_mm)
         field = field * _slice_gain(relative / field, weight, voxel_mm)
-        flat = image / np.maximum(field, 0.2)
+        at_bound = float((np.abs(field[brain] - 1) > BOUND).mean())
+        field = np.clip(field, 1 - BOUND, 1 + BOUND)
+        flat = image / field
     return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
-                        grey=grey_level, fluid=dark, spread=sd)  # fmt: skip
+                        grey=grey_level, fluid=dark, spread=sd, bounded=at_bound)  # fmt: skip
+
+
+def _weight(flat, sure, pure_grey, candidates, levels, voxel_mm):
+    """Return what takes part in the field, and where that is grey matter."""
+    mu, sd, grey_level = levels
+    near = dilate(candidates, voxel_mm, MARGIN_MM)
+    height = flat / mu - 1
+    normal = sure & ~near & (height < CANDIDATE)
+    normal &= height > -max(DARKEST_SD * sd / mu, DARKEST)
+    also = pure_grey & (np.abs(flat / grey_level - 1) < GREY_REACH)
+    weight = normal.astype(np.float32)
+    weight[also] = GREY_WEIGHT
+    return weight, also
 
 
 def brain_mode(values: np.ndarray) -> float:
@@ -195,7 +210,7 @@ def _fluid_level(image, brain, fluid, anchor) -> float:
 def _candidates(flat, sure, brain, white, mu, sd, voxel_mm):
     """Return white matter that is brighter than normal, noise averaged away."""
     calm = smooth_within(flat, (white > 0.5) & brain, voxel_mm, CALM_MM)
-    return sure & (calm > mu + max(SURE * mu, CANDIDATE_SD * sd / 2))
+    return sure & (calm > mu + max(SURE * mu, SURE_SD * sd))
 
 
 def _slice_gain(relative, weight, voxel_mm):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csvdprep.markers.wmh.science_denoise import total_variation
 from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.science_denoise import total_variation
 from csvdprep.markers.wmh.science_level import LEAST_VOXELS, NormalTissue, brain_mode, find_normal
 from csvdprep.science.normalise import MAD_TO_SD, PURE, smooth, smooth_within
 

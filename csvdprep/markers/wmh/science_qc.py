@@ -9,6 +9,8 @@ from csvdprep.science.morphology import dilate
 
 #: Beyond these values a mask is remarked on.
 LARGE_ML, ASYMMETRY, NEAR_CORTEX, LEAST_MEAN_Z, WIDE_PEAK = 150.0, 5.0, 0.25, 2.5, 0.20
+#: Share of the brain in which the image is more uneven than its correction may be.
+BOUNDED = 0.05
 #: Least volume (mL) of which shares are judged.
 LEAST_ML = 0.5
 
@@ -63,6 +65,8 @@ def quality(
     flags = []
     if noise_ratio > WIDE_PEAK:
         flags.append('wide_intensity_peak')
+    if excess.normal.bounded > BOUNDED:
+        flags.append('uneven_image')
     if stroke is not None and stroke.any():
         flags.append('infarct_excluded')
     if found.any():

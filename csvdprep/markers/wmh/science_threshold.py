@@ -1,4 +1,4 @@
-"""Choose thresholds from the scan itself, and cut lesions at them."""
+"""Cut lesions at thresholds, and at a share of their own height."""
 
 from __future__ import annotations
 
@@ -7,55 +7,9 @@ from scipy import ndimage as ndi
 
 from csvdprep.science.normalise import smooth_within
 
-#: Bins of the tail counts, SD of normal white matter.
-BIN = 0.25
-#: Voxels nearer than this to CSF (mm) are not counted: partial volume with CSF makes the dark
-#: tail of white matter long for a reason that the bright tail does not share.
-CLEAR_OF_CSF_MM = 2.0
 #: Smoothing of the height of a lesion within it, mm, so that its highest value is its level and
 #: not that of the noisiest voxels.
 PEAK_BLUR_MM = 2.5
-
-
-def chance_threshold(z: np.ndarray, share: float, limits: tuple[float, float]) -> float:
-    """Find the lowest threshold above which few of the voxels are there by chance.
-
-    What noise and imperfect expectation do upwards, they do downwards as well, and lesions only
-    brighten: the dark tail, mirrored, tells how many of the bright voxels are no lesion (a false
-    discovery rate).
-
-    Parameters
-    ----------
-    z : ndarray, shape (n,)
-        Excess of voxels in and about white matter, clear of CSF.
-    share : float
-        Most that the mirrored tail may be of the bright one.
-    limits : tuple of float
-        Least and greatest threshold to return.
-
-    Returns
-    -------
-    float
-        Threshold, in the unit of ``z``.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> normal = rng.normal(0, 1, 100_000)
-    >>> many = np.concatenate([normal, rng.normal(4, 1, 30_000)])
-    >>> few = np.concatenate([normal, rng.normal(4, 1, 200)])
-    >>> chance_threshold(many, 0.1, (1.0, 5.0)) < chance_threshold(few, 0.1, (1.0, 5.0))
-    True
-
-    """
-    low, high = limits
-    edges = np.arange(low, high + BIN / 2, BIN)
-    ordered, mirrored = np.sort(z), np.sort(-z)
-    bright = ordered.size - np.searchsorted(ordered, edges)
-    dark = mirrored.size - np.searchsorted(mirrored, edges)
-    # One voxel is added: where nothing is dark there may still have been one.
-    too_many = np.flatnonzero((dark + 1) > share * np.maximum(bright, 1))
-    return float(min(edges[too_many[-1]] + BIN, high)) if too_many.size else float(low)
 
 
 def grow_from_seeds(

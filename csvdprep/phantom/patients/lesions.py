@@ -64,7 +64,7 @@ def grown(
     >>> from csvdprep.phantom.head.anatomy import make_anatomy
     >>> head = make_anatomy(1, spacing=4)
     >>> found = grown(head, 1, 20, softness_mm=2, mottle=0)
-    >>> 12 < (found.height > 0.5).sum() * head.voxel_ml < 24
+    >>> bool(12 < (found.height > 0.5).sum() * head.voxel_ml < 24)
     True
     """
     rng = np.random.default_rng([seed, 191])
@@ -119,7 +119,7 @@ def band(anatomy: Anatomy, low_mm: float, high_mm: float) -> Lesions:
     --------
     >>> from csvdprep.phantom.head.anatomy import make_anatomy
     >>> head = make_anatomy(1, spacing=4)
-    >>> 10 < (band(head, 2, 10).height > 0.5).sum() * head.voxel_ml < 150
+    >>> bool(10 < (band(head, 2, 10).height > 0.5).sum() * head.voxel_ml < 150)
     True
     """
     steps = np.diag(anatomy.affine)[:3]
