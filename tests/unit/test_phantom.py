@@ -75,6 +75,28 @@ def test_ventricles_grow_as_asked():
     assert volumes[2] > 1.4 * volumes[0]
 
 
+def test_a_patient_has_lost_brain_where_told():
+    def volumes(part, anatomy):
+        left = anatomy.to_template(nib.affines.apply_affine(
+            anatomy.affine, np.argwhere(part > 0)))[:, 0] < 0  # fmt: skip
+        share = part[part > 0]
+        return np.array([share[left].sum(), share[~left].sum()]) * anatomy.voxel_ml
+
+    healthy = make_anatomy(3, spacing=5.0)
+    large = make_anatomy(3, spacing=5.0, ventricles_mm=(44, 20), reach_mm=10)
+    sides = volumes(large.regions['ventricles'], large)
+    assert sides[0] > 1.5 * sides[1] > 3 * volumes(healthy.regions['ventricles'], healthy)[1]
+    assert large.volume_ml('wm') < healthy.volume_ml('wm')
+    lobe = make_anatomy(3, spacing=5.0, lobar={'left temporal': 3})
+    lost = volumes(healthy.fractions['gm'], healthy) - volumes(lobe.fractions['gm'], lobe)
+    assert lost[0] > 8 * abs(lost[1])
+    wide = make_anatomy(3, spacing=5.0, sulci=3)
+    assert wide.volume_ml('csf') > 1.15 * healthy.volume_ml('csf')
+    assert wide.volume_ml('ventricles') == pytest.approx(healthy.volume_ml('ventricles'), rel=0.1)
+    points = np.array([[20, -10, 5], [-25, -40, 20.0]])
+    assert np.abs(large.to_template(large.to_head(points)) - points).max() < 0.02
+
+
 @pytest.mark.parametrize('wanted', [0, 0.5, 2, 8, 25])
 def test_lesions_have_the_volume_asked_for(person, wanted):
     growth = lesion_growth(person, seed=1)

@@ -23,6 +23,14 @@ from csvdprep.resources import template_file
 
 #: Box of the head in template space, mm: low and high corner.
 LOW, HIGH = np.array([-94.0, -128.0, -118.0]), np.array([94.0, 108.0, 102.0])
+#: How far the push of the ventricles reaches into the brain by default, mm.
+REACH_MM = 18.0
+#: Between these distances from the midplane the push passes from one side to the other, mm.
+MIDDLE_MM = 8.0
+#: Share of fluid in the template at which its sulci begin, and from which they are sulci only.
+SULCUS = (0.15, 0.45)
+#: Standard deviation with which the borders of the lobes are blurred, mm.
+LOBE_MM = 6.0
 #: Exponent that turns averaged probabilities into fractions with borders about 1.5 mm wide.
 SHARPNESS = 3.0
 #: Iron-rich nuclei that the template's labels lack: name, centre and radii in mm.
@@ -128,7 +136,13 @@ class Anatomy:
             missing = wanted - self.to_template(head)
             head = head + scale * missing
             if np.abs(missing).max(initial=0) < 0.003:
+                return head
+        # Where the brain is pressed together that overshoots: go on in shorter steps.
+        for _ in range(200):
+            missing = wanted - self.to_template(head)
+            if np.abs(missing).max(initial=0) < 0.003:
                 break
+            head = head + 0.25 * scale * missing
         return head
 
     @property
@@ -154,12 +168,21 @@ def make_anatomy(
     seed: int,
     *,
     spacing: float = 1.0,
-    ventricles_mm: float = 0.0,
+    ventricles_mm: float | tuple[float, float] = 0.0,
     atrophy: float = 0.0,
     size: tuple[float, float, float] = (0.93, 0.93, 0.93),
     deformation_mm: float = 3.0,
+    reach_mm: float = REACH_MM,
+    sulci: float = 0.0,
+    lobar: Mapping[str, float] | None = None,
+    sharpness: float = SHARPNESS,
 ) -> Anatomy:
     """Build one person's head.
+
+    By its defaults a head is that of a healthy person. The lateral ventricles of a seed are those
+    of the template, 14 mL, at ``ventricles_mm=0``, 8 mL at -3.6, and with ``reach_mm=10``, which
+    takes their volume from the brain instead of the skull, about 28, 47, 75, 112, 147 and 185 mL
+    at 6, 12, 20, 30, 40 and 50.
 
     Parameters
     ----------
@@ -167,14 +190,25 @@ def make_anatomy(
         Decides the deformation and the folding; the same seed gives the same head.
     spacing : float
         Edge of the voxels, mm.
-    ventricles_mm : float
-        By how much the walls of the lateral ventricles move outwards, mm (0 to 6).
+    ventricles_mm : float or (float, float)
+        Velocity with which the walls of the lateral ventricles move outwards, mm (-4 to 50); to
+        about 6 it is their displacement. Two numbers are those of left and right.
     atrophy : float
-        Widening of the sulci: log odds added to CSF in the cortex (0 to 1.5).
+        Widening of the sulci: log odds added to CSF in the cortex (0 to 4).
     size : tuple of float
         Scale of the template (a large brain of 1.9 L) along x, y and z.
     deformation_mm : float
         Root mean square of the random displacement, mm.
+    reach_mm : float
+        Distance over which the displacement of the walls of the ventricles decays, mm. A short
+        one presses the white matter together, a long one swells the head.
+    sulci : float
+        Deepening of the sulci that the template has: log odds added to CSF there (0 to 6).
+    lobar : mapping of str to float, optional
+        Atrophy of single lobes, added to ``atrophy``: each key is found in the names of one or
+        more lobes (``'left temporal'``, ``'frontal'``).
+    sharpness : float
+        Exponent of the template's probabilities: 3 gives borders of about 1.5 mm, 8 crisp ones.
 
     Returns
     -------
@@ -188,6 +222,10 @@ def make_anatomy(
     True
     >>> bool(sum(person.fractions.values()).max() < 1.001)
     True
+    >>> patient = make_anatomy(1, spacing=4, ventricles_mm=(30, 20), reach_mm=10, sulci=2,
+    ...                        lobar={'left temporal': 2})
+    >>> 60 < patient.volume_ml('ventricles') < 180
+    True
 
     """
     brain = _template_brain()
@@ -195,9 +233,10 @@ def make_anatomy(
     affine = np.diag([spacing] * 3 + [1.0])
     affine[:3, 3] = LOW * size
     rng = np.random.default_rng(seed)
+    push, push_mm = _push(brain, ventricles_mm, reach_mm)
     flow = diffeomorphism(
-        shape, affine, np.asarray(size), rng, rms=deformation_mm, push=brain['push'],
-        push_affine=brain['push_affine'], push_mm=ventricles_mm,
+        shape, affine, np.asarray(size), rng, rms=deformation_mm, push=push,
+        push_affine=brain['push_affine'], push_mm=push_mm,
     )  # fmt: skip
     half = np.stack([resize(part, np.ceil(np.array(shape) / 2 * spacing).astype(int))
                      for part in flow])  # fmt: skip
@@ -210,7 +249,8 @@ def make_anatomy(
 
     within = skull < 4
     position = _positions(flow, shape, within)
-    tissue = _brain_tissue(brain, position, folds[within], atrophy)
+    more = atrophy + _lobar_atrophy(position, lobar) if lobar else atrophy
+    tissue = _brain_tissue(brain, position, folds[within], more, sulci, sharpness)
     fractions, regions = {}, {}
     for name, part in tissue.items():
         whole = regions if name in ('ventricles', 'lesion_site') else fractions
@@ -228,7 +268,42 @@ def make_anatomy(
                    flow=flow)  # fmt: skip
 
 
-def _brain_tissue(brain, position, folds, atrophy) -> dict[str, np.ndarray]:
+def _push(brain, ventricles_mm, reach_mm: float) -> tuple[np.ndarray, float]:
+    """Return the direction in which the ventricles push, and how far."""
+    push = (
+        brain['push']
+        if reach_mm == REACH_MM
+        else _outward(brain['ventricle'], brain['affine'], reach_mm)[0]
+    )
+    if np.ndim(ventricles_mm) == 0:
+        return push, ventricles_mm
+    left, right = ventricles_mm
+    affine = brain['push_affine']
+    x = affine[0, 3] + affine[0, 0] * np.arange(push.shape[1])
+    share = np.clip(x / (2 * MIDDLE_MM) + 0.5, 0, 1)
+    return push * (left + (right - left) * share)[:, None, None].astype(np.float32), 1.0
+
+
+def _lobar_atrophy(position: np.ndarray, lobar: Mapping[str, float]) -> np.ndarray:
+    """Return the atrophy that single lobes have on top, at some points of the template."""
+    labels, affine, names = _lobes()
+    more = np.zeros(labels.shape, np.float32)
+    for label, name in names.items():
+        more[labels == label] = sum((lobar[key] for key in lobar if key in name), 0.0)
+    return pull(ndi.gaussian_filter(more, LOBE_MM / affine[0, 0]), affine, position)
+
+
+@cache
+def _lobes() -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Return the lobes of the template on a coarse grid, its affine, and their names."""
+    labels, affine = _load('dseg', atlas='csvdprep', desc='lobes')
+    table = template_file('dseg', extension='.tsv', atlas='csvdprep', desc='lobes')
+    names = {int(row['index']): row['name'] for row in read_tsv(table).rows}
+    step = 3
+    return labels[::step, ::step, ::step], affine @ np.diag([step, step, step, 1]), names
+
+
+def _brain_tissue(brain, position, folds, atrophy, sulci, sharpness) -> dict[str, np.ndarray]:
     """Turn the template's probabilities at some points into fractions of tissue there."""
 
     def at(name: str) -> np.ndarray:
@@ -237,10 +312,14 @@ def _brain_tissue(brain, position, folds, atrophy) -> dict[str, np.ndarray]:
     p_gm, p_wm, inside, near = at('gm'), at('wm'), at('inside'), at('ventricle_zone')
     p_csf = np.clip(inside - p_gm - p_wm, 0, 1)
     # Neighbouring gyri of real cortices differ; the average brain's do not.
+    widening = 0.8 + 1.2 * atrophy + 0.5 * folds
+    if sulci:
+        low, high = SULCUS
+        widening = widening + sulci * np.clip((p_csf - low) / (high - low), 0, 1)
     weights = {
-        'gm': p_gm**SHARPNESS * np.exp(0.3 * folds),
-        'wm': p_wm**SHARPNESS * np.exp(-0.3 * folds),
-        'csf': p_csf**SHARPNESS * np.exp((0.8 + 1.2 * atrophy + 0.5 * folds) * (1 - near)),
+        'gm': p_gm**sharpness * np.exp(0.3 * folds),
+        'wm': p_wm**sharpness * np.exp(-0.3 * folds),
+        'csf': p_csf**sharpness * np.exp(widening * (1 - near)),
     }
     total = sum(weights.values()) + 1e-9
     out = {name: weight / total * inside for name, weight in weights.items()}
@@ -329,6 +408,7 @@ def _template_brain() -> dict[str, np.ndarray]:
     out = {'gm': gm, 'wm': wm, 'inside': inside, 'ventricle_zone': zone, 'site': site}
     out['structures'] = structures
     out['affine'] = affine
+    out['ventricle'] = ventricle
     out['push'], out['push_affine'] = _outward(ventricle, affine)
     out['from_skull'], out['depth'], out['distance_affine'] = head.distances(
         inside > 0.5, affine, LOW, HIGH
@@ -355,7 +435,7 @@ def _without_rim(gm, wm, ventricle, from_wall):
     return gm - false, wm + false
 
 
-def _outward(ventricle: np.ndarray, affine: np.ndarray):
+def _outward(ventricle: np.ndarray, affine: np.ndarray, reach_mm: float = REACH_MM):
     """Return a field of unit length on the ventricles' walls that points away from them."""
     smooth, box = np.zeros(ventricle.shape, np.float32), _around(ventricle, 16)
     smooth[box] = ndi.gaussian_filter(ventricle[box].astype(np.float32), 2)
@@ -369,5 +449,5 @@ def _outward(ventricle: np.ndarray, affine: np.ndarray):
     signed = ndi.gaussian_filter(distance - depth, 0.8)
     normal = np.stack(np.gradient(signed, *steps))
     normal /= np.linalg.norm(normal, axis=0) + 0.1
-    field_ = normal * np.exp(-np.clip(distance, 0, None) / 18)
+    field_ = normal * np.exp(-np.clip(distance, 0, None) / reach_mm)
     return np.stack([ndi.gaussian_filter(part, 0.7) for part in field_]), coarse
