@@ -1,4 +1,4 @@
-"""Tissue probabilities by expectation maximisation under an atlas and a Markov random field."""
+"""Tissue fractions by expectation maximisation with partial volume, an atlas and neighbours."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from csvdprep.science.partial_volume import BINS, CLASSES, Model, expected, refi
 
 CSF, GM, WM = range(3)
 
-#: How much the atlas says against the neighbours. In a T1w intensity separates the tissues; in a
-#: FLAIR grey and white matter overlap, and place has to decide.
-ATLAS_WEIGHT = {'T1w': 0.3, 'FLAIR': 0.97}
+#: How much the atlas says about fluid and, in a T1w, about grey and white matter; the rest is
+#: the neighbours'. In a FLAIR grey and white matter overlap, and the atlas alone has to decide.
+ATLAS_WEIGHT = 0.2
+#: Power of what atlas and neighbours say, against the intensity.
+POWER = 3
+#: How common mixtures of CSF and WM are where both are near, relative to the other mixtures.
+WALLS = 0.5
 #: No class is impossible anywhere by this probability.
 FLOOR = 0.01
 ITERATIONS = 6
+TINY = np.float32(1e-6)
 #: Voxels and iterations from which the intensities are learned.
 LEARN_FROM = 100_000
 LEARN_ITERATIONS = 25
@@ -30,11 +35,12 @@ class Tissues:
     Attributes
     ----------
     probability : ndarray of float32, shape (3, nx, ny, nz)
-        CSF, GM, WM; they add up to 1 inside the mask, 0 outside.
+        Expected share of CSF, GM, WM in each voxel; they add up to 1 inside the mask, 0 outside.
     mean, sd : ndarray, shape (3,)
-        Intensity of each class.
+        Intensity of pure tissue.
     cnr : float
-        Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``.
+        Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``,
+        with moments of all voxels weighted by the shares of the tissues.
     """
 
     probability: np.ndarray
@@ -52,13 +58,18 @@ def segment_tissues(
     contrast: str = 'T1w',
     lesion: np.ndarray | None = None,
 ) -> Tissues:
-    r"""Classify the voxels of a brain.
+    r"""Estimate how much of each voxel of a brain is CSF, grey and white matter.
 
-    .. math:: p_k(x) \propto \pi_k(x)\, N(y(x); \mu_k, \sigma_k)\,
-              \exp\Big(\beta \sum_{x'} w_{xx'} p_k(x')\Big),
+    A voxel is pure or a mixture of two tissues (Van Leemput et al. 2003), with a probability of
+    each class
 
-    with :math:`\pi_k` the atlas mixed with the overall share of each class, and weights of the
-    six neighbours falling with their distance, so that thick slices bind little.
+    .. math:: P_c(x) \propto \alpha_c\, \sqrt{\pi_a(x)\, \pi_b(x)}\; L_c(y(x)),
+
+    :math:`a = b` in a pure voxel, :math:`L_c` the Gaussian of a tissue or, in a mixture, its
+    integral over all shares (:mod:`csvdprep.science.partial_volume`). Place :math:`\pi` is mostly
+    what the neighbours hold, the six weighted by their distance, so that thick slices bind
+    little. The overall shares :math:`\alpha_c` are learned from the image: the template has no
+    say in how much there is of a tissue.
 
     Parameters
     ----------
@@ -71,7 +82,7 @@ def segment_tissues(
     voxel_mm : sequence of 3 float
         Voxel size, mm.
     contrast : {'T1w', 'FLAIR'}
-        Decides how much the atlas counts.
+        Decides whether grey and white matter are told apart by intensity or by the atlas.
     lesion : ndarray, optional
         White matter lesions: white matter by definition, and left out of the intensities.
 
@@ -86,7 +97,7 @@ def segment_tissues(
 
     References
     ----------
-    Avants et al. 2011, doi:10.1007/s12021-011-9109-y
+    Van Leemput et al. 2003, doi:10.1109/TMI.2002.806587
 
     Examples
     --------
@@ -171,6 +182,8 @@ def _posterior(step, place, model, share, centres):
     weight /= np.maximum(weight.sum(0), 1e-30)
     after = weight.mean(1, dtype=float)
     share = share * (after + 1e-6) / (before + 1e-6)
+    # Fluid next to white matter is too rare to be learned: ventricles have walls, of any size.
+    share[-1] = WALLS * share[3:5].mean()
     p = np.zeros_like(place)
     for k, tissues in enumerate(CLASSES):
         for t in tissues:
@@ -186,16 +199,24 @@ def _classify(y, prior, normal, scale, model, share, inside, weights, contrast):
     """Let neighbours speak as well, and return the expected fractions."""
     p = prior.copy()
     known = np.maximum(_agreement(np.ones((1, y.size), np.float32), inside, weights), 1e-3)
-    share_of_atlas = ATLAS_WEIGHT[contrast]
     for turn in range(ITERATIONS):
         near = _agreement(p, inside, weights) / known if turn else prior
-        place = share_of_atlas * prior + (1 - share_of_atlas) * near + FLOOR
-        place = (place / place.sum(0)).astype(np.float32)
+        place = _place(prior, near, contrast)
         classes, p, inner, share = _posterior(scale.step, place, model, share, scale.centres)
         counts = _counts(classes[:, normal], scale.step[normal])
         model = refit(model, inner, counts, scale.centres, scale.spread)
         p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
     return p, model
+
+
+def _place(prior, near, contrast):
+    """Return what atlas and neighbours say, before the intensity is looked at."""
+    place = (ATLAS_WEIGHT * prior + (1 - ATLAS_WEIGHT) * near + FLOOR) ** POWER
+    place /= place.sum(0)
+    if contrast == 'FLAIR':
+        tissue = (1 - place[CSF]) / (prior[GM] + prior[WM])
+        place[GM], place[WM] = prior[GM] * tissue, prior[WM] * tissue
+    return np.maximum(place, TINY)
 
 
 def _start(y, prior):
