@@ -6,10 +6,12 @@ from functools import cache
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.interfaces.images import load, resample
 from csvdprep.resources import template_file
+from csvdprep.science.ventricles import lateral_ventricles
 
 #: Structures whose hyperintensities are not counted as white matter's.
 DEEP_GREY = ('thalamus', 'caudate nucleus', 'putamen', 'pallidum')
@@ -72,6 +74,36 @@ def labels_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.ndarra
     image = load(path)
     labels = nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.uint8), image.affine)
     return resample(labels, like, matrix=matrix, order=0)
+
+
+def find_ventricles(csf, mask, structures, prior, voxel_mm) -> np.ndarray:
+    """Find the lateral ventricles with the help of the warped template.
+
+    Parameters
+    ----------
+    csf : ndarray, shape (nx, ny, nz)
+        Share of each voxel that is CSF.
+    mask : ndarray of bool
+        Brain: fluid at its surface is none of the ventricles'.
+    structures : ndarray of int
+        Structures of the warped template.
+    prior : ndarray
+        Its probability of CSF.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+
+    Returns
+    -------
+    ndarray of uint8
+        1 left, 2 right.
+
+    """
+    left, right = labels_of('structures', 'lateral ventricle')
+    template = np.where(structures == left, 1, np.where(structures == right, 2, 0))
+    others = np.isin(structures, labels_of('structures', 'third', 'fourth', 'brainstem',
+                                           'cerebellum'))  # fmt: skip
+    others |= ((np.asarray(prior) > 0.5) & (template == 0)) | ~ndi.binary_erosion(mask)
+    return lateral_ventricles(csf, template, others, voxel_mm)
 
 
 def sides(lobes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Tissue probabilities by expectation maximisation under an atlas and a Markov random field."""
+"""Tissue fractions by expectation maximisation with partial volume, an atlas and neighbours."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.science.partial_volume import BINS, CLASSES, Model, expected, refit, tables
 
 CSF, GM, WM = range(3)
 
-#: How much the atlas says against the overall share of a class. In a T1w intensity separates
-#: the tissues; in a FLAIR grey and white matter overlap, and place has to decide.
-ATLAS_WEIGHT = {'T1w': 0.6, 'FLAIR': 0.97}
-#: Strength of the Markov random field: log odds gained if all neighbours agree.
-NEIGHBOURS = 1.0
+#: How much the atlas says about fluid and, in a T1w, about grey and white matter; the rest is
+#: the neighbours'. In a FLAIR grey and white matter overlap, and the atlas alone has to decide.
+ATLAS_WEIGHT = 0.2
+#: Power of what atlas and neighbours say, against the intensity.
+POWER = 3
+#: How common mixtures of CSF and WM are where both are near, relative to the other mixtures.
+WALLS = 0.5
 #: No class is impossible anywhere by this probability.
 FLOOR = 0.01
-ITERATIONS = 15
+ITERATIONS = 6
+TINY = np.float32(1e-6)
+#: Voxels and iterations from which the intensities are learned.
+LEARN_FROM = 100_000
+LEARN_ITERATIONS = 25
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,12 @@ class Tissues:
     Attributes
     ----------
     probability : ndarray of float32, shape (3, nx, ny, nz)
-        CSF, GM, WM; they add up to 1 inside the mask, 0 outside.
+        Expected share of CSF, GM, WM in each voxel; they add up to 1 inside the mask, 0 outside.
     mean, sd : ndarray, shape (3,)
-        Intensity of each class.
+        Intensity of pure tissue.
     cnr : float
-        Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``.
+        Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``,
+        with moments of all voxels weighted by the shares of the tissues.
     """
 
     probability: np.ndarray
@@ -50,13 +58,18 @@ def segment_tissues(
     contrast: str = 'T1w',
     lesion: np.ndarray | None = None,
 ) -> Tissues:
-    r"""Classify the voxels of a brain.
+    r"""Estimate how much of each voxel of a brain is CSF, grey and white matter.
 
-    .. math:: p_k(x) \propto \pi_k(x)\, N(y(x); \mu_k, \sigma_k)\,
-              \exp\Big(\beta \sum_{x'} w_{xx'} p_k(x')\Big),
+    A voxel is pure or a mixture of two tissues (Van Leemput et al. 2003), with a probability of
+    each class
 
-    with :math:`\pi_k` the atlas mixed with the overall share of each class, and weights of the
-    six neighbours falling with their distance, so that thick slices bind little.
+    .. math:: P_c(x) \propto \alpha_c\, \sqrt{\pi_a(x)\, \pi_b(x)}\; L_c(y(x)),
+
+    :math:`a = b` in a pure voxel, :math:`L_c` the Gaussian of a tissue or, in a mixture, its
+    integral over all shares (:mod:`csvdprep.science.partial_volume`). Place :math:`\pi` is mostly
+    what the neighbours hold, the six weighted by their distance, so that thick slices bind
+    little. The overall shares :math:`\alpha_c` are learned from the image: the template has no
+    say in how much there is of a tissue.
 
     Parameters
     ----------
@@ -69,7 +82,7 @@ def segment_tissues(
     voxel_mm : sequence of 3 float
         Voxel size, mm.
     contrast : {'T1w', 'FLAIR'}
-        Decides how much the atlas counts.
+        Decides whether grey and white matter are told apart by intensity or by the atlas.
     lesion : ndarray, optional
         White matter lesions: white matter by definition, and left out of the intensities.
 
@@ -84,7 +97,7 @@ def segment_tissues(
 
     References
     ----------
-    Avants et al. 2011, doi:10.1007/s12021-011-9109-y
+    Van Leemput et al. 2003, doi:10.1109/TMI.2002.806587
 
     Examples
     --------
@@ -110,43 +123,119 @@ def segment_tissues(
     normal = np.ones(y.size, bool)
     if lesion is not None:
         normal = ~(np.asarray(lesion[box])[inside_box] > 0)
-    weights = _neighbour_weights(voxel_mm)
-
-    p = prior.copy()
-    mean, sd = _start(y, prior, normal)
-    balance = ATLAS_WEIGHT[contrast]
-    for _ in range(ITERATIONS):
-        share = p[:, normal].mean(1)
-        place = np.log(balance * prior + (1 - balance) * share[:, None])
-        fit = -0.5 * ((y - mean[:, None]) / sd[:, None]) ** 2 - np.log(sd)[:, None]
-        p = _softmax(place + fit + NEIGHBOURS * _agreement(p, inside_box, weights))
-        mean, sd = _moments(y, p, normal, spread=float(y.std()))
+    scale = _Scale.of(y)
+    model, share = _learn(y[normal], prior[:, normal], scale, contrast)
+    p, model = _classify(y, prior, normal, scale, model, share, inside_box,
+                         _neighbour_weights(voxel_mm), contrast)  # fmt: skip
     p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
+    mean, sd = model.mean, model.sd
     if not (np.isfinite(mean).all() and mean[CSF] < min(mean[GM], mean[WM])):
         raise MeasureError('The tissues cannot be told apart by their intensities.')
     probability = np.zeros((3, *inside.shape), np.float32)
     for k in range(3):
         probability[k][box][inside_box] = p[k]
-    noise = np.sqrt((sd[GM] ** 2 + sd[WM] ** 2) / 2)
-    return Tissues(probability, mean, sd, float(abs(mean[WM] - mean[GM]) / noise))
+    return Tissues(probability, mean, sd, _contrast_to_noise(y, p, normal))
 
 
-def _start(y, prior, normal):
+@dataclass(frozen=True)
+class _Scale:
+    """Intensities sorted into steps."""
+
+    centres: np.ndarray
+    step: np.ndarray
+    spread: float
+
+    @classmethod
+    def of(cls, y):
+        low, high = np.quantile(y, [0.0005, 0.9995])
+        width = max(float(high - low) / BINS, 1e-6)
+        step = np.clip((y - low) / width, 0, BINS - 1).astype(np.int16)
+        return cls(low + width * (np.arange(BINS) + 0.5), step, float(np.std(y)))
+
+
+def _learn(y, prior, scale_of_all, contrast):
+    """Estimate the intensities under the atlas alone, from a part of the voxels."""
+    every = max(1, y.size // LEARN_FROM)
+    y, prior = y[::every], prior[:, ::every]
+    scale = _Scale(scale_of_all.centres, np.searchsorted(scale_of_all.centres, y).clip(0, BINS - 1)
+                   .astype(np.int16), scale_of_all.spread)
+    model = Model(*_start(y, prior))
+    share = np.full(len(CLASSES), 1 / len(CLASSES))
+    for _ in range(LEARN_ITERATIONS):
+        classes, _, inner, share = _posterior(scale.step, prior, model, share, scale.centres)
+        counts = _counts(classes, scale.step)
+        model = refit(model, inner, counts, scale.centres, scale.spread)
+    return model, share
+
+
+def _posterior(step, place, model, share, centres):
+    """Return probability of each class, expected fractions, inner table and overall shares."""
+    likelihood, inner = tables(model, centres)
+    fractions = expected(inner)
+    weight = np.stack([
+        share[k] * (place[t[0]] if len(t) == 1 else np.sqrt(place[t[0]] * place[t[1]]))
+        for k, t in enumerate(CLASSES)
+    ])  # fmt: skip
+    before = (weight / weight.sum(0)).mean(1, dtype=float)
+    for k in range(len(CLASSES)):
+        weight[k] *= likelihood[k].astype(np.float32)[step]
+    weight /= np.maximum(weight.sum(0), 1e-30)
+    after = weight.mean(1, dtype=float)
+    share = share * (after + 1e-6) / (before + 1e-6)
+    # Fluid next to white matter is too rare to be learned: ventricles have walls, of any size.
+    share[-1] = WALLS * share[3:5].mean()
+    p = np.zeros_like(place)
+    for k, tissues in enumerate(CLASSES):
+        for t in tissues:
+            p[t] += weight[k] * fractions[k, t].astype(np.float32)[step]
+    return weight, p, inner, share / share.sum()
+
+
+def _counts(classes, step):
+    return np.stack([np.bincount(step, weights=row, minlength=BINS) for row in classes])
+
+
+def _classify(y, prior, normal, scale, model, share, inside, weights, contrast):
+    """Let neighbours speak as well, and return the expected fractions."""
+    p = prior.copy()
+    known = np.maximum(_agreement(np.ones((1, y.size), np.float32), inside, weights), 1e-3)
+    for turn in range(ITERATIONS):
+        near = _agreement(p, inside, weights) / known if turn else prior
+        place = _place(prior, near, contrast)
+        classes, p, inner, share = _posterior(scale.step, place, model, share, scale.centres)
+        counts = _counts(classes[:, normal], scale.step[normal])
+        model = refit(model, inner, counts, scale.centres, scale.spread)
+        p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
+    return p, model
+
+
+def _place(prior, near, contrast):
+    """Return what atlas and neighbours say, before the intensity is looked at."""
+    place = (ATLAS_WEIGHT * prior + (1 - ATLAS_WEIGHT) * near + FLOOR) ** POWER
+    place /= place.sum(0)
+    if contrast == 'FLAIR':
+        tissue = (1 - place[CSF]) / (prior[GM] + prior[WM])
+        place[GM], place[WM] = prior[GM] * tissue, prior[WM] * tissue
+    return np.maximum(place, TINY)
+
+
+def _start(y, prior):
     """Take the median and spread of voxels of which the atlas is sure."""
     mean, sd = np.zeros(3), np.zeros(3)
     for k in range(3):
-        sure = normal & (prior[k] >= np.quantile(prior[k], 0.9))
+        sure = prior[k] >= np.quantile(prior[k], 0.9)
         mean[k] = np.median(y[sure])
         sd[k] = 1.4826 * np.median(np.abs(y[sure] - mean[k]))
     return mean, np.maximum(sd, 0.02 * y.std() + 1e-6)
 
 
-def _moments(y, p, normal, spread):
+def _contrast_to_noise(y, p, normal):
+    """Return the distance of grey and white matter over the spread of what is mostly either."""
     weight = p[:, normal].astype(np.float64)
     total = weight.sum(1) + 1e-6
     mean = weight @ y[normal] / total
-    sd = np.sqrt((weight * (y[normal] - mean[:, None]) ** 2).sum(1) / total)
-    return mean, np.maximum(sd, 0.02 * spread)
+    variance = (weight * (y[normal] - mean[:, None]) ** 2).sum(1) / total
+    return float(abs(mean[WM] - mean[GM]) / np.sqrt((variance[GM] + variance[WM]) / 2 + 1e-12))
 
 
 def _neighbour_weights(voxel_mm):
@@ -170,12 +259,6 @@ def _agreement(p, inside, weights):
             total[tuple(ahead)] += weight * full[tuple(behind)]
         result[k] = total[inside]
     return result
-
-
-def _softmax(score):
-    score = score - score.max(0)
-    np.exp(score, out=score)
-    return (score / score.sum(0)).astype(np.float32)
 
 
 def fill_lesions(

@@ -7,12 +7,11 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.atlas import labels_of
+from csvdprep.interfaces.atlas import find_ventricles
 from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.resources import resource
 from csvdprep.science.tissues import segment_tissues
-from csvdprep.science.ventricles import lateral_ventricles
 
 #: The two estimates of the intracranial volume should agree to this share.
 ICV_TOLERANCE = 0.07
@@ -59,7 +58,8 @@ class SegmentTissues(SimpleInterface):
                                 voxel_mm, contrast=given.hub, lesion=lesion)  # fmt: skip
         labels = {name: self._warp(anat, f'template_{name}', 'label')
                   for name in ('structures', 'lobes', 'territories')}  # fmt: skip
-        ventricles = _ventricles(found.probability[0], labels['structures'], atlas[0], voxel_mm)
+        ventricles = find_ventricles(found.probability[0], mask, labels['structures'], atlas[0],
+                                     voxel_mm)  # fmt: skip
         hard = np.where(mask, found.probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
             **dict(zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), found.probability,
@@ -81,15 +81,6 @@ class SegmentTissues(SimpleInterface):
         moved = apply_transform(image, anat, self.inputs.mni_to_anat,
                                 interpolation=interpolation)  # fmt: skip
         return np.asanyarray(moved.dataobj)
-
-
-def _ventricles(csf, structures, prior, voxel_mm):
-    left, right = labels_of('structures', 'lateral ventricle')
-    template = np.where(structures == left, 1, np.where(structures == right, 2, 0))
-    others = np.isin(structures, labels_of('structures', 'third', 'fourth', 'brainstem',
-                                           'cerebellum'))  # fmt: skip
-    others |= (prior > 0.5) & (template == 0)
-    return lateral_ventricles(csf, template, others, voxel_mm)
 
 
 def _values(cnr, ventricles, mask, warped, voxel_mm3, hub):
