@@ -15,7 +15,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.science.distances import DELTA, isotropic_mask, voxel_sizes
 from csvdprep.science.shapes import voxel_volume
 
-__all__ = ['Wall', 'check_ventricles', 'find_wall', 'thickness_on']
+__all__ = ['Wall', 'check_ventricles', 'find_wall', 'horn_ends', 'thickness_on']
 
 #: Lateral ventricles smaller than this (mL) are a failed segmentation, not a small brain's.
 LEAST_VENTRICLES_ML = 3.0
@@ -72,6 +72,37 @@ def check_ventricles(mask: np.ndarray, affine: np.ndarray) -> None:
         raise MeasureError(
             f'Only {ml:.1f} mL of lateral ventricles were found: there is no distance from them.'
         )
+
+
+def horn_ends(wall: Wall, length_mm: float) -> np.ndarray:
+    """Find the ends of the horns: the front and back ends of the wall, on either side.
+
+    Parameters
+    ----------
+    wall : Wall
+        Of the lateral ventricles, mm in RAS+.
+    length_mm : float
+        What counts as an end, mm along the anterior-posterior axis.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> points = np.array([[x, y, 0.0] for x in (-9, 9) for y in range(-30, 31, 10)])
+    >>> wall = Wall(points, 0 * points, 0 * points[:, 0])
+    >>> points[horn_ends(wall, 12)][:4, 1].tolist()
+    [-30.0, -20.0, 20.0, 30.0]
+    """
+    x, y = wall.points[:, 0], wall.points[:, 1]
+    ends = np.zeros(len(y), dtype=bool)
+    right = x > (x.min(initial=0) + x.max(initial=0)) / 2
+    for side in (right, ~right):
+        if side.any():
+            ends[side] = (y[side] > y[side].max() - length_mm) | (y[side] < y[side].min()
+                                                                   + length_mm)  # fmt: skip
+    return ends
 
 
 def find_wall(mask: np.ndarray, affine: np.ndarray, *, reach_mm: float = 15.0) -> Wall:
@@ -147,7 +178,9 @@ def thickness_on(
     Returns
     -------
     ndarray, shape (n,)
-        Distance, mm, from the wall to the outer border of the layer; 0 where there is none.
+        Distance, mm, from the wall to the outer border of the layer; 0 where there is none. In
+        the direction of voxels longer than ``gap_mm`` the border is known to half their length
+        only: half of what they exceed it by is taken off.
 
     Examples
     --------
@@ -162,7 +195,8 @@ def thickness_on(
     affine = np.asarray(affine, dtype=float)
     sizes = voxel_sizes(affine)
     axes = affine[:3, :3] / sizes
-    gap = np.maximum(gap_mm, (np.abs(wall.outwards @ axes) * sizes).max(axis=1))
+    extent = (np.abs(wall.outwards @ axes) * sizes).max(axis=1)
+    gap = np.maximum(gap_mm, extent)
     to_voxel = np.linalg.inv(affine)
     start = wall.points @ to_voxel[:3, :3].T + to_voxel[:3, 3]
     step = wall.outwards @ to_voxel[:3, :3].T
@@ -174,4 +208,5 @@ def thickness_on(
         hit = seen.copy()
         hit[seen] = mask[tuple(at[seen].T)]
         end = np.where(hit & (inner - end <= gap + 1e-6), outer, end)
-    return end
+    unsure = np.maximum(0, extent - gap_mm) / 2
+    return np.where(end > 0, np.maximum(end - unsure, STEP_MM), 0)

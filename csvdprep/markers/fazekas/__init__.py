@@ -36,8 +36,8 @@ ROOM = Room(
     makes={},
     measures=(
         _grade('pv', 'Periventricular grade: how much of the wall of the lateral ventricles '
-                     'carries hyperintensity of which thickness. 2 from 5 mm on a tenth of the '
-                     'wall, 3 from 10 mm on a twentieth; caps and tongues cover less.',
+                     'carries hyperintensity of which thickness. 2 from 5 mm on 3 % of the wall, '
+                     '3 from 10 mm on 1.5 %; caps at the ends of the horns do not count.',
                levels=_PERIVENTRICULAR),
         _grade('deep', 'Deep grade: largest axial diameter of the deep hyperintensities, as far '
                        'as they are a third as wide.', levels=_DEEP),
@@ -59,12 +59,15 @@ ROOM = Room(
                 description='Share of the wall of the lateral ventricles that carries '
                             'periventricular hyperintensity.'),
         Measure(name='fazekas_wall5_pct', units='%', method='geometry', table=False,
-                description='Share of the wall on which it is at least 5 mm thick.'),
+                description='Share of the wall on which it is at least 5 mm thick, the first and '
+                            'last 12 mm of the ventricles left out.'),
         Measure(name='fazekas_wall10_pct', units='%', method='geometry', table=False,
-                description='Share of the wall on which it is at least 10 mm thick.'),
+                description='Share of the wall on which it is at least 10 mm thick, the first and '
+                            'last 12 mm of the ventricles left out.'),
         Measure(name='fazekas_thickness_mm', units='mm', method='geometry', table=False,
                 description='Thickness, from the wall to the outer border, that the '
-                            'periventricular hyperintensities exceed on a tenth of the wall.'),
+                            'periventricular hyperintensities reach on 3 % of the wall, the '
+                            'first and last 12 mm of the ventricles left out.'),
         Measure(name='fazekas_deep_diameter_mm', units='mm', method='geometry', table=False,
                 description='Largest axial diameter of deep lesions, as far as they are a third '
                             'as wide.'),

@@ -14,7 +14,7 @@ import numpy as np
 from csvdprep.science.confluence import confluent_diameter, group_diameter
 from csvdprep.science.distances import voxel_sizes
 from csvdprep.science.shapes import label_lesions, lesion_range, voxel_volume
-from csvdprep.science.walls import Wall, thickness_on
+from csvdprep.science.walls import Wall, horn_ends, thickness_on
 
 __all__ = ['RULES', 'Fazekas', 'grade', 'volume_grade']
 
@@ -25,8 +25,9 @@ _PV_ML, _DEEP_ML = 0.2, 0.05  # below these volumes, mL, the grade is 0
 _NEAR_MM, _FAR_MM = 3.0, 13.0
 #: Thicker than a lining, and reaching into the deep white matter (mm).
 _HALO_MM, _IRREGULAR_MM = 5.0, 10.0
-#: Percent of the wall that must carry it: caps cover less than the first.
-_HALO_PCT, _IRREGULAR_PCT = 10.0, 5.0
+#: Percent of the wall that must carry it, the ends of the horns (mm), which have caps, left out.
+_HALO_PCT, _IRREGULAR_PCT = 3.0, 1.5
+_HORN_MM = 12.0
 _VOLUME_ML = (0.5, 7.0, 16.0)
 
 
@@ -49,11 +50,12 @@ class Fazekas:
         ``'ok'``.
     pv_ml, deep_ml : float
         Volumes, mL, of periventricular lesions (their part within 13 mm) and of deep ones.
-    wall_pct, wall5_pct, wall10_pct : float
-        Percent of the wall of the lateral ventricles that carries periventricular lesion, at
-        least 5 mm of it, at least 10 mm.
+    wall_pct : float
+        Percent of the wall of the lateral ventricles that carries periventricular lesion.
+    wall5_pct, wall10_pct : float
+        Percent of the wall that carries at least 5 and 10 mm of it, without the horns' ends.
     thickness_mm : float
-        Thickness that the lesion on a tenth of the wall exceeds: from 5 mm up it is a halo.
+        Thickness that the lesion reaches on 3 % of the wall, without the horns' ends.
     deep_diameter_mm : float
         Largest axial diameter of a deep lesion, as far as it is a third as wide.
     deep_group_mm : float
@@ -116,9 +118,11 @@ def grade(
 
     Periventricular, by the thickness of these lesions straight out from each place of the wall
     (to their outer border, so that a band from 2 to 10 mm is 10 mm thick): 0 if there are less
-    than 0.2 mL of them within 13 mm; 3 (irregular, into the deep white matter) if on 5 % of the
-    wall or more they are at least 10 mm thick; 2 (halo) if on 10 % of it they are at least 5 mm
-    thick; else 1. Caps at the horns, tongues and stray voxels take up less of the wall.
+    than 0.2 mL of them within 13 mm; 3 (irregular, into the deep white matter) if they are at
+    least 10 mm thick on 1.5 % of the wall; 2 (halo) if they are at least 5 mm thick on 3 % of it;
+    else 1. The first and last 12 mm of each ventricle, where the caps are, do not count, and
+    tongues and stray voxels take up less of the wall. 3 % of it are some 2.5 cm2, such as 5 mm of
+    halo over 14 x 9 mm on either side.
 
     Deep, by the axial diameter of a lesion as far as it is a third as wide: 0 if there are less
     than 0.05 mL; 1 (punctate) under 10 mm; 2 (beginning confluence) under 20 mm (``'credos'``:
@@ -176,14 +180,14 @@ def grade(
     far = lesion & (d_v > _FAR_MM)
     pv_ml = float((near & ~far).sum() * voxel_ml)
     thickness = thickness_on(wall, near, affine, gap_mm=_NEAR_MM)
-    shares = [100 * float((thickness >= least).mean()) for least in (1e-6, _HALO_MM,
-                                                                     _IRREGULAR_MM)]  # fmt: skip
+    layer = np.where(horn_ends(wall, _HORN_MM), 0, thickness)
+    shares = [100 * float((layer >= least).mean()) for least in (_HALO_MM, _IRREGULAR_MM)]
     deep = far | (lesion & ~near)
     deep_ml = float(deep.sum() * voxel_ml)
     diameter = confluent_diameter(lesion, affine, where=deep)
     group = group_diameter(lesion, affine, where=deep)
 
-    pv = _grade_pv(pv_ml, *shares[1:])
+    pv = _grade_pv(pv_ml, *shares)
     by_rule = {name: _grade_deep(deep_ml, diameter, group, cuts) for name, cuts in RULES.items()}
     by_volume = volume_grade(float(lesion.sum() * voxel_ml))
     return Fazekas(
@@ -196,10 +200,10 @@ def grade(
         volcheck='warn' if abs(by_volume - max(pv, by_rule[rule])) >= 2 else 'ok',
         pv_ml=pv_ml,
         deep_ml=deep_ml,
-        wall_pct=shares[0],
-        wall5_pct=shares[1],
-        wall10_pct=shares[2],
-        thickness_mm=float(np.percentile(thickness, 100 - _HALO_PCT)),
+        wall_pct=100 * float((thickness > 0).mean()),
+        wall5_pct=shares[0],
+        wall10_pct=shares[1],
+        thickness_mm=float(np.percentile(layer, 100 - _HALO_PCT)),
         deep_diameter_mm=diameter,
         deep_group_mm=group,
     )

@@ -1,8 +1,8 @@
 """Hyperintensities made to a pair of Fazekas grades, and the grades of any in a head.
 
 The grades follow the definitions that the application uses, but none of its code: the share of
-the wall is counted in shells around the true ventricles, and the width of a deep lesion follows
-from its area.
+the wall is counted in shells around the true ventricles, and foci are measured on the head's own
+grid.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from scipy import ndimage as ndi
 from csvdprep.phantom.disease.hyperintensities import LesionGrowth, lesion_growth
 from csvdprep.phantom.head.anatomy import Anatomy
 
-#: Share of the wall (percent) with lesion 5 mm out, or 10 mm for the third grade; diameter of
-#: the largest focus, mm; each by grade.
-COVER_PCT = (0.0, 4.0, 16.0, 9.0)
-FOCUS_MM = (0.0, 7.0, 14.0, 26.0)
+#: Share of the wall (percent) with lesion 5 mm out, or 10 mm for the third grade; length of the
+#: largest focus, and the width that it must have there, mm; each by grade.
+COVER_PCT = (0.0, 1.0, 6.0, 4.0)
+FOCUS_MM, WIDTH_MM = (0.0, 7.0, 14.0, 26.0), (0.0, 2.0, 10 / 3, 20 / 3)
 #: The halo ends here by grade, and foci begin there, mm from the ventricles: they stay apart.
 HALO_END_MM, FOCI_BEGIN_MM = (0.0, 6.5, 9.0, 11.5), 16.5
 #: Number of foci, by grade.
@@ -38,16 +38,13 @@ class Grades:
     pv, deep : int
         0 to 3.
     cover_pct, cover10_pct : float
-        Percent of the wall with lesion 5 and 10 mm out.
-    focus_mm : float
-        Size of the largest deep lesion on an axial slice.
+        Percent of the wall with lesion 5 and 10 mm out, the ends of the horns left out.
     """
 
     pv: int
     deep: int
     cover_pct: float
     cover10_pct: float
-    focus_mm: float
 
     @property
     def total(self) -> int:
@@ -75,15 +72,32 @@ class Shells:
         # Half a voxel of the ventricle lies before its border.
         self.depth = np.where(inside, 0, depth * self.step - self.step / 2).astype(np.float32)
         self.place = np.ravel_multi_index(tuple(place), inside.shape)
+        self.horn = _horns(inside, self.step).ravel()
 
     def cover_pct(self, lesion: np.ndarray, depth_mm: float) -> float:
-        """Percent of the wall that has lesion so far out; ``lesion`` is on the head's grid."""
+        """Percent of the wall that has lesion so far out; ``lesion`` is on the head's grid.
+
+        The ends of the horns have none by definition.
+        """
         half = max(self.step, 1.0) / 2
         shell = (self.depth >= depth_mm - half) & (self.depth < depth_mm + half)
         place = self.place[shell]
         size = np.bincount(place)
-        held = np.bincount(place, lesion[self.box][shell])
+        held = np.bincount(place, lesion[self.box][shell] & ~self.horn[place])
         return 100 * float((held[size > 0] / size[size > 0]).mean())
+
+
+def _horns(inside: np.ndarray, step: float) -> np.ndarray:
+    """Mark the first and last 12 mm of the ventricle of either side."""
+    ends = np.zeros(inside.shape, bool)
+    across = np.flatnonzero(inside.any((1, 2)))
+    middle = (across[0] + across[-1] + 1) // 2
+    for half in (slice(0, middle), slice(middle, None)):
+        along = np.flatnonzero(inside[half].any((0, 2)))
+        if len(along):
+            ends[half, : along[0] + int(12 / step)] = True
+            ends[half, along[-1] + 1 - int(12 / step) :] = True
+    return ends
 
 
 def graded(anatomy: Anatomy, seed: int, pv: int, deep: int) -> np.ndarray:
@@ -129,7 +143,7 @@ def graded(anatomy: Anatomy, seed: int, pv: int, deep: int) -> np.ndarray:
                                irregularity=IRREGULARITY[pv])  # fmt: skip
         d_v = _depths(growth, shells)
         halo = _to_cover(growth, d_v, shells, pv)
-        foci = _to_diameter(growth, d_v, FOCUS_MM[deep], anatomy)
+        foci = _to_length(growth, d_v, deep, anatomy)
         share = growth.scatter(np.maximum(halo, foci))
         found = true_grades(anatomy, share, shells)
         if (found.pv, found.deep) == (pv, deep):
@@ -152,10 +166,11 @@ def true_grades(anatomy: Anatomy, share: np.ndarray, shells: Shells | None = Non
     Returns
     -------
     Grades
-        Periventricular lesions come within 3 mm of the ventricles: 0 under 0.2 mL, 3 if on 5 %
-        of the wall they are 10 mm thick, 2 if on 10 % they are 5 mm thick, else 1. Deep lesions
-        are the others and what is beyond 13 mm: 0 under 0.05 mL, 1 under 10 mm, 2 under 20 mm or
-        a group of 20 mm, else 3.
+        Periventricular lesions come within 3 mm of the ventricles: 0 under 0.2 mL, 3 if on 1.5 %
+        of the wall they are 10 mm thick, 2 if on 3 % they are 5 mm thick, else 1; the first and
+        last 12 mm of the ventricles, where caps are, do not count. Deep lesions
+        are the others and what is beyond 13 mm: 0 under 0.05 mL, 3 from 20 mm of length where
+        they are a third as wide, 2 from 10 mm or as a group from 20 mm, else 1.
     """
     shells = shells or Shells(anatomy)
     lesion = share >= 0.5
@@ -168,36 +183,54 @@ def true_grades(anatomy: Anatomy, share: np.ndarray, shells: Shells | None = Non
     if (near & (depth <= 13)).sum() * anatomy.voxel_ml < 0.2:
         pv = 0
     else:
-        pv = 3 if covers[1] >= 5 else 2 if covers[0] >= 10 else 1
+        pv = 3 if covers[1] >= 1.5 else 2 if covers[0] >= 3 else 1
     far = lesion & (~near | (depth > 13))
-    single, group = (_focus_mm(far, shells.step, widened) for widened in (0.0, 1.5))
-    if far.sum() * anatomy.voxel_ml < 0.05:
-        deep = 0
-    else:
-        deep = 1 + int(np.searchsorted([10, 20], single, side='right'))
-        deep = max(deep, 2) if group >= 20 else deep
-    return Grades(pv, deep, *covers, single)
+    return Grades(pv, _deep_grade(far, shells.step, anatomy.voxel_ml), *covers)
 
 
-def _focus_mm(mask: np.ndarray, step: float, widened_mm: float) -> float:
-    """Size of the largest lesion, or group of lesions, on an axial slice of a head.
+def _deep_grade(far: np.ndarray, step: float, voxel_ml: float) -> int:
+    if far.sum() * voxel_ml < 0.05:
+        return 0
+    if _length_mm(far, step, width_mm=WIDTH_MM[3]) >= 20:
+        return 3
+    beginning = _length_mm(far, step, width_mm=WIDTH_MM[2]) >= 10
+    return 2 if beginning or _length_mm(far, step, width_mm=WIDTH_MM[2], joined_mm=1.5) >= 20 else 1
 
-    Its length, or three times its mean width (of an ellipse of its length and area) if that is
-    less.
+
+def _length_mm(mask: np.ndarray, step: float, *, width_mm: float, joined_mm: float = 0) -> float:
+    """Length of the longest lesion on an axial slice of a head, where it is so wide.
+
+    With ``joined_mm``, of a group of lesions no farther than twice this from each other.
     """
-    largest = 0.0
+    longest = 0.0
     for plane in np.moveaxis(mask, 2, 0):
         if not plane.any():
             continue
-        wide = ndi.distance_transform_edt(~plane) * step <= widened_mm
-        labels, count = ndi.label(wide, _AROUND)
-        for number in range(1, count + 1):
-            pixels = np.argwhere((labels == number) & plane) * step
-            length = step + max(float(np.ptp(pixels @ [np.cos(a), np.sin(a)]))
-                                for a in np.radians(range(0, 180, 10)))  # fmt: skip
-            width = 4 / np.pi * len(pixels) * step**2 / length
-            largest = max(largest, min(length, 3 * width))
-    return largest
+        near = ndi.distance_transform_edt(~plane) * step <= joined_mm
+        labels, _ = ndi.label(near, _AROUND)
+        for number, box in enumerate(ndi.find_objects(labels), start=1):
+            piece = plane[box] & (labels[box] == number)
+            if step * sum(piece.shape) > longest and step * min(piece.shape) >= width_mm - step:
+                longest = max(longest, _broad_length(piece, step, width_mm, whole=joined_mm > 0))
+    return longest
+
+
+def _broad_length(piece: np.ndarray, step: float, width_mm: float, whole: bool) -> float:
+    """Length of what is so wide of a piece of a slice, or of its longest part."""
+    times = int(np.ceil(step))
+    fine = step / times
+    piece = np.pad(piece, 1).repeat(times, 0).repeat(times, 1)
+    core = ndi.distance_transform_edt(piece) * fine >= (width_mm + fine) / 2
+    if not core.any():
+        return 0.0
+    broad = piece & (ndi.distance_transform_edt(~core) * fine <= width_mm / 2)
+    labels, count = (broad.astype(int), 1) if whole else ndi.label(broad, _AROUND)
+    angles = np.radians(range(0, 180, 10))
+    return max(
+        fine + float(np.ptp(np.argwhere(labels == number) * fine @ [np.cos(a), np.sin(a)]))
+        for number in range(1, count + 1)
+        for a in angles
+    )
 
 
 def _depths(growth: LesionGrowth, shells: Shells) -> np.ndarray:
@@ -233,10 +266,11 @@ def _attached(growth: LesionGrowth, halo: np.ndarray, d_v: np.ndarray) -> np.nda
     return np.where(np.isin(piece, touching), halo, 0)
 
 
-def _to_diameter(growth, d_v, wanted: float, anatomy: Anatomy) -> np.ndarray:
-    """Let the foci grow to a diameter."""
-    if not wanted:
+def _to_length(growth: LesionGrowth, d_v: np.ndarray, deep: int, anatomy: Anatomy) -> np.ndarray:
+    """Let the foci grow to a length."""
+    if not deep:
         return np.zeros_like(growth.site)
+    step = float(anatomy.affine[0, 0])
 
     def foci(stage):
         return np.where(d_v >= FOCI_BEGIN_MM, growth.share(0, stage), 0)
@@ -245,6 +279,6 @@ def _to_diameter(growth, d_v, wanted: float, anatomy: Anatomy) -> np.ndarray:
     for _ in range(12):
         middle = (low + high) / 2
         mask = growth.scatter(foci(middle)) >= 0.5
-        short = _focus_mm(mask, float(anatomy.affine[0, 0]), 0.0) < wanted
+        short = _length_mm(mask, step, width_mm=1.15 * WIDTH_MM[deep]) < FOCUS_MM[deep]
         low, high = (middle, high) if short else (low, middle)
     return foci(high)

@@ -5,6 +5,7 @@ Nothing here measures: thickness, place and size are given, and the grade is wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +32,14 @@ PERIVENTRICULAR = {
     'lining of 2.5 mm': 1,
     'lining and caps of 6.5 mm': 1,
     'lining, caps, a tongue of 25 mm': 1,
+    'caps of 9 mm': 1,
+    'lining, and 7 mm over 6 mm of one side': 1,
+    'halo of 7 mm over 30 mm of the body': 2,
     'halo of 7 mm': 2,
     'halo of 7 mm off the wall by 2 mm': 2,
     'halo of 7 mm with stray threads': 2,
     'halo of 14 mm in places': 3,
+    'lining, and 15 mm over 25 mm of the body': 3,
     'irregular, 16 mm': 3,
 }
 #: What each deep case shows, and its grade.
@@ -153,6 +158,9 @@ def periventricular_lesions(case: str, points: np.ndarray, near: Surroundings) -
         across = np.hypot(points[..., 1] - y, points[..., 2] - 15)
         return layer(length, from_mm) & (across <= 1.3) & (near.side == side)
 
+    def over(length):
+        return np.abs(points[..., 1] + 10) <= length / 2
+
     waves = 0.5 + 0.5 * np.sin(points[..., 1] / 5) * np.cos(points[..., 2] / 6)
     tongue = thread(1, -5, 25)
     specks = ball(points, (22, -12, 14), 2.5) & near.white
@@ -164,6 +172,11 @@ def periventricular_lesions(case: str, points: np.ndarray, near: Surroundings) -
         'lining of 2.5 mm': layer(2.5),
         'lining and caps of 6.5 mm': layer(2.5) | caps(6.5),
         'lining, caps, a tongue of 25 mm': layer(2.5) | caps(6.5) | tongue,
+        'caps of 9 mm': caps(9),
+        'lining, and 7 mm over 6 mm of one side': layer(2.5) | layer(7) & over(6)
+        & (near.side > 0),
+        'halo of 7 mm over 30 mm of the body': layer(7) & over(30),
+        'lining, and 15 mm over 25 mm of the body': layer(2.5) | layer(15) & over(25),
         'halo of 7 mm': layer(7),
         'halo of 7 mm off the wall by 2 mm': layer(7, 2),
         'halo of 7 mm with stray threads': layer(7) | tongue | thread(-1, 2, 30)
@@ -174,7 +187,9 @@ def periventricular_lesions(case: str, points: np.ndarray, near: Surroundings) -
     return drawn[case]
 
 
-def deep_lesions(case: str, points: np.ndarray) -> np.ndarray:
+def deep_lesions(
+    case: str, points: np.ndarray, centre: Sequence[float] = (44, -15, 30)
+) -> np.ndarray:
     """Draw a case of `DEEP`, at least 14 mm from the ventricles.
 
     Parameters
@@ -183,6 +198,8 @@ def deep_lesions(case: str, points: np.ndarray) -> np.ndarray:
         One of its names.
     points : ndarray, shape (..., 3)
         Positions, mm.
+    centre : sequence of float
+        Where its middle lies, mm.
 
     Returns
     -------
@@ -194,16 +211,17 @@ def deep_lesions(case: str, points: np.ndarray) -> np.ndarray:
     >>> deep_lesions('a focus of 14 mm', points).tolist()
     [True, False]
     """
-    def boxed(size, centre):
-        away = np.abs(points - np.asarray(centre))
+    middle = np.asarray(centre, dtype=float)
+
+    def boxed(size):
+        away = np.abs(points - middle)
         return (away <= np.asarray(size) / 2).all(axis=-1)
 
-    middle = np.array([44.0, -15.0, 30.0])
     drawn = np.zeros(points.shape[:-1], bool)
     if case == 'a speck':
-        return ball(points, middle, 1.6)
+        return ball(points, middle, 1.1)
     if case.startswith('a ribbon'):
-        return boxed((2, 40 if '40' in case else 22, 3), middle)
+        return boxed((2, 40 if '40' in case else 22, 3))
     shapes = {
         'three points of 5 mm': [(middle, 2.5), (middle + (0, 20, 0), 2.5), (middle + (0, -20, 0), 2.5)],
         'eight separate points of 6 mm':
@@ -213,6 +231,6 @@ def deep_lesions(case: str, points: np.ndarray) -> np.ndarray:
         'a patch of 34 x 16 mm': [(middle, (8, 17, 8))],
         'merged foci of 14 mm': [(middle + (0, 8 * k, 0), 7) for k in (-1, 0, 1)],
     }  # fmt: skip
-    for centre, radii in shapes.get(case, []):
-        drawn |= ball(points, centre, radii)
+    for place, radii in shapes.get(case, []):
+        drawn |= ball(points, place, radii)
     return drawn
