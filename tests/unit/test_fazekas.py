@@ -27,7 +27,6 @@ GRIDS = {
     '1 mm': ((1, 1, 1), (0, 0, 0)),
     '1 x 1 x 5 mm': ((1, 1, 5), (0, 0, 0)),
     '0.9 x 0.9 x 5 mm, tilted': ((0.9, 0.9, 5), (12, -6, 9)),
-    '0.7 x 0.7 x 8 mm': ((0.7, 0.7, 8), (0, 0, 0)),
     '0.7 x 0.7 x 8 mm, tilted': ((0.7, 0.7, 8), (-10, 4, 0)),
 }
 
@@ -121,7 +120,7 @@ def test_large_by_one_rule_only():
     assert found.as_dict()['fazekas_total'] == 3
 
 
-@pytest.mark.parametrize('gap', [1, 2.5, 3.5, 8, 14])
+@pytest.mark.parametrize('gap', [1, 2.5, 3.5, 8])
 def test_no_lesion_is_neither_periventricular_nor_deep(gap):
     there = place('1 mm')
     lesion = (there.d_v > gap) & (there.d_v <= gap + 6) & there.layers[0][1].white

@@ -193,8 +193,9 @@ def _deep_grade(far: np.ndarray, step: float, voxel_ml: float) -> int:
         return 0
     if _length_mm(far, step, width_mm=WIDTH_MM[3]) >= 20:
         return 3
-    beginning = _length_mm(far, step, width_mm=WIDTH_MM[2]) >= 10
-    return 2 if beginning or _length_mm(far, step, width_mm=WIDTH_MM[2], joined_mm=1.5) >= 20 else 1
+    begins = _length_mm(far, step, width_mm=WIDTH_MM[2]) >= 10
+    begins = begins or _length_mm(far, step, width_mm=WIDTH_MM[2], joined_mm=1.5) >= 20
+    return 2 if begins else 1
 
 
 def _length_mm(mask: np.ndarray, step: float, *, width_mm: float, joined_mm: float = 0) -> float:

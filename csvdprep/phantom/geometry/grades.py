@@ -154,37 +154,37 @@ def periventricular_lesions(case: str, points: np.ndarray, near: Surroundings) -
     def caps(thick):
         return layer(thick * np.clip(1.4 - near.tip / 10, 0, 1))
 
-    def thread(side, y, length, from_mm=0.0):
+    def thread(side, y, length):
         across = np.hypot(points[..., 1] - y, points[..., 2] - 15)
-        return layer(length, from_mm) & (across <= 1.3) & (near.side == side)
+        return layer(length) & (across <= 1.3) & (near.side == side)
 
     def over(length):
         return np.abs(points[..., 1] + 10) <= length / 2
 
-    waves = 0.5 + 0.5 * np.sin(points[..., 1] / 5) * np.cos(points[..., 2] / 6)
-    tongue = thread(1, -5, 25)
-    specks = ball(points, (22, -12, 14), 2.5) & near.white
+    def waves():
+        return 0.5 + 0.5 * np.sin(points[..., 1] / 5) * np.cos(points[..., 2] / 6)
+
     drawn = {
-        'nothing': np.zeros(d.shape, bool),
-        'a speck at the wall': specks,
-        'caps of 4 mm': caps(4),
-        'caps of 6.5 mm': caps(6.5),
-        'lining of 2.5 mm': layer(2.5),
-        'lining and caps of 6.5 mm': layer(2.5) | caps(6.5),
-        'lining, caps, a tongue of 25 mm': layer(2.5) | caps(6.5) | tongue,
-        'caps of 9 mm': caps(9),
-        'lining, and 7 mm over 6 mm of one side': layer(2.5) | layer(7) & over(6)
+        'nothing': lambda: np.zeros(d.shape, bool),
+        'a speck at the wall': lambda: ball(points, (22, -12, 14), 2.5) & near.white,
+        'caps of 4 mm': lambda: caps(4),
+        'caps of 6.5 mm': lambda: caps(6.5),
+        'caps of 9 mm': lambda: caps(9),
+        'lining of 2.5 mm': lambda: layer(2.5),
+        'lining and caps of 6.5 mm': lambda: layer(2.5) | caps(6.5),
+        'lining, caps, a tongue of 25 mm': lambda: layer(2.5) | caps(6.5) | thread(1, -5, 25),
+        'lining, and 7 mm over 6 mm of one side': lambda: layer(2.5) | layer(7) & over(6)
         & (near.side > 0),
-        'halo of 7 mm over 30 mm of the body': layer(7) & over(30),
-        'lining, and 15 mm over 25 mm of the body': layer(2.5) | layer(15) & over(25),
-        'halo of 7 mm': layer(7),
-        'halo of 7 mm off the wall by 2 mm': layer(7, 2),
-        'halo of 7 mm with stray threads': layer(7) | tongue | thread(-1, 2, 30)
-        | thread(-1, -14, 20),
-        'halo of 14 mm in places': layer(6 + 8 * (waves > 0.5)),
-        'irregular, 16 mm': layer(8 + 8 * waves),
+        'halo of 7 mm over 30 mm of the body': lambda: layer(7) & over(30),
+        'halo of 7 mm': lambda: layer(7),
+        'halo of 7 mm off the wall by 2 mm': lambda: layer(7, 2),
+        'halo of 7 mm with stray threads': lambda: layer(7) | thread(1, -5, 25)
+        | thread(-1, 2, 30) | thread(1, -24, 20),
+        'halo of 14 mm in places': lambda: layer(6 + 8 * (waves() > 0.5)),
+        'lining, and 15 mm over 25 mm of the body': lambda: layer(2.5) | layer(15) & over(25),
+        'irregular, 16 mm': lambda: layer(8 + 8 * waves()),
     }
-    return drawn[case]
+    return drawn[case]()
 
 
 def deep_lesions(
@@ -213,24 +213,22 @@ def deep_lesions(
     """
     middle = np.asarray(centre, dtype=float)
 
-    def boxed(size):
-        away = np.abs(points - middle)
-        return (away <= np.asarray(size) / 2).all(axis=-1)
-
-    drawn = np.zeros(points.shape[:-1], bool)
-    if case == 'a speck':
-        return ball(points, middle, 1.1)
     if case.startswith('a ribbon'):
-        return boxed((2, 40 if '40' in case else 22, 3))
+        away = np.abs(points - middle)
+        return (away <= np.array([2, 40 if '40' in case else 22, 3]) / 2).all(axis=-1)
+    row = [middle + np.array([0.0, k, 0]) for k in (-20, -10.5, -8, 0, 8, 10.5)]
+    grid = [middle + np.array([0.0, y, z]) for y in (-12, -1, 10, 21) for z in (-6, 8)]
     shapes = {
-        'three points of 5 mm': [(middle, 2.5), (middle + (0, 20, 0), 2.5), (middle + (0, -20, 0), 2.5)],
-        'eight separate points of 6 mm':
-            [(middle + (0, 11 * (k % 4) - 12, 14 * (k // 4) - 6), 3) for k in range(8)],
+        'a speck': [(middle, 1.1)],
+        'three points of 5 mm': [(row[0], 2.5), (row[3], 2.5), (row[5], 2.5)],
+        'eight separate points of 6 mm': [(place, 3) for place in grid],
         'a focus of 14 mm': [(middle, 7)],
-        'three foci of 9 mm that nearly touch': [(middle + (0, 10.5 * k, 0), (4.5, 4.5, 9)) for k in (-1, 0, 1)],
+        'three foci of 9 mm that nearly touch':
+            [(row[k], (4.5, 4.5, 9)) for k in (1, 3, 5)],
         'a patch of 34 x 16 mm': [(middle, (8, 17, 8))],
-        'merged foci of 14 mm': [(middle + (0, 8 * k, 0), 7) for k in (-1, 0, 1)],
+        'merged foci of 14 mm': [(row[k], 7) for k in (2, 3, 4)],
     }  # fmt: skip
+    drawn = np.zeros(points.shape[:-1], bool)
     for place, radii in shapes.get(case, []):
         drawn |= ball(points, place, radii)
     return drawn
