@@ -15,6 +15,11 @@ def _ml(name, description, **more):
                    **more)  # fmt: skip
 
 
+def _pct(name, what):
+    return Measure(name=f'{name}_pct_icv', units='%', method='em-atlas', table=False,
+                   description=f'{what} in percent of the intracranial volume.')  # fmt: skip
+
+
 ROOM = Room(
     name='atrophy',
     title='Atrophy',
@@ -30,10 +35,9 @@ ROOM = Room(
             limits=Limits(ok=(300, 750), warn=(200, 900))),
         _ml('csf', 'Cerebrospinal fluid in and around the brain, as far as the brain mask '
                    'holds it.', limits=Limits(ok=(50, 700), warn=(20, 900))),
-        *(Measure(name=f'{name}_pct_icv', units='%', method='em-atlas', table=False,
-                  description=f'{what} in percent of the intracranial volume.')
-          for name, what in (('gm', 'Grey matter'), ('wm', 'White matter, hyperintensities '
-                             'included,'), ('lv', 'Lateral ventricles'))),
+        _pct('gm', 'Grey matter'),
+        _pct('wm', 'White matter, hyperintensities included,'),
+        _pct('lv', 'Lateral ventricles'),
         Measure(name='bpf', units='1', method='em-atlas',
                 description='Brain parenchymal fraction: grey and white matter, cerebellum '
                             'included and brainstem below the pons left out, over the '
