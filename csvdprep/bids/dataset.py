@@ -30,7 +30,7 @@ CODE_URL = 'https://github.com/csvdprep/csvdprep'
 BIDS_VERSION = '1.11.1'
 #: What BIDS has no name for yet. A trailing slash would keep bids-validator 3.0.2 from matching.
 IGNORED = ('*.html', 'logs', 'log', 'figures', '*_xfm.*', '*_measures.*', '*_lesions.*',
-           '*_dwimap.*', '*_dwiref.*', '*_timeseries.*', '*_profile.*',
+           '*_dwimap.*', '*_dwiref.*', '*_timeseries.*', '*_profile.*', '*_bullseye.*',
            '*_desc-preproc_dwi.bv*', 'group_*')  # fmt: skip
 #: Free space (megabytes) without which no run starts.
 LEAST_FREE_MB = 100.0

@@ -88,6 +88,9 @@ PRODUCTS: dict[str, Term] = {
     'alps_kept': Term('what of the regions of DTI-ALPS was measured', 'dwi', '1'),
     'penumbra_profile': Term('measures by distance from the hyperintensities, one ring a row'),
     'wmh_lesions': Term('list of WMH lesions, one a row'),
+    'wmh_bullseye': Term('volume of WMH by side, lobe and depth'),
+    'wmh_subcortical': Term('hyperintensities outside of the white matter: 1 deep grey matter, '
+                            '2 brainstem and cerebellum', 'flair'),
 }  # fmt: skip
 
 #: What may be resampled into a space that the user asks for, as ``<name>_in_<space>``.

@@ -106,7 +106,7 @@ def p1_head(
 def p3_grades(pv: int, deep: int, *, spacing: float = 2.0, seed: int = 3) -> Case:
     """Make a head with hyperintensities of a pair of Fazekas grades.
 
-    The same grades on spheres are :func:`csvdprep.phantom.geometry.spheres.fazekas_lesions`.
+    Cases drawn to the words of the grades are in :mod:`csvdprep.phantom.geometry.grades`.
 
     Parameters
     ----------

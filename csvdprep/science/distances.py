@@ -11,7 +11,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-__all__ = ['DELTA', 'distance_at', 'distance_map', 'isotropic_grid', 'voxel_sizes']
+__all__ = [
+    'DELTA',
+    'distance_at',
+    'distance_map',
+    'isotropic_grid',
+    'isotropic_mask',
+    'voxel_sizes',
+]
 
 #: Part of a voxel that is taken off, so that shells around a sphere have their true volume.
 DELTA = 0.25
@@ -155,6 +162,58 @@ def distance_at(
     distance = np.maximum(distance - delta, 0) * edge
     wanted -= first
     return ndi.map_coordinates(distance, wanted.T, order=1, mode='nearest').astype(np.float32)
+
+
+def isotropic_mask(
+    mask: np.ndarray, affine: np.ndarray, *, margin_mm: float = 0.0, spacing: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring a mask onto the isotropic grid of `isotropic_grid`, cut to its surroundings.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (nx, ny, nz)
+        The structure: a mask, or a probability that is cut at 0.5.
+    affine : ndarray, shape (4, 4)
+        From voxel indices to mm.
+    margin_mm : float
+        What is kept around the structure, mm.
+    spacing : float
+        Largest edge of the isotropic grid's voxels, mm.
+
+    Returns
+    -------
+    inside : ndarray of bool
+    grid : ndarray, shape (4, 4)
+        Affine of ``inside``.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.zeros((9, 9, 9), bool)
+    >>> mask[4, 4, 4] = True
+    >>> inside, grid = isotropic_mask(mask, np.eye(4), margin_mm=1)
+    >>> inside.shape, grid[:3, 3].tolist(), np.argwhere(inside).tolist()
+    ((7, 7, 7), [1.0, 1.0, 1.0], [[3, 3, 3]])
+    """
+    mask = np.asarray(mask)
+    box = _box(mask >= 0.5)
+    if box is None:
+        raise ValueError('The mask is empty.')
+    grid = isotropic_grid(affine, spacing)
+    margin = margin_mm / float(voxel_sizes(grid).mean())
+    corners = np.stack(np.meshgrid(*box, indexing='ij'), axis=-1).reshape(-1, 3)
+    corners = _apply(np.linalg.inv(grid) @ affine, corners)
+    first = np.floor(corners.min(axis=0) - margin).astype(int) - 1
+    last = np.ceil(corners.max(axis=0) + margin).astype(int) + 1
+    inside = _onto(mask, affine, grid, first, last - first + 1)
+    grid = grid.copy()
+    grid[:3, 3] += grid[:3, :3] @ first
+    return inside, grid
 
 
 def distance_map(

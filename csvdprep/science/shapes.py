@@ -9,7 +9,15 @@ from scipy.spatial.distance import pdist
 
 from csvdprep.science.distances import voxel_sizes
 
-__all__ = ['axial_axis', 'axial_diameter', 'label_lesions', 'lesion_range', 'voxel_volume']
+__all__ = [
+    'axial_axis',
+    'axial_diameter',
+    'feret',
+    'grouped',
+    'label_lesions',
+    'lesion_range',
+    'voxel_volume',
+]
 
 _FULL = np.ones((3, 3, 3), dtype=bool)
 
@@ -178,7 +186,7 @@ def axial_diameter(mask: np.ndarray, affine: np.ndarray, bridge_mm: float = 0.0)
     for region in slices:
         if not region.any():
             continue
-        labels, _ = ndi.label(_group(region, steps, bridge_mm), np.ones((3, 3), dtype=bool))
+        labels, _ = ndi.label(grouped(region, steps, bridge_mm), np.ones((3, 3), dtype=bool))
         labels[~region] = 0
         for number, box in enumerate(ndi.find_objects(labels), start=1):
             if box is None:
@@ -186,11 +194,34 @@ def axial_diameter(mask: np.ndarray, affine: np.ndarray, bridge_mm: float = 0.0)
             # No diameter is longer than the two sides of the region's box together.
             sides = sum((e.stop - e.start) * s for e, s in zip(box, steps, strict=True))
             if sides > largest:
-                largest = max(largest, _feret(labels[box] == number, plane))
+                largest = max(largest, feret(labels[box] == number, plane))
     return float(largest)
 
 
-def _group(region: np.ndarray, steps: np.ndarray, bridge_mm: float) -> np.ndarray:
+def grouped(region: np.ndarray, steps: np.ndarray, bridge_mm: float) -> np.ndarray:
+    """Widen a region of a slice, so that what is near becomes connected.
+
+    Parameters
+    ----------
+    region : ndarray of bool, shape (nx, ny)
+        A slice of a mask.
+    steps : ndarray, shape (2,)
+        Pixel size, mm.
+    bridge_mm : float
+        How far it is widened, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (nx, ny)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> region = np.zeros((7, 1), bool)
+    >>> region[[1, 4]] = True
+    >>> grouped(region, np.ones(2), 1.0).ravel().astype(int).tolist()
+    [1, 1, 1, 1, 1, 1, 0]
+    """
     if bridge_mm <= 0:
         return region
     margin = np.ceil(bridge_mm / steps).astype(int)
@@ -199,8 +230,27 @@ def _group(region: np.ndarray, steps: np.ndarray, bridge_mm: float) -> np.ndarra
     return near[tuple(slice(m, m + n) for m, n in zip(margin, region.shape, strict=True))]
 
 
-def _feret(region: np.ndarray, plane: np.ndarray) -> float:
-    """Largest distance, mm, between the middles of the voxel edges of a region in a slice."""
+def feret(region: np.ndarray, plane: np.ndarray) -> float:
+    """Measure the largest diameter of a region of a slice.
+
+    Parameters
+    ----------
+    region : ndarray of bool, shape (nx, ny)
+        At least one pixel must be in it.
+    plane : ndarray, shape (3, 2)
+        The two axes of the slice: from pixel indices to mm.
+
+    Returns
+    -------
+    float
+        Distance, mm, between the middles of its two farthest pixel edges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> feret(np.ones((4, 1), bool), np.eye(3)[:, :2])
+    4.0
+    """
     index = np.argwhere(region).astype(float)
     edges = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
     points = (index[:, None] + edges).reshape(-1, 2)

@@ -33,6 +33,9 @@ anat/sub-01_ses-1_label-WM_probseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-brain_mask.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.tsv
+anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.nii.gz
+anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.tsv
+anat/sub-01_ses-1_label-WMH_bullseye.tsv
 anat/sub-01_ses-1_label-WMH_lesions.tsv
 anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz
 anat/sub-01_ses-1_space-FLAIR_label-WMH_probseg.nii.gz

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csvdprep.markers.zones.science_lesions import lesion_table
+from csvdprep.markers.zones.science_arwmc import basal_ganglia_grade, white_matter_grade
+from csvdprep.markers.zones.science_lesions import lesion_table, size_classes
 from csvdprep.phantom.geometry.spheres import ball, make_grid, positions
+from csvdprep.science.confluence import confluent_diameter
 from csvdprep.science.shapes import axial_axis, axial_diameter, label_lesions, voxel_volume
 
 OBLIQUE = {'zooms': (0.9, 0.9, 4), 'tilt_deg': (10, -6, 25), 'centre': (3, -20, 14)}
@@ -111,3 +113,64 @@ def test_regions_of_a_slice_are_apart_unless_bridged():
     assert axial_diameter(mask, affine, bridge_mm=1.5) == 5
     assert axial_diameter(mask, affine, bridge_mm=2) == 12
     assert axial_diameter(0 * mask, affine) == 0
+
+
+def test_classes_of_size_add_up():
+    shape, affine = make_grid((1, 1, 1), 80)
+    points = positions(shape, affine)
+    mask = ball(points, (-20, 0, 0), 11) | ball(points, (10, 0, 0), 7)
+    mask |= ball(points, (30, 0, 0), 4)
+    mask |= ball(points, (30, 30, 0), 1)
+    mask[0, 0, 0] = True  # too small to be counted
+    found = size_classes(mask, affine)
+    assert [count for count, _ in found.values()] == [2, 1, 1]
+    assert sum(ml for _, ml in found.values()) == pytest.approx(mask.sum() / 1000)
+    assert list(size_classes(mask & False, affine).values()) == [(0, 0)] * 3
+
+
+def plate(*parts):
+    mask = np.zeros((80, 80, 2), bool)
+    for x, y, width, height in parts:
+        mask[x : x + width, y : y + height] = True
+    return mask
+
+
+@pytest.mark.parametrize(('parts', 'expected'), [
+    ([], 0),
+    ([(5, 5, 3, 3)], 0),
+    ([(5, 5, 6, 6), (30, 5, 6, 6)], 1),
+    ([(5, 5, 30, 2)], 1),  # a ribbon
+    ([(5, 5, 12, 9)], 2),
+    ([(5, 5, 7, 7), (14, 5, 7, 7), (23, 5, 7, 7)], 2),  # a group
+    ([(5, 5, 22, 12)], 2),  # large, but little of the region
+    ([(5, 5, 40, 30)], 3),
+])  # fmt: skip
+def test_arwmc_of_a_lobe(parts, expected):
+    everywhere = plate((0, 0, 80, 80))
+    assert white_matter_grade(plate(*parts), everywhere, everywhere, np.eye(4)) == expected
+
+
+@pytest.mark.parametrize(('parts', 'expected'), [
+    ([], 0), ([(5, 5, 3, 3)] * 2, 0), ([(5, 5, 6, 6)], 1), ([(5, 5, 6, 6), (20, 5, 6, 6)], 2),
+    ([(5, 5, 6, 6), (20, 5, 6, 6), (40, 5, 6, 6)], 2), ([(5, 5, 12, 8)], 3),
+])  # fmt: skip
+def test_arwmc_of_the_basal_ganglia(parts, expected):
+    assert basal_ganglia_grade(plate(*parts), plate((0, 0, 80, 80)), np.eye(4)) == expected
+
+
+def test_arwmc_counts_its_region_only():
+    lesion, left = plate((30, 5, 40, 30)), plate((0, 0, 33, 80))
+    assert white_matter_grade(lesion, left, left, np.eye(4)) == 2  # the part of 3 x 30 mm
+    assert white_matter_grade(lesion, plate((0, 0, 20, 80)), left, np.eye(4)) == 0
+
+
+@pytest.mark.parametrize(('size', 'expected'), [((22, 2), 5), ((22, 12), 23), ((9, 9), 11)])
+def test_a_length_counts_as_far_as_there_is_width(size, expected):
+    lesion = plate((5, 5, *size))
+    assert confluent_diameter(lesion, np.eye(4)) == pytest.approx(expected, abs=1)
+
+
+def test_a_tail_takes_nothing_from_a_lesion():
+    lesion, tail = plate((5, 5, 12, 11)), plate((17, 9, 50, 2))
+    alone = confluent_diameter(lesion, np.eye(4))
+    assert confluent_diameter(lesion | tail, np.eye(4)) == pytest.approx(alone, abs=1.5)

@@ -139,23 +139,40 @@ def test_volumes_count_a_lesion_as_white_matter():
     assert found == pytest.approx({'csf_ml': 0, 'gm_ml': 3.6, 'wm_ml': 4.4})
 
 
+def slab():
+    grid = np.stack(np.meshgrid(*(np.arange(-70, 71),) * 2, np.arange(-30, 30, 3), indexing='ij'))
+    x, y, z = grid
+    brain = grid[:, (x / 65) ** 2 + (y / 70) ** 2 < 1].T
+    horns = (abs(x) >= 2) & (abs(x) <= 20) & (abs(y - 15) <= 6) & (abs(z - 15) < 5)
+    return grid, brain, grid[:, horns].T
+
+
 @pytest.mark.parametrize('turn', [0, 12])
 def test_evans_index_of_known_widths(turn):
     angle = np.radians(turn)
     rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0],
                          [0, 0, 1]])  # fmt: skip
-    grid = np.stack(np.meshgrid(*(np.arange(-70, 71),) * 2, np.arange(0, 30, 3), indexing='ij'))
-    x, y, z = grid
-    brain = grid[:, (x / 65) ** 2 + (y / 70) ** 2 < 1].T
-    horns = grid[:, (abs(x) <= 20) & (abs(y - 15) <= 6) & (abs(z - 15) < 5)].T
+    _, brain, horns = slab()
     # The patient lies turned: the affine fitted to the template takes the turn out again.
     matrix = best_affine(brain @ rotation.T, brain)
     back = (horns @ rotation.T) @ matrix[:3, :3].T + matrix[:3, 3]
     assert evans_index(back, brain) == pytest.approx(40 / 128, rel=0.03)
 
 
+@pytest.mark.parametrize(('front', 'top'), [(-3, -15), (5, -15), (5, -3), (12, 15)])
+def test_wide_temporal_horns_do_not_count_as_frontal(front, top):
+    (x, y, z), brain, horns = slab()
+    temporal = (abs(x) > 26) & (abs(x) < 40) & (y <= front) & (y > -30) & (z <= top)
+    ventricles = np.vstack([horns, np.stack([x, y, z])[:, temporal].T])
+    assert evans_index(ventricles, brain) == pytest.approx(40 / 128, rel=0.03)
+
+
 def test_no_frontal_horns_no_evans_index():
-    assert evans_index(np.zeros((0, 3)), np.ones((100, 3))) is None
+    (x, y, z), brain, horns = slab()
+    temporal = np.stack([x, y, z])[:, (abs(x) > 26) & (abs(x) < 40) & (abs(y) < 8) & (z < 9)].T
+    assert evans_index(np.zeros((0, 3)), brain) is None
+    assert evans_index(temporal, brain) is None
+    assert evans_index(np.vstack([temporal, horns[horns[:, 0] > 0]]), brain) is None
 
 
 def test_edges_tell_a_shift_of_millimetres():

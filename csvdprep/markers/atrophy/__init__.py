@@ -15,6 +15,11 @@ def _ml(name, description, **more):
                    **more)  # fmt: skip
 
 
+def _pct(name, what):
+    return Measure(name=f'{name}_pct_icv', units='%', method='em-atlas', table=False,
+                   description=f'{what} in percent of the intracranial volume.')  # fmt: skip
+
+
 ROOM = Room(
     name='atrophy',
     title='Atrophy',
@@ -30,17 +35,22 @@ ROOM = Room(
             limits=Limits(ok=(300, 750), warn=(200, 900))),
         _ml('csf', 'Cerebrospinal fluid in and around the brain, as far as the brain mask '
                    'holds it.', limits=Limits(ok=(50, 700), warn=(20, 900))),
+        _pct('gm', 'Grey matter'),
+        _pct('wm', 'White matter, hyperintensities included,'),
+        _pct('lv', 'Lateral ventricles'),
         Measure(name='bpf', units='1', method='em-atlas',
                 description='Brain parenchymal fraction: grey and white matter, cerebellum '
                             'included and brainstem below the pons left out, over the '
                             'intracranial volume.',
                 limits=Limits(ok=(0.6, 0.95), warn=(0.5, 0.98))),
         Measure(name='evans', units='1', method='geometry', reference='evans1942',
-                description='Evans index: largest width of the frontal horns over the largest '
+                description='Evans index: largest width of the frontal horns, in front of the '
+                            'foramina of Monro and above the temporal horns, over the largest '
                             'inner width of the skull (of the brain mask) in the same axial '
                             'slice; above 0.3 suggests enlarged ventricles.',
                 limits=Limits(ok=(0.15, 0.45), warn=(0.1, 0.6))),
     ),
+    version=2,
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
     options=Options,
     methods=(

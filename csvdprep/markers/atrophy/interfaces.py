@@ -68,7 +68,11 @@ class Atrophy(SimpleInterface):
         self._results['atrophy_values'] = write_values(Path(runtime.cwd) / 'values.json', {
             **found,
             'bpf': (found['gm_ml'] + found['wm_ml'] - outside) / (icv - outside),
-            'evans': Value(evans, reason='' if evans else 'no frontal horns were found'),
+            **{f'{name}_pct_icv': 100 * ml / icv for name, ml in (
+                ('gm', found['gm_ml']), ('wm', found['wm_ml']),
+                ('lv', float(ventricles.sum() * voxel_mm3 / 1000)))},
+            'evans': Value(evans, reason='' if evans else
+                           'no slice was found with frontal horns on both sides'),
         })  # fmt: skip
         return runtime
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage as ndi
 
-#: The frontal horns lie in front of this coronal plane of the template (mm).
-FRONTAL_Y = 0.0
+#: The frontal horns lie in front of the foramina of Monro and above the tips of the temporal
+#: horns: coronal and axial plane of the template (mm).
+FRONTAL_Y, FRONTAL_Z = 0.0, -9.0
+#: They come this near to the midline (mm); temporal horns do not.
+MEDIAL_MM = 15.0
 #: Thickness of the axial slices in which widths are compared (mm).
 SLICE_MM = 3.0
 #: The brainstem below this axial plane of the template (mm) belongs to the neck.
@@ -77,6 +81,9 @@ def best_affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def evans_index(ventricles: np.ndarray, brain: np.ndarray) -> float | None:
     """Compute the Evans index in axial slices of the template.
 
+    In each slice the frontal horns are the pieces of the ventricles in front of the foramina of
+    Monro and above the temporal horns that come near the midline, one on either side.
+
     Parameters
     ----------
     ventricles, brain : ndarray, shape (n, 3)
@@ -87,7 +94,7 @@ def evans_index(ventricles: np.ndarray, brain: np.ndarray) -> float | None:
     -------
     float or None
         Largest width of the frontal horns over the largest width of the brain in that slice;
-        None if there are no frontal horns.
+        None if no slice has frontal horns on both sides.
 
     References
     ----------
@@ -97,25 +104,37 @@ def evans_index(ventricles: np.ndarray, brain: np.ndarray) -> float | None:
     --------
     >>> x, y, z = (a.ravel() for a in np.mgrid[-60:61, -80:81, 0:3])
     >>> brain = np.column_stack([x, y, z])
-    >>> horns = brain[(abs(x) <= 18) & (y > 10) & (y < 30)]
-    >>> round(evans_index(horns, brain), 3)
+    >>> horns = brain[(abs(x) >= 3) & (abs(x) <= 18) & (y > 10) & (y < 30)]
+    >>> temporal = brain[(abs(x) >= 30) & (abs(x) <= 36) & (y < 5) & (y > -10)]
+    >>> round(evans_index(np.vstack([horns, temporal]), brain), 3)
     0.3
 
     """
-    frontal = ventricles[ventricles[:, 1] > FRONTAL_Y]
-    if len(frontal) < LEAST_VOXELS:
-        return None
+    frontal = ventricles[(ventricles[:, 1] > FRONTAL_Y) & (ventricles[:, 2] > FRONTAL_Z)]
     level = np.floor(frontal[:, 2] / SLICE_MM).astype(int)
-    widths = {
-        k: _width(frontal[level == k, 0])
-        for k in np.unique(level)
-        if (level == k).sum() >= LEAST_VOXELS
-    }
+    widths = {}
+    for k in np.unique(level):
+        horns = _medial(frontal[level == k, :2])
+        sides = [(horns[:, 0] < 0).sum(), (horns[:, 0] > 0).sum()]
+        if min(sides) >= LEAST_VOXELS / 2:
+            widths[k] = _width(horns[:, 0])
     if not widths:
         return None
     widest = max(widths, key=lambda k: widths[k])
     skull = brain[np.floor(brain[:, 2] / SLICE_MM).astype(int) == widest, 0]
     return float(widths[widest] / _width(skull)) if len(skull) else None
+
+
+def _medial(points: np.ndarray) -> np.ndarray:
+    """Keep the connected pieces of a slice that come near the midline."""
+    cell = np.floor(points / SLICE_MM).astype(int)
+    cell -= cell.min(axis=0)
+    plane = np.zeros(cell.max(axis=0) + 1, bool)
+    plane[tuple(cell.T)] = True
+    labels, count = ndi.label(plane, np.ones((3, 3)))
+    piece = labels[tuple(cell.T)]
+    nearest = ndi.minimum(np.abs(points[:, 0]), piece, np.arange(count + 1))
+    return points[nearest[piece] <= MEDIAL_MM]
 
 
 def _width(x: np.ndarray) -> float:

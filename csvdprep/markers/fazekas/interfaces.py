@@ -10,6 +10,7 @@ from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.fazekas import ROOM
 from csvdprep.markers.fazekas.science import grade
+from csvdprep.science.walls import check_ventricles, find_wall
 
 #: Labels of the zone image that are no white matter: deep grey matter, infratentorial.
 _NOT_WHITE = (5, 6)
@@ -38,9 +39,11 @@ class Fazekas(SimpleInterface):
         zones = np.asanyarray(load(self.inputs.zones_dseg).dataobj)
         lesion = (zones > 0) & ~np.isin(zones, _NOT_WHITE)
         ventricles = load(self.inputs.ventricles)
-        d_v = space.distance(np.asanyarray(ventricles.dataobj) > 0, ventricles.affine, lesion,
-                             'the lateral ventricles')  # fmt: skip
-        found = grade(lesion, d_v, space.image.affine, rule=self.inputs.rule).as_dict()
+        inside = np.asanyarray(ventricles.dataobj) > 0
+        check_ventricles(inside, ventricles.affine)
+        d_v = space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles')
+        wall = find_wall(inside, np.linalg.inv(space.to_anat) @ ventricles.affine)
+        found = grade(lesion, d_v, space.image.affine, wall, rule=self.inputs.rule).as_dict()
         values = {measure.name: found[measure.name] for measure in ROOM.measures}
         if found['fazekas_volcheck'] == 'warn':
             said = f'the volume suggests grade {found["fazekas_by_volume"]}'

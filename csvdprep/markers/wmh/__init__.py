@@ -55,6 +55,16 @@ ROOM = Room(
             suffix='probseg', label='WMH', source='flair', units='1',
             description='Degree of membership of white matter hyperintensity: mean of jittered '
                         'runs with a slope at the border; no calibrated probability.'),
+        'wmh_subcortical': Derivative(
+            suffix='dseg', desc='subcortical', source='flair',
+            description='Hyperintensities that are not counted as white matter\'s, on the FLAIR '
+                        'grid.',
+            table=(
+                {'index': 1, 'name': 'deep grey matter', 'abbreviation': 'DG',
+                 'color': '#cc79a7'},
+                {'index': 2, 'name': 'brainstem and cerebellum', 'abbreviation': 'IT',
+                 'color': '#f0e442'},
+            )),
     },
     figures=(
         Figure(desc='wmh', suffix='FLAIR', title='White matter hyperintensities',

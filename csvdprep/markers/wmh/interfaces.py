@@ -43,6 +43,7 @@ class _WmhInputSpec(TraitedSpec):
 class _WmhOutputSpec(TraitedSpec):
     wmh_mask = File(exists=True, desc='hyperintensities')
     wmh_probseg = File(exists=True, desc='degree of membership')
+    wmh_subcortical = File(exists=True, desc='deep grey matter, brainstem and cerebellum')
     wmh_values = File(exists=True, desc='measures')
 
 
@@ -64,7 +65,7 @@ class Wmh(SimpleInterface):
         other = load_excluded(space, *(item if isdefined(item) else None for item in
                                        (given.infarct_external, given.lacune_external)))
         if isdefined(given.wmh_external):
-            mask, probability, values = self._take_over(space, deep, low, other)
+            mask, probability, values = self._take_over(space, deep, low, other, folder)
         else:
             mask, probability, values = self._segment(space, deep, low, other, folder)
         values['wmh_excluded_ml'] = excluded_volume(other, space.voxel_mm)
@@ -94,6 +95,8 @@ class Wmh(SimpleInterface):
             has_t1w=given.hub == 'T1w',
             options=WmhOptions(**given.options, random_seed=given.seed),
         )  # fmt: skip
+        self._results['wmh_subcortical'] = save(found.subcortical, space.image,
+                                                folder / 'wmh_subcortical.nii.gz')  # fmt: skip
         ml = float(np.prod(space.voxel_mm) / 1000)
         n = int(found.mask.sum())
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
@@ -114,7 +117,7 @@ class Wmh(SimpleInterface):
         }  # fmt: skip
         return found.mask, found.probability, values
 
-    def _take_over(self, space, deep, low, other):
+    def _take_over(self, space, deep, low, other, folder):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
         matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
@@ -124,6 +127,9 @@ class Wmh(SimpleInterface):
             mask = mask * ~other
         ml = float(np.prod(space.voxel_mm) / 1000)
         white = mask.astype(bool) & ~deep & ~low
+        others = np.select([deep, low], [1, 2], 0).astype(np.uint8) * (mask > 0)
+        self._results['wmh_subcortical'] = save(others, space.image,
+                                                folder / 'wmh_subcortical.nii.gz')  # fmt: skip
         missing = Value(None, reason=_EXTERNAL)
         values = {
             'wmh_total_ml': Value(float(white.sum() * ml), n=int(white.sum()), reason=_EXTERNAL),

@@ -45,13 +45,45 @@ _SIDED = [
       for name, artery in ARTERIES.items() for side in ('left', 'right')),
 ]  # fmt: skip
 
+_SIZES = (('punctate', 'smaller than a sphere of 10 mm (524 mm3)'),
+          ('intermediate', 'from a sphere of 10 mm to one of 20 mm (524 to 4189 mm3)'),
+          ('large', 'of at least a sphere of 20 mm (4189 mm3)'))  # fmt: skip
+_CLASSES = [
+    *(Measure(name=f'wmh_n_{name}', units='1', method='26-connected', table=False,
+              reference='vanderflier2005',
+              description=f'Number of WMH lesions {text}; 5 mm3 at least.')
+      for name, text in _SIZES),
+    *(Measure(name=f'wmh_{name}_ml', units='mL', method='26-connected', table=False,
+              reference='vanderflier2005', description=f'Volume of WMH lesions {text}.')
+      for name, text in _SIZES),
+]  # fmt: skip
+ARWMC = ('frontal', 'parieto_occipital', 'temporal', 'infratentorial', 'basal_ganglia')
+_WHITE_LEVELS = {'0': 'no focus of 5 mm; caps and bands (up to 5 mm from the ventricles) do not '
+                      'count',
+                 '1': 'focal', '2': 'beginning confluence: 10 mm, or a group of 20 mm',
+                 '3': 'diffuse: 20 mm, and a tenth of the white matter of the region'}  # fmt: skip
+_GREY_LEVELS = {'0': 'no focus of 5 mm', '1': 'one', '2': 'more than one',
+                '3': 'confluent: 10 mm or more'}  # fmt: skip
+_BY_RULE = 'by a rule of size on the mask, not a rating'
+_ARWMC = [
+    *(Measure(name=f'arwmc_{region}_{side}', units='1', method='geometry', table=False,
+              reference='wahlund2001',
+              levels=_GREY_LEVELS if region == 'basal_ganglia' else _WHITE_LEVELS,
+              description=f'ARWMC grade, {region.replace("_", "-" if "occ" in region else " ")}, '
+                          f'{side}: {_BY_RULE}.')
+      for region in ARWMC for side in ('left', 'right')),
+    Measure(name='arwmc_total', units='1', method='geometry', table=False,
+            reference='wahlund2001',
+            description=f'Sum of the ten ARWMC grades, 0 to 30: {_BY_RULE}.'),
+]  # fmt: skip
+
 ROOM = Room(
     name='zones',
     title='WMH by zone and region',
     marker=True,
     needs=('wmh_mask', 'flair_preproc', 'flair_to_anat', 'brain_mask', 'ventricles',
            'csf_probseg', 'gm_probseg', 'structures_dseg', 'lobes_dseg', 'territories_dseg',
-           'mni_to_anat'),
+           'mni_to_anat', 'wmh_subcortical'),
     wants=('wmh_probseg',),
     makes={
         'zones_dseg': Derivative(
@@ -72,6 +104,20 @@ ROOM = Room(
             description='WMH lesions (26-connected), the largest first: volume, centroid in the '
                         'FLAIR and in the template, zone, side, lobe, territory, largest axial '
                         'diameter, least distance from the lateral ventricles.'),
+        'wmh_bullseye': Derivative(
+            suffix='bullseye', label='WMH', extension='.tsv', source='flair',
+            description='Volume of the WMH by side, lobe and depth between the lateral '
+                        'ventricles and the cortex (bullseye of Sudre et al. 2018, '
+                        'doi:10.1016/j.neurad.2017.10.001).',
+            metadata={
+                'side': {'Description': 'Hemisphere', 'Levels': {'left': 'Left',
+                                                                 'right': 'Right'}},
+                'lobe': {'Description': 'Lobe of the template; deep: grey matter and capsules',
+                         'Levels': {name: name.capitalize() for name in LOBES}},
+                'shell': {'Description': 'Quarter of the way from ventricle to cortex: 1 next to '
+                                         'the ventricle, 4 next to the cortex'},
+                'volume_ml': {'Description': 'Volume of WMH', 'Units': 'mL'},
+            }),
     },
     figures=(
         Figure(desc='zones', suffix='FLAIR', title='Zones of the hyperintensities',
@@ -111,13 +157,18 @@ ROOM = Room(
                 description='Share of the WMH within 2 mm of the cortex.',
                 limits=Limits(ok=(None, 10), warn=(None, 25))),
         *_SIDED,
+        *_CLASSES,
+        *_ARWMC,
     ),
+    version=2,
     build='csvdprep.markers.zones.workflow:init_zones_wf',
     options=Options,
     methods=(
         'Hyperintensities were divided by their Euclidean distance from the lateral ventricles '
         'and from the cortex, computed on a 1 mm isotropic grid (rule: {o.scheme}) [@kim2008], '
-        'and by lobes and vascular territories of the template.'
+        'and by lobes and vascular territories of the template. Grades by region follow the words '
+        'of ARWMC [@wahlund2001] by rules of size; sizes of lesions are those of LADIS '
+        '[@vanderflier2005].'
     ),
-    references=('kim2008',),
+    references=('kim2008', 'vanderflier2005', 'wahlund2001'),
 )  # fmt: skip

@@ -19,17 +19,25 @@ from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.zones import ARTERIES, ROOM
+from csvdprep.markers.zones import ARTERIES, ARWMC, ROOM
 from csvdprep.markers.zones.science import (
+    bullseye,
     cortical_ribbon,
     label_zones,
     measure_zones,
     region_volumes,
 )
-from csvdprep.markers.zones.science_lesions import lesion_table
+from csvdprep.markers.zones.science_arwmc import basal_ganglia_grade, white_matter_grade
+from csvdprep.markers.zones.science_lesions import lesion_table, size_classes
+from csvdprep.science.walls import check_ventricles
 
 #: Lesions this close to the cortex (mm) are suspect when they are many.
 NEAR_MM = 2.0
+#: Caps and bands, which ARWMC does not count, end this far from the ventricles (mm).
+BAND_MM = 5.0
+#: Lobes of the regions of ARWMC.
+_REGION_LOBES = {'frontal': ('frontal',), 'parieto_occipital': ('parietal', 'occipital'),
+                 'temporal': ('temporal',), 'basal_ganglia': ('deep grey', 'insula')}  # fmt: skip
 
 
 class _ZonesInputSpec(TraitedSpec):
@@ -45,6 +53,8 @@ class _ZonesInputSpec(TraitedSpec):
     lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
     territories_dseg = File(exists=True, mandatory=True, desc='vascular territories')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
+    wmh_subcortical = File(exists=True, mandatory=True,
+                           desc='hyperintensities of deep grey matter, brainstem, cerebellum')
     scheme = traits.Str('kim', usedefault=True, desc='rule')
     minimum_mm3 = traits.Float(5.0, usedefault=True, desc='smallest lesion of the table')
 
@@ -52,6 +62,7 @@ class _ZonesInputSpec(TraitedSpec):
 class _ZonesOutputSpec(TraitedSpec):
     zones_dseg = File(exists=True, desc='zone of each voxel')
     wmh_lesions = File(exists=True, desc='list of lesions')
+    wmh_bullseye = File(exists=True, desc='volumes by lobe and depth')
     zones_values = File(exists=True, desc='measures')
 
 
@@ -90,6 +101,12 @@ class Zones(SimpleInterface):
             minimum_mm3=given.minimum_mm3,
         )  # fmt: skip
         white = (zones > 0) & ~np.isin(zones, (5, 6))
+        for name, (count, ml) in size_classes(white, affine).items():
+            found |= {f'wmh_n_{name}': count, f'wmh_{name}_ml': ml}
+        found |= self._arwmc(space, white, d_v, structures, lobes)
+        self._results['wmh_bullseye'] = _write_bullseye(
+            bullseye(white, d_v, d_j, lobes, affine, label_names('lobes')),
+            folder / 'bullseye.tsv')  # fmt: skip
         self._results['zones_dseg'] = save(zones, space.image, folder / 'zones.nii.gz')
         self._results['wmh_lesions'] = _write_rows(rows, folder / 'lesions.tsv')
         self._results['zones_values'] = write_values(
@@ -97,11 +114,37 @@ class Zones(SimpleInterface):
         )
         return runtime
 
+    def _arwmc(self, space, white, d_v, structures, lobes):
+        """Grade by region."""
+        given, affine = self.inputs, space.image.affine
+        subcortical = np.asanyarray(load(given.wmh_subcortical).dataobj) > 0
+        lesion = white & (np.nan_to_num(d_v) > BAND_MM) | subcortical
+        fluid_and_grey = space.sample(given.gm_probseg) + space.sample(given.csf_probseg)
+        tissue = labels_on(given.brain_mask, space.image, matrix=space.to_anat) > 0
+        matter = tissue & (fluid_and_grey < 0.5)
+        low = np.isin(structures, labels_of('structures', *INFRATENTORIAL))
+        low_side = np.zeros(low.shape, np.uint8)
+        world = nib.affines.apply_affine(space.to_anat @ affine, np.argwhere(low))
+        low_side[low] = np.where(map_points(world, given.mni_to_anat)[:, 0] < 0, 1, 2)
+        grades = {}
+        for side, number in (('left', 1), ('right', 2)):
+            for region in ARWMC:
+                where = low_side == number
+                if region in _REGION_LOBES:
+                    names = [f'{side} {lobe}' for lobe in _REGION_LOBES[region]]
+                    where = np.isin(lobes, labels_of('lobes', *names)) & ~low
+                grades[f'arwmc_{region}_{side}'] = (
+                    basal_ganglia_grade(lesion, where, affine) if region == 'basal_ganglia'
+                    else white_matter_grade(lesion, where, matter, affine)
+                )  # fmt: skip
+        return {**grades, 'arwmc_total': sum(grades.values())}
+
     def _distances(self, space, lesion):
         """Measure from the lateral ventricles and from the cortex."""
         given = self.inputs
         ventricles = load(given.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
+        check_ventricles(inside, ventricles.affine)
         gm, csf = (np.asanyarray(load(file).dataobj, dtype=np.float32)
                    for file in (given.gm_probseg, given.csf_probseg))  # fmt: skip
         brain = np.asanyarray(load(given.brain_mask).dataobj) > 0
@@ -164,3 +207,10 @@ def _write_rows(rows, path):
     return str(path)
 
 
+def _write_bullseye(rows, path):
+    table = [['side', 'lobe', 'shell', 'volume_ml']]
+    for row in rows:
+        side, lobe = row['lobe'].split()[:2]
+        table.append([side, lobe, row['shell'], row['volume_ml']])
+    write_tsv(path, table, digits=6)
+    return str(path)

@@ -9,7 +9,7 @@ def init_zones_wf(*, room, options, context):
 
     Inputs
     ------
-    wmh_mask, wmh_probseg, flair_preproc
+    wmh_mask, wmh_probseg, wmh_subcortical, flair_preproc
         On the FLAIR grid.
     flair_to_anat, mni_to_anat
         Transforms.
@@ -18,8 +18,8 @@ def init_zones_wf(*, room, options, context):
 
     Outputs
     -------
-    zones_dseg, wmh_lesions, zones_values
-        Labels, list of lesions, measures.
+    zones_dseg, wmh_lesions, wmh_bullseye, zones_values
+        Labels, list of lesions, volumes by lobe and depth, measures.
 
     """
     interface = Zones(scheme=options.scheme, minimum_mm3=options.minimum_mm3)

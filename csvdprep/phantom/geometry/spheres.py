@@ -1,4 +1,4 @@
-"""Spheres of which volumes, distances and grades are known, on any grid."""
+"""Spheres of which volumes and distances are known, on any grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-__all__ = ['ConcentricPhantom', 'ball', 'fazekas_lesions', 'make_grid', 'positions']
+__all__ = ['ConcentricPhantom', 'ball', 'make_grid', 'positions']
 
 
 def make_grid(
@@ -164,41 +164,3 @@ class ConcentricPhantom:
 
 def _shell_ml(inner_mm: float, outer_mm: float) -> float:
     return 4 / 3 * np.pi * (outer_mm**3 - inner_mm**3) / 1000
-
-
-def fazekas_lesions(pv: int, deep: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Build lesions of known Fazekas grades around a ventricle of 12 mm radius.
-
-    Periventricular: nothing; a lining of 3.5 mm; a halo of 8.5 mm; one of 12 mm. Deep: a point
-    too small to count; three points of 6 mm; a patch of 15 mm; one of 32 mm.
-
-    Parameters
-    ----------
-    pv, deep : int
-        Grades, 0 to 3.
-    points : ndarray, shape (..., 3)
-        Positions, mm, of the voxels (see `positions`); the ventricle's centre is 0.
-
-    Returns
-    -------
-    ventricle, lesion : ndarray of bool, shape (...)
-
-    Examples
-    --------
-    >>> shape, affine = make_grid((1, 1, 1), 130)
-    >>> ventricle, lesion = fazekas_lesions(0, 1, positions(shape, affine))
-    >>> bool(lesion.any()), bool((ventricle & lesion).any())
-    (True, False)
-    """
-    radius = np.linalg.norm(points, axis=-1)
-    ventricle = radius <= 12
-    lesion = (radius <= 12 + (0, 3.5, 8.5, 12)[pv]) & ~ventricle
-    patches = {
-        0: [((40, 0, 0), 1.5)],
-        1: [((40, 0, 0), 3), ((-40, 10, 0), 3), ((0, -42, 5), 3)],
-        2: [((42, 0, 0), 7.5), ((-40, 10, 0), 3)],
-        3: [((46, 0, 0), (8, 16, 8)), ((-40, 10, 0), 3)],
-    }
-    for centre, radii in patches[deep]:
-        lesion |= ball(points, centre, radii)
-    return ventricle, lesion

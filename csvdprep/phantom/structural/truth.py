@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.atrophy.science import BELOW_PONS_Z, best_affine, evans_index
+from csvdprep.markers.atrophy.science import BELOW_PONS_Z
 from csvdprep.markers.zones.science import LABELS, cortical_ribbon, label_zones
 from csvdprep.phantom.disease.grading import true_grades
 from csvdprep.phantom.geometry.features import Tube
@@ -71,12 +71,28 @@ def _record_volumes(anatomy: Anatomy, recorder: Recorder) -> None:
     for side, chosen in (('left', template[:, 0] < 0), ('right', template[:, 0] >= 0)):
         recorder.measure(f'lv_{side}_ml', float(share[chosen].sum()), 'mL',
                          f'Lateral ventricle, {side}')  # fmt: skip
-    inside = _points(anatomy, anatomy.intracranial > 0.5)
-    some = inside[:: max(1, len(inside) // 5000)]
-    straight = best_affine(some, anatomy.to_template(some))
-    half = points[share > 0.5 * anatomy.voxel_ml]
-    recorder.measure('evans', evans_index(_apply(straight, half), _apply(straight, inside)), '',
-                     'Evans index')  # fmt: skip
+    recorder.measure('evans', _evans(anatomy), '', 'Evans index: frontal horns, that is, in front '
+                     'of the foramina of Monro, over the inner width of the skull')  # fmt: skip
+
+
+def _evans(anatomy: Anatomy) -> float:
+    """Measure the width of the frontal horns over that of the skull in the head's axial slices.
+
+    What is frontal horn is decided by the structure's place in the template, so that temporal
+    horns, however wide, are not.
+    """
+    where = np.argwhere(anatomy.regions['ventricles'] > 0.5)
+    template = anatomy.to_template(_apply(anatomy.affine, where))
+    horns = where[(template[:, 1] > 0) & (np.abs(template[:, 0]) < 24) & (template[:, 2] > -9)]
+    inside = anatomy.intracranial > 0.5
+    best = (0, 0.0)
+    for k in np.unique(horns[:, 2]):
+        x = np.sort(horns[horns[:, 2] == k, 0])
+        skull = np.flatnonzero(inside[:, :, k].any(axis=1))
+        # One voxel on either side may be stray.
+        width = int(x[-2] - x[1]) if len(x) > 9 else 0
+        best = max(best, (width, width / float(skull[-1] - skull[0])))
+    return best[1]
 
 
 def _neck_ml(anatomy: Anatomy) -> float:
