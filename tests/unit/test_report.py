@@ -151,7 +151,7 @@ def test_a_clean_visit_is_green(tmp_path):
     values = [{**VALUES[1]}, {**VALUES[0], 'value': 5.0, 'qc': 'ok', 'reason': ''}]
     html = write(clean, tmp_path, values=values)
     assert '<header class="visit ok">' in html
-    assert 'No value is out of its plausible range.' in html
+    assert 'No result is out of its plausible range' in html
 
 
 def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):

@@ -12,7 +12,7 @@ class Options:
     ``seed_z`` and ``seed_z_flair_only``: least excess of the brightest voxel of a lesion, with
     and without a T1w. ``border_z`` and ``greatest_border_z``: range of the excess at the border.
     ``chance``: share of voxels above the border that may be there by chance. ``peak_share``: least
-    share of the nearby peak at the border. ``runs``: jittered runs for the interval.
+    share of the nearby peak at the border. ``runs``: jittered runs for the range.
     """
 
     seed_z: float = 3.5
@@ -97,7 +97,8 @@ ROOM = Room(
         'what the tissue of each voxel would show, after the idea of the lesion growth algorithm '
         '[@schmidt2012]: seeds of at least {o.seed_z:g} SD of normal-appearing white matter '
         '({o.seed_z_flair_only:g} without a T1w) grow to a border set from the scan itself. The '
-        '95 % interval comes from {o.runs} runs with jittered thresholds and tissue.'
+        'sensitivity range, no confidence interval, comes from {o.runs} runs with jittered '
+        'thresholds and tissue.'
     ),
     references=('duering2023', 'schmidt2012'),
 )  # fmt: skip

@@ -1,0 +1,184 @@
+"""Judge the measures of a visit together: what stands on what, and what has to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from csvdprep.core.gates import GATES, Gate, matches
+from csvdprep.core.plausibility import CHECKS, Apart, Contradiction, Share, contradictions
+from csvdprep.core.room import Limits, Measure, Room
+
+_ORDER = ('ok', 'warn', 'fail')
+#: What may be said of a visit, and the flag of its row.
+VERDICTS = {'ok': 'ok', 'check': 'warn', 'failed': 'fail', 'n/a': 'na'}
+
+
+@dataclass(frozen=True)
+class Footing:
+    """A foundation that is not sound, and what it means for the measures on it.
+
+    Parameters
+    ----------
+    name : str
+        Foundation.
+    flag : {'warn', 'fail'}
+        How it is judged.
+    words : str
+        Why, e.g. 'lateral ventricles failed: 0.1 mL where 5 to 180 are plausible'.
+    stopped, warned : tuple of str
+        Measures that are n/a, or ask for a look, because of it.
+    """
+
+    name: str
+    flag: str
+    words: str
+    stopped: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+
+
+@dataclass
+class Judged:
+    """The measures of a visit, and what is to be said of them.
+
+    Parameters
+    ----------
+    rows : list of dict
+        One per measure, as :func:`csvdprep.graph.tables.collect` returns them, with the value
+        that was computed in ``ungated`` where a failed foundation took it.
+    contradictions : list of Contradiction
+        Measures that do not agree, failures first.
+    footings : list of Footing
+        Foundations that are not sound and carry something.
+    verdict : {'ok', 'check', 'failed', 'n/a'}
+        Of the visit, by the measures that count; n/a where there is none.
+    """
+
+    rows: list[dict[str, Any]]
+    contradictions: list[Contradiction] = field(default_factory=list)
+    footings: list[Footing] = field(default_factory=list)
+    verdict: str = 'ok'
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader has to know first, failures before what asks for a look."""
+        found = [(item.flag, item.words) for item in self.contradictions]
+        found += [(item.flag, f'{item.words[:1].upper()}{item.words[1:]}.')
+                  for item in self.footings]  # fmt: skip
+        found.sort(key=lambda item: item[0] != 'fail')
+        return [words for _, words in found]
+
+
+def judge_together(
+    rows: Iterable[Mapping[str, Any]], rooms: Iterable[Room], *,
+    gates: Iterable[Gate] = GATES, checks: Iterable[Share | Apart] = CHECKS,
+) -> Judged:  # fmt: skip
+    """Hold measures against each other, then take those whose foundation failed.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Measures with the flag of their own range, from :func:`csvdprep.graph.tables.collect`.
+    rooms : iterable of Room
+        Declarations of the measures.
+    gates, checks : iterable
+        The tables; other ones for tests.
+
+    Returns
+    -------
+    Judged
+        New rows; what was given is left as it is.
+
+    Examples
+    --------
+    >>> from csvdprep.core.room import Limits
+    >>> room = Room(name='r', title='', needs=(), makes={}, build='', measures=(
+    ...     Measure(name='lv_ml', units='mL', description='', method='',
+    ...             limits=Limits(ok=(8, 120), warn=(5, 180))),
+    ...     Measure(name='fazekas_pv', units='1', description='', method='')))
+    >>> found = [{'name': 'lv_ml', 'value': 0.1, 'qc': 'fail', 'reason': '', 'units': 'mL'},
+    ...          {'name': 'fazekas_pv', 'value': 0, 'qc': 'ok', 'reason': '', 'units': '1'}]
+    >>> judged = judge_together(found, [room])
+    >>> judged.rows[1]['value'], judged.rows[1]['ungated'], judged.verdict
+    (None, 0, 'failed')
+    >>> judged.rows[1]['reason']
+    'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible'
+
+    """
+    measures = {m.name: m for room in rooms for m in room.measures}
+    by_name = {row['name']: {**row, 'ungated': None} for row in rows}
+    numbers = {name: row['value'] for name, row in by_name.items() if _is_number(row['value'])}
+    found = contradictions(numbers, checks)
+    for item in found:
+        for name in item.concerns:
+            if name in by_name:
+                _flag(by_name[name], item.flag, item.words)
+    footings = [footing for gate in gates if (footing := _apply(gate, by_name, measures))]
+    # What is not given out needs no defence.
+    found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
+    return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
+
+
+def counts(measure: Measure) -> bool:
+    """Tell whether the verdict on a visit depends on a measure: a result, shown first."""
+    return measure.table and bool(measure.units) and not measure.name.startswith('qc_')
+
+
+def _apply(gate: Gate, rows: dict[str, dict], measures: Mapping[str, Measure]) -> Footing | None:
+    judges = [rows[name] for name in gate.judged_by if name in rows and _is_given(rows[name])]
+    worst = max(judges, key=lambda row: _ORDER.index(row['qc']), default=None)
+    if worst is None or worst['qc'] == 'ok':
+        return None
+    flag = worst['qc']
+    words = f'{gate.name} {_why(worst, measures.get(worst["name"]))}'
+    stopped, warned = [], []
+    for name, row in rows.items():
+        if name in gate.judged_by or not _is_given(row):
+            continue
+        if flag == 'fail' and matches(name, gate.stops):
+            row |= {'ungated': row['value'], 'value': None, 'low': None, 'high': None,
+                    'n': None, 'qc': 'na', 'reason': words}  # fmt: skip
+            stopped.append(name)
+        elif matches(name, gate.warns):
+            _flag(row, 'warn', words)
+            warned.append(name)
+    if not stopped and not warned:
+        return None
+    return Footing(gate.name, flag, words, tuple(stopped), tuple(warned))
+
+
+def _why(row: Mapping[str, Any], measure: Measure | None) -> str:
+    """Say in words how a foundation was judged."""
+    verb = 'failed' if row['qc'] == 'fail' else 'to be checked'
+    value, limits = row['value'], measure.limits if measure else None
+    if limits is None or not _is_number(value) or limits.judge(value) == 'ok':
+        return f'{verb}: {row["reason"] or value}'
+    outer = limits.warn if row['qc'] == 'fail' and limits.warn else limits.ok
+    unit = '' if row['units'] == '1' else f' {row["units"]}'
+    what = '' if row['units'] == 'mL' else f'{row["name"]} '
+    usual = 'plausible' if row['qc'] == 'fail' else 'usual'
+    return f'{verb}: {what}{value:.3g}{unit} where {Limits(ok=outer)} is {usual}'
+
+
+def _verdict(rows: Mapping[str, Mapping], measures: Mapping[str, Measure]) -> str:
+    flags = {'fail' if row['ungated'] is not None else row['qc']
+             for name, row in rows.items() if name in measures and counts(measures[name])}
+    return next((said for flag, said in (('fail', 'failed'), ('warn', 'check'), ('ok', 'ok'))
+                 if flag in flags), 'n/a')  # fmt: skip
+
+
+def _flag(row: dict[str, Any], flag: str, words: str) -> None:
+    if row['value'] is None:
+        return
+    row['qc'] = max(row['qc'], flag, key=_ORDER.index)
+    if words not in row['reason']:
+        row['reason'] = f'{row["reason"]}; {words}' if row['reason'] else words
+
+
+def _is_given(row: Mapping[str, Any] | None) -> bool:
+    return row is not None and row['value'] is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
