@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-__all__ = ['GATES', 'Gate', 'gates_table', 'matches']
+__all__ = ['GATES', 'GROUPS', 'Gate', 'gates_table', 'groups_table', 'matches']
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,10 @@ class Gate:
     judged_by : tuple of str
         Measures whose flags judge it; the worst counts. One that is n/a says nothing.
     stops : tuple of str
-        Measures (patterns with ``*``) that are n/a where the foundation failed.
+        Measures (patterns with ``*``, or names of :data:`GROUPS`) that are n/a where the
+        foundation failed.
     warns : tuple of str
-        Measures (patterns) that ask for a look where the foundation does, or where it failed and
+        Measures that ask for a look where the foundation does, or where it failed and
         does not stop them.
     """
 
@@ -36,81 +37,91 @@ class Gate:
     warns: tuple[str, ...] = ()
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a measure is meant by one of the patterns.
-
-    Examples
-    --------
-    >>> matches('wmh_total_ml', ('lv_ml', 'wmh_*')), matches('lv_left_ml', ('lv_ml',))
-    (True, False)
-
-    """
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-_TISSUES = ('gm_ml', 'wm_ml', 'csf_ml', 'bpf')
-_VENTRICLES = ('lv_ml', 'lv_left_ml', 'lv_right_ml', 'qc_lv_asymmetry')
-_ZONES = ('wmh_jv_*', 'wmh_pv_*', 'wmh_pv10_ml', 'wmh_dw_*', 'wmh_jc_*', 'wmh_mean_d_v_mm',
-          'wmh_confluent_ml', 'wmh_zone_ambiguous_ml', 'fazekas_*', 'pen_*')  # fmt: skip
-#: What is measured of hyperintensities, their mask apart.
-_OF_LESIONS = ('wmh_*', 'fazekas_*', 'pen_*', 'qc_wmh_*')
-#: Diffusion of hyperintensities, and of white matter without them.
-_DIFFUSION_OF_LESIONS = ('??_wmh', '??_wmh_*')
-_DIFFUSION_OF_WHITE = ('??_wm', '??_nawm', 'md_nawm_*')
-_DIFFUSION_AND_ANATOMY = (*_DIFFUSION_OF_WHITE, *_DIFFUSION_OF_LESIONS, 'pen_*')
-_SKELETON = ('psmd_*', 'msmd_1e3')
-_ALL_DIFFUSION = (*_DIFFUSION_AND_ANATOMY, *_SKELETON, 'alps_reo_*', 'alps_pas_*', 'alps_lab_*',
-                  'alps_d??_*', 'alps_fa_*', 'alps_md_*')  # fmt: skip
-_ALPS = ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*')
-_ANATOMY = (*_TISSUES, *_VENTRICLES, 'evans', *_OF_LESIONS, *_DIFFUSION_AND_ANATOMY)
+#: Measures that are named together.
+GROUPS: dict[str, tuple[str, ...]] = {
+    'tissue volumes': ('gm_ml', 'wm_ml', 'csf_ml', 'bpf'),
+    'lateral ventricles': ('lv_ml', 'lv_left_ml', 'lv_right_ml', 'qc_lv_asymmetry'),
+    'zones and grades': (
+        'wmh_jv_*', 'wmh_pv_*', 'wmh_pv10_ml', 'wmh_dw_*', 'wmh_jc_*', 'wmh_mean_d_v_mm',
+        'wmh_confluent_ml', 'wmh_zone_ambiguous_ml', 'fazekas_*', 'pen_*'),
+    'all of hyperintensities': ('wmh_*', 'qc_wmh_*', 'fazekas_*', 'pen_*'),
+    'load of hyperintensities': ('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_ln_pct_icv'),
+    'diffusion of hyperintensities': ('??_wmh', '??_wmh_*', 'pen_*'),
+    'diffusion of white matter': ('??_wm', '??_nawm', 'md_nawm_*'),
+    'skeleton': ('psmd_*', 'msmd_1e3'),
+    'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
+    'all of diffusion': (
+        '??_wm', '??_nawm', 'md_nawm_*', '??_wmh', '??_wmh_*', 'pen_*', 'psmd_*', 'msmd_1e3',
+        'alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*', 'alps_fa_*', 'alps_md_*'),
+}  # fmt: skip
+_ANATOMY = ('tissue volumes', 'lateral ventricles', 'evans', 'all of hyperintensities',
+            'diffusion of hyperintensities', 'diffusion of white matter')  # fmt: skip
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
 GATES = (
     Gate(name='brain mask', judged_by=('qc_brain_ml', 'icv_ml'),
          stops=('icv_ml', 'icv_template_ml', *_ANATOMY),
-         warns=('icv_ml', '*_pct_icv', *_TISSUES)),
+         warns=('icv_ml', '*_pct_icv', 'tissue volumes')),
     Gate(name='registration to the template', judged_by=('qc_template_dice', 'head_scale'),
          stops=('icv_template_ml', *_ANATOMY),
-         warns=(*_TISSUES, *_VENTRICLES, 'evans', 'wmh_total_ml', *_ZONES)),
+         warns=('tissue volumes', 'lateral ventricles', 'evans', 'load of hyperintensities',
+                'zones and grades')),
     Gate(name='contrast of grey and white matter', judged_by=('qc_cnr',),
-         stops=('gm_ml', 'wm_ml'), warns=(*_TISSUES,)),
+         stops=('gm_ml', 'wm_ml'), warns=('tissue volumes',)),
     Gate(name='lateral ventricles', judged_by=('lv_ml', 'qc_lv_asymmetry'),
-         stops=('lv_left_ml', 'lv_right_ml', 'evans', *_ZONES),
-         warns=('evans', 'bpf', 'csf_ml', 'wmh_total_ml', *_ZONES)),
+         stops=('lv_left_ml', 'lv_right_ml', 'evans', 'zones and grades'),
+         warns=('evans', 'bpf', 'csf_ml', 'wmh_total_ml', 'zones and grades')),
     Gate(name='FLAIR on T1w', judged_by=('qc_flair_t1w_edges', 'qc_flair_mask_dice'),
-         stops=(*_OF_LESIONS, *_DIFFUSION_OF_LESIONS),
-         warns=('wmh_total_ml', 'wmh_total_pct_icv', *_ZONES, *_DIFFUSION_OF_WHITE)),
+         stops=('all of hyperintensities', 'diffusion of hyperintensities'),
+         warns=('load of hyperintensities', 'zones and grades', 'diffusion of white matter')),
     Gate(name='noise of the FLAIR', judged_by=('qc_flair_noise',),
-         warns=('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_n_lesions', 'fazekas_*')),
+         warns=('load of hyperintensities', 'wmh_n_lesions', 'fazekas_*')),
     Gate(name='coverage of the FLAIR', judged_by=('qc_wmh_at_border',),
-         warns=('wmh_total_ml', 'wmh_total_pct_icv')),
+         warns=('load of hyperintensities',)),
     Gate(name='place and brightness of the hyperintensities',
          judged_by=('qc_wmh_cortex_pct', 'qc_wmh_mean_z', 'qc_wmh_side_ratio'),
-         warns=('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_jc_*')),
+         warns=('load of hyperintensities', 'wmh_jc_*')),
     Gate(name='mask of the hyperintensities', judged_by=('wmh_total_ml',),
-         stops=('wmh_total_pct_icv', 'wmh_ln_pct_icv', 'wmh_n_lesions', 'wmh_largest_ml',
-                'wmh_left_ml', 'wmh_right_ml', 'wmh_*_left_ml', 'wmh_*_right_ml',
-                'wmh_volume_cv', *_ZONES, *_DIFFUSION_OF_LESIONS),
-         warns=_DIFFUSION_OF_WHITE),
+         stops=('wmh_total_pct_icv', 'wmh_ln_pct_icv', 'wmh_volume_cv', 'wmh_n_lesions',
+                'wmh_largest_ml', 'wmh_left_ml', 'wmh_right_ml', 'wmh_*_left_ml',
+                'wmh_*_right_ml', 'zones and grades', 'diffusion of hyperintensities'),
+         warns=('diffusion of white matter',)),
     Gate(name='motion in the diffusion series',
          judged_by=('qc_dwi_fd_mm', 'qc_dwi_motion_max_mm', 'qc_dwi_lost_slices_pct'),
-         stops=_ALL_DIFFUSION, warns=_ALL_DIFFUSION),
+         stops=('all of diffusion',), warns=('all of diffusion',)),
     Gate(name='noise of the diffusion series', judged_by=('qc_dwi_snr_b0',),
-         stops=_ALL_DIFFUSION, warns=_ALL_DIFFUSION),
+         stops=('all of diffusion',), warns=('all of diffusion',)),
     Gate(name='fit of the tensor', judged_by=('dwi_tensor_b', 'qc_dwi_residual_pct'),
-         stops=_ALL_DIFFUSION, warns=_ALL_DIFFUSION),
-    Gate(name='gradient table', judged_by=('qc_dwi_table',), stops=_ALPS, warns=_ALPS),
+         stops=('all of diffusion',), warns=('all of diffusion',)),
+    Gate(name='gradient table', judged_by=('qc_dwi_table',),
+         stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
     Gate(name='diffusion on the anatomy', judged_by=('qc_dwi_anat_dice',),
-         stops=(*_DIFFUSION_AND_ANATOMY, 'psmd_nonlesion_1e4', 'psmd_lesion_pct'),
-         warns=_DIFFUSION_AND_ANATOMY),
+         stops=('diffusion of white matter', 'diffusion of hyperintensities',
+                'psmd_nonlesion_1e4', 'psmd_lesion_pct'),
+         warns=('diffusion of white matter', 'diffusion of hyperintensities')),
     Gate(name='registration of FA to its template', judged_by=('qc_fa_template_r',),
-         stops=(*_SKELETON, *_ALPS), warns=(*_SKELETON, *_ALPS)),
+         stops=('skeleton', 'DTI-ALPS'), warns=('skeleton', 'DTI-ALPS')),
     Gate(name='coverage of the skeleton',
          judged_by=('qc_psmd_coverage_pct', 'qc_psmd_fluid_pct'),
-         stops=_SKELETON, warns=_SKELETON),
+         stops=('skeleton',), warns=('skeleton',)),
     Gate(name='regions of DTI-ALPS', judged_by=('qc_alps_covered_pct', 'qc_alps_aligned_pct'),
-         stops=_ALPS, warns=_ALPS),
+         stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
 )  # fmt: skip
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a measure is meant by one of some patterns or names of :data:`GROUPS`.
+
+    Examples
+    --------
+    >>> matches('wmh_total_ml', ('lv_ml', 'wmh_*')), matches('lv_left_ml', ('lv_ml',))
+    (True, False)
+    >>> matches('gm_ml', ('tissue volumes',))
+    True
+
+    """
+    every = [one for pattern in patterns for one in GROUPS.get(pattern, (pattern,))]
+    return any(fnmatchcase(name, pattern) for pattern in every)
 
 
 def gates_table(gates: Iterable[Gate] = GATES) -> str:
@@ -131,5 +142,13 @@ def gates_table(gates: Iterable[Gate] = GATES) -> str:
     return '\n'.join(rows)
 
 
+def groups_table() -> str:
+    """Write the groups in Markdown, as the docs have them."""
+    rows = ['| group | measures |', '|---|---|']
+    rows += [f'| {name} | {_code(patterns)} |' for name, patterns in GROUPS.items()]
+    return '\n'.join(rows)
+
+
 def _code(names: Iterable[str]) -> str:
-    return ', '.join(f'`{name}`' for name in dict.fromkeys(names)) or '–'
+    told = (name if name in GROUPS else f'`{name}`' for name in dict.fromkeys(names))
+    return ', '.join(told) or '–'

@@ -82,10 +82,10 @@ class Share:
 
         Examples
         --------
-        >>> check = Share(name='x', part=('a',), whole=('b',), also=('c',), warn=0.5, fail=0.25, least=4,
-        ...               words='{part} mL of {whole} mL.', concerns=('a',))
-        >>> [check.contradiction({'a': a, 'b': 8}) and check.contradiction({'a': a, 'b': 8}).flag
-        ...  for a in (5, 3, 1, None)]
+        >>> check = Share(name='x', part=('a',), whole=('b',), also=('c',), warn=0.5, fail=0.25,
+        ...               least=4, words='{part} mL of {whole} mL.', concerns=('a',))
+        >>> found = [check.contradiction({'a': a, 'b': 8}) for a in (5, 3, 1, None)]
+        >>> [item and item.flag for item in found]
         [None, 'warn', 'fail', None]
         >>> check.contradiction({'a': 1, 'b': 8, 'c': 2}).words
         '3 mL of 8 mL.'

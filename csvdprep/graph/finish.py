@@ -59,10 +59,12 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
     }
     rooms = discover(settings.output_spaces)
-    judged = judge_together(collect(rooms, found, missing), rooms)
+    alone = collect(rooms, found, missing)
+    judged = judge_together(alone, rooms)
     status.verdict, status.remarks = judged.verdict, judged.remarks
+    # What a measure has from its foundation is told once, by the remarks.
     status.warnings = [
-        f'{row["name"]}: {row["reason"]}' for row in judged.rows if row['qc'] in ('warn', 'fail')
+        f'{row["name"]}: {row["reason"]}' for row in alone if row['qc'] in ('warn', 'fail')
     ]
     complete = all(state in ('done', 'cached') for state in status.rooms.values())
     status.state = 'interrupted' if interrupted else ('ok' if complete else 'failed')

@@ -29,6 +29,8 @@ class Footing:
         Why, e.g. 'lateral ventricles failed: 0.1 mL where 5 to 180 are plausible'.
     stopped, warned : tuple of str
         Measures that are n/a, or ask for a look, because of it.
+    told : bool
+        Whether a contradiction says the same.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Footing:
     words: str
     stopped: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
+    told: bool = False
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Judged:
         """What a reader has to know first, failures before what asks for a look."""
         found = [(item.flag, item.words) for item in self.contradictions]
         found += [(item.flag, f'{item.words[:1].upper()}{item.words[1:]}.')
-                  for item in self.footings]  # fmt: skip
+                  for item in self.footings if not item.told]  # fmt: skip
         found.sort(key=lambda item: item[0] != 'fail')
         return [words for _, words in found]
 
@@ -110,11 +113,14 @@ def judge_together(
     by_name = {row['name']: {**row, 'ungated': None} for row in rows}
     numbers = {name: row['value'] for name, row in by_name.items() if _is_number(row['value'])}
     found = contradictions(numbers, checks)
+    against: dict[str, Contradiction] = {}
     for item in found:
         for name in item.concerns:
             if name in by_name:
                 _flag(by_name[name], item.flag, item.words)
-    footings = [footing for gate in gates if (footing := _apply(gate, by_name, measures))]
+                against.setdefault(name, item)  # failures come first
+    footings = [footing for gate in gates
+                if (footing := _apply(gate, by_name, measures, against))]  # fmt: skip
     # What is not given out needs no defence.
     found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
     return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
@@ -125,13 +131,22 @@ def counts(measure: Measure) -> bool:
     return measure.table and bool(measure.units) and not measure.name.startswith('qc_')
 
 
-def _apply(gate: Gate, rows: dict[str, dict], measures: Mapping[str, Measure]) -> Footing | None:
+def _apply(
+    gate: Gate, rows: dict[str, dict], measures: Mapping[str, Measure],
+    against: Mapping[str, Contradiction],
+) -> Footing | None:  # fmt: skip
+    """Judge one foundation, and change the rows of what stands on it."""
     judges = [rows[name] for name in gate.judged_by if name in rows and _is_given(rows[name])]
     worst = max(judges, key=lambda row: _ORDER.index(row['qc']), default=None)
     if worst is None or worst['qc'] == 'ok':
         return None
     flag = worst['qc']
-    words = f'{gate.name} {_why(worst, measures.get(worst["name"]))}'
+    verb = 'failed' if flag == 'fail' else 'to be checked'
+    told = against.get(worst['name'])
+    measure = measures.get(worst['name'])
+    told = told if told and told.flag == flag != _own(worst, measure) else None
+    why = _in_line(told.words) if told else _why(worst, measure, alone=len(gate.judged_by) == 1)
+    words = f'{gate.name} {verb}: {why}'
     stopped, warned = [], []
     for name, row in rows.items():
         if name in gate.judged_by or not _is_given(row):
@@ -145,20 +160,29 @@ def _apply(gate: Gate, rows: dict[str, dict], measures: Mapping[str, Measure]) -
             warned.append(name)
     if not stopped and not warned:
         return None
-    return Footing(gate.name, flag, words, tuple(stopped), tuple(warned))
+    return Footing(gate.name, flag, words, tuple(stopped), tuple(warned), told is not None)
 
 
-def _why(row: Mapping[str, Any], measure: Measure | None) -> str:
-    """Say in words how a foundation was judged."""
-    verb = 'failed' if row['qc'] == 'fail' else 'to be checked'
+def _own(row: Mapping[str, Any], measure: Measure | None) -> str:
+    """Return the flag of a measure by its range alone."""
+    limits = measure.limits if measure else None
+    return limits.judge(row['value']) if limits and _is_number(row['value']) else 'ok'
+
+
+def _in_line(sentence: str) -> str:
+    return f'{sentence[:1].lower()}{sentence[1:].rstrip(".")}'
+
+
+def _why(row: Mapping[str, Any], measure: Measure | None, *, alone: bool) -> str:
+    """Say in words how a measure judges its foundation."""
     value, limits = row['value'], measure.limits if measure else None
-    if limits is None or not _is_number(value) or limits.judge(value) == 'ok':
-        return f'{verb}: {row["reason"] or value}'
+    if limits is None or _own(row, measure) == 'ok':
+        return f'{row["reason"] or value}'
     outer = limits.warn if row['qc'] == 'fail' and limits.warn else limits.ok
     unit = '' if row['units'] == '1' else f' {row["units"]}'
-    what = '' if row['units'] == 'mL' else f'{row["name"]} '
+    what = '' if alone or row['units'] == 'mL' else f'{row["name"]} '
     usual = 'plausible' if row['qc'] == 'fail' else 'usual'
-    return f'{verb}: {what}{value:.3g}{unit} where {Limits(ok=outer)} is {usual}'
+    return f'{what}{value:.4g}{unit} where {Limits(ok=outer)} is {usual}'
 
 
 def _verdict(rows: Mapping[str, Mapping], measures: Mapping[str, Measure]) -> str:

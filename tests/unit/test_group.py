@@ -13,6 +13,7 @@ from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
+from csvdprep.graph.judging import Judged
 from csvdprep.graph.status import Status
 from csvdprep.graph.tables import collect, write_tables
 from csvdprep.group import covariates
@@ -35,8 +36,8 @@ def leave(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **mo
     status.write(out, visit)
     rows = collect(rooms, {}, {})
     for row in rows:
-        row |= {'value': value, 'qc': 'ok', 'reason': None}
-    write_tables(visit, rows, rooms, out)
+        row |= {'value': value, 'qc': 'ok', 'reason': None, 'ungated': None}
+    write_tables(visit, Judged(rows), rooms, out)
 
 
 @pytest.fixture

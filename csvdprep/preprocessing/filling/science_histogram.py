@@ -11,6 +11,8 @@ from csvdprep.science.normalise import histogram_peak
 BRIGHT, DARK = 1.25, 0.5
 #: Depth (mm) beyond which neither cortex nor, for fluid, sulci are met.
 BRIGHT_DEPTH_MM, DARK_DEPTH_MM = 8.0, 25.0
+#: Standard deviation (mm) of the smoothing against noise, whose tail is no lesion.
+SMOOTH_MM = 1.0
 
 
 def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[float, float]:
@@ -44,11 +46,11 @@ def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[fl
     Examples
     --------
     >>> flair = np.random.default_rng(0).normal(100, 5, (80, 80, 80))
-    >>> flair[30:40, 30:50, 30:50] = 200
-    >>> flair[40:50, 30:50, 30:50] = 10
+    >>> flair[28:38, 30:50, 30:50] = 200
+    >>> flair[42:52, 30:50, 30:50] = 10
     >>> bright, dark = suggested_volumes(flair, np.ones(flair.shape), (1, 1, 1))
     >>> round(bright, 1), round(dark, 1)
-    (4.0, 4.0)
+    (5.2, 3.8)
 
     """
     inside = np.asarray(mask) > 0
@@ -56,6 +58,7 @@ def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[fl
     mode, _ = histogram_peak(flair[inside])
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     ml = float(np.prod(voxel_mm)) / 1000
-    bright = (depth >= BRIGHT_DEPTH_MM) & (flair > BRIGHT * mode)
-    dark = (depth >= DARK_DEPTH_MM) & (flair < DARK * mode)
+    smooth = ndi.gaussian_filter(flair, SMOOTH_MM / np.asarray(voxel_mm, float))
+    bright = (depth >= BRIGHT_DEPTH_MM) & (smooth > BRIGHT * mode)
+    dark = (depth >= DARK_DEPTH_MM) & (smooth < DARK * mode)
     return float(bright.sum() * ml), float(dark.sum() * ml)
