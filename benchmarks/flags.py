@@ -106,8 +106,8 @@ def main() -> None:
         print(f'{seen.label:32} {seen.judged.verdict:8} {off}')
         fired.update(row['name'] for row in seen.judged.rows if row['qc'] in ('warn', 'fail'))
         if given.verbose:
-            for words in seen.judged.remarks:
-                print(f'{"":8}{words}')
+            for flag, words in seen.judged.remarks:
+                print(f'{"":8}{flag}: {words}')
             for row in seen.judged.rows:
                 if row['qc'] in ('warn', 'fail') and row['name'] in seen.flagged:
                     print(f'{"":10}{row["qc"]} {row["name"]} {row["value"]}: {row["reason"]}')

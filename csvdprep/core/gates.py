@@ -90,7 +90,7 @@ GATES = (
          judged_by=('qc_dwi_fd_mm', 'qc_dwi_motion_max_mm', 'qc_dwi_lost_slices_pct'),
          stops=('all of diffusion',), warns=('all of diffusion',)),
     Gate(name='noise of the diffusion series', judged_by=('qc_dwi_snr_b0',),
-         stops=('all of diffusion',), warns=('all of diffusion',)),
+         stops=('skeleton',), warns=('all of diffusion',)),
     Gate(name='fit of the tensor', judged_by=('dwi_tensor_b', 'qc_dwi_residual_pct'),
          stops=('all of diffusion',), warns=('all of diffusion',)),
     Gate(name='gradient table', judged_by=('qc_dwi_table',),
@@ -106,6 +106,8 @@ GATES = (
          stops=('skeleton',), warns=('skeleton',)),
     Gate(name='regions of DTI-ALPS', judged_by=('qc_alps_covered_pct', 'qc_alps_aligned_pct'),
          stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
+    Gate(name='head in the scanner',
+         judged_by=('alps_pitch_deg', 'alps_roll_deg', 'alps_yaw_deg'), warns=('alps_lab_*',)),
 )  # fmt: skip
 
 

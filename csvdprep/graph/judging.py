@@ -64,13 +64,12 @@ class Judged:
     verdict: str = 'ok'
 
     @property
-    def remarks(self) -> list[str]:
-        """What a reader has to know first, failures before what asks for a look."""
+    def remarks(self) -> list[tuple[str, str]]:
+        """Flag and sentence of what a reader has to know first, failures before the rest."""
         found = [(item.flag, item.words) for item in self.contradictions]
         found += [(item.flag, f'{item.words[:1].upper()}{item.words[1:]}.')
                   for item in self.footings if not item.told]  # fmt: skip
-        found.sort(key=lambda item: item[0] != 'fail')
-        return [words for _, words in found]
+        return sorted(found, key=lambda item: item[0] != 'fail')
 
 
 def judge_together(

@@ -44,8 +44,9 @@ class Status:
         What a reader should mind.
     verdict : {'ok', 'check', 'failed', 'n/a'}
         Of the results: whether they may be used, see :mod:`csvdprep.graph.judging`.
-    remarks : list of str
-        Contradictions between measures and foundations that are not sound, failures first.
+    remarks : list of (str, str)
+        Flag and words of contradictions between measures and of foundations that are not sound,
+        failures first.
     nodes : int
         Nodes executed by this run.
     inputs : mapping of str to str
@@ -72,7 +73,7 @@ class Status:
     failures: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     verdict: str = 'n/a'
-    remarks: list[str] = field(default_factory=list)
+    remarks: Sequence[Sequence[str]] = ()
     nodes: int = 0
     inputs: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -128,7 +129,7 @@ def _is_sound(status: Status) -> bool:
         and isinstance(status.origins, Mapping)
         and all(_are_texts(names) for names in status.origins.values())
         and isinstance(status.refused, list | tuple) and all(map(_are_texts, status.refused))
-        and _are_texts(status.warnings) and _are_texts(status.remarks)
+        and _are_texts(status.warnings) and _are_pairs(status.remarks)
         and isinstance(status.nodes, int)
         and (status.peak_mb is None or isinstance(status.peak_mb, int | float))
         and isinstance(status.failures, list)
@@ -139,6 +140,11 @@ def _is_sound(status: Status) -> bool:
 
 def _are_texts(values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(item, str) for item in values)
+
+
+def _are_pairs(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(
+        _are_texts(item) and len(item) == 2 for item in values)
 
 
 def now() -> str:

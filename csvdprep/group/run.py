@@ -70,7 +70,7 @@ class Gathered:
         self.versions[status.version] += 1
         self.verdicts[status.verdict] += 1
         if status.remarks:
-            told = [public(text) for text in status.remarks]
+            told = [public(words) for _, words in status.remarks]
             self.remarks[entry.visit.label] = (status.verdict, told)
         label = entry.visit.label
         for failure in status.failures:

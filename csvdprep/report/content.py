@@ -100,12 +100,18 @@ def measure_rows(measures: Iterable[Measure], values: Mapping[str, Mapping[str, 
             else f'{number(low)} to {number(high)}',
             'range': str(limits) if limits else _DASH, 'beyond': _beyond(limits),
             'qc': qc if qc in FLAGS else 'na', 'flag': FLAGS.get(qc, str(qc)),
-            'reason': '; '.join(part for part in (level, found.get('reason') or '',
+            'reason': '; '.join(part for part in (level, _reason(found),
                                                   _computed(found, measure)) if part)
             or ('not measured' if value is None else ''),
             'id': measure.qc_id or '',
         })  # fmt: skip
     return rows
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """Return the reason; that of a foundation without its why, which the header tells once."""
+    reason = found.get('reason') or ''
+    return reason if found.get('ungated') is None else reason.partition(': ')[0]
 
 
 def _computed(found: Mapping[str, Any], measure: Measure) -> str:

@@ -97,7 +97,8 @@ def test_a_mask_that_contradicts_the_flair_fails_and_stops_its_zones():
     assert '60 mL' in total['reason']
     assert '80 mL' in total['reason']
     assert of(judged, 'wmh_jc_ml')['value'] is None
-    assert judged.remarks[0].startswith('A first look at the FLAIR found 60 mL')
+    assert judged.remarks[0][0] == 'fail'
+    assert judged.remarks[0][1].startswith('A first look at the FLAIR found 60 mL')
     assert judged.verdict == 'failed'
 
 
