@@ -105,7 +105,8 @@ class GroupWriter:
         state: dict[str, Any] = {**who, 'state': entry.state, 'site': facts.get('site')}
         if status:
             state |= {
-                'verdict': verdict, 'remarks': public(' '.join(words for _, words in status.remarks)),
+                'verdict': verdict,
+                'remarks': public(' '.join(words for _, words in status.remarks)),
                 **status.scanner, 'version': status.version, 'key': status.key,
                 'started': status.started, 'finished': status.finished,
                 'peak_mb': status.peak_mb,

@@ -276,10 +276,10 @@ def test_broken_bibliographies_do_not_raise(text):
 def test_what_is_wrong_is_told_first_and_a_lost_value_beside_its_reason(plan, tmp_path):
     taken = {**VALUES[1], 'value': None, 'qc': 'na', 'ungated': 3,
              'reason': 'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible'}
-    text = Page(write(plan, tmp_path, values=[VALUES[0], taken],
-                      status={'verdict': 'failed', 'remarks': [
-                          ('fail', f'The mask has 0 mL. {HOSTILE}'), ('warn', 'Look here.')]})).text
-    text = ' '.join(text.split())
+    remarks = [('fail', f'The mask has 0 mL. {HOSTILE}'), ('warn', 'Look here.')]
+    html = write(plan, tmp_path, values=[VALUES[0], taken],
+                 status={'verdict': 'failed', 'remarks': remarks})  # fmt: skip
+    text = ' '.join(Page(html).text.split())
     assert 'Finished, quality failed The mask has 0 mL.' in text
     assert text.index('Look here.') < text.index('All that was asked for')
     assert '1 result is not given out' in text
