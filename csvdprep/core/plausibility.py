@@ -214,7 +214,7 @@ CHECKS: tuple[Share | Apart, ...] = (
           words='Grey matter, white matter and fluid sum up to {part} mL of {whole} mL of '
                 'intracranial volume.', concerns=('gm_ml', 'wm_ml', 'csf_ml', 'bpf')),
     Share(name='white matter and hyperintensities', part=('wm_ml',), whole=_WMH,
-          warn=3, fail=2, least=10,
+          warn=4, fail=2, least=10,
           words='Hyperintensities have {whole} mL, all white matter {part} mL.', concerns=_WMH),
     Share(name='hyperintensities beside the brainstem and cerebellum', part=_WMH,
           whole=('wmh_infratentorial_ml',), warn=1.0, fail=0.5, least=2,

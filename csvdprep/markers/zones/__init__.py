@@ -109,7 +109,7 @@ ROOM = Room(
                             'ratio suggests an infarct.', limits=Limits(ok=(None, 5))),
         Measure(name='qc_wmh_cortex_pct', units='%', method='distance', qc_id='Q13',
                 description='Share of the WMH within 2 mm of the cortex.',
-                limits=Limits(ok=(None, 20), warn=(None, 35))),
+                limits=Limits(ok=(None, 35), warn=(None, 60))),
         *_SIDED,
     ),
     build='csvdprep.markers.zones.workflow:init_zones_wf',
