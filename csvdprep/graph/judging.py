@@ -118,8 +118,10 @@ def judge_together(
             if name in by_name:
                 _flag(by_name[name], item.flag, item.words)
                 against.setdefault(name, item)  # failures come first
+    # A foundation is judged by what its measures say themselves, not by what others said of them.
+    alone = {name: dict(row) for name, row in by_name.items()}
     footings = [footing for gate in gates
-                if (footing := _apply(gate, by_name, measures, against))]  # fmt: skip
+                if (footing := _apply(gate, by_name, alone, measures, against))]  # fmt: skip
     # What is not given out needs no defence.
     found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
     return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
@@ -131,11 +133,11 @@ def counts(measure: Measure) -> bool:
 
 
 def _apply(
-    gate: Gate, rows: dict[str, dict], measures: Mapping[str, Measure],
-    against: Mapping[str, Contradiction],
+    gate: Gate, rows: dict[str, dict], alone: Mapping[str, Mapping],
+    measures: Mapping[str, Measure], against: Mapping[str, Contradiction],
 ) -> Footing | None:  # fmt: skip
     """Judge one foundation, and change the rows of what stands on it."""
-    judges = [rows[name] for name in gate.judged_by if name in rows and _is_given(rows[name])]
+    judges = [alone[name] for name in gate.judged_by if _is_given(rows.get(name))]
     worst = max(judges, key=lambda row: _ORDER.index(row['qc']), default=None)
     if worst is None or worst['qc'] == 'ok':
         return None
