@@ -97,6 +97,7 @@ def main() -> None:
     given = parser.parse_args()
     every = [see(folder, label, given.truth) for root in given.derivatives
              for folder, label in visits(root)]  # fmt: skip
+    nothing = [seen.label for seen in every if seen.judged.verdict == 'n/a']
     every = [seen for seen in every if seen.judged.verdict != 'n/a']
     fired: Counter = Counter()
     print(f'{"visit":32} {"verdict":8} off (share of what counts as off)')
@@ -112,6 +113,8 @@ def main() -> None:
                 if row['qc'] in ('warn', 'fail') and row['name'] in seen.flagged:
                     print(f'{"":10}{row["qc"]} {row["name"]} {row["value"]}: {row["reason"]}')
     print('\nflags that fired: ' + ', '.join(f'{n} {c}' for n, c in fired.most_common()))
+    if nothing:
+        print('visits in which nothing is given out: ' + ', '.join(nothing))
     known = [seen for seen in every if seen.errors or given.good]
     for off, name in ((False, 'sound'), (True, 'off')):
         group = [seen for seen in known if bool(seen.off) == off]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = ['CHECKS', 'Apart', 'Contradiction', 'Share', 'checks_table', 'contradictions']
@@ -50,6 +50,8 @@ class Share:
         Sentence, with ``{part}`` and ``{whole}`` as numbers.
     concerns : tuple of str
         Measures that are flagged.
+    unless : tuple of str
+        Measures that explain a difference where they failed: then nothing is said.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Share:
     words: str
     concerns: tuple[str, ...]
     also: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
     warn: float | None = None
     fail: float | None = None
     least: float = 0.0
@@ -75,7 +78,8 @@ class Share:
         limits = [f'{flag} below {share:g} × {whole}' for flag, share in
                   (('warn', self.warn), ('fail', self.fail)) if share is not None]  # fmt: skip
         above = f', where that is {self.least:g} or more' if self.least else ''
-        return f'{part}: {", ".join(limits)}{above}'
+        told = ', '.join(f'`{name}`' for name in self.unless)
+        return f'{part}: {", ".join(limits)}{above}' + (f'; not if {told} failed' if told else '')
 
     def contradiction(self, values: Mapping[str, float | None]) -> Contradiction | None:
         """Compare; None where the amounts agree or one is not known.
@@ -122,6 +126,8 @@ class Apart:
         Sentence, with ``{highest}`` and ``{other}`` as numbers.
     concerns : tuple of str
         Measures that are flagged.
+    unless : tuple of str
+        Measures that explain a difference where they failed.
     """
 
     name: str
@@ -131,6 +137,7 @@ class Apart:
     fail: int
     words: str
     concerns: tuple[str, ...]
+    unless: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -170,6 +177,9 @@ _WMH = ('wmh_total_ml',)
 _ELSEWHERE = ('wmh_deepgrey_ml', 'wmh_infratentorial_ml', 'wmh_infarct_ml')
 _ZONES = ('wmh_jv_ml', 'wmh_pv_ml', 'wmh_dw_ml', 'wmh_jc_ml')
 
+#: Whether T1w and FLAIR show the same.
+_TOGETHER = ('qc_flair_t1w_edges', 'qc_flair_mask_dice')
+
 #: What has to agree, the most serious first.
 CHECKS: tuple[Share | Apart, ...] = (
     Share(name='preliminary and final hyperintensities', part=_WMH, also=_ELSEWHERE,
@@ -182,17 +192,17 @@ CHECKS: tuple[Share | Apart, ...] = (
           words='{whole} mL deep in the brain are brighter than normal tissue on the FLAIR, the '
                 'mask of hyperintensities has {part} mL.', concerns=_WMH),
     Share(name='hyperintensities and brightness of the FLAIR', part=('qc_flair_bright_ml',),
-          whole=_WMH, warn=0.1, fail=0.02, least=15,
+          whole=_WMH, warn=0.03, fail=0.005, least=15,
           words='The mask of hyperintensities has {whole} mL, but only {part} mL deep in the '
                 'brain are brighter than normal tissue on the FLAIR.', concerns=_WMH),
     Share(name='dark fluid of the FLAIR and ventricles', part=('lv_ml',),
           whole=('qc_flair_dark_ml',), warn=0.5, fail=0.33, least=8,
           words='The FLAIR shows {whole} mL of fluid in the middle of the brain, the lateral '
-                'ventricles have {part} mL.', concerns=('lv_ml',)),
+                'ventricles have {part} mL.', concerns=('lv_ml',), unless=_TOGETHER),
     Share(name='ventricles and dark fluid of the FLAIR', part=('qc_flair_dark_ml',),
           whole=('lv_ml',), warn=0.4, fail=0.2, least=15,
           words='The lateral ventricles have {whole} mL, but the FLAIR shows only {part} mL of '
-                'fluid in the middle of the brain.', concerns=('lv_ml',)),
+                'fluid in the middle of the brain.', concerns=('lv_ml',), unless=_TOGETHER),
     Share(name='ventricles and cerebrospinal fluid', part=('csf_ml',), whole=('lv_ml',),
           warn=1.2, fail=1.0, least=5,
           words='The lateral ventricles have {whole} mL, all cerebrospinal fluid together '
@@ -254,8 +264,9 @@ CHECKS: tuple[Share | Apart, ...] = (
 
 
 def contradictions(
-    values: Mapping[str, float | None], checks: Iterable[Share | Apart] = CHECKS
-) -> list[Contradiction]:
+    values: Mapping[str, float | None], checks: Iterable[Share | Apart] = CHECKS,
+    *, failed: Collection[str] = (),
+) -> list[Contradiction]:  # fmt: skip
     """Hold the measures of a visit against each other.
 
     Parameters
@@ -264,6 +275,8 @@ def contradictions(
         Measures by name; None, or nothing, for what is not known.
     checks : iterable of Share or Apart
         What has to agree.
+    failed : collection of str
+        Measures that failed by themselves.
 
     Returns
     -------
@@ -278,7 +291,8 @@ def contradictions(
     []
 
     """
-    found = [item for check in checks if (item := check.contradiction(values))]
+    found = [item for check in checks if not set(check.unless) & set(failed)
+             and (item := check.contradiction(values))]  # fmt: skip
     return sorted(found, key=lambda item: item.flag != 'fail')
 
 

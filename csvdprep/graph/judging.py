@@ -111,7 +111,8 @@ def judge_together(
     measures = {m.name: m for room in rooms for m in room.measures}
     by_name = {row['name']: {**row, 'ungated': None} for row in rows}
     numbers = {name: row['value'] for name, row in by_name.items() if _is_number(row['value'])}
-    found = contradictions(numbers, checks)
+    failed = {name for name, row in by_name.items() if row['qc'] == 'fail'}
+    found = contradictions(numbers, checks, failed=failed)
     against: dict[str, Contradiction] = {}
     for item in found:
         for name in item.concerns:

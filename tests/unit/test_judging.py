@@ -102,6 +102,13 @@ def test_a_mask_that_contradicts_the_flair_fails_and_stops_its_zones():
     assert judged.verdict == 'failed'
 
 
+def test_a_flair_that_shows_another_brain_does_not_accuse_the_ventricles():
+    judged = visit(qc_flair_dark_ml=1.5, qc_flair_mask_dice=0.75)
+    assert of(judged, 'lv_ml')['qc'] == 'ok'
+    assert [footing.name for footing in judged.footings] == ['FLAIR on T1w']
+    assert of(visit(qc_flair_dark_ml=1.5), 'lv_ml')['qc'] == 'fail'
+
+
 def test_what_only_judges_quality_does_not_make_the_verdict():
     judged = visit(qc_flair_bright_ml=0.0, qc_filled_ml=0.0,
                    flags={'qc_filled_ml': 'warn'}.items())
@@ -190,3 +197,9 @@ def test_what_the_histogram_suggests_does_not_depend_on_the_load(load):
     bright, dark = suggested_volumes(flair, np.ones(flair.shape), (2, 2, 2))
     assert bright == pytest.approx(load * 400 * 0.008, abs=0.3)
     assert dark == pytest.approx(400 * 0.008, abs=0.01)
+
+
+def test_bright_cortex_is_too_thin_to_count():
+    flair = np.full((40, 40, 40), 100.0) + np.random.default_rng(0).normal(0, 3, (40, 40, 40))
+    flair[20:22] = 140
+    assert suggested_volumes(flair, np.ones(flair.shape), (1, 1, 1))[0] == 0

@@ -82,7 +82,7 @@ ROOM = Room(
         Measure(name='qc_flair_noise', units='1', method='flair-histogram', qc_id='Q2',
                 description='Width of the main peak of the FLAIR histogram over its position: '
                             'noise and non-uniformity.',
-                limits=Limits(ok=(0, 0.18), warn=(0, 0.25))),
+                limits=Limits(ok=(0, 0.2), warn=(0, 0.3))),
         Measure(name='qc_wmh_mean_z', units='1', method='outlier-hysteresis',
                 description='Mean excess of the hyperintensities in SD of normal-appearing white '
                             'matter.', limits=Limits(ok=(2.5, None))),

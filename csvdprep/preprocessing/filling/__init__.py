@@ -37,8 +37,8 @@ ROOM = Room(
                 description='Volume filled before registration and segmentation of tissues.'),
         Measure(name='qc_flair_bright_ml', units='mL', method='flair-histogram', table=False,
                 description='Volume at least 8 mm inside the brain that is brighter on the FLAIR '
-                            'than 1.25 times the main peak of its histogram, to hold '
-                            'hyperintensities against.'),
+                            'than 1.25 times the main peak of its histogram, after smoothing '
+                            'by 2 mm; to hold hyperintensities against.'),
         Measure(name='qc_flair_dark_ml', units='mL', method='flair-histogram', table=False,
                 description='Volume at least 25 mm inside the brain that is darker on the FLAIR '
                             'than half the main peak: mostly fluid of the ventricles, to hold '

@@ -11,8 +11,9 @@ from csvdprep.science.normalise import histogram_peak
 BRIGHT, DARK = 1.25, 0.5
 #: Depth (mm) beyond which neither cortex nor, for fluid, sulci are met.
 BRIGHT_DEPTH_MM, DARK_DEPTH_MM = 8.0, 25.0
-#: Standard deviation (mm) of the smoothing against noise, whose tail is no lesion.
-SMOOTH_MM = 1.0
+#: Standard deviation (mm) of the smoothing: against noise, and, for what is bright, against the
+#: ribbons of insular and limbic cortex, which are bright but thin.
+BRIGHT_SMOOTH_MM, DARK_SMOOTH_MM = 2.0, 1.0
 
 
 def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[float, float]:
@@ -34,7 +35,8 @@ def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[fl
     Returns
     -------
     bright_ml : float
-        Volume (mL) brighter than 1.25 times the main peak, at least 8 mm inside the brain.
+        Volume (mL) brighter than 1.25 times the main peak, at least 8 mm inside the brain, of
+        what is thicker than cortex.
     dark_ml : float
         Volume (mL) darker than half the main peak, at least 25 mm inside the brain.
 
@@ -58,7 +60,8 @@ def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[fl
     mode, _ = histogram_peak(flair[inside])
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     ml = float(np.prod(voxel_mm)) / 1000
-    smooth = ndi.gaussian_filter(flair, SMOOTH_MM / np.asarray(voxel_mm, float))
-    bright = (depth >= BRIGHT_DEPTH_MM) & (smooth > BRIGHT * mode)
-    dark = (depth >= DARK_DEPTH_MM) & (smooth < DARK * mode)
+    bright, dark = (ndi.gaussian_filter(flair, sd / np.asarray(voxel_mm, float))
+                    for sd in (BRIGHT_SMOOTH_MM, DARK_SMOOTH_MM))  # fmt: skip
+    bright = (depth >= BRIGHT_DEPTH_MM) & (bright > BRIGHT * mode)
+    dark = (depth >= DARK_DEPTH_MM) & (dark < DARK * mode)
     return float(bright.sum() * ml), float(dark.sum() * ml)
