@@ -20,6 +20,7 @@ from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
+from csvdprep.graph.judging import Judged
 from csvdprep.graph.status import Status
 from csvdprep.graph.tables import collect, write_tables
 from csvdprep.phantom.dataset.demo import make_tiny
@@ -117,8 +118,8 @@ def make_output(out: Path, raw: Path, count: int) -> None:
         rows = collect(rooms, {}, {})
         factors = np.exp(rng.normal(0, 0.4, len(names)))
         for row, factor in zip(rows, factors, strict=True):
-            row |= {'value': float(10 * factor), 'qc': 'ok', 'reason': None}
-        write_tables(visit, rows, rooms, out)
+            row |= {'value': float(10 * factor), 'qc': 'ok', 'reason': None, 'ungated': None}
+        write_tables(visit, Judged(rows), rooms, out)
 
 
 if __name__ == '__main__':

@@ -53,7 +53,7 @@ class Progress:
         seconds = time.monotonic() - self.since.pop(label, time.monotonic())
         self.running.pop(label, None)
         self.say(f'{label}: {status.state} after {seconds:.0f} s, '
-                 f'{len(status.warnings)} warnings')  # fmt: skip
+                 f'{len(status.warnings)} warnings, results: {status.verdict}')  # fmt: skip
 
     def say(self, line: str) -> None:
         """Write a line, above the live one if there is one."""

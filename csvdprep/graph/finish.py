@@ -13,6 +13,7 @@ from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
+from csvdprep.graph.judging import judge_together
 from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, write_tables
 from csvdprep.graph.telling import said
@@ -58,9 +59,13 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
     found = {
         room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
     }
-    rows = collect(discover(settings.output_spaces), found, missing, field_strengths(plan))
+    rooms = discover(settings.output_spaces)
+    alone = collect(rooms, found, missing, field_strengths(plan))
+    judged = judge_together(alone, rooms)
+    status.verdict, status.remarks = judged.verdict, judged.remarks
+    # What a measure has from its foundation is told once, by the remarks.
     status.warnings = [
-        f'{row["name"]}: {row["reason"]}' for row in rows if row['qc'] in ('warn', 'fail')
+        f'{row["name"]}: {row["reason"]}' for row in alone if row['qc'] in ('warn', 'fail')
     ]
     complete = all(state in ('done', 'cached') for state in status.rooms.values())
     status.state = 'interrupted' if interrupted else ('ok' if complete else 'failed')
@@ -68,14 +73,13 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         status.state = 'failed'
     status.finished = now()
 
-    rooms = discover(settings.output_spaces)
     log_dir = output_dir / plan.visit.folder / 'log' / status.run_id
     # What cannot be written, or drawn, must not lose the rest.
     parts = {
-        'tables': lambda: write_tables(plan.visit, rows, rooms, output_dir),
+        'tables': lambda: write_tables(plan.visit, judged, rooms, output_dir),
         'log': lambda: _write_log(log_dir, plan, settings),
         'report': lambda: write_visit_report(
-            output_dir=output_dir, plan=plan, values=rows, status=vars(status),
+            output_dir=output_dir, plan=plan, values=judged.rows, status=vars(status),
             versions=versions(), lesions=files.get('zones', {}).get('wmh_lesions'),
             titles={room.name: room.title for room in rooms}),
         'methods text': lambda: write_citation(plan, output_dir / 'logs'),

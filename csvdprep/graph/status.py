@@ -42,6 +42,11 @@ class Status:
         ``room``, ``node``, ``message`` and ``file`` (the crash file) of each failure.
     warnings : list of str
         What a reader should mind.
+    verdict : {'ok', 'check', 'failed', 'n/a'}
+        Of the results: whether they may be used, see :mod:`csvdprep.graph.judging`.
+    remarks : list of (str, str)
+        Flag and words of contradictions between measures and of foundations that are not sound,
+        failures first.
     nodes : int
         Nodes executed by this run.
     inputs : mapping of str to str
@@ -67,6 +72,8 @@ class Status:
     skipped: Mapping[str, str] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    verdict: str = 'n/a'
+    remarks: Sequence[Sequence[str]] = ()
     nodes: int = 0
     inputs: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -116,13 +123,14 @@ def _is_sound(status: Status) -> bool:
         and re.fullmatch(r'[A-Za-z0-9][\w-]{0,99}', status.run_id, re.ASCII) is not None
         and all(isinstance(part, str) for part in (
             status.visit, status.state, status.version, status.key, status.started,
-            status.finished))
+            status.finished, status.verdict))
         and all(isinstance(part, Mapping) and all(isinstance(v, str) for v in part.values())
                 for part in (status.rooms, status.skipped, status.inputs, status.scanner))
         and isinstance(status.origins, Mapping)
         and all(_are_texts(names) for names in status.origins.values())
         and isinstance(status.refused, list | tuple) and all(map(_are_texts, status.refused))
-        and _are_texts(status.warnings) and isinstance(status.nodes, int)
+        and _are_texts(status.warnings) and _are_pairs(status.remarks)
+        and isinstance(status.nodes, int)
         and (status.peak_mb is None or isinstance(status.peak_mb, int | float))
         and isinstance(status.failures, list)
         and all(isinstance(item, Mapping) and isinstance(item.get('room'), str)
@@ -132,6 +140,11 @@ def _is_sound(status: Status) -> bool:
 
 def _are_texts(values: object) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(item, str) for item in values)
+
+
+def _are_pairs(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(
+        _are_texts(item) and len(item) == 2 for item in values)
 
 
 def now() -> str:

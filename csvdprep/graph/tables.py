@@ -11,6 +11,7 @@ from csvdprep.bids.files import atomic_write
 from csvdprep.bids.tsv import MISSING, write_tsv
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Measure, Room
+from csvdprep.graph.judging import VERDICTS, Judged
 from csvdprep.interfaces.values import Value, read_values
 
 
@@ -81,7 +82,8 @@ def collect(
     Returns
     -------
     list of dict
-        One per measure, as :func:`judge` returns it, with the ``room``.
+        One per measure, as :func:`judge` returns it, with the ``room``; each judged by itself
+        alone. See :func:`csvdprep.graph.judging.judge_together`.
 
     """
     rows = []
@@ -96,7 +98,7 @@ def collect(
 
 
 def write_tables(
-    visit: Visit, rows: list[dict[str, Any]], rooms: Iterable[Room], output_dir: Path
+    visit: Visit, judged: Judged, rooms: Iterable[Room], output_dir: Path
 ) -> list[Path]:
     """Write the one-row table, its long form, and their dictionaries.
 
@@ -104,8 +106,8 @@ def write_tables(
     ----------
     visit : Visit
         Participant and session.
-    rows : list of dict
-        From :func:`collect`.
+    judged : Judged
+        From :func:`csvdprep.graph.judging.judge_together`.
     rooms : iterable of Room
         Declarations of the measures.
     output_dir : Path
@@ -121,10 +123,12 @@ def write_tables(
     who = {'participant_id': f'sub-{visit.subject}'}
     if visit.session:
         who['session_id'] = f'ses-{visit.session}'
-    wide = {**who, **{row['name']: text(row['value']) for row in rows}, 'qc': worst(rows)}
-    long_columns = ('name', 'value', 'units', 'low', 'high', 'n', 'qc', 'method', 'reason')
+    wide = {**who, **{row['name']: text(row['value']) for row in judged.rows},
+            'qc': VERDICTS[judged.verdict]}  # fmt: skip
+    long_columns = ('name', 'value', 'units', 'low', 'high', 'n', 'qc', 'method', 'reason',
+                    'ungated')  # fmt: skip
     long = [
-        [*who.values(), *(text(row[c]) for c in long_columns)] for row in rows
+        [*who.values(), *(text(row[c]) for c in long_columns)] for row in judged.rows
     ]
     tables = {
         'csvd': ([list(wide.values())], list(wide), wide_dictionary(rooms, who)),
@@ -155,12 +159,6 @@ def text(value: Any) -> str:
     return f'{value:.6g}' if isinstance(value, float) else str(value)
 
 
-def worst(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the worst flag of all that was measured."""
-    flags = {row['qc'] for row in rows}
-    return next((flag for flag in ('fail', 'warn', 'ok') if flag in flags), 'na')
-
-
 _WHO = {
     'participant_id': {'Description': 'Label of the participant.'},
     'session_id': {'Description': 'Label of the session.'},
@@ -181,11 +179,18 @@ def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, 
                 **({'PlausibleRange': str(measure.limits)} if measure.limits else {}),
                 **({'QualityControl': measure.qc_id} if measure.qc_id else {}),
             }
-    dictionary['qc'] = {'Description': 'Worst flag among all measures of the visit.',
-                        'Levels': FLAGS}  # fmt: skip
+    dictionary['qc'] = {
+        'Description': 'Worst flag among the results of the visit (the numbers that a report '
+                       'shows first); one that a failed foundation took counts as fail. What only '
+                       'judges quality counts by what stands on it.',
+        'Levels': FLAGS,
+    }  # fmt: skip
     return dictionary
 
 
+#: What the bounds of a value are.
+RANGE = ('sensitivity range: central 95 % of runs with jittered thresholds; it tells how much the '
+         'value hangs on them and is no confidence interval')  # fmt: skip
 #: Meaning of the flags.
 FLAGS = {
     'ok': 'within the plausible range',
@@ -201,10 +206,13 @@ def _long_dictionary(who):
         'measure': {'Description': 'Name of the measure, as in the one-row table.'},
         'value': {'Description': 'Value, n/a if it could not be had.'},
         'units': {'Description': 'Unit of the value.'},
-        'low': {'Description': 'Lower bound of the 95 % interval.'},
-        'high': {'Description': 'Upper bound of the 95 % interval.'},
+        'low': {'Description': f'Lower bound of the {RANGE}.'},
+        'high': {'Description': f'Upper bound of the {RANGE}.'},
         'n': {'Description': 'Number of voxels or lesions behind the value.'},
         'qc': {'Description': 'Quality flag.', 'Levels': FLAGS},
         'method': {'Description': 'Identifier of the algorithm.'},
         'reason': {'Description': 'Why there is no value, or what to mind about it.'},
+        'ungated': {'Description': 'Value as computed where it is not given out because what it '
+                                   'stands on failed; n/a for all others. Not to be used without '
+                                   'correction.'},
     }

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from csvdprep.bids.files import atomic_write
 from csvdprep.graph.discover import discover
+from csvdprep.graph.judging import VERDICTS
 from csvdprep.group.outliers import FAR, robust_z
 from csvdprep.group.plots import draw
 from csvdprep.group.visits import STATES
@@ -68,6 +69,13 @@ def write_page(gathered, output_dir: Path) -> Path:
     text = environment().get_template('group.html').render(
         states=[(state, gathered.states[state], about) for state, about in STATES.items()
                 if gathered.states[state]],
+        verdicts=[(verdict, gathered.verdicts[verdict]) for verdict in VERDICTS
+                  if gathered.verdicts[verdict]],
+        remarks=[{'visit': label, 'href': href(label), 'verdict': verdict, 'words': told}
+                 for label, (verdict, told) in sorted(
+                     gathered.remarks.items(), key=lambda item: (item[1][0] != 'failed', item[0])
+                 )[:ROWS]],
+        remark_count=len(gathered.remarks),
         total=len(gathered.visits), panels=panels,
         judged_by='' if 'all' in groups else next(iter(groups)),
         versions=sorted(gathered.versions.items()), notes=gathered.notes,

@@ -42,6 +42,8 @@ class Gathered:
     flags: dict[str, Counter] = field(default_factory=dict)
     reasons: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     missing: Counter = field(default_factory=Counter)
+    verdicts: Counter = field(default_factory=Counter)
+    remarks: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     versions: Counter = field(default_factory=Counter)
     origins: dict[str, Counter] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -67,6 +69,10 @@ class Gathered:
         if status is None:
             return
         self.versions[status.version] += 1
+        self.verdicts[status.verdict] += 1
+        if status.remarks:
+            told = [public(words) for _, words in status.remarks]
+            self.remarks[entry.visit.label] = (status.verdict, told)
         label = entry.visit.label
         for failure in status.failures:
             said = public(f'{failure.get("room", "")}: {failure.get("message", "")}')
@@ -147,6 +153,10 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     write_page(gathered, output_dir)
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)
+    checks = ', '.join(f'{words} ({gathered.verdicts[verdict]})' for verdict, words in (
+        ('check', 'to be checked'), ('failed', 'that failed')) if gathered.verdicts[verdict])
+    if checks:
+        say(f'csvdprep: visits with results {checks}: see Contradictions in the page')
     say(f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
         + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html')  # fmt: skip

@@ -14,6 +14,7 @@ from csvdprep.bids.tsv import MISSING, read_tsv, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Room
+from csvdprep.graph.judging import VERDICTS
 from csvdprep.graph.tables import FLAGS, wide_dictionary
 from csvdprep.group.visits import STATES, Entry
 
@@ -21,6 +22,8 @@ WHO = ('participant_id', 'session_id')
 #: Columns of ``group_status.tsv`` beside who it is.
 STATUS: dict[str, str] = {
     'state': 'What has become of the visit.',
+    'verdict': 'Whether the results may be used, by their flags: ok, check, or failed.',
+    'remarks': 'Contradictions between measures and foundations that are not sound.',
     'site': 'Site, from participants.tsv.',
     'manufacturer': 'Manufacturer of the scanner.',
     'model': 'Model of the scanner.',
@@ -33,6 +36,12 @@ STATUS: dict[str, str] = {
     'failures': 'Steps that failed, each with its reason.',
     'not_run': 'Steps that had no place in the visit, each with its reason.',
     'refused': 'Files that could not be used, each with its reason.',
+}
+VERDICT_LEVELS = {
+    'ok': 'every result is within its range, and none contradicts another',
+    'check': 'a result asks for a look at the figures',
+    'failed': 'a result must not be used, or is not given out',
+    'n/a': 'there is no result',
 }
 #: Column of ``group_status.tsv`` with the image that was used under a name of the lexicon.
 INPUT = 'input_{}'
@@ -91,12 +100,13 @@ class GroupWriter:
         for row in read_long(self._dir, visit):
             values[row['measure']] = row.get('value') or MISSING
             flags[row['measure']] = row.get('qc') or MISSING
-        found = [flags.get(name) for name in self.measures]
-        worst = next((flag for flag in ('fail', 'warn', 'ok') if flag in found), 'na')
-        values['qc'] = flags['qc'] = worst if entry.status else MISSING
+        verdict = status.verdict if status else 'n/a'
+        values['qc'] = flags['qc'] = VERDICTS.get(verdict, 'na') if status else MISSING
         state: dict[str, Any] = {**who, 'state': entry.state, 'site': facts.get('site')}
         if status:
             state |= {
+                'verdict': verdict,
+                'remarks': public(' '.join(words for _, words in status.remarks)),
                 **status.scanner, 'version': status.version, 'key': status.key,
                 'started': status.started, 'finished': status.finished,
                 'peak_mb': status.peak_mb,
@@ -122,12 +132,13 @@ class GroupWriter:
                 **who,
                 **{name: {'Description': f'Flag of {name}.', 'Levels': FLAGS}
                    for name in self.measures},
-                'qc': {'Description': 'Worst flag of the visit.', 'Levels': FLAGS},
+                'qc': measures['qc'],
             },
             'group_status.tsv': {
                 **who,
                 **{name: {'Description': text} for name, text in STATUS.items()},
                 'state': {'Description': STATUS['state'], 'Levels': STATES},
+                'verdict': {'Description': STATUS['verdict'], 'Levels': VERDICT_LEVELS},
                 'field_t': {'Description': STATUS['field_t'], 'Units': 'T'},
                 'peak_mb': {'Description': STATUS['peak_mb'], 'Units': 'MB'},
                 **{INPUT.format(name): {'Description': f'Image that was used as {name}.'}

@@ -35,7 +35,7 @@ MARGIN = 0.1
 #: Beyond this angle (degrees) between voxel and anatomical axes both frames are tried.
 STRAIGHTEN_ABOVE = 15.0
 #: No mask is made outside this volume (mL); the narrower range is the one that is not remarked on.
-POSSIBLE_ML, USUAL_ML = (250.0, 2500.0), (1000.0, 1800.0)
+POSSIBLE_ML, USUAL_ML = (250.0, 2500.0), (1000.0, 2000.0)
 #: Least extent of the field of view along any axis: voxels, mm.
 LEAST_VOXELS, LEAST_MM = 5, 40.0
 #: Share of the content of an image that must be brain for it to count as already stripped.
@@ -46,6 +46,10 @@ STRIPPED_ABOVE = 0.9
 LEAST_LIKENESS, USUAL_LIKENESS = 0.04, 0.06
 #: Share of undecided voxels (0.1 < p < 0.9) per mask voxel above which it is remarked on.
 UNDECIDED_LIMIT = 0.25
+#: Area of the brain at the border of the image, in units of that of a mean axial plane, from which
+#: it is cut off: at the vertex (radius 70 mm) about 14 mL, 1 % of a brain, are missing by then.
+#: Of nine clinical scans whose masks are right, the last slice holds up to 0.30.
+CUT_SHARE = 0.35
 
 
 @dataclass(frozen=True)
@@ -374,7 +378,7 @@ def _flags(mask: np.ndarray, volume: float, undecided: float, likeness: float) -
     # The lowest plane cuts the brainstem in many scans; elsewhere brain at the border is missing.
     area = mask.sum() / max(1, max(mask.any(axis=(0, 1)).sum(), 1))
     faces = [mask[0], mask[-1], mask[:, 0], mask[:, -1], mask[:, :, -1]]
-    if any(face.sum() > 0.05 * area for face in faces) or mask[:, :, 0].sum() > 0.5 * area:
+    if any(face.sum() > CUT_SHARE * area for face in faces) or mask[:, :, 0].sum() > 0.5 * area:
         flags.append('cut_by_field_of_view')
     if undecided > UNDECIDED_LIMIT:
         flags.append('undecided')

@@ -16,6 +16,7 @@ from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan
 from csvdprep.core.room import Limits, Measure, Room
+from csvdprep.graph.judging import counts
 
 FLAGS = {'ok': '\u2713 ok', 'warn': '! check', 'fail': '\u2715 fail', 'na': 'n/a'}
 _DASH = '\u2013'
@@ -30,6 +31,11 @@ _ENDS = {
     'interrupted': ('fail', 'Interrupted', 'The run ended before it was complete.'),
     'failed': ('fail', 'Failed', 'Not all that was asked for could be done.'),
 }
+#: Flag and badge of a finished visit, by what its results are worth.
+_VERDICTS = {
+    'ok': ('ok', 'Finished'), 'check': ('warn', 'Finished, please check'),
+    'failed': ('fail', 'Finished, quality failed'),
+}  # fmt: skip
 #: What a reader wants to know of the acquisition, and its unit.
 _ACQUISITION = {
     'Manufacturer': '', 'ManufacturersModelName': '', 'MagneticFieldStrength': 'T',
@@ -94,11 +100,26 @@ def measure_rows(measures: Iterable[Measure], values: Mapping[str, Mapping[str, 
             else f'{number(low)} to {number(high)}',
             'range': str(limits) if limits else _DASH, 'beyond': _beyond(limits),
             'qc': qc if qc in FLAGS else 'na', 'flag': FLAGS.get(qc, str(qc)),
-            'reason': '; '.join(part for part in (level, found.get('reason') or '') if part)
+            'reason': '; '.join(part for part in (level, _reason(found),
+                                                  _computed(found, measure)) if part)
             or ('not measured' if value is None else ''),
             'id': measure.qc_id or '',
         })  # fmt: skip
     return rows
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """Return the reason; that of a foundation without its why, which the header tells once."""
+    reason = found.get('reason') or ''
+    return reason if found.get('ungated') is None else reason.partition(': ')[0]
+
+
+def _computed(found: Mapping[str, Any], measure: Measure) -> str:
+    """Tell the value that a failed foundation took."""
+    if found.get('ungated') is None:
+        return ''
+    unit = '' if measure.units == '1' else f' {measure.units}'
+    return f'computed, not to be used: {number(found["ungated"])}{unit}'
 
 
 def _beyond(limits: Limits | None) -> str:
@@ -143,22 +164,27 @@ def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
     values : sequence of mapping
         Measures with their flags.
     status : mapping
-        The visit's status.
+        The visit's status, with its ``verdict`` and ``remarks``.
 
     Returns
     -------
     dict
-        ``visit, flag, badge, sentence, facts``.
+        ``visit, flag, badge, sentence, facts, remarks``.
 
     """
     rooms = status.get('rooms') or {}
-    declared = {m.name for step in plan.steps for m in step.room.measures}
-    flags = [v.get('qc') for v in values if v.get('name') in declared]
-    state = status.get('state', 'running')
+    declared = {m.name: m for step in plan.steps for m in step.room.measures}
+    # Only what the verdict hangs on: numbers that are shown first.
+    shown = [v for v in values if v.get('name') in declared and counts(declared[v['name']])]
+    taken = sum(v.get('ungated') is not None for v in shown)
+    flags = [v.get('qc') for v in shown]
+    state, verdict = status.get('state', 'running'), status.get('verdict', 'n/a')
     odd, bad = flags.count('warn'), flags.count('fail')
     flag, badge, start = _ENDS.get(state, ('ok', 'Finished', 'All that was asked for was done.'))
-    if state == 'ok' and (odd or bad or plan.refused):
-        flag, badge = 'warn', 'Finished, please check'
+    if state == 'ok':
+        flag, badge = _VERDICTS.get(verdict, (flag, badge))
+        if flag == 'ok' and plan.refused:
+            flag, badge = _VERDICTS['check']
     ended = sum(rooms.get(step.room.name) in ('done', 'cached') for step in plan.steps)
     said = [start, f'{ended} of {_count(len(plan.steps), "step")} {_are(len(plan.steps))} there']
     if cached := sum(rooms.get(step.room.name) == 'cached' for step in plan.steps):
@@ -166,13 +192,16 @@ def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
     said[-1] += '.'
     if plan.refused:
         said.append(f'{_count(len(plan.refused), "file")} could not be used.')
+    if taken:
+        said.append(f'{_count(taken, "result")} {_are(taken)} not given out, because what '
+                    f'{"it stands" if taken == 1 else "they stand"} on failed.')  # fmt: skip
     if bad:
-        said.append(f'{_count(bad, "value")} must not be used without correction.')
+        said.append(f'{_count(bad, "result")} must not be used without correction.')
     if odd:
-        said.append(f'{_count(odd, "value")} {"asks" if odd == 1 else "ask"} for a look at the '
+        said.append(f'{_count(odd, "result")} {"asks" if odd == 1 else "ask"} for a look at the '
                     'figures.')  # fmt: skip
-    if state == 'ok' and not odd and not bad and any(f == 'ok' for f in flags):
-        said.append('No value is out of its plausible range.')
+    if state == 'ok' and not (odd or bad or taken) and any(f == 'ok' for f in flags):
+        said.append('No result is out of its plausible range, and none contradicts another.')
     if plan.skipped:
         said.append(f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan '
                     'says why.')  # fmt: skip
@@ -182,7 +211,8 @@ def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
         f'Finished {_time(status["finished"])}' if status.get('finished') else '',
     ]
     return {'visit': ' \u00b7 '.join(plan.visit.folder.split('/')), 'flag': flag, 'badge': badge,
-            'sentence': ' '.join(said), 'facts': [f for f in facts if f]}  # fmt: skip
+            'sentence': ' '.join(said), 'facts': [f for f in facts if f],
+            'remarks': list(status.get('remarks') or ())}  # fmt: skip
 
 
 def _count(number_: int, noun: str) -> str:

@@ -58,9 +58,9 @@ def write_visit_report(
     plan : Plan
         What was decided.
     values : sequence of mapping
-        ``name, value, low, high, n, reason, qc`` of each measure.
+        ``name, value, low, high, n, reason, qc, ungated`` of each measure.
     status : mapping
-        ``state, run_id, started, finished, rooms, failures, warnings``.
+        ``state, run_id, started, finished, rooms, failures, warnings, verdict, remarks``.
     versions : mapping of str to str
         Version of each piece of software.
     lesions : path-like, optional

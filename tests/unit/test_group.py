@@ -13,6 +13,7 @@ from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
+from csvdprep.graph.judging import Judged
 from csvdprep.graph.status import Status
 from csvdprep.graph.tables import collect, write_tables
 from csvdprep.group import covariates
@@ -35,8 +36,8 @@ def leave(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **mo
     status.write(out, visit)
     rows = collect(rooms, {}, {})
     for row in rows:
-        row |= {'value': value, 'qc': 'ok', 'reason': None}
-    write_tables(visit, rows, rooms, out)
+        row |= {'value': value, 'qc': 'ok', 'reason': None, 'ungated': None}
+    write_tables(visit, Judged(rows), rooms, out)
 
 
 @pytest.fixture
@@ -55,7 +56,9 @@ def study(tmp_path):
                   failures=[{'room': 'wmh', 'node': 'n', 'file': '', 'message': said}])
         else:
             leave(out, visit, value=900.0 if number == 5 else 10.0 + number / 10,
-                  refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else ())
+                  refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else (),
+                  verdict='failed' if number == 11 else 'ok',
+                  remarks=[('fail', f'The mask has 0 mL. {EVIL}')] if number == 11 else ())
     (raw / 'participants.tsv').write_text('\n'.join(people) + '\n')
     return raw, out
 
@@ -86,6 +89,9 @@ def test_group_tables_and_page(study, tmp_path):
     assert '/home' not in (out / 'group_status.tsv').read_text()
     assert known['sub-01']['input_t1w'].endswith('sub-01_ses-1_T1w.nii.gz')
     assert known['sub-01']['site'] == 'B'
+    assert known['sub-11']['verdict'] == 'failed'
+    assert known['sub-11']['remarks'].startswith('The mask has 0 mL.')
+    assert [row['qc'] for row in measures][9:11] == ['ok', 'fail']
     dictionary = json.loads((out / 'group_dictionary.json').read_text())
     for name, rows in (('measures', measures), ('qc', flags), ('status', states)):
         assert dictionary[f'group_{name}.tsv'].keys() == rows[0].keys()
@@ -94,6 +100,7 @@ def test_group_tables_and_page(study, tmp_path):
     assert '/home' not in page
     assert '&lt;script&gt;' in page
     assert 'href="sub-05_ses-1.html"' in page
+    assert re.search(r'sub-11_ses-1</a></td><td>failed</td><td>The mask has 0 mL', page)
     assert '29 ok' in page
     assert '1 failed' in page
     assert 'age, years' in page

@@ -151,7 +151,7 @@ def test_a_clean_visit_is_green(tmp_path):
     values = [{**VALUES[1]}, {**VALUES[0], 'value': 5.0, 'qc': 'ok', 'reason': ''}]
     html = write(clean, tmp_path, values=values)
     assert '<header class="visit ok">' in html
-    assert 'No value is out of its plausible range.' in html
+    assert 'No result is out of its plausible range' in html
 
 
 def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
@@ -271,3 +271,16 @@ def test_bibliographies_are_complete():
                                   'free @article{b, x = y} text'])  # fmt: skip
 def test_broken_bibliographies_do_not_raise(text):
     assert set(references.parse_bib(text)) <= {'a', 'b'}
+
+
+def test_what_is_wrong_is_told_first_and_a_lost_value_beside_its_reason(plan, tmp_path):
+    taken = {**VALUES[1], 'value': None, 'qc': 'na', 'ungated': 3,
+             'reason': 'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible'}
+    remarks = [('fail', f'The mask has 0 mL. {HOSTILE}'), ('warn', 'Look here.')]
+    html = write(plan, tmp_path, values=[VALUES[0], taken],
+                 status={'verdict': 'failed', 'remarks': remarks})  # fmt: skip
+    text = ' '.join(Page(html).text.split())
+    assert 'Finished, quality failed The mask has 0 mL.' in text
+    assert text.index('Look here.') < text.index('All that was asked for')
+    assert '1 result is not given out' in text
+    assert 'lateral ventricles failed; computed, not to be used: 3' in text

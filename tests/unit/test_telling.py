@@ -72,7 +72,7 @@ def test_progress_goes_on_whatever_becomes_of_the_stream(stream, close):
     progress.start('sub-01', 'node')
     progress.fail('sub-01', {'room': 'é', 'node': 'node', 'message': 'été \udce9'})
     progress.end('sub-01', 'checkpoint')
-    progress.close('sub-01', SimpleNamespace(state='failed', warnings=[]))
+    progress.close('sub-01', SimpleNamespace(state='failed', warnings=[], verdict='n/a'))
 
 
 @pytest.mark.parametrize('closing', ['', '2>&-', '>&- 2>&-', '2>/dev/full', '<&- >&- 2>&-'])

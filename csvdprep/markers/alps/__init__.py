@@ -118,7 +118,7 @@ ROOM = Room(
                 limits=Limits(ok=(75, None), warn=(25, None))),
         Measure(name='qc_alps_covered_pct', units='%', method='alignment', table=False,
                 description='Least share of the four regions within image and brain mask.',
-                limits=Limits(ok=(99, None), warn=(90, None))),
+                limits=Limits(ok=(90, None), warn=(75, None))),
         *_voxels(),
         Measure(name='alps_shift_mm', units='mm', method='alignment', table=False,
                 description='Largest distance of a region from where the template has it: moved '

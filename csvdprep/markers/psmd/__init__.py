@@ -46,7 +46,7 @@ ROOM = Room(
                 limits=Limits(ok=(-10, 10), warn=(-30, 30))),
         Measure(name='qc_psmd_coverage_pct', units='%', method='ants-skel',
                 description='Share of the skeleton with values.',
-                limits=Limits(ok=(90, None), warn=(60, None))),
+                limits=Limits(ok=(75, None), warn=(50, None))),
         Measure(name='qc_psmd_fluid_pct', units='%', method='ants-skel', table=False,
                 description='Share of the skeleton left out as fluid (above 3e-3 mm²/s).',
                 limits=Limits(ok=(None, 1), warn=(None, 5))),

@@ -104,7 +104,7 @@ ROOM = Room(
         Measure(name='qc_flair_noise', units='1', method='flair-histogram', qc_id='Q2',
                 description='Spread of normal white matter on the FLAIR over its level: noise, '
                             'texture and non-uniformity.',
-                limits=Limits(ok=(0, 0.15), warn=(0, 0.2))),
+                limits=Limits(ok=(0, 0.15), warn=(0, 0.25))),
         Measure(name='qc_wmh_mean_z', units='1', method='contrast-hysteresis',
                 description='Mean excess of the hyperintensities in SD of normal-appearing white '
                             'matter.', limits=Limits(ok=(2.5, None))),

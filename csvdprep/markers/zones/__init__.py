@@ -155,7 +155,7 @@ ROOM = Room(
                             'ratio suggests an infarct.', limits=Limits(ok=(None, 5))),
         Measure(name='qc_wmh_cortex_pct', units='%', method='distance', qc_id='Q13',
                 description='Share of the WMH within 2 mm of the cortex.',
-                limits=Limits(ok=(None, 10), warn=(None, 25))),
+                limits=Limits(ok=(None, 35), warn=(None, 60))),
         *_SIDED,
         *_CLASSES,
         *_ARWMC,

@@ -36,7 +36,7 @@ ROOM = Room(
         Measure(name='qc_brain_ml', units='mL', method='deepbet-onnx', reference='fisch2024',
                 description='Volume of the brain mask of the anatomical reference, cerebrospinal '
                             'fluid around the brain included.',
-                limits=Limits(ok=(1000, 1800), warn=(800, 2200))),
+                limits=Limits(ok=(1000, 2000), warn=(800, 2300))),
         Measure(name='qc_reference', units='', method='plan',
                 description='Image that the anatomy of the visit rests on.',
                 levels={'T1w': 'T1-weighted image', 'FLAIR': 'FLAIR, as there is no T1w: fewer '
@@ -47,7 +47,7 @@ ROOM = Room(
     ),
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
-    version=2,
+    version=3,
     methods=(
         'The brain was found in the anatomical reference with the networks of deepbet '
         '[@fisch2024], and intensity non-uniformity was corrected inside it with N4 '

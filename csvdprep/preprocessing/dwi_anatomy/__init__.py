@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from csvdprep.core.room import Derivative, Figure, Measure, Room
+from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ ROOM = Room(
         Measure(name='qc_dwi_anat_dice', units='1', method='dice',
                 description='Agreement (Dice) of the brain mask of the diffusion series with '
                             'that of the anatomical reference, within the part that the series '
-                            'covers.'),
+                            'covers.', limits=Limits(ok=(0.85, None), warn=(0.7, None))),
     ),
     build='csvdprep.preprocessing.dwi_anatomy.workflow:init_dwi_anatomy_wf',
     options=Options,

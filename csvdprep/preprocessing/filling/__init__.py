@@ -35,7 +35,16 @@ ROOM = Room(
     measures=(
         Measure(name='qc_filled_ml', units='mL', method='flair-histogram', table=False,
                 description='Volume filled before registration and segmentation of tissues.'),
+        Measure(name='qc_flair_bright_ml', units='mL', method='flair-histogram', table=False,
+                description='Volume at least 8 mm inside the brain that is brighter on the FLAIR '
+                            'than 1.25 times the main peak of its histogram, after smoothing '
+                            'by 2 mm; to hold hyperintensities against.'),
+        Measure(name='qc_flair_dark_ml', units='mL', method='flair-histogram', table=False,
+                description='Volume at least 25 mm inside the brain that is darker on the FLAIR '
+                            'than half the main peak: mostly fluid of the ventricles, to hold '
+                            'these against.'),
     ),
+    version=2,
     build='csvdprep.preprocessing.filling.workflow:init_filling_wf',
     options=Options,
     methods=(

@@ -10,6 +10,7 @@ from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.filling.science import guess_lesions
+from csvdprep.preprocessing.filling.science_histogram import suggested_volumes
 from csvdprep.science.normalise import histogram_peak
 from csvdprep.science.tissues import fill_lesions
 
@@ -46,22 +47,23 @@ class Fill(SimpleInterface):
         anat = load(self.inputs.anat_preproc)
         data = np.asanyarray(anat.dataobj, dtype=np.float32)
         lesion, normal = np.zeros(data.shape, bool), np.zeros(data.shape, bool)
-        found = Value(None, reason='the visit has no FLAIR')
+        found = bright = dark = Value(None, reason='the visit has no FLAIR')
         voxel_mm = nib.affines.voxel_sizes(anat.affine)
         if isdefined(self.inputs.flair_preproc):
-            lesion, normal = self._look(anat)
+            lesion, normal, (bright, dark) = self._look(anat)
             volume = float(lesion.sum() * np.prod(voxel_mm) / 1000)
             found = Value(volume, n=int(lesion.sum()))
         filled = fill_lesions(data, lesion, normal, voxel_mm, seed=self.inputs.seed)
         self._results['lesion_guess'] = save(lesion, anat, folder / 'lesion_guess.nii.gz')
         self._results['anat_filled'] = save(filled, anat, folder / 'anat_filled.nii.gz')
         self._results['filling_values'] = write_values(
-            folder / 'values.json', {'qc_filled_ml': found}
+            folder / 'values.json',
+            {'qc_filled_ml': found, 'qc_flair_bright_ml': bright, 'qc_flair_dark_ml': dark},
         )
         return runtime
 
     def _look(self, anat):
-        """Find lesions and normal tissue in the FLAIR; return them on the reference's grid."""
+        """Find lesions and normal tissue, on the reference's grid, and suggested volumes."""
         given = self.inputs
         flair = load(given.flair_preproc)
         data = np.asanyarray(flair.dataobj, dtype=np.float32)
@@ -78,4 +80,5 @@ class Fill(SimpleInterface):
             resample(nib.Nifti1Image(a.astype(np.float32), flair.affine), anat, matrix=matrix)
             for a in (lesion, normal)
         ]
-        return (moved[0] >= 0.5) & brain, (moved[1] >= 0.9) & brain
+        suggested = suggested_volumes(data, mask, nib.affines.voxel_sizes(flair.affine))
+        return (moved[0] >= 0.5) & brain, (moved[1] >= 0.9) & brain, suggested

@@ -37,8 +37,8 @@ ROOM = Room(
     measures=(
         Measure(name='qc_flair_t1w_edges', units='1', qc_id='Q3', method='edge-overlap',
                 description='Share of the strong edges of the FLAIR that lie on edges of the '
-                            'T1w after registration.',
-                limits=Limits(ok=(0.6, None), warn=(0.45, None))),
+                            'T1w after registration; all of them would mean one image twice.',
+                limits=Limits(ok=(0.6, 0.98), warn=(0.5, 0.995))),
         Measure(name='qc_flair_mask_dice', units='1', method='dice',
                 description='Agreement (Dice) of the brain found in the FLAIR with that of the '
                             'T1w, where both images were taken.',

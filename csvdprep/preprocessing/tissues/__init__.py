@@ -59,7 +59,7 @@ ROOM = Room(
         Measure(name='qc_cnr', units='1', method='em-atlas', qc_id='Q1',
                 description='Contrast of grey to white matter of the anatomical reference, in '
                             'units of their noise.',
-                limits=Limits(ok=(2.5, None), warn=(1.8, None))),
+                limits=Limits(ok=(1.8, None), warn=(1.2, None))),
         Measure(name='lv_ml', units='mL', method='em-atlas', qc_id='Q4',
                 description='Volume of the lateral ventricles.',
                 limits=Limits(ok=(8, 120), warn=(5, 180))),
