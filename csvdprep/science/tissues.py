@@ -23,6 +23,8 @@ WALLS = 0.5
 FLOOR = 0.01
 ITERATIONS = 6
 TINY = np.float32(1e-6)
+#: Share of the voxels where the atlas is sure of fluid that are taken to be nothing else.
+DARKEST = 0.1
 #: Voxels and iterations from which the intensities are learned.
 LEARN_FROM = 100_000
 LEARN_ITERATIONS = 25
@@ -221,11 +223,17 @@ def _place(prior, near, contrast):
 
 def _start(y, prior):
     """Take the median and spread of voxels of which the atlas is sure."""
+    sure = [part >= np.quantile(part, 0.9) for part in prior]
+    # In thick slices hardly a voxel is all fluid: the darkest are it most.
+    fluid = np.quantile(y[sure[CSF]], DARKEST)
+    # Ventricles may lie where the atlas is sure of white matter.
+    tissue = y > fluid + (np.quantile(y, 0.9) - fluid) / 3
     mean, sd = np.zeros(3), np.zeros(3)
     for k in range(3):
-        sure = prior[k] >= np.quantile(prior[k], 0.9)
-        mean[k] = np.median(y[sure])
-        sd[k] = 1.4826 * np.median(np.abs(y[sure] - mean[k]))
+        values = y[sure[k] & tissue] if k != CSF and (sure[k] & tissue).any() else y[sure[k]]
+        mean[k] = np.median(values)
+        sd[k] = 1.4826 * np.median(np.abs(values - mean[k]))
+    mean[CSF] = fluid
     return mean, np.maximum(sd, 0.02 * y.std() + 1e-6)
 
 
