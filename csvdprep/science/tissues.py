@@ -42,7 +42,7 @@ class Tissues:
         Intensity of pure tissue.
     cnr : float
         Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``,
-        with moments of all voxels weighted by the shares of the tissues.
+        with moments of all voxels that are mostly one of them.
     """
 
     probability: np.ndarray
@@ -239,11 +239,11 @@ def _start(y, prior):
 
 def _contrast_to_noise(y, p, normal):
     """Return the distance of grey and white matter over the spread of what is mostly either."""
-    weight = p[:, normal].astype(np.float64)
-    total = weight.sum(1) + 1e-6
-    mean = weight @ y[normal] / total
-    variance = (weight * (y[normal] - mean[:, None]) ** 2).sum(1) / total
-    return float(abs(mean[WM] - mean[GM]) / np.sqrt((variance[GM] + variance[WM]) / 2 + 1e-12))
+    grey, white = (y[normal & (p[k] > 0.5)].astype(np.float64) for k in (GM, WM))
+    if not (grey.size and white.size):
+        return 0.0
+    noise = np.sqrt((grey.var() + white.var()) / 2) + 1e-12
+    return float(abs(white.mean() - grey.mean()) / noise)
 
 
 def _neighbour_weights(voxel_mm):
