@@ -23,6 +23,8 @@ WALLS = 0.5
 FLOOR = 0.01
 ITERATIONS = 6
 TINY = np.float32(1e-6)
+#: Share of the voxels where the atlas is sure of fluid that are taken to be nothing else.
+DARKEST = 0.1
 #: Voxels and iterations from which the intensities are learned.
 LEARN_FROM = 100_000
 LEARN_ITERATIONS = 25
@@ -40,7 +42,7 @@ class Tissues:
         Intensity of pure tissue.
     cnr : float
         Contrast of GM to WM in units of their noise: ``|m_W - m_G| / sqrt((s_W^2 + s_G^2) / 2)``,
-        with moments of all voxels weighted by the shares of the tissues.
+        with moments of all voxels that are mostly one of them.
     """
 
     probability: np.ndarray
@@ -221,21 +223,27 @@ def _place(prior, near, contrast):
 
 def _start(y, prior):
     """Take the median and spread of voxels of which the atlas is sure."""
+    sure = [part >= np.quantile(part, 0.9) for part in prior]
+    # In thick slices hardly a voxel is all fluid: the darkest are it most.
+    fluid = np.quantile(y[sure[CSF]], DARKEST)
+    # Ventricles may lie where the atlas is sure of white matter.
+    tissue = y > fluid + (np.quantile(y, 0.9) - fluid) / 3
     mean, sd = np.zeros(3), np.zeros(3)
     for k in range(3):
-        sure = prior[k] >= np.quantile(prior[k], 0.9)
-        mean[k] = np.median(y[sure])
-        sd[k] = 1.4826 * np.median(np.abs(y[sure] - mean[k]))
+        values = y[sure[k] & tissue] if k != CSF and (sure[k] & tissue).any() else y[sure[k]]
+        mean[k] = np.median(values)
+        sd[k] = 1.4826 * np.median(np.abs(values - mean[k]))
+    mean[CSF] = fluid
     return mean, np.maximum(sd, 0.02 * y.std() + 1e-6)
 
 
 def _contrast_to_noise(y, p, normal):
     """Return the distance of grey and white matter over the spread of what is mostly either."""
-    weight = p[:, normal].astype(np.float64)
-    total = weight.sum(1) + 1e-6
-    mean = weight @ y[normal] / total
-    variance = (weight * (y[normal] - mean[:, None]) ** 2).sum(1) / total
-    return float(abs(mean[WM] - mean[GM]) / np.sqrt((variance[GM] + variance[WM]) / 2 + 1e-12))
+    grey, white = (y[normal & (p[k] > 0.5)].astype(np.float64) for k in (GM, WM))
+    if not (grey.size and white.size):
+        return 0.0
+    noise = np.sqrt((grey.var() + white.var()) / 2) + 1e-12
+    return float(abs(white.mean() - grey.mean()) / noise)
 
 
 def _neighbour_weights(voxel_mm):

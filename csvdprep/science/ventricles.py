@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 #: How far the ventricles of a patient may reach beyond those of the warped template (mm).
 REACH_MM = 35.0
 #: Fluid at least this far from tissue (mm) is the core of a fluid space.
-CORE_MM = 2.0
+CORE_MM = 3.0
 #: Share of the voxels of a core that the lesser of two fluid spaces must have in the template
 #: for the core to be divided between them; below it the template is out of place.
 CONTESTED = 0.5
@@ -28,6 +28,8 @@ FARTHEST = 12.0
 #: Choroid plexus and partial volume up to this width (mm) belong to the ventricle around them.
 CLOSE_MM = 2.0
 CLOSE_PAD = 8
+#: Label of the other fluid spaces among those of the sides.
+OTHER = 3
 
 
 def lateral_ventricles(
@@ -85,10 +87,6 @@ def lateral_ventricles(
             own |= _closed(own, voxel_mm) & (claimed == 0)
             result[box][own & (result[box] == 0)] = side
     return result
-
-
-#: Label of the other fluid spaces among those of the sides.
-OTHER = 3
 
 
 def _starts(fluid, depth, sides, elsewhere):

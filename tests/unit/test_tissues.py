@@ -61,6 +61,50 @@ def test_tissues_of_a_phantom(contrast, noise, least):
     assert found.mean == pytest.approx(LEVELS[contrast], rel=0.05)
 
 
+def shrunken(cortex_mm, cavity_mm, fine=0.75):
+    """Return shares of CSF, GM and WM on 2.25 mm of a head with that much cortex and cavity."""
+    grid = np.indices((96,) * 3, np.float32) * fine - 35.6
+    radius = np.sqrt((grid**2).sum(0))
+    folds = 1.5 * np.sin(grid[0] / 3) * np.sin(grid[1] / 3) * np.sin(grid[2] / 3)
+    inner = radius + folds
+    truth = np.full(radius.shape, -1)
+    truth[radius < 34] = CSF
+    truth[inner < 24 + cortex_mm] = GM
+    truth[inner < 24] = WM
+    truth[radius < cavity_mm] = CSF
+    blocks = np.stack([truth == k for k in range(3)]).reshape(3, 32, 3, 32, 3, 32, 3)
+    return blocks.mean((2, 4, 6), dtype=np.float32)
+
+
+def test_lost_tissue_is_found_lost_under_the_atlas_of_the_healthy():
+    atlas = blurred(shrunken(6, 8).argmax(0)) * (shrunken(6, 8).sum(0) > 0.5)
+    errors, brains = [], []
+    for cortex, cavity in ((6, 8), (3.5, 16)):
+        share = shrunken(cortex, cavity)
+        image = np.tensordot(LEVELS['T1w'], share, 1)
+        image += np.random.default_rng(1).normal(0, 5, image.shape)
+        mask = share.sum(0) > 0.5
+        found = segment_tissues(image, mask, atlas, (2.25,) * 3).probability[:, mask].sum(1)
+        truth = share[:, mask].sum(1)
+        errors.append((found - truth)[1:] / mask.sum())
+        brains.append(((truth[1:].sum() / mask.sum()), (found[1:].sum() / mask.sum())))
+    assert np.abs(errors).max() < 0.02
+    lost = np.subtract(*brains)
+    assert lost[0] > 0.2
+    assert lost[1] / lost[0] == pytest.approx(1, abs=0.05)
+
+
+def test_fluid_of_a_flair_where_the_template_has_none():
+    share = shrunken(6, 16)
+    mask = share.sum(0) > 0.5
+    atlas = blurred(shrunken(6, 8).argmax(0)) * mask
+    image = np.tensordot(LEVELS['FLAIR'], share, 1)
+    image += np.random.default_rng(1).normal(0, 4, image.shape)
+    found = segment_tissues(image, mask, atlas, (2.25,) * 3, contrast='FLAIR')
+    assert found.mean[CSF] == pytest.approx(LEVELS['FLAIR'][CSF], abs=8)
+    assert dice((found.probability[CSF] > 0.5) & mask, (share[CSF] > 0.5) & mask) > 0.9
+
+
 def test_lesions_are_white_matter_and_not_learned_from():
     truth, _, voxel_mm = phantom()
     image = np.choose(truth.clip(0), LEVELS['T1w']).astype(float)
@@ -105,6 +149,32 @@ def test_plexus_inside_and_sulci_outside():
     found = lateral_ventricles(csf, ventricles, (truth == CSF) & (ventricles == 0), voxel_mm)
     assert found[plexus].all()
     assert not found[(truth == CSF) & (ventricles == 0)].any()
+
+
+@pytest.mark.parametrize('voxel_mm', [(2, 2, 2), (1.5, 1.5, 6)])
+def test_large_ventricles_are_taken_whole_and_small_ones_do_not_leak(voxel_mm):
+    shape = tuple(int(112 / size) for size in voxel_mm)
+    x, y, z = ((g - (n - 1) / 2) * size
+               for g, n, size in zip(np.indices(shape), shape, voxel_mm, strict=True))  # fmt: skip
+
+    def ball(centre, radii):
+        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii)) < 1  # noqa: B905
+
+    third = ball((0, 0, -18), (3, 14, 12))
+    foramina = (abs(x) < 14) & (abs(y) < 1.6) & (abs(z + 12) < max(3, voxel_mm[2] / 2))
+    surface = np.sqrt(x**2 + y**2 + z**2) > 48
+    template = np.where(ball((-12, 0, 4), (6, 16, 8)), 1, 0)
+    template[ball((12, 0, 4), (6, 16, 8))] = 2
+    for left, right in (((5, 14, 7), (5, 14, 7)), ((20, 30, 18), (8, 20, 12))):
+        truth = np.where(ball((-1.5 - left[0], 0, 4), left), 1, 0)
+        truth[ball((1.5 + right[0], 0, 4), right)] = 2
+        csf = ((truth > 0) | third | foramina | surface).astype(float)
+        # The template is out of place: its third ventricle reaches into the left ventricle.
+        others = ball((-2, 0, -12), (5, 14, 14)) | surface
+        found = lateral_ventricles(csf, template, others & (template == 0), voxel_mm)
+        for side in (1, 2):
+            assert dice(found == side, truth == side) > 0.93
+        assert not (found > 0)[surface | (third & (z < -20))].any()
 
 
 def test_no_ventricles_give_none():

@@ -54,7 +54,7 @@ ROOM = Room(
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
     options=Options,
     methods=(
-        'Volumes are sums of tissue probabilities, hyperintensities counted as white matter; the '
+        'Volumes are sums of the shares of voxels, hyperintensities counted as white matter; the '
         'Evans index [@evans1942] was taken in slices parallel to the axial plane of the template.'
     ),
     references=('evans1942',),

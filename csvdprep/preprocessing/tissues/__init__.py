@@ -23,7 +23,7 @@ _VENTRICLES = (
 
 def _tissue(label, name):
     return Derivative(suffix='probseg', label=label, units='1',
-                      description=f'Probability of {name}.')  # fmt: skip
+                      description=f'Share of each voxel expected to be {name}.')  # fmt: skip
 
 
 def _atlas(desc, name):
@@ -81,10 +81,13 @@ ROOM = Room(
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     options=Options,
     methods=(
-        'Cerebrospinal fluid, grey and white matter were told apart by expectation maximisation '
-        'of a Gaussian mixture under the tissue maps of the template and a Markov random field '
-        '[@avants2011], preliminary hyperintensities taken as white matter. The '
-        'lateral ventricles are the fluid next to those of the template.'
+        'How much of each voxel is cerebrospinal fluid, grey and white matter was estimated by '
+        'expectation maximisation of a mixture of pure voxels and voxels of two tissues '
+        '[@vanleemput2003], its place priors from the neighbours and, less, from the tissue maps '
+        'of the template; preliminary hyperintensities were taken as white matter. The lateral '
+        'ventricles are the fluid that is reached more easily, by wide passages, from those of '
+        'the template than from its other fluid spaces.'
     ),
-    references=('avants2011',),
+    references=('vanleemput2003',),
+    version=2,
 )  # fmt: skip
