@@ -20,7 +20,7 @@ from csvdprep.markers.wmh.science_parts import filled_share, thin_lining
 from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions, surely_white, white_region
 from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
-from csvdprep.science.morphology import bounding_box, erode
+from csvdprep.science.morphology import bounding_box, dilate, erode
 from csvdprep.science.normalise import robust_centre
 
 #: Smallest lesion, mm3, in images of near-cubic voxels and of thick slices.
@@ -33,6 +33,8 @@ WALL_DEPTH = 0.5
 OVER_WALL_MM = 2.5
 #: Contrast above that of grey matter that a seed needs in the depth of white matter.
 ABOVE_DEEP = 0.05
+#: Fluid this near to the ventricles, mm, is part of them.
+BESIDE_VENTRICLE_MM = 5.0
 #: Deep grey matter and brainstem nearer than this to CSF, mm, are not looked at.
 CLEAR_OF_CSF_MM = 2.0
 #: Distance from the edge of a warped structure within which it may be another tissue, mm.
@@ -241,8 +243,11 @@ def segment_wmh(
     found = cut(excess.contrast, seed, border)
     stroke = np.zeros(found.shape, bool)
     if atlas is not None:
-        stroke = stroke_lesions(found, small & ~excess.tissue, (atlas[0] < 0.1) & small,
-                                excess.grey, voxel_mm)  # fmt: skip
+        inner = (atlas[0] < 0.1) & small
+        if vents is not None:
+            # The template's ventricles lag behind large ones: those are no cavities.
+            inner &= ~dilate(vents > 0, voxel_mm, BESIDE_VENTRICLE_MM)
+        stroke = stroke_lesions(found, small & ~excess.tissue, inner, excess.grey, voxel_mm)
         found &= ~stroke
     share = filled_share(excess.contrast, height, found, region & ~stroke)
     lining = found & False

@@ -70,7 +70,10 @@ class Look:
         True
         """
         u = rng.uniform
-        return cls(csf=u(0.1, 0.4), gm=u(1.02, 1.28), lesion=u(0.3, 0.8), lining=u(0.15, 0.5),
+        grey = u(1.02, 1.28)
+        # T2 of lesions is longer than that of grey matter, and so they are brighter.
+        return cls(csf=u(0.1, 0.4), gm=grey, lesion=max(0.3, grey - 1 + u(0.15, 0.55)),
+                   lining=u(0.15, 0.5),
                    cortex=u(0.05, 0.15), white=u(0.0, 0.07), mottle=u(0.01, 0.03),
                    flow=rng.choice([0, u(0.3, 1.2)]), t1_csf=u(0.15, 0.4), t1_gm=u(0.6, 0.78),
                    t1_lesion=u(0.65, 0.95))  # fmt: skip
