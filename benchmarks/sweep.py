@@ -250,7 +250,8 @@ def report(table: pd.DataFrame, noise: pd.DataFrame) -> None:
     series = noise.groupby('series')['ml']
     print('CV over noise:', (series.std() / series.mean()).round(3).tolist())
     inside = (table['true_ml'] >= table['low']) & (table['true_ml'] <= table['high'])
-    print(f'range holds the truth in {inside.mean():.0%}, of 5 mL and more {inside[large].mean():.0%}')
+    print(f'range holds the truth in {inside.mean():.0%}, '
+          f'of 5 mL and more {inside[large].mean():.0%}')  # fmt: skip
     for name in ('deepgrey_ml', 'infratentorial_ml', 'infarct_ml', 'grey_ml'):
         print(f'{name}: 95 % {table[name].quantile(0.95):.2f}, worst {table[name].max():.2f}')
 

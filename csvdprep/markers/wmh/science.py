@@ -31,8 +31,10 @@ THICK = 2.0
 WALL_DEPTH = 0.5
 #: How far into what was taken for ventricle a lesion of its wall may grow, mm.
 OVER_WALL_MM = 2.5
+#: Seeds and borders need no more than this contrast, however noisy the image.
+SEED_MOST, BORDER_MOST = 0.30, 0.20
 #: Contrast above that of grey matter that a seed needs in the depth of white matter.
-ABOVE_DEEP = 0.05
+ABOVE_DEEP = 0.0
 #: Fluid this near to the ventricles, mm, is part of them.
 BESIDE_VENTRICLE_MM = 5.0
 #: Deep grey matter and brainstem nearer than this to CSF, mm, are not looked at.
@@ -281,8 +283,10 @@ def segment_wmh(
 def _thresholds(excess: Excess, has_t1w: bool, options: WmhOptions):
     """Return the least contrast of seeds and of borders."""
     seed = options.seed_contrast if has_t1w else options.seed_contrast_flair_only
-    return (max(seed, options.seed_noise * excess.noise),
-            max(options.border_contrast, options.border_noise * excess.noise))  # fmt: skip
+    border = options.border_contrast
+    # What noise and texture ask for is not followed to where lesions themselves are lost.
+    return (max(seed, min(options.seed_noise * excess.noise, SEED_MOST)),
+            max(border, min(options.border_noise * excess.noise, BORDER_MOST)))  # fmt: skip
 
 
 def _jitter(excess: Excess, cut, allowed, seed, border, ml, options: WmhOptions):

@@ -12,33 +12,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.science.morphology import dilate
-from csvdprep.science.normalise import MAD_TO_SD, PURE, reference_field, smooth_within
+from csvdprep.science.normalise import (
+    MAD_TO_SD,
+    PURE,
+    brain_mode,
+    histogram_mode,
+    reference_field,
+    smooth_within,
+)
 
 #: White matter lies within this range of the brain's mode.
 WHITE_RANGE = (0.70, 1.15)
 #: Grey matter lies within this range of the level of white matter.
 GREY_RANGE = (0.90, 1.45)
-#: Bins of the histograms, relative to the mode; width of their smoothing, bins.
-BIN, BLUR = 0.01, 2.0
+#: Bins of the histograms, relative to the mode.
+BIN = 0.01
 #: Contrast from which white matter is a sure candidate for a lesion, which keeps its margin out of
 #: the field too, and in SD; and from which a voxel itself takes no part.
-SURE, SURE_SD, CANDIDATE = 0.30, 1.0, 0.20
+SURE, SURE_SD, CANDIDATE = 0.25, 1.0, 0.12
 #: Least contrast of voxels that take part, and in SD.
 DARKEST, DARKEST_SD = 0.15, 2.5
 #: Smoothing before the comparison, and margin around sure candidates, mm.
 CALM_MM, MARGIN_MM = 1.5, 4.0
 #: Range of the Gaussian over which the field is averaged, mm, and weight of grey matter in it.
-#: 10 mm follow lesions of 12 mm (half of such a hill is lost), 20 mm do not follow a head coil.
-FIELD_MM, GREY_WEIGHT = 15.0, 1.0
+#: 10 mm follow lesions without a border (of a hill of 12 mm half is lost).
+FIELD_MM, GREY_WEIGHT = 20.0, 1.0
 #: Grey matter takes part that is this near its level, relative: lesions do not brighten it, so
 #: that where it is brighter the coil or the sequence is the reason.
 GREY_REACH = 0.3
 #: Most that the field may take away, relative: N4 leaves less, so that more is lesion.
-BOUND = 0.15
+BOUND = 0.08
 ROUNDS = 4
 #: Slices thicker than this, mm, have a gain of their own.
 THICK_MM = 2.5
@@ -155,39 +161,10 @@ def _weight(flat, sure, pure_grey, candidates, levels, voxel_mm):
     return weight, also
 
 
-def brain_mode(values: np.ndarray) -> float:
-    """Return the main peak of a brain's histogram, fluid left out.
-
-    Raises
-    ------
-    csvdprep.core.errors.MeasureError
-        If all values are alike.
-    """
-    low, high = np.percentile(values, [2, 99.5])
-    if not high > low:
-        raise MeasureError('The FLAIR has no contrast inside the brain.')
-    middle = float(np.median(values))
-    return _mode(values, 0.5 * middle, 2.0 * middle, BIN * middle)
-
-
-def _mode(values, low, high, step, blur: float = BLUR) -> float:
-    """Return the highest place of a smoothed histogram within a range."""
-    edges = np.arange(low - 8 * step, high + 9 * step, step)
-    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), blur)
-    centres = edges[:-1] + step / 2
-    counts[(centres < low) | (centres > high)] = 0
-    top = int(counts.argmax())
-    if not counts[top] or not 0 < top < counts.size - 1:
-        return float(np.clip(np.median(values), low, high))
-    before, here, after = counts[top - 1 : top + 2]
-    bend = before - 2 * here + after
-    return float(centres[top] + (step * 0.5 * (before - after) / bend if bend else 0))
-
-
 def _level(values, anchor) -> tuple[float, float]:
     """Return the mode of white matter, and the SD of its dark side."""
     step = BIN * anchor
-    mu = _mode(values, WHITE_RANGE[0] * anchor, WHITE_RANGE[1] * anchor, step, 3.0)
+    mu = histogram_mode(values, WHITE_RANGE[0] * anchor, WHITE_RANGE[1] * anchor, step, 3.0)
     below = values[(values < mu) & (values > 0.6 * mu)]
     sd = MAD_TO_SD * float(np.median(mu - below)) if below.size else 0.0
     return mu, max(sd, 1e-3 * abs(mu))
@@ -197,7 +174,7 @@ def _grey_level(values, mu) -> float:
     """Return the mode of grey matter; it is never taken as darker than white matter."""
     if values.size < LEAST_VOXELS:
         return mu
-    return max(mu, _mode(values, GREY_RANGE[0] * mu, GREY_RANGE[1] * mu, BIN * mu, 3.0))
+    return max(mu, histogram_mode(values, GREY_RANGE[0] * mu, GREY_RANGE[1] * mu, BIN * mu, 3.0))
 
 
 def _fluid_level(image, brain, fluid, anchor) -> float:

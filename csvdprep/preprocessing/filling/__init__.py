@@ -7,15 +7,15 @@ from csvdprep.core.room import Derivative, Measure, Room
 
 @dataclass(frozen=True)
 class Options:
-    """Brightness (widths of the main peak) and depth (mm) from which a voxel is suspect."""
+    """Brightness (over that of the main peak) and depth (mm) from which a voxel is suspect."""
 
-    seed_z: float = 4.0
-    grow_z: float = 2.5
+    seed: float = 1.3
+    grow: float = 1.18
     depth_mm: float = 8.0
 
     def __post_init__(self):
-        if not 0 < self.grow_z <= self.seed_z:
-            raise ValueError('filling.grow_z must be positive and not above filling.seed_z')
+        if not 1 < self.grow <= self.seed:
+            raise ValueError('filling.grow must be above 1 and not above filling.seed')
 
 
 ROOM = Room(
@@ -44,12 +44,12 @@ ROOM = Room(
                             'than half the main peak: mostly fluid of the ventricles, to hold '
                             'these against.'),
     ),
-    version=2,
+    version=3,
     build='csvdprep.preprocessing.filling.workflow:init_filling_wf',
     options=Options,
     methods=(
-        'Voxels of the FLAIR more than {o.depth_mm:g} mm inside the brain and {o.grow_z:g} widths '
-        'of the main histogram peak above it (seeded at {o.seed_z:g}) were filled with normal '
+        'Voxels of the FLAIR more than {o.depth_mm:g} mm inside the brain and {o.grow:g} times as '
+        'bright as the main histogram peak (seeded at {o.seed:g}) were filled with normal '
         'white matter in the anatomical reference before its registration and segmentation.'
     ),
 )  # fmt: skip

@@ -24,8 +24,8 @@ class _FillInputSpec(TraitedSpec):
     flair_preproc = File(exists=True, desc='FLAIR')
     flair_mask = File(exists=True, desc='its brain')
     flair_to_anat = File(exists=True, desc='resamples the FLAIR onto the reference')
-    seed_z = traits.Float(mandatory=True, desc='brightness of a seed')
-    grow_z = traits.Float(mandatory=True, desc='brightness of all voxels')
+    seed_from = traits.Float(mandatory=True, desc='brightness of a seed')
+    grow_from = traits.Float(mandatory=True, desc='brightness of all voxels')
     depth_mm = traits.Float(mandatory=True, desc='least depth')
     seed = traits.Int(42, usedefault=True, desc='of the noise')
 
@@ -69,8 +69,8 @@ class Fill(SimpleInterface):
         data = np.asanyarray(flair.dataobj, dtype=np.float32)
         mask = np.asanyarray(load(given.flair_mask).dataobj) > 0
         lesion = guess_lesions(
-            data, mask, nib.affines.voxel_sizes(flair.affine), seed_z=given.seed_z,
-            grow_z=given.grow_z, depth_mm=given.depth_mm,
+            data, mask, nib.affines.voxel_sizes(flair.affine), seed=given.seed_from,
+            grow=given.grow_from, depth_mm=given.depth_mm,
         )  # fmt: skip
         mode, width = histogram_peak(data[mask])
         normal = mask & (abs(data - mode) < NORMAL_Z * width)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.science.normalise import histogram_peak
+from csvdprep.science.normalise import brain_mode
+
+#: Smoothing against noise, mm.
+CALM_MM = 1.2
 
 
 def guess_lesions(
-    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, seed_z: float = 4.0, grow_z: float = 2.5,
+    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, seed: float = 1.3, grow: float = 1.18,
     depth_mm: float = 8.0,
 ) -> np.ndarray:  # fmt: skip
     """Find voxels that are too bright for brain, away from its surface.
+
+    Brightness is relative to the position of the histogram's main peak; the width of the peak
+    grows with the very lesions that are looked for, and with noise.
 
     Parameters
     ----------
@@ -22,8 +28,8 @@ def guess_lesions(
         Brain.
     voxel_mm : sequence of 3 float
         Voxel size, mm.
-    seed_z, grow_z : float
-        Brightness of at least one voxel of a lesion, and of all of them, in widths of the peak.
+    seed, grow : float
+        Brightness of at least one voxel of a lesion, and of all of them, over that of the peak.
     depth_mm : float
         Least distance from the surface of the brain, where cortex is bright.
 
@@ -38,18 +44,19 @@ def guess_lesions(
     >>> flair = rng.normal(100, 5, (60, 60, 60))
     >>> flair[28:32, 28:32, 28:32] += 50
     >>> found = guess_lesions(flair, np.ones(flair.shape), (1, 1, 1))
-    >>> bool(found[28:32, 28:32, 28:32].all()), int(found.sum()) < 100
+    >>> bool(found[29:31, 29:31, 29:31].all()), int(found.sum()) < 100
     (True, True)
 
     """
     inside = np.asarray(mask) > 0
-    mode, width = histogram_peak(np.asarray(flair)[inside])
-    z = (np.asarray(flair, dtype=np.float32) - mode) / width
+    flair = np.asarray(flair, dtype=np.float32)
+    relative = ndi.gaussian_filter(flair, CALM_MM / np.asarray(voxel_mm, float), truncate=3)
+    relative /= brain_mode(flair[inside])
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
-    bright = inside & (z >= grow_z) & (depth >= depth_mm)
+    bright = inside & (relative >= grow) & (depth >= depth_mm)
     labels, count = ndi.label(bright)
     if not count:
         return bright
-    peak = ndi.maximum(z, labels, np.arange(1, count + 1))
-    keep = np.concatenate([[False], np.asarray(peak) >= seed_z])
+    peak = ndi.maximum(relative, labels, np.arange(1, count + 1))
+    keep = np.concatenate([[False], np.asarray(peak) >= seed])
     return keep[labels]

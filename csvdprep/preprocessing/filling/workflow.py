@@ -22,6 +22,6 @@ def init_filling_wf(*, room, options, context):
         Measures.
 
     """
-    interface = Fill(seed_z=options.seed_z, grow_z=options.grow_z, depth_mm=options.depth_mm,
+    interface = Fill(seed_from=options.seed, grow_from=options.grow, depth_mm=options.depth_mm,
                      seed=context.random_seed)  # fmt: skip
     return init_single_wf(interface, room=room, mem_gb=1.0)
