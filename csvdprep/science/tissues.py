@@ -16,7 +16,7 @@ CSF, GM, WM = range(3)
 #: the neighbours'. In a FLAIR grey and white matter overlap, and the atlas alone has to decide.
 ATLAS_WEIGHT = 0.4
 #: Power of what atlas and neighbours say, against the intensity.
-POWER = 3
+POWER = 4
 #: How common mixtures of CSF and WM are where both are near, relative to the other mixtures.
 WALLS = 0.5
 #: No class is impossible anywhere by this probability.
