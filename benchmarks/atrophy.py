@@ -1,8 +1,8 @@
 """Lateral ventricles, tissue volumes and brain parenchymal fraction over atrophy, on phantoms.
 
 Heads of known fractions, from 9 mL ventricles to 177 mL, symmetric and not, with shallow and deep
-sulci, soft and crisp borders, are painted as T1w (3 % noise, 3 % drift left), registered to the
-template and segmented with their true brain masks, one after the other::
+sulci, soft and crisp borders, are painted as MPRAGE (2 % noise, texture, and drift left),
+registered to the template and segmented with their true brain masks, one after the other::
 
     python benchmarks/atrophy.py
 
@@ -46,7 +46,7 @@ HEADS = (
     ('crisp, atrophy', 9, {'ventricles_mm': 30, 'sharpness': 6, 'sulci': 6, 'atrophy': 3}),
 )
 #: Signal of CSF, GM, WM, white matter hyperintensity and the rest of the head.
-LEVELS = {'T1w': (0.2, 0.62, 1.0, 1.0, 0.3), 'FLAIR': (0.25, 1.22, 1.0, 1.6, 0.3)}
+LEVELS = {'T1w': (0.38, 0.86, 1.0, 1.0, 0.5), 'FLAIR': (0.25, 1.22, 1.0, 1.6, 0.3)}
 #: Slices of a FLAIR in units of those of the head; width of the bright rim, mm.
 SLICE, RIM_MM = 4, 3.0
 
@@ -65,13 +65,14 @@ def scan(seed: int, spacing: float, contrast: str, options: dict):
     levels = LEVELS[contrast]
     image = sum(level * part for level, part in
                 zip(levels, (share[0], share[1], share[2] - rim, rim, rest), strict=True))
-    image = image * np.exp(0.03 * smooth_noise(image.shape, 35 / spacing, rng))
+    image = image * np.exp(0.02 * smooth_noise(image.shape, 35 / spacing, rng))
+    image = image * (1 + 0.02 * smooth_noise(image.shape, 1.0, rng))
     affine = head.affine
     if contrast == 'FLAIR':
         image, share, ventricles, rim = (thick(part) for part in (image, share, ventricles, rim))
         affine = affine @ np.diag([1, 1, SLICE, 1])
         affine[:3, 3] += (SLICE - 1) / 2 * head.affine[:3, 2]
-    image = 250 * np.abs(image + 0.03 * rng.standard_normal(image.shape))
+    image = 250 * np.abs(image + 0.02 * rng.standard_normal(image.shape))
     return (nib.Nifti1Image(image.astype(np.float32), affine), share.sum(0) > 0.5, share,
             ventricles, rim > 0.5)  # fmt: skip
 

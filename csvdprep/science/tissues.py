@@ -14,15 +14,17 @@ CSF, GM, WM = range(3)
 
 #: How much the atlas says about fluid and, in a T1w, about grey and white matter; the rest is
 #: the neighbours'. In a FLAIR grey and white matter overlap, and the atlas alone has to decide.
-ATLAS_WEIGHT = 0.2
+ATLAS_WEIGHT = 0.4
 #: Power of what atlas and neighbours say, against the intensity.
-POWER = 3
+POWER = 4
 #: How common mixtures of CSF and WM are where both are near, relative to the other mixtures.
 WALLS = 0.5
 #: No class is impossible anywhere by this probability.
 FLOOR = 0.01
 ITERATIONS = 6
 TINY = np.float32(1e-6)
+#: How many times the spread of grey or white matter may be that of the other in the end.
+MOST_UNLIKE = 1.25
 #: Share of the voxels where the atlas is sure of fluid that are taken to be nothing else.
 DARKEST = 0.1
 #: Voxels and iterations from which the intensities are learned.
@@ -206,7 +208,7 @@ def _classify(y, prior, normal, scale, model, share, inside, weights, contrast):
         place = _place(prior, near, contrast)
         classes, p, inner, share = _posterior(scale.step, place, model, share, scale.centres)
         counts = _counts(classes[:, normal], scale.step[normal])
-        model = refit(model, inner, counts, scale.centres, scale.spread)
+        model = refit(model, inner, counts, scale.centres, scale.spread, MOST_UNLIKE)
         p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
     return p, model
 
