@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
+from scipy.signal import find_peaks
 
 from csvdprep.core.errors import MeasureError
 
@@ -13,6 +14,8 @@ from csvdprep.core.errors import MeasureError
 PURE = 0.9
 #: Least number of pure voxels from which a class is described.
 LEAST_VOXELS = 200
+#: Least height of a peak of the brain, and the dip that parts it from the next, relative.
+PEAK, DIP = 0.4, 0.05
 #: 1 / Phi^-1(3/4): SD of a normal distribution per median absolute deviation.
 MAD_TO_SD = 1.4826
 
@@ -159,7 +162,13 @@ def brain_mode(values: np.ndarray) -> float:
     if not high > low:
         raise MeasureError('The FLAIR has no contrast inside the brain.')
     middle = float(np.median(values))
-    return histogram_mode(values, 0.5 * middle, 2.0 * middle, 0.01 * middle, blur=2.0)
+    edges = np.linspace(0.5 * middle, 2.0 * middle, 151)
+    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), 3.0)
+    # Lesions may make a peak of their own, and the higher one: the lowest that is one counts.
+    peaks, _ = find_peaks(counts, height=PEAK * counts.max(), prominence=DIP * counts.max())
+    top = int(peaks[0]) if peaks.size else int(counts.argmax())
+    at = (edges[top] + edges[top + 1]) / 2
+    return histogram_mode(values, 0.93 * at, 1.07 * at, 0.01 * middle, blur=2.0)
 
 
 def histogram_mode(

@@ -318,6 +318,7 @@ def _subcortical(flair, excess: Excess, deep, low, voxel_mm, least):
             continue
         centre, spread = robust_centre(excess.contrast[inner])
         above = excess.contrast - centre
-        seed, border = (max(least, n * spread) for least, n in ((0.25, 5.0), (0.15, 3.0)))
+        above_grey = excess.normal.grey / excess.normal.white - 1 + 0.12
+        seed, border = max(0.25, above_grey, 5 * spread), max(0.15, above_grey / 2, 3 * spread)
         result[grow_from_seeds(above, inner, seed, border, voxel_mm, least_mm3=least)] = label
     return result

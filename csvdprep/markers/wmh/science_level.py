@@ -46,6 +46,8 @@ GREY_REACH = 0.3
 #: Most that the field may take away, relative: N4 leaves less, so that more is lesion.
 BOUND = 0.08
 ROUNDS = 4
+#: Share of the brain where the field is at that bound from which the level is not believed.
+LOST = 0.5
 #: Slices thicker than this, mm, have a gain of their own.
 THICK_MM = 2.5
 #: Fewest voxels from which a level is taken.
@@ -108,7 +110,7 @@ def find_normal(
     Raises
     ------
     csvdprep.core.errors.MeasureError
-        If there is no white matter, or no contrast.
+        If there is no white matter, no contrast, or no level that fits the image.
 
     Examples
     --------
@@ -144,6 +146,9 @@ def find_normal(
         at_bound = float((np.abs(field[brain] - 1) > BOUND).mean())
         field = np.clip(field, 1 - BOUND, 1 + BOUND)
         flat = image / field
+    if at_bound > LOST:
+        raise MeasureError('The level of normal white matter on the FLAIR could not be found: the '
+                           'image is too uneven, or nearly all of it is hyperintense.')  # fmt: skip
     return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
                         grey=grey_level, fluid=dark, spread=sd, bounded=at_bound)  # fmt: skip
 
