@@ -107,6 +107,10 @@ GATES = (
          stops=('skeleton',), warns=('skeleton',)),
     Gate(name='regions of DTI-ALPS', judged_by=('qc_alps_covered_pct', 'qc_alps_aligned_pct'),
          stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
+    Gate(name='voxels in the small regions of DTI-ALPS',
+         judged_by=('qc_alps_voxels_r2p5_L', 'qc_alps_voxels_r2p5_R'), warns=('alps_*_r2p5*',)),
+    Gate(name='voxels in the large regions of DTI-ALPS',
+         judged_by=('qc_alps_voxels_r5_L', 'qc_alps_voxels_r5_R'), warns=('alps_*_r5*',)),
     Gate(name='head in the scanner',
          judged_by=('alps_pitch_deg', 'alps_roll_deg', 'alps_yaw_deg'), warns=('alps_lab_*',)),
 )  # fmt: skip
