@@ -147,8 +147,8 @@ def find_normal(
         field = np.clip(field, 1 - BOUND, 1 + BOUND)
         flat = image / field
     if at_bound > LOST:
-        raise MeasureError('The level of normal white matter on the FLAIR was not found: the image '
-                           'is too uneven, or nearly all of it is hyperintense.')  # fmt: skip
+        raise MeasureError('The level of normal white matter on the FLAIR was not found: the '
+                           'image is too uneven, or hyperintense nearly everywhere.')  # fmt: skip
     return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
                         grey=grey_level, fluid=dark, spread=sd, bounded=at_bound)  # fmt: skip
 
