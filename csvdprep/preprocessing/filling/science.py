@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.science.normalise import brain_mode
+from csvdprep.science.normalise import histogram_mode
 
 #: Smoothing against noise, mm.
 CALM_MM = 1.2
@@ -51,7 +51,9 @@ def guess_lesions(
     inside = np.asarray(mask) > 0
     flair = np.asarray(flair, dtype=np.float32)
     relative = ndi.gaussian_filter(flair, CALM_MM / np.asarray(voxel_mm, float), truncate=3)
-    relative /= brain_mode(flair[inside])
+    # Of the two peaks of a brain the higher one: grey matter is not to look bright.
+    middle = float(np.median(flair[inside]))
+    relative /= histogram_mode(flair[inside], 0.5 * middle, 2 * middle, 0.01 * middle, blur=2.0)
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     bright = inside & (relative >= grow) & (depth >= depth_mm)
     labels, count = ndi.label(bright)
