@@ -23,10 +23,10 @@ import ants  # isort: skip
 import nibabel as nib
 import numpy as np
 
-from csvdprep.interfaces.atlas import find_ventricles
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.resources import template_file
 from csvdprep.science.tissues import segment_tissues
+from csvdprep.science.ventricles import lateral_ventricles
 
 
 def timed(function, *arguments, **options):
@@ -46,8 +46,10 @@ def ventricles_of(anat, mask, inverse) -> np.ndarray:
     structures = nib.load(template_file('dseg', atlas='csvdprep', desc='structures'))
     labels = np.asanyarray(engine.apply_transform(structures, anat, inverse,
                                                   interpolation='nearest').dataobj)  # fmt: skip
+    sides = np.where(labels <= 2, labels, 0)
     found = segment_tissues(anat.get_fdata(dtype=np.float32), mask, priors, voxel_mm)
-    return find_ventricles(found.probability[0], mask, labels, priors[0], voxel_mm) > 0
+    others = (priors[0] > 0.5) & (sides == 0)
+    return lateral_ventricles(found.probability[0], sides, others, voxel_mm) > 0
 
 
 def quality(brain, ventricles, transforms) -> tuple[float, float]:
