@@ -46,7 +46,7 @@ GREY_REACH = 0.3
 #: Most that the field may take away, relative: N4 leaves less, so that more is lesion.
 BOUND = 0.08
 ROUNDS = 4
-#: Share of the brain where the field is at that bound from which the level is not believed.
+#: Share of white matter with the field at that bound from which the level is not believed.
 LOST = 0.5
 #: Slices thicker than this, mm, have a gain of their own.
 THICK_MM = 2.5
@@ -71,7 +71,7 @@ class NormalTissue:
     spread : float
         SD of normal white matter.
     bounded : float
-        Share of the brain where the field would have been larger than it may be.
+        Share of white matter where the field would have been larger than it may be.
     """
 
     image: np.ndarray
@@ -140,10 +140,13 @@ def find_normal(
         weight, also = _weight(flat, sure, pure_grey, candidates, (mu, sd, grey_level), voxel_mm)
         if turn == ROUNDS - 1 or not weight.any():
             break
-        relative = np.where(also, image / grey_level, image / mu)
+        # Each tissue over its own middle: what is darkened by fluid must not lower the field.
+        middle = float(np.median(flat[also])) if also.any() else grey_level
+        relative = np.where(also, image / middle, image / mu)
         field = reference_field(relative, weight, voxel_mm, field_mm)
         field = field * _slice_gain(relative / field, weight, voxel_mm)
-        at_bound = float((np.abs(field[brain] - 1) > BOUND).mean())
+        field /= float(np.median(field[sure]))
+        at_bound = float((np.abs(field[sure] - 1) > BOUND).mean())
         field = np.clip(field, 1 - BOUND, 1 + BOUND)
         flat = image / field
     if at_bound > LOST:
