@@ -113,7 +113,7 @@ def expected(inner: np.ndarray) -> np.ndarray:
 
 
 def refit(model: Model, inner: np.ndarray, counts: np.ndarray, centres: np.ndarray,
-          spread: float, unlike: float = np.inf) -> Model:  # fmt: skip
+          spread: float) -> Model:  # fmt: skip
     """Estimate the intensities of pure tissue from what voxels are thought to be made of.
 
     Parameters
@@ -128,9 +128,6 @@ def refit(model: Model, inner: np.ndarray, counts: np.ndarray, centres: np.ndarr
         Intensities.
     spread : float
         Standard deviation of the image.
-    unlike : float
-        How many times the standard deviation of grey or white matter may be that of the other.
-        Most of it is noise, which they share: a wide one would swallow its mixtures.
 
     Returns
     -------
@@ -158,5 +155,4 @@ def refit(model: Model, inner: np.ndarray, counts: np.ndarray, centres: np.ndarr
     prior = STEADY * counts.sum()
     common = np.sqrt((squares.sum() + 1e-12) / (total.sum() + 1e-12))
     sd = np.sqrt((squares + prior * common**2) / (total + prior + 1e-12))
-    sd[1:] = np.minimum(sd[1:], unlike * sd[1:].min())
     return Model(mean, np.maximum(sd, LEAST_SD * spread + 1e-6))

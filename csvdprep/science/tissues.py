@@ -23,8 +23,6 @@ WALLS = 0.5
 FLOOR = 0.01
 ITERATIONS = 6
 TINY = np.float32(1e-6)
-#: How many times the spread of grey or white matter may be that of the other in the end.
-MOST_UNLIKE = 1.25
 #: Share of the voxels where the atlas is sure of fluid that are taken to be nothing else.
 DARKEST = 0.1
 #: Voxels and iterations from which the intensities are learned.
@@ -129,8 +127,8 @@ def segment_tissues(
         normal = ~(np.asarray(lesion[box])[inside_box] > 0)
     scale = _Scale.of(y)
     model, share = _learn(y[normal], prior[:, normal], scale, contrast)
-    p, model = _classify(y, prior, normal, scale, model, share, inside_box,
-                         _neighbour_weights(voxel_mm), contrast)  # fmt: skip
+    p = _classify(y, prior, normal, scale, model, share, inside_box,
+                  _neighbour_weights(voxel_mm), contrast)  # fmt: skip
     p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
     mean, sd = model.mean, model.sd
     if not (np.isfinite(mean).all() and mean[CSF] < min(mean[GM], mean[WM])):
@@ -200,17 +198,19 @@ def _counts(classes, step):
 
 
 def _classify(y, prior, normal, scale, model, share, inside, weights, contrast):
-    """Let neighbours speak as well, and return the expected fractions."""
+    """Let neighbours speak as well, and return the expected fractions.
+
+    Intensities and overall shares stay as they were learned: refined under the neighbours they
+    drift, the more common tissue growing from turn to turn.
+    """
     p = prior.copy()
     known = np.maximum(_agreement(np.ones((1, y.size), np.float32), inside, weights), 1e-3)
     for turn in range(ITERATIONS):
         near = _agreement(p, inside, weights) / known if turn else prior
         place = _place(prior, near, contrast)
-        classes, p, inner, share = _posterior(scale.step, place, model, share, scale.centres)
-        counts = _counts(classes[:, normal], scale.step[normal])
-        model = refit(model, inner, counts, scale.centres, scale.spread, MOST_UNLIKE)
+        p = _posterior(scale.step, place, model, share, scale.centres)[1]
         p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
-    return p, model
+    return p
 
 
 def _place(prior, near, contrast):
