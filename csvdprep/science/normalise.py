@@ -171,6 +171,39 @@ def brain_mode(values: np.ndarray) -> float:
     return histogram_mode(values, 0.93 * at, 1.07 * at, 0.01 * middle, blur=2.0)
 
 
+def brain_upper_edge(values: np.ndarray) -> float:
+    """Return the upper edge, at half of its height, of the main peak of a brain's histogram.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Intensities of the brain; less than half of it is fluid.
+
+    Returns
+    -------
+    float
+        Grey and white matter are darker, most of them.
+
+    Raises
+    ------
+    csvdprep.core.errors.MeasureError
+        If all values are alike.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> brain = np.concatenate([rng.normal(100, 5, 4000), rng.normal(125, 6, 4000)])
+    >>> 125 < brain_upper_edge(brain) < 140
+    True
+    """
+    middle = float(np.median(values)) if np.size(values) else 0.0
+    if not middle > 0 or np.ptp(values) == 0:
+        raise MeasureError('The FLAIR has no contrast inside the brain.')
+    edges = np.linspace(0.5 * middle, 2.0 * middle, 151)
+    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), 2.0)
+    return float(edges[np.flatnonzero(counts >= counts.max() / 2)[-1] + 1])
+
+
 def histogram_mode(
     values: np.ndarray, low: float, high: float, step: float, blur: float = 3.0
 ) -> float:

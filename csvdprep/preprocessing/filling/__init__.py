@@ -7,10 +7,10 @@ from csvdprep.core.room import Derivative, Measure, Room
 
 @dataclass(frozen=True)
 class Options:
-    """Brightness (over that of the main peak) and depth (mm) from which a voxel is suspect."""
+    """Brightness (over the main peak's upper edge) and depth (mm) of suspect voxels."""
 
-    seed: float = 1.3
-    grow: float = 1.18
+    seed: float = 1.2
+    grow: float = 1.05
     depth_mm: float = 8.0
 
     def __post_init__(self):
@@ -49,7 +49,8 @@ ROOM = Room(
     options=Options,
     methods=(
         'Voxels of the FLAIR more than {o.depth_mm:g} mm inside the brain and {o.grow:g} times as '
-        'bright as the main histogram peak (seeded at {o.seed:g}) were filled with normal '
-        'white matter in the anatomical reference before its registration and segmentation.'
+        'bright as the upper edge of the main histogram peak (seeded at {o.seed:g}) were filled '
+        'with normal white matter in the anatomical reference before its registration and '
+        'segmentation.'
     ),
 )  # fmt: skip

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.science.normalise import histogram_mode
+from csvdprep.science.normalise import brain_upper_edge
 
 #: Smoothing against noise, mm.
 CALM_MM = 1.2
 
 
 def guess_lesions(
-    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, seed: float = 1.3, grow: float = 1.18,
+    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, seed: float = 1.2, grow: float = 1.05,
     depth_mm: float = 8.0,
 ) -> np.ndarray:  # fmt: skip
     """Find voxels that are too bright for brain, away from its surface.
 
-    Brightness is relative to the position of the histogram's main peak; the width of the peak
-    grows with the very lesions that are looked for, and with noise.
+    Brightness is relative to the upper edge of the histogram's main peak, where grey matter ends,
+    however bright it is; lesions are too few of one brightness to move it.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def guess_lesions(
     voxel_mm : sequence of 3 float
         Voxel size, mm.
     seed, grow : float
-        Brightness of at least one voxel of a lesion, and of all of them, over that of the peak.
+        Brightness of at least one voxel of a lesion, and of all of them, over that edge.
     depth_mm : float
         Least distance from the surface of the brain, where cortex is bright.
 
@@ -51,9 +51,7 @@ def guess_lesions(
     inside = np.asarray(mask) > 0
     flair = np.asarray(flair, dtype=np.float32)
     relative = ndi.gaussian_filter(flair, CALM_MM / np.asarray(voxel_mm, float), truncate=3)
-    # Of the two peaks of a brain the higher one: grey matter is not to look bright.
-    middle = float(np.median(flair[inside]))
-    relative /= histogram_mode(flair[inside], 0.5 * middle, 2 * middle, 0.01 * middle, blur=2.0)
+    relative /= brain_upper_edge(flair[inside])
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     bright = inside & (relative >= grow) & (depth >= depth_mm)
     labels, count = ndi.label(bright)
