@@ -117,6 +117,7 @@ def measure(case: dict) -> dict:
     out = _tissue(case, scan, images[1], mask, atlas, slices, own)
     found = segment_wmh(
         scan, out['mask'], *out['tissue'], voxel_mm, atlas=slices.see(atlas.tissue),
+        healthy=slices.see(atlas.healthy),
         ventricles=out['ventricles'], deep_grey=out['deep'], infratentorial=out['low'],
         side=out['side'], has_t1w=case['t1w'], options=WmhOptions(runs=case.get('runs', 1)),
     )  # fmt: skip

@@ -21,6 +21,7 @@ RESOURCES = {
     'template_csf': {'suffix': 'probseg', 'label': 'CSF', 'desc': None},
     'template_gm': {'suffix': 'probseg', 'label': 'GM', 'desc': None},
     'template_wm': {'suffix': 'probseg', 'label': 'WM', 'desc': None},
+    'template_flair': {'suffix': 'FLAIR', 'desc': 'normalwhite', 'resolution': 2},
     'template_structures': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'structures'},
     'template_lobes': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'lobes'},
     'template_territories': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'territories'},
@@ -82,12 +83,15 @@ def template_file(
     Parameters
     ----------
     suffix : str
-        'T1w', 'mask', 'probseg' or 'dseg'; 'dwimap' for the FA template.
+        'T1w', 'mask', 'probseg' or 'dseg'; 'FLAIR' for the brightness of healthy white matter;
+        'dwimap' for the FA template.
     resolution : int
-        1 (1 mm) or 2 (2 mm); 125 (1.25 mm) for the FA template. Labels exist at 1 mm only.
+        1 (1 mm) or 2 (2 mm); 125 (1.25 mm) for the FA template. Labels exist at 1 mm only,
+        FLAIR at 2 mm.
     desc : str, optional
-        'brain' for image and mask; 'structures', 'lobes', 'territories' or 'pvsregions' for the
-        labels. Tissue probabilities have none: with `label` given, 'brain' is ignored.
+        'brain' for image and mask; 'normalwhite' for FLAIR; 'structures', 'lobes',
+        'territories' or 'pvsregions' for the labels. Tissue
+        probabilities have none: with `label` given, 'brain' is ignored.
     label : str, optional
         'GM', 'WM' or 'CSF'.
     atlas : str, optional

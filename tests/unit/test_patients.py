@@ -15,7 +15,7 @@ from csvdprep.phantom.patients.look import Look, flair
 from csvdprep.phantom.patients.scanner import Slices, record
 
 STEP = 2.5
-LOOK = Look(gm=1.15, lesion=0.5, cortex=0.12, white=0.05)
+LOOK = Look(gm=1.15, lesion=0.5, cortex=0.12)
 
 
 @cache
@@ -43,7 +43,8 @@ def scan(lesions, *, noise=0.03, slices=None, t1w=True, look=LOOK, walls=6.0, se
                  for names in (DEEP_GREY, INFRATENTORIAL))  # fmt: skip
     found = segment_wmh(
         image, shares.sum(0) > 0.5, *shares, slices.voxel_mm(STEP),
-        atlas=slices.see(atlas.tissue), deep_grey=deep, infratentorial=low, has_t1w=t1w,
+        atlas=slices.see(atlas.tissue), healthy=slices.see(atlas.healthy), deep_grey=deep,
+        infratentorial=low, has_t1w=t1w,
         ventricles=slices.see(head.regions['ventricles']) > 0.5, options=WmhOptions(runs=1),
     )  # fmt: skip
     truth = (slices.see(lesions.height) >= 0.5) & ~deep & ~low

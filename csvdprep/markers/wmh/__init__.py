@@ -112,19 +112,21 @@ ROOM = Room(
                 description='Whether the mask reaches the edge of the image.',
                 levels={'yes': 'the image may be cut off', 'no': 'it does not'}),
     ),
-    version=3,
+    version=4,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     methods=(
         'White matter hyperintensities [@duering2023] are brighter on the FLAIR than what the '
         'tissue of each voxel would show, after the idea of the lesion growth algorithm '
         '[@schmidt2012]. Level and slow variation of normal tissue were estimated together with '
-        'lesion candidates, from the mode of white matter and from grey matter. Seeds at least '
+        'lesion candidates, from the mode of white matter and from grey matter; how much brighter '
+        'healthy white matter is in some places is a map of the template, made from the scans of '
+        '[@lesjak2016]. Seeds at least '
         '{o.seed_contrast:g} times the level of white matter brighter than that '
         '({o.seed_contrast_flair_only:g} without a T1w), and brighter than grey matter, grow to '
         'half of their height, to no less than {o.border_contrast:g}. The range comes from '
         '{o.runs} runs with jittered thresholds and tissue. Infarcts '
         'and lacunes of which a mask was given are left out (wmh_excluded_ml).'
     ),
-    references=('duering2023', 'schmidt2012'),
+    references=('duering2023', 'lesjak2016', 'schmidt2012'),
 )  # fmt: skip

@@ -81,14 +81,14 @@ class Wmh(SimpleInterface):
         side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
         to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
         ways = [given.mni_to_anat, to_anat]
-        atlas = np.stack([_averaged(load(resource(f'template_{name}')), space, ways)
-                          for name in ('csf', 'gm', 'wm')])  # fmt: skip
+        atlas = averaged_template(('csf', 'gm', 'wm'), space, ways)
+        healthy = averaged_template(('flair',), space, ways)[0]
         found = segment_wmh(
             np.asanyarray(space.image.dataobj, dtype=np.float32),
             np.asanyarray(load(given.flair_mask).dataobj),
             *(space.sample(file) for file in (given.csf_probseg, given.gm_probseg,
                                               given.wm_probseg)),
-            space.voxel_mm, atlas=atlas,
+            space.voxel_mm, atlas=atlas, healthy=healthy,
             ventricles=labels_on(given.ventricles, space.image, matrix=space.to_anat),
             deep_grey=deep, infratentorial=low, exclude=other,
             side=np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
@@ -142,11 +142,29 @@ class Wmh(SimpleInterface):
         return mask, mask.astype(np.float32), values
 
 
-def _averaged(image, space: FlairSpace, ways) -> np.ndarray:
-    """Resample a map of the template onto the FLAIR, averaged over thick slices."""
-    parts = [np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
-             for like in space.within_slices(finest_mm=1.0)]  # fmt: skip
-    return np.mean(parts, axis=0)
+def averaged_template(names, space: FlairSpace, ways) -> np.ndarray:
+    """Resample maps of the template onto the FLAIR, averaged over thick slices.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Shipped maps: 'csf', 'gm', 'wm', 'flair'.
+    space : FlairSpace
+        Where to.
+    ways : list of path-like
+        Transforms that resample the template onto the FLAIR.
+
+    Returns
+    -------
+    ndarray of float32, shape (len(names), I, J, K)
+    """
+    images = [load(resource(f'template_{name}')) for name in names]
+    grids = space.within_slices(finest_mm=1.0)
+    return np.stack([
+        np.mean([np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
+                 for like in grids], axis=0)
+        for image in images
+    ])  # fmt: skip
 
 
 def _relative(total: Value, icv_ml: float):

@@ -33,8 +33,9 @@ WALL_DEPTH = 0.5
 OVER_WALL_MM = 2.5
 #: Seeds and borders need no more than this contrast, however noisy the image.
 SEED_MOST, BORDER_MOST = 0.30, 0.20
-#: Contrast above that of grey matter that a seed needs in the depth of white matter.
-ABOVE_DEEP = 0.0
+#: Contrast above that of grey matter that a seed needs in the depth of white matter, with a T1w
+#: and without, where the depth may be cortex.
+ABOVE_DEEP, ABOVE_DEEP_UNSURE = 0.0, 0.05
 #: Fluid this near to the ventricles, mm, is part of them.
 BESIDE_VENTRICLE_MM = 5.0
 #: Deep grey matter and brainstem nearer than this to CSF, mm, are not looked at.
@@ -139,6 +140,7 @@ def segment_wmh(
     voxel_mm,
     *,
     atlas: np.ndarray | None = None,
+    healthy: np.ndarray | None = None,
     ventricles: np.ndarray | None = None,
     deep_grey: np.ndarray | None = None,
     infratentorial: np.ndarray | None = None,
@@ -161,6 +163,9 @@ def segment_wmh(
         Voxel size, mm.
     atlas : ndarray of float, shape (3, I, J, K), optional
         CSF, GM and WM of the warped template: where tissue labels are believed.
+    healthy : ndarray of float, shape (I, J, K), optional
+        How much brighter than its level white matter is in healthy people in this place, as a
+        share: around the posterior horns and in the pyramidal tract some 10 %.
     ventricles : ndarray of int, optional
         Lateral ventricles, 1 left and 2 right.
     deep_grey, infratentorial : ndarray of bool, optional
@@ -197,7 +202,8 @@ def segment_wmh(
     options = options or WmhOptions()
     voxel_mm = np.asarray(voxel_mm, dtype=float)
     brain = np.asarray(mask) > 0
-    for image in (flair, csf, gm, wm, ventricles, deep_grey, infratentorial, side, exclude):
+    for image in (flair, csf, gm, wm, healthy, ventricles, deep_grey, infratentorial, side,
+                  exclude):
         if image is not None and image.shape != brain.shape:
             raise MeasureError('The images for the WMH do not have one and the same grid.')
     if not brain.any():
@@ -211,7 +217,8 @@ def segment_wmh(
     csf, gm, wm, atlas = crop(csf), crop(gm), crop(wm), crop(atlas)
     vents, deep = crop(ventricles, np.uint8), crop(deep_grey, bool)
     low = crop(infratentorial, bool)
-    excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas)
+    excess = excess_over_normal(crop(flair), small, csf, gm, wm, voxel_mm, atlas=atlas,
+                                healthy=crop(healthy))  # fmt: skip
     region, depth = white_region(wm, excess.white, small, voxel_mm, atlas)
     region &= excess.tissue
     for other in (deep, low, crop(exclude, np.uint8)):
@@ -231,7 +238,8 @@ def segment_wmh(
         sure = surely_white(atlas, voxel_mm)
         seeds, region = seeds & sure, region & sure
     grey_height = excess.normal.grey / excess.normal.white - 1
-    above = ABOVE_DEEP + (options.above_grey - ABOVE_DEEP) * (1 - depth)
+    deepest = ABOVE_DEEP if has_t1w else ABOVE_DEEP_UNSURE
+    above = deepest + (options.above_grey - deepest) * (1 - depth)
     caution = np.where(seeds, np.maximum(0, grey_height + above - seed), np.inf)
     caution = caution.astype(np.float32)
 

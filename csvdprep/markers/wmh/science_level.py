@@ -52,6 +52,9 @@ LOST = 0.5
 THICK_MM = 2.5
 #: Fewest voxels from which a level is taken.
 LEAST_VOXELS = 200
+#: Grey matter is described by voxels with this share of it, where too few are purer; and how many
+#: are enough, relative to those that are half grey.
+MIXED, ENOUGH = 0.7, 0.25
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def find_normal(
         sure = brain & (white > 0.5)
     if np.count_nonzero(sure) < 10:
         raise MeasureError('No white matter was found in the FLAIR.')
-    pure_grey = brain & (grey > PURE)
+    pure_grey = brain & (grey > _purest(grey[brain]))
     anchor = brain_mode(image[brain])
     dark = _fluid_level(image, brain, fluid, anchor)
     field, flat = np.ones(image.shape, np.float32), image
@@ -154,6 +157,16 @@ def find_normal(
                            'image is too uneven, or hyperintense nearly everywhere.')  # fmt: skip
     return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
                         grey=grey_level, fluid=dark, spread=sd, bounded=at_bound)  # fmt: skip
+
+
+def _purest(share) -> float:
+    """Return the share above which there is enough of a tissue to tell its level.
+
+    Without a T1w, and in thick slices, no voxel is surely grey matter.
+    """
+    half = np.count_nonzero(share > 0.5)
+    return next((least for least in (PURE, MIXED)
+                 if np.count_nonzero(share > least) >= ENOUGH * half), 0.5)  # fmt: skip
 
 
 def _weight(flat, sure, pure_grey, candidates, levels, voxel_mm):

@@ -122,14 +122,16 @@ def excess_over_normal(
     voxel_mm,
     *,
     atlas: np.ndarray | None = None,
+    healthy: np.ndarray | None = None,
 ) -> Excess:
     r"""Compare a FLAIR with what the tissue of each voxel would show without a lesion.
 
-    .. math:: c = T_\lambda \frac{F / b - p_W \mu_W - p_G \mu_G - p_C \mu_C}{\mu_W}
+    .. math:: c = T_\lambda \frac{F / (b (1 + p_W h)) - p_W \mu_W - p_G \mu_G - p_C \mu_C}{\mu_W}
 
-    with :math:`b` the slow variation of normal-appearing white matter, and :math:`T`
-    denoising by total variation. Where grey and white matter meet, the expectation is a mixture
-    of both: partial volume of cortex is expected, not a finding.
+    with :math:`b` the slow variation of normal-appearing white matter, :math:`h` the brightness
+    that healthy white matter has in this place, and :math:`T` denoising by total
+    variation. Where grey and white matter meet, the expectation is a mixture of both: partial
+    volume of cortex is expected, not a finding.
 
     Parameters
     ----------
@@ -143,6 +145,8 @@ def excess_over_normal(
         Voxel size, mm.
     atlas : ndarray of float, shape (3, I, J, K), optional
         CSF, GM and WM of the template, warped.
+    healthy : ndarray of float, shape (I, J, K), optional
+        How much brighter than its level white matter is in healthy people, as a share.
 
     Returns
     -------
@@ -169,6 +173,8 @@ def excess_over_normal(
     dark = image < dark_below(image, brain, csf)
     grey, white = lesion_proof_tissue(csf, gm, dark, brain, voxel_mm, atlas)
     fluid = np.clip(1 - grey - white, 0, 1) * brain
+    if healthy is not None:
+        image = image / (1 + white * healthy)
     normal = find_normal(image, brain, grey, white, fluid, voxel_mm)
     expected = white * normal.white + grey * normal.grey + fluid * normal.fluid
     tissue = brain & (normal.image >= (normal.white + normal.fluid) / 2)

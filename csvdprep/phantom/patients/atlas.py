@@ -20,11 +20,14 @@ class Warped:
     ----------
     tissue : ndarray of float32, shape (3, nx, ny, nz)
         CSF, GM and WM.
+    healthy : ndarray of float32, shape (nx, ny, nz)
+        How much brighter than its level white matter is in healthy people.
     structures, lobes : ndarray of uint8, shape (nx, ny, nz)
         Labels.
     """
 
     tissue: np.ndarray
+    healthy: np.ndarray
     structures: np.ndarray
     lobes: np.ndarray
 
@@ -80,8 +83,9 @@ def warped(
         index = [np.clip(i, 0, n - 1) for i, n in zip(index, data.shape, strict=True)]
         return data[tuple(index)] * inside
 
-    tissue = []
-    for name in ('csf', 'gm', 'wm'):
-        image = nib.load(resource(f'template_{name}'))
-        tissue.append(pull(image.get_fdata(dtype=np.float32), image.affine, at))
-    return Warped(tissue=np.stack(tissue), structures=labels('structures'), lobes=labels('lobes'))
+    *tissue, healthy = (
+        pull(image.get_fdata(dtype=np.float32), image.affine, at)
+        for image in (nib.load(resource(f'template_{name}'))
+                      for name in ('csf', 'gm', 'wm', 'flair')))  # fmt: skip
+    return Warped(tissue=np.stack(tissue), healthy=healthy, structures=labels('structures'),
+                  lobes=labels('lobes'))  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 
-from csvdprep.phantom.geometry.fields import resize, smooth_noise
+from csvdprep.phantom.geometry.fields import pull, resize, smooth_noise
 from csvdprep.phantom.head.anatomy import Anatomy
 from csvdprep.phantom.patients.lesions import Lesions
+from csvdprep.resources import resource
 
 #: Cortex that is bright on FLAIR in healthy people: centre and radii in the template, mm.
 BRIGHT_CORTEX = (
@@ -16,11 +18,6 @@ BRIGHT_CORTEX = (
     ((38, 5, 0), (10, 22, 16)), ((-38, 5, 0), (10, 22, 16)),  # insula
     ((20, 35, -16), (24, 26, 9)), ((-20, 35, -16), (24, 26, 9)),  # orbitofrontal
     ((24, -12, -22), (12, 22, 12)), ((-24, -12, -22), (12, 22, 12)),  # mesial temporal
-)
-#: White matter that is a little brighter than the rest in healthy people.
-BRIGHT_WHITE = (
-    ((24, -14, 8), (5, 8, 14)), ((-24, -14, 8), (5, 8, 14)),  # posterior limb, corticospinal
-    ((26, -62, 12), (9, 16, 12)), ((-26, -62, 12), (9, 16, 12)),  # around the posterior horns
 )
 
 
@@ -39,7 +36,8 @@ class Look:
     cortex : float
         How much brighter, relative to grey matter, cortex is in some places.
     white : float
-        How much brighter some healthy white matter is.
+        How bright the pyramidal tract and the surroundings of the posterior horns are, relative
+        to the median of healthy people.
     mottle : float
         SD of slow variation within grey and white matter.
     flow : float
@@ -53,7 +51,7 @@ class Look:
     lesion: float = 0.5
     lining: float = 0.35
     cortex: float = 0.1
-    white: float = 0.04
+    white: float = 1.0
     mottle: float = 0.02
     flow: float = 0.0
     t1_csf: float = 0.3
@@ -74,7 +72,7 @@ class Look:
         # T2 of lesions is longer than that of grey matter, and so they are brighter.
         return cls(csf=u(0.1, 0.4), gm=grey, lesion=max(0.3, grey - 1 + u(0.15, 0.55)),
                    lining=u(0.15, 0.5),
-                   cortex=u(0.05, 0.15), white=u(0.0, 0.07), mottle=u(0.01, 0.03),
+                   cortex=u(0.05, 0.15), white=u(0.0, 1.6), mottle=u(0.01, 0.03),
                    flow=rng.choice([0, u(0.3, 1.2)]), t1_csf=u(0.15, 0.4), t1_gm=u(0.6, 0.78),
                    t1_lesion=u(0.65, 0.95))  # fmt: skip
 
@@ -112,7 +110,7 @@ def flair(anatomy: Anatomy, lesions: Lesions, look: Look, rng) -> np.ndarray:
     uneven = 1 + look.mottle * smooth_noise(shape, 6 / step, rng)
     cortex = part['gm'] * (anatomy.structures == 0)
     grey = look.gm * (part['gm'] + look.cortex * cortex * _near(anatomy, BRIGHT_CORTEX))
-    white = part['wm'] * (1 + look.white * _near(anatomy, BRIGHT_WHITE))
+    white = part['wm'] * (1 + look.white * _healthy(anatomy))
     fluid = np.full(shape, look.csf, np.float32)
     if look.flow:
         fluid += look.flow * _flow(shape, step, rng)
@@ -138,6 +136,13 @@ def _near(anatomy: Anatomy, ellipsoids) -> np.ndarray:
         away = sum(((anatomy.flow[i] - centre[i]) / radii[i]) ** 2 for i in range(3))
         coarse = np.maximum(coarse, np.clip(1.5 - away, 0, 1))
     return resize(coarse, anatomy.fractions['wm'].shape)
+
+
+def _healthy(anatomy: Anatomy) -> np.ndarray:
+    """Return how much brighter than its level white matter is in healthy people."""
+    image = nib.load(resource('template_flair'))
+    values = pull(image.get_fdata(dtype=np.float32), image.affine, anatomy.flow)
+    return resize(values, anatomy.fractions['wm'].shape)
 
 
 def _flow(shape, step, rng) -> np.ndarray:
