@@ -184,7 +184,9 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
     nothing = float('nan')
     return {
         'true_ml': truth.sum() * ml, 'ml': found.volume_ml, 'partial_ml': found.partial_ml,
-        'low': found.interval_ml[0], 'high': found.interval_ml[1], 'cv': found.cv,
+        'low': found.range_ml[0], 'high': found.range_ml[1], 'cv': found.cv,
+        'least': found.interval_ml[0], 'most': found.interval_ml[1],
+        'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / both if both else 1.0,
         'grey_ml': (mask & (seen[1] > 0.5) & (height < 0.2)).sum() * ml,
         'lining_ml': found.lining.sum() * ml,
@@ -250,9 +252,14 @@ def report(table: pd.DataFrame, noise: pd.DataFrame) -> None:
         print(f'{name}: slope {slope:.2f}, mean error {(known[name] - known[true]).mean():+.3f}')
     series = noise.groupby('series')['ml']
     print('CV over noise:', (series.std() / series.mean()).round(3).tolist())
-    inside = (table['true_ml'] >= table['low']) & (table['true_ml'] <= table['high'])
-    print(f'range holds the truth in {inside.mean():.0%}, '
-          f'of 5 mL and more {inside[large].mean():.0%}')  # fmt: skip
+    for what, low, high in (('sensitivity range', 'low', 'high'), ('interval', 'least', 'most')):
+        inside = (table['true_ml'] >= table[low]) & (table['true_ml'] <= table[high])
+        print(f'{what} holds the truth in {inside.mean():.0%}, '
+              f'of 5 mL and more {inside[large].mean():.0%}')  # fmt: skip
+    off, told = (ratio < 2 / 3) | (ratio > 1.5), table['flags'].fillna('') != ''
+    print(f'flags: of {(off & large).sum()} heads of 5 mL and more that are off by a third '
+          f'{(told & off & large).sum()}, of {(~off & large).sum()} others '
+          f'{(told & ~off & large).sum()}')  # fmt: skip
     for name in ('deepgrey_ml', 'infratentorial_ml', 'infarct_ml', 'grey_ml'):
         print(f'{name}: 95 % {table[name].quantile(0.95):.2f}, worst {table[name].max():.2f}')
 

@@ -189,8 +189,8 @@ def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, 
 
 
 #: What the bounds of a value are.
-RANGE = ('sensitivity range: central 95 % of runs with jittered thresholds; it tells how much the '
-         'value hangs on them and is no confidence interval')  # fmt: skip
+RANGE = ('95 % interval, calibrated on phantoms and on lesions inserted into real scans; scans of '
+         'another kind may lie outside more often')  # fmt: skip
 #: Meaning of the flags.
 FLAGS = {
     'ok': 'within the plausible range',

@@ -18,7 +18,7 @@ class Value:
     value : float, int, str or None
         The value; None where it could not be had.
     low, high : float, optional
-        Bounds of its sensitivity range (jittered thresholds).
+        Bounds of its calibrated 95 % interval.
     n : int, optional
         Number of voxels or lesions behind it.
     reason : str

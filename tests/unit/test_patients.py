@@ -24,7 +24,7 @@ def brain(walls=6.0):
 
 
 def scan(lesions, *, noise=0.03, slices=None, t1w=True, look=LOOK, walls=6.0, seed=1,
-         by_place=False):
+         by_place=False, healthy=True):
     """Scan a head, and segment it with its true tissue and an atlas that lies 2 mm beside.
 
     ``by_place``: grey and white matter are those of the atlas, as in a FLAIR without a T1w.
@@ -43,7 +43,8 @@ def scan(lesions, *, noise=0.03, slices=None, t1w=True, look=LOOK, walls=6.0, se
                  for names in (DEEP_GREY, INFRATENTORIAL))  # fmt: skip
     found = segment_wmh(
         image, shares.sum(0) > 0.5, *shares, slices.voxel_mm(STEP),
-        atlas=slices.see(atlas.tissue), healthy=slices.see(atlas.healthy), deep_grey=deep,
+        atlas=slices.see(atlas.tissue), deep_grey=deep,
+        healthy=slices.see(atlas.healthy) if healthy else None,
         infratentorial=low, has_t1w=t1w,
         ventricles=slices.see(head.regions['ventricles']) > 0.5, options=WmhOptions(runs=1),
     )  # fmt: skip
@@ -99,3 +100,21 @@ def test_grey_matter_mixed_with_fluid_is_no_reason_for_shading():
     assert 'uneven_image' not in found.flags
     assert dice > 0.75
     assert found.volume_ml == pytest.approx(true_ml, rel=0.3)
+
+
+def test_white_matter_that_is_bright_in_everybody_is_no_lesion():
+    look = Look(gm=1.15, white=2.0)
+    without, with_map = (
+        scan(no_lesions(brain()), noise=0.01, slices=Slices(thick=2), look=look, healthy=known)[0]
+        for known in (False, True))
+    assert without.volume_ml > 2
+    assert with_map.volume_ml < 0.3
+
+
+def test_faint_lesions_that_are_left_out_are_told():
+    found, true_ml, _ = scan(hills(brain(), (12.0, 16.0)), noise=0.02,
+                             look=Look(gm=1.15, lesion=0.17))  # fmt: skip
+    assert found.volume_ml < true_ml / 2
+    assert 'faint_parts_left_out' in found.flags
+    clean, _, _ = scan(no_lesions(brain()), noise=0.02)
+    assert 'faint_parts_left_out' not in clean.flags

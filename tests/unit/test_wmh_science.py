@@ -11,6 +11,8 @@ from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
+from csvdprep.markers.wmh.science_interval import calibrated_interval
+from csvdprep.markers.wmh.science_level import find_normal
 from csvdprep.markers.wmh.science_model import lesion_proof_tissue
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions
 from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
@@ -245,3 +247,20 @@ def test_a_lesion_grows_over_the_wall_but_does_not_start_in_the_ventricle():
     inside[x:] = scan(0.0, CUBIC)[0][x:]
     alone = segment_wmh(inside, mask, *maps, CUBIC, atlas=atlas, ventricles=ventricle, options=FEW)
     assert not alone.mask[x - 2 : x, y, z].any()
+
+
+@pytest.mark.parametrize('share', [1.0, 0.8, 0.6])
+def test_grey_matter_has_a_level_without_pure_voxels(share):
+    rng = np.random.default_rng(0)
+    grey = np.zeros((60, 60, 20))
+    grey[:20] = share
+    image = np.where(grey > 0, 125, 100) + rng.normal(0, 3, grey.shape)
+    found = find_normal(image, grey >= 0, grey, 1 - grey, 0 * grey, (1, 1, 1))
+    assert found.white == pytest.approx(100, rel=0.02)
+    assert found.grey == pytest.approx(125, rel=0.02)
+
+
+def test_interval_is_wider_where_the_volume_hangs_on_settings():
+    narrow, wide = (calibrated_interval(10, bounds) for bounds in ((9.5, 10.5), (6, 16)))
+    assert wide[0] < narrow[0] < 10 < narrow[1] < wide[1]
+    assert calibrated_interval(0, (0, 0)) == (0, pytest.approx(0.5, abs=0.5))

@@ -85,6 +85,10 @@ ROOM = Room(
         Measure(name='wmh_volume_cv', units='1', method='contrast-hysteresis', table=False,
                 description='Coefficient of variation of the volume over jittered runs.',
                 limits=Limits(ok=(0, 0.3))),
+        _ml('range_low', 'Lower bound of the sensitivity range: 2.5th percentile of runs with '
+                         'jittered thresholds.', table=False),
+        _ml('range_high', 'Upper bound of the sensitivity range: 97.5th percentile of runs with '
+                          'jittered thresholds.', table=False),
         _ml('partial', 'The same by partial volume: voxels at the border of lesions count by the '
                        'share that lesion fills, as their brightness tells.', table=False),
         _ml('lining', 'Part of the total that is a thin (3 mm) lining of the lateral ventricles, '
@@ -108,6 +112,10 @@ ROOM = Room(
         Measure(name='qc_wmh_mean_z', units='1', method='contrast-hysteresis',
                 description='Mean excess of the hyperintensities in SD of normal-appearing white '
                             'matter.', limits=Limits(ok=(2.5, None))),
+        Measure(name='qc_wmh_faint_ml', units='mL', method='contrast-hysteresis',
+                description='Depth of white matter that is a tenth brighter than normal without '
+                            'a bright part: not counted, so that soft, faint hyperintensities '
+                            'may be missed.'),
         Measure(name='qc_wmh_at_border', units='', method='contrast-hysteresis',
                 description='Whether the mask reaches the edge of the image.',
                 levels={'yes': 'the image may be cut off', 'no': 'it does not'}),

@@ -104,6 +104,8 @@ class Wmh(SimpleInterface):
             'wmh_total_ml': Value(found.volume_ml, *found.interval_ml, n=n, reason=said,
                                   qc='warn' if said else ''),
             'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
+            'wmh_range_low_ml': found.range_ml[0],
+            'wmh_range_high_ml': found.range_ml[1],
             'wmh_partial_ml': found.partial_ml,
             'wmh_lining_ml': float(found.lining.sum() * ml),
             'wmh_deepgrey_ml': float((found.subcortical == 1).sum() * ml),
@@ -112,6 +114,8 @@ class Wmh(SimpleInterface):
             'wmh_origin': 'csvdprep',
             'qc_flair_noise': float(found.qc['noise_ratio']),
             'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
+            'qc_wmh_faint_ml': Value(
+                found.qc['faint_ml'], qc='warn' if 'faint_parts_left_out' in found.flags else ''),
             'qc_wmh_at_border': Value('yes' if found.qc['touches_border'] else 'no',
                                       qc='warn' if found.qc['touches_border'] else ''),
         }  # fmt: skip
@@ -136,8 +140,10 @@ class Wmh(SimpleInterface):
             'wmh_deepgrey_ml': float((mask.astype(bool) & deep).sum() * ml),
             'wmh_infratentorial_ml': float((mask.astype(bool) & low).sum() * ml),
             'wmh_origin': 'external',
-            **dict.fromkeys(('wmh_volume_cv', 'wmh_infarct_ml', 'wmh_partial_ml', 'wmh_lining_ml',
-                             'qc_flair_noise', 'qc_wmh_mean_z', 'qc_wmh_at_border'), missing),
+            **dict.fromkeys(('wmh_volume_cv', 'wmh_range_low_ml', 'wmh_range_high_ml',
+                             'wmh_infarct_ml', 'wmh_partial_ml', 'wmh_lining_ml',
+                             'qc_flair_noise', 'qc_wmh_mean_z', 'qc_wmh_faint_ml',
+                             'qc_wmh_at_border'), missing),
         }  # fmt: skip
         return mask, mask.astype(np.float32), values
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.science_interval import calibrated_interval
 from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
-from csvdprep.markers.wmh.science_parts import filled_share, thin_lining
+from csvdprep.markers.wmh.science_parts import faint_parts, filled_share, thin_lining
 from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import septum, stroke_lesions, surely_white, white_region
 from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
@@ -102,8 +103,10 @@ class WmhResult:
         Of ``mask``.
     partial_ml : float
         Sum of the shares of voxels that lesions fill.
+    range_ml : tuple of float
+        Central 95 % of the jittered runs: how sensitive the volume is to the settings.
     interval_ml : tuple of float
-        Central 95 % of the jittered runs.
+        Calibrated 95 % interval of the volume, of `calibrated_interval`.
     cv : float
         SD of the jittered volumes / their mean; 0 without lesions.
     seed_contrast, border_contrast : float
@@ -123,6 +126,7 @@ class WmhResult:
     lining: np.ndarray
     volume_ml: float
     partial_ml: float
+    range_ml: tuple[float, float]
     interval_ml: tuple[float, float]
     cv: float
     seed_contrast: float
@@ -267,9 +271,12 @@ def segment_wmh(
     mean, volumes = _jitter(excess, cut, ~stroke, seed, border, ml, options)
     subcortical = _subcortical(crop(flair), excess, deep, low, voxel_mm, least)
     qc = quality(found, excess, gm_edge=excess.grey, mask=small, voxel_mm=voxel_mm,
-                 side=crop(side), stroke=stroke, whole_shape=brain.shape, box=box)  # fmt: skip
+                 side=crop(side), stroke=stroke, has_t1w=has_t1w,
+                 faint=faint_parts(excess.contrast, found, region & (depth >= 1) & ~stroke,
+                                   voxel_mm), whole_shape=brain.shape, box=box)  # fmt: skip
     volume = float(found.sum() * ml)
-    interval = tuple(float(v) for v in np.percentile(volumes, [2.5, 97.5]))
+    low, high = (float(v) for v in np.percentile(volumes, [2.5, 97.5]))
+    range_ml = min(low, volume), max(high, volume)
 
     def whole(image, kind):
         full = np.zeros(brain.shape, kind)
@@ -281,7 +288,8 @@ def segment_wmh(
         z=whole(excess.z, np.float32), subcortical=whole(subcortical, np.uint8),
         stroke=whole(stroke, np.uint8), lining=whole(lining, np.uint8), volume_ml=volume,
         partial_ml=float(share.sum(dtype=float) * ml),
-        interval_ml=(min(interval[0], volume), max(interval[1], volume)),
+        range_ml=range_ml,
+        interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w),
         cv=float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0,
         seed_contrast=seed, border_contrast=border, flags=qc.pop('flags'),
         qc=qc,

@@ -1,4 +1,4 @@
-"""Parts of lesions: the thin lining of the ventricles, and voxels that lesions half fill."""
+"""Parts of lesions: lining of the ventricles, half filled voxels, what is left out as faint."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ LINING_MM = 3.0
 AT_WALL_MM = 3.0
 #: Shares of a voxel below this are noise.
 LEAST_SHARE = 0.15
+#: Contrast of faint parts, their least volume, mL, and distance from lesions, mm: nearer is halo.
+FAINT, FAINT_ML, HALO_MM = 0.10, 0.1, 4.0
 
 
 def thin_lining(lesion: np.ndarray, ventricles: np.ndarray, voxel_mm) -> np.ndarray:
@@ -98,3 +100,39 @@ def filled_share(
     share[share < LEAST_SHARE] = 0
     share[inside] = 1
     return share
+
+
+def faint_parts(
+    contrast: np.ndarray, lesion: np.ndarray, deep: np.ndarray, voxel_mm
+) -> np.ndarray:  # fmt: skip
+    """Find what is brighter than normal in the depth of white matter but has no bright part.
+
+    Parameters
+    ----------
+    contrast : ndarray, shape (I, J, K)
+        Excess over normal tissue.
+    lesion : ndarray of bool
+        Voxels taken for lesion.
+    deep : ndarray of bool
+        Depth of white matter.
+    voxel_mm : sequence of 3 float
+        Voxel size, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+
+    Examples
+    --------
+    >>> contrast = np.zeros((20, 20, 20)); contrast[2:8, 2:8, 2:8] = 0.15; contrast[12:, 12:] = 0.4
+    >>> found = faint_parts(contrast, contrast > 0.3, contrast >= 0, (1, 1, 1))
+    >>> int(found.sum()), bool(found[12:, 12:].any())
+    (216, False)
+    """
+    bright = deep & (contrast >= FAINT) & ~lesion
+    if lesion.any():
+        bright &= ~dilate(lesion, voxel_mm, HALO_MM)
+    labels, _ = ndi.label(bright)
+    keep = np.bincount(labels.ravel()) * np.prod(voxel_mm) / 1000 >= FAINT_ML
+    keep[0] = False
+    return keep[labels]

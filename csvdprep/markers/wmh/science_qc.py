@@ -11,6 +11,9 @@ from csvdprep.science.morphology import dilate
 LARGE_ML, ASYMMETRY, NEAR_CORTEX, LEAST_MEAN_Z, WIDE_PEAK = 150.0, 5.0, 0.25, 2.5, 0.20
 #: Share of the brain in which the image is more uneven than its correction may be.
 BOUNDED = 0.05
+#: Volume of faint parts, mL with a T1w and without, and as a share of the volume of lesions, from
+#: which the volume is not believed: without a T1w cortex in the depth looks like them.
+MUCH_FAINT_ML, MUCH_FAINT_UNSURE_ML, MUCH_FAINT = 0.7, 6.0, 0.25
 #: Least volume (mL) of which shares are judged.
 LEAST_ML = 0.5
 
@@ -24,6 +27,8 @@ def quality(
     voxel_mm,
     side: np.ndarray | None = None,
     stroke: np.ndarray | None = None,
+    faint: np.ndarray | None = None,
+    has_t1w: bool = True,
     whole_shape: tuple[int, ...] | None = None,
     box: tuple[slice, ...] | None = None,
 ) -> dict:
@@ -45,6 +50,10 @@ def quality(
         Negative left, positive right.
     stroke : ndarray of bool, optional
         Hyperintensities left out as gliosis of an infarct.
+    faint : ndarray of bool, optional
+        Brighter than normal but without a bright part.
+    has_t1w : bool
+        Whether tissue is known from a T1w.
     whole_shape, box : optional
         Shape of the image of which the arrays are a part, and where they lie in it.
 
@@ -53,15 +62,15 @@ def quality(
     dict
         ``noise_ratio`` (Q2, lower is better), ``cortex_fraction`` (Q13: share of the mask within
         2 mm of the cortex or of the edge of the brain, lower is better), ``mean_z`` (higher is
-        better), ``asymmetry`` (larger side / smaller side, at least 1), ``touches_border``
-        (the mask reaches the edge of the image) and ``flags``. What cannot be computed
+        better), ``asymmetry`` (larger side / smaller side, at least 1), ``touches_border`` (the
+        mask reaches the edge of the image), ``faint_ml`` and ``flags``. What cannot be computed
         is None.
 
     """
     volume = float(found.sum() * np.prod(voxel_mm) / 1000)
     noise_ratio = excess.normal.spread / excess.normal.white
     qc = {'noise_ratio': noise_ratio, 'cortex_fraction': None, 'mean_z': None,
-          'asymmetry': None, 'touches_border': False}  # fmt: skip
+          'asymmetry': None, 'touches_border': False, 'faint_ml': 0.0}  # fmt: skip
     flags = []
     if noise_ratio > WIDE_PEAK:
         flags.append('wide_intensity_peak')
@@ -69,6 +78,11 @@ def quality(
         flags.append('uneven_image')
     if stroke is not None and stroke.any():
         flags.append('infarct_excluded')
+    if faint is not None:
+        qc['faint_ml'] = float(faint.sum() * np.prod(voxel_mm) / 1000)
+        much = MUCH_FAINT_ML if has_t1w else MUCH_FAINT_UNSURE_ML
+        if qc['faint_ml'] > max(much, MUCH_FAINT * volume):
+            flags.append('faint_parts_left_out')
     if found.any():
         outer = _outer_grey(gm_edge, mask, voxel_mm)
         near = dilate(outer, voxel_mm, 2.0)

@@ -1,0 +1,176 @@
+"""Lesions of known volume in the scans of real people: volume, Dice and the interval.
+
+Reads what ``csvdprep`` left of visits with few lesions, adds hyperintensities to the FLAIR on its
+own grid, and segments again on arrays; tissue, registration and ventricles stay as they were, but
+for white matter in lesions, a random share of which is labelled grey as a dark T1w does::
+
+    python benchmarks/inserted.py DERIVATIVES OUT.tsv [--each 6] [--seed 1] [--jobs 2]
+
+The truth is what was inserted together with what is found without it, so that errors in the scan's
+own lesions do not count; visits with more than 10 mL of their own are left out.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import argparse
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage as ndi
+
+from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
+from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.images import load
+from csvdprep.interfaces.transforms import write_linear
+from csvdprep.markers.wmh.interfaces import averaged_template
+from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
+from csvdprep.resources import templates
+from csvdprep.science.normalise import brain_mode
+
+LOADS = (1.0, 3.0, 8.0, 20.0, 45.0, 90.0)
+MOST_OF_ITS_OWN = 10.0
+
+
+def one_file(stem: str, ending: str) -> str:
+    """Return the file of a scan with an ending, sidecars aside."""
+    folder = Path(stem).parent
+    found = [p for p in folder.glob(Path(stem).name + ending) if p.suffix != '.json']
+    if len(found) != 1:
+        raise SystemExit(f'{stem}{ending}: {len(found)} files')
+    return str(found[0])
+
+
+@lru_cache(maxsize=1)
+def visit(stem: str) -> dict:
+    """Return the arguments of `segment_wmh` for a visit."""
+    hub = 'T1w' if Path(f'{stem}_desc-preproc_T1w.nii.gz').exists() else 'FLAIR'
+    pre = stem if hub == 'T1w' else f'{stem}_space-FLAIR'
+    to_hub = (one_file(stem, '_from-FLAIR_to-T1w_mode-image_xfm.*') if hub == 'T1w'
+              else templates() / 'identity.txt')  # fmt: skip
+    space = FlairSpace.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = [one_file(stem, f'_from-MNI*_to-{hub}_mode-image_xfm.*'),
+                write_linear(space.to_anat, Path(folder) / 'points.txt')]  # fmt: skip
+        *atlas, healthy = averaged_template(('csf', 'gm', 'wm', 'flair'), space, ways)
+
+    def labels(name):
+        return labels_on(f'{pre}_{name}_dseg.nii.gz', space.image, matrix=space.to_anat)
+
+    structures = labels('atlas-csvdprep_desc-structures')
+    side = sides(labels('atlas-csvdprep_desc-lobes'))
+    tissue = {name.lower(): space.sample(f'{pre}_label-{name}_probseg.nii.gz')
+              for name in ('CSF', 'GM', 'WM')}  # fmt: skip
+    return tissue | {
+        'flair': np.asanyarray(space.image.dataobj, dtype=np.float32),
+        'mask': np.asanyarray(load(f'{stem}_space-FLAIR_desc-brain_mask.nii.gz').dataobj),
+        'voxel_mm': space.voxel_mm, 'atlas': np.stack(atlas), 'healthy': healthy,
+        'ventricles': labels('desc-ventricles'),
+        'deep_grey': np.isin(structures, labels_of('structures', *DEEP_GREY)),
+        'infratentorial': np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
+        'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
+        'has_t1w': hub == 'T1w',
+    }  # fmt: skip
+
+
+def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
+    """Return lesions, 0 to 1: bands at the ventricles and foci, with soft borders.
+
+    A random field that is smooth over some millimetres, higher near the ventricles, is cut where
+    the volume is reached.
+    """
+    voxel_mm = case['voxel_mm']
+    white = (case['wm'] > 0.6) & (case['atlas'][2] > 0.3) & ~case['deep_grey']
+    white &= ~case['infratentorial'] & (case['mask'] > 0)
+    noise = ndi.gaussian_filter(rng.standard_normal(white.shape), rng.uniform(1.5, 6) / voxel_mm)
+    away = ndi.distance_transform_edt(case['ventricles'] == 0, voxel_mm)
+    score = rng.uniform(0.2, 1) * noise / noise.std()
+    score += rng.uniform(0, 4) * np.exp(-away / rng.uniform(3, 15))
+    count = min(int(load_ml * 1000 / np.prod(voxel_mm)), int(0.6 * white.sum()))
+    chosen = white & (score >= np.partition(score[white], -count)[-count])
+    soft = rng.choice([0.5, 1, 2, 4]) / voxel_mm
+    soft[np.argmax(voxel_mm)] = min(soft.max(), 0.5)
+    return ndi.gaussian_filter(chosen.astype(np.float32), soft) * (case['mask'] > 0)
+
+
+@lru_cache(maxsize=1)
+def before(stem: str):
+    """Return what is found in a visit as it is."""
+    return segment_wmh(**visit(stem), options=WmhOptions(runs=1))
+
+
+def measure(job: tuple[str, float, int, int]) -> dict | None:
+    """Insert lesions into a visit and measure them; None where it has too many of its own."""
+    stem, load_ml, number, runs = job
+    case, own = visit(stem), before(stem)
+    if own.volume_ml > MOST_OF_ITS_OWN:
+        return None
+    rng = np.random.default_rng([number, round(10 * load_ml)])
+    ml = float(np.prod(case['voxel_mm'])) / 1000
+    height = draw(case, load_ml, rng)
+    contrast, mixed = rng.uniform(0.3, 0.9), rng.uniform(0, 0.8)
+    level = brain_mode(case['flair'][case['mask'] > 0])
+    uneven = 1 + 0.15 * ndi.gaussian_filter(rng.standard_normal(height.shape), 2) * 4
+    changed = dict(case)
+    changed['flair'] = case['flair'] + (height * contrast * level * uneven).astype(np.float32)
+    if case['has_t1w']:
+        moved = case['wm'] * np.clip(height, 0, 1) * mixed
+        changed['wm'], changed['gm'] = case['wm'] - moved, case['gm'] + moved
+    found = segment_wmh(**changed, options=WmhOptions(runs=runs))
+    out = case['deep_grey'] | case['infratentorial']
+    truth = ((height >= 0.5) & ~out) | (own.mask > 0)
+    mask = found.mask > 0
+    return {
+        'visit': Path(stem).name, 't1w': case['has_t1w'], 'load': load_ml,
+        'thick_mm': float(case['voxel_mm'].max()), 'contrast': contrast,
+        'own_ml': own.volume_ml, 'true_ml': truth.sum() * ml, 'ml': found.volume_ml,
+        'low': found.range_ml[0], 'high': found.range_ml[1],
+        'least': found.interval_ml[0], 'most': found.interval_ml[1],
+        'faint_ml': found.qc['faint_ml'],
+        'dice': 2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum()),
+        'flags': ' '.join(found.flags),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('derivatives', type=Path, nargs='+')
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--each', type=int, default=6, help='insertions into each visit')
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--runs', type=int, default=20)
+    given = parser.parse_args()
+    stems = [str(path).removesuffix('_desc-preproc_FLAIR.nii.gz') for root in given.derivatives
+             for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))]  # fmt: skip
+    jobs = [(stem, LOADS[k % len(LOADS)], 1000 * given.seed + 10 * n + k // len(LOADS), given.runs)
+            for n, stem in enumerate(stems) for k in range(given.each)]  # fmt: skip
+    with ProcessPoolExecutor(given.jobs) as pool:
+        rows = pool.map(measure, jobs, chunksize=given.each)
+        table = pd.DataFrame([row for row in rows if row])
+    table.to_csv(given.out, sep='\t', index=False)
+    table['ratio'] = table.ml / table.true_ml
+    large = table[table.true_ml >= 5]
+    inside = (table.least <= table.true_ml) & (table.true_ml <= table.most)
+    print(f'{len(table)} insertions into {table.visit.nunique()} visits')
+    for name, group in large.groupby('t1w'):
+        ratio, dice = ((c.min(), c.median(), c.max()) for c in (group.ratio, group.dice))
+        print(f'T1w {name}, 5 mL and more, least, median, most: found over true '
+              f'{ratio[0]:.2f}, {ratio[1]:.2f}, {ratio[2]:.2f}; '
+              f'Dice {dice[0]:.3f}, {dice[1]:.3f}, {dice[2]:.3f}')  # fmt: skip
+    print(table.groupby(['load', 't1w']).agg(
+        n=('ml', 'size'), low=('ratio', 'min'), middle=('ratio', 'median'), high=('ratio', 'max'),
+        dice=('dice', 'median')).round(2).to_string())  # fmt: skip
+    print(f'interval holds the truth in {inside.mean():.0%}')
+
+
+if __name__ == '__main__':
+    main()
