@@ -191,10 +191,11 @@ CHECKS: tuple[Share | Apart, ...] = (
           whole=('qc_flair_bright_ml',), warn=0.5, fail=0.33, least=5,
           words='{whole} mL deep in the brain are brighter than normal tissue on the FLAIR, the '
                 'mask of hyperintensities has {part} mL.', concerns=_WMH),
-    Share(name='hyperintensities and brightness of the FLAIR', part=('qc_flair_bright_ml',),
-          whole=_WMH, warn=0.03, fail=0.005, least=15,
-          words='The mask of hyperintensities has {whole} mL, but only {part} mL deep in the '
-                'brain are brighter than normal tissue on the FLAIR.', concerns=_WMH),
+    Share(name='final and preliminary hyperintensities', part=('qc_filled_ml',), whole=_WMH,
+          warn=0.08, least=10,
+          words='The mask of hyperintensities has {whole} mL, but a first look at the FLAIR found '
+                'only {part} mL: cortex, or healthy white matter, may be in it.',
+          concerns=_WMH),
     Share(name='dark fluid of the FLAIR and ventricles', part=('lv_ml',),
           whole=('qc_flair_dark_ml',), warn=0.5, fail=0.33, least=8,
           words='The FLAIR shows {whole} mL of fluid in the middle of the brain, the lateral '

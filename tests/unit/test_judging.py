@@ -57,7 +57,7 @@ def test_what_stands_on_failed_ventricles_is_not_given_out():
     for name in ('fazekas_pv', 'fazekas_deep', 'wmh_jv_ml', 'wmh_jc_ml', 'evans'):
         row = of(judged, name)
         assert (row['value'], row['qc']) == (None, 'na')
-        assert row['reason'].startswith('lateral ventricles failed: 0.1 mL where 5 to 180')
+        assert row['reason'].startswith('lateral ventricles failed: 0.1 mL where 4 to 180')
     assert of(judged, 'fazekas_pv')['ungated'] == 0
     assert of(judged, 'lv_ml')['qc'] == 'fail'
     assert of(judged, 'gm_ml')['value'] == SOUND['gm_ml']
@@ -75,7 +75,7 @@ def test_a_warning_is_passed_on_in_words():
     judged = visit(lv_ml=150.0, qc_flair_dark_ml=160.0, csf_ml=400.0)
     row = of(judged, 'fazekas_pv')
     assert (row['value'], row['qc']) == (SOUND['fazekas_pv'], 'warn')
-    assert row['reason'] == 'lateral ventricles to be checked: 150 mL where 8 to 120 is usual'
+    assert row['reason'] == 'lateral ventricles to be checked: 150 mL where 6 to 120 is usual'
     assert judged.verdict == 'check'
 
 
@@ -110,7 +110,7 @@ def test_a_flair_that_shows_another_brain_does_not_accuse_the_ventricles():
 
 
 def test_what_only_judges_quality_does_not_make_the_verdict():
-    judged = visit(qc_flair_bright_ml=0.0, qc_filled_ml=0.0,
+    judged = visit(qc_flair_bright_ml=0.0, qc_filled_ml=1.0,
                    flags={'qc_filled_ml': 'warn'}.items())
     assert judged.verdict == 'ok'
 
@@ -118,7 +118,7 @@ def test_what_only_judges_quality_does_not_make_the_verdict():
 @pytest.mark.parametrize(('values', 'flag', 'words'), [
     ({'wmh_total_ml': 2.0, 'qc_filled_ml': 5.2}, 'warn', 'first look'),
     ({'wmh_total_ml': 1.0, 'qc_flair_bright_ml': 9.0}, 'fail', 'brighter than normal'),
-    ({'wmh_total_ml': 40.0, 'qc_flair_bright_ml': 0.1}, 'fail', 'but only'),
+    ({'wmh_total_ml': 40.0, 'qc_filled_ml': 0.1}, 'warn', 'only 0.1 mL'),
     ({'lv_ml': 0.1, 'qc_flair_dark_ml': 160.0}, 'fail', 'FLAIR shows 160 mL of fluid'),
     ({'lv_ml': 90.0, 'qc_flair_dark_ml': 5.0}, 'fail', 'but the FLAIR shows only 5 mL'),
     ({'lv_ml': 150.0, 'csf_ml': 120.0}, 'fail', 'all cerebrospinal fluid'),

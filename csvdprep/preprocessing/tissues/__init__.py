@@ -62,7 +62,7 @@ ROOM = Room(
                 limits=Limits(ok=(1.8, None), warn=(1.2, None))),
         Measure(name='lv_ml', units='mL', method='em-atlas', qc_id='Q4',
                 description='Volume of the lateral ventricles.',
-                limits=Limits(ok=(8, 120), warn=(5, 180))),
+                limits=Limits(ok=(6, 120), warn=(4, 180))),
         Measure(name='lv_left_ml', units='mL', method='em-atlas', table=False,
                 description='Volume of the left lateral ventricle.'),
         Measure(name='lv_right_ml', units='mL', method='em-atlas', table=False,
