@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.atrophy.science import BELOW_PONS_Z
-from csvdprep.markers.zones.science import LABELS, cortical_ribbon, label_zones
 from csvdprep.phantom.disease.grading import true_grades
 from csvdprep.phantom.geometry.features import Tube
 from csvdprep.phantom.head.anatomy import Anatomy, structure_names
@@ -14,12 +12,13 @@ from csvdprep.phantom.scanner.lists import COLUMNS, named, record_shapes
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.structural.images import Protocol, contrasts
-from csvdprep.science.distances import distance_map
-from csvdprep.science.morphology import bounding_box
+from csvdprep.phantom.structural.zones import ZONES, true_zones
 from csvdprep.science.shapes import label_lesions
 
 TISSUE_LABELS = ((1, 'cerebrospinal fluid', 'CSF'), (2, 'grey matter', 'GM'),
                  (3, 'white matter', 'WM'))  # fmt: skip
+#: The brainstem ends here, mm in the template: below the pons.
+BELOW_PONS_Z = -45.0
 #: Axial planes (mm in the template) in which perivascular spaces are counted for the grade.
 PVS_PLANES = {'BG': range(-8, 5), 'CSO': range(29, 40)}
 
@@ -114,15 +113,12 @@ def _ventricles(anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray]:
 def _record_zones(scene: Scene, recorder: Recorder) -> np.ndarray:
     """Note the volumes of the hyperintensities by zone; return the zones."""
     anatomy, share = scene.anatomy, scene.wmh
-    lesion = share > 0
     total = float(share.sum(dtype=float)) * anatomy.voxel_ml
     recorder.measure('wmh_total_ml', total, 'mL',
                      'White matter hyperintensities in the head itself: sum of their shares')
-    zones = np.zeros(share.shape, np.uint8)
-    if lesion.any():
-        zones = label_zones(lesion, *_distances(anatomy, share, lesion))
+    zones = true_zones(anatomy, share)
     for label in range(1, 5):
-        name, short = LABELS[label]
+        name, short = ZONES[label]
         part = float(share[zones == label].sum(dtype=float)) * anatomy.voxel_ml
         recorder.measure(f'wmh_{short.lower()}_ml', part, 'mL', f'Hyperintensities, {name}, by '
                          'the distance from true ventricles and cortex')  # fmt: skip
@@ -130,29 +126,6 @@ def _record_zones(scene: Scene, recorder: Recorder) -> np.ndarray:
     recorder.measure('wmh_total_pct_icv', 100 * total / icv, '%',
                      'Hyperintensities in percent of the intracranial volume')  # fmt: skip
     return zones
-
-
-def _distances(anatomy: Anatomy, share, lesion) -> tuple[np.ndarray, np.ndarray]:
-    ventricles = anatomy.regions['ventricles'] > 0.5
-    fractions = anatomy.fractions
-    cortex = cortical_ribbon(
-        fractions['gm'], fractions['csf'], anatomy.intracranial > 0.5, anatomy.affine,
-        exclude=(anatomy.structures > 0) | (share > 0.5), ventricles=ventricles,
-    )  # fmt: skip
-    grid = share.shape, anatomy.affine
-    d_v = distance_map(ventricles, anatomy.affine, *grid, where=lesion)
-    # The cortex matters to deep lesions only, and only where it is near.
-    d_j = np.full(share.shape, 99, np.float32)
-    deep = lesion & (d_v > 13)
-    if deep.any():
-        margin = int(np.ceil(12 / anatomy.affine[0, 0]))
-        box = bounding_box(deep, margin)
-        near = anatomy.affine.copy()
-        near[:3, 3] += near[:3, :3] @ [edge.start for edge in box]
-        d_j[deep] = np.minimum(
-            distance_map(cortex[box], near, *grid, where=deep)[deep], d_j[deep]
-        )  # fmt: skip
-    return d_v, d_j
 
 
 def _record_counts(features, recorder: Recorder) -> None:
@@ -242,7 +215,7 @@ def _record_wmh(scene, protocol, source, recorder, zones) -> None:
     grown = ndi.maximum_filter(zones, 3)
     seen = scan.labels(np.where(zones > 0, zones, grown), scene.affine) * mask
     recorder.truth(seen, affine, 'anat', 'dseg', source, space=suffix, desc='wmhzone')
-    rows = [{'index': k, 'name': LABELS[k][0], 'abbreviation': LABELS[k][1]} for k in range(1, 5)]
+    rows = [{'index': k, 'name': ZONES[k][0], 'abbreviation': ZONES[k][1]} for k in range(1, 5)]
     recorder.table(rows, {'index': 'Label', 'name': 'Zone', 'abbreviation': 'Short name'},
                    'anat', 'dseg', space=suffix, desc='wmhzone')  # fmt: skip
     labels, count = label_lesions(mask > 0, affine)
@@ -268,7 +241,7 @@ def _wmh_rows(labels, count, zones, scan, scene) -> list[dict]:
                 for k in range(1, 5)]  # fmt: skip
     main = np.argmax(per_zone, axis=0) + 1
     return [
-        _piece(n, 'WMH', centres[n - 1], sizes[n - 1], LABELS[main[n - 1]][0], scan, scene)
+        _piece(n, 'WMH', centres[n - 1], sizes[n - 1], ZONES[main[n - 1]][0], scan, scene)
         for n in numbers
     ]
 
