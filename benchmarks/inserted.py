@@ -89,15 +89,19 @@ def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
     voxel_mm = case['voxel_mm']
     white = (case['wm'] > 0.6) & (case['atlas'][2] > 0.3) & ~case['deep_grey']
     white &= ~case['infratentorial'] & (case['mask'] > 0)
-    noise = ndi.gaussian_filter(rng.standard_normal(white.shape), rng.uniform(1.5, 6) / voxel_mm)
+    scale_mm = rng.uniform(1.5, 6)
+    noise = ndi.gaussian_filter(rng.standard_normal(white.shape), scale_mm / voxel_mm)
     away = ndi.distance_transform_edt(case['ventricles'] == 0, voxel_mm)
     score = rng.uniform(0.2, 1) * noise / noise.std()
     score += rng.uniform(0, 4) * np.exp(-away / rng.uniform(3, 15))
     count = min(int(load_ml * 1000 / np.prod(voxel_mm)), int(0.6 * white.sum()))
     chosen = white & (score >= np.partition(score[white], -count)[-count])
-    soft = rng.choice([0.5, 1, 2, 4]) / voxel_mm
+    # Borders are softer where structures are larger: what is blurred beyond its size is no lesion.
+    soft = scale_mm * rng.uniform(0.15, 0.5) / voxel_mm
     soft[np.argmax(voxel_mm)] = min(soft.max(), 0.5)
-    return ndi.gaussian_filter(chosen.astype(np.float32), soft) * (case['mask'] > 0)
+    height = ndi.gaussian_filter(chosen.astype(np.float32), soft)
+    full = np.percentile(height[chosen], 90)
+    return np.clip(height / full, 0, 1) * (case['mask'] > 0)
 
 
 @lru_cache(maxsize=1)
