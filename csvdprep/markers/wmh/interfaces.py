@@ -116,8 +116,9 @@ class Wmh(SimpleInterface):
             'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
             'qc_wmh_faint_ml': Value(
                 found.qc['faint_ml'], qc='warn' if 'faint_parts_left_out' in found.flags else ''),
-            'qc_wmh_at_border': Value('yes' if found.qc['touches_border'] else 'no',
-                                      qc='warn' if found.qc['touches_border'] else ''),
+            'qc_wmh_at_border': (
+                Value('yes', qc='warn', reason='the hyperintensities reach the edge of the image')
+                if found.qc['touches_border'] else 'no'),
         }  # fmt: skip
         return found.mask, found.probability, values
 

@@ -39,6 +39,9 @@ SEED_MOST, BORDER_MOST = 0.30, 0.20
 ABOVE_DEEP, ABOVE_DEEP_UNSURE = 0.0, 0.05
 #: Fluid this near to the ventricles, mm, is part of them.
 BESIDE_VENTRICLE_MM = 5.0
+#: Volumes from this size on, mL, whose coefficient of variation over jittered runs is higher are
+#: not believed.
+UNSURE_ML, UNSURE_CV = 3.0, 0.25
 #: Deep grey matter and brainstem nearer than this to CSF, mm, are not looked at.
 CLEAR_OF_CSF_MM = 2.0
 #: Distance from the edge of a warped structure within which it may be another tissue, mm.
@@ -275,6 +278,9 @@ def segment_wmh(
                  faint=faint_parts(excess.contrast, found, region & (depth >= 1) & ~stroke,
                                    voxel_mm), whole_shape=brain.shape, box=box)  # fmt: skip
     volume = float(found.sum() * ml)
+    cv = float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0
+    if volume >= UNSURE_ML and cv > UNSURE_CV:
+        qc['flags'].append('volume_hangs_on_thresholds')
     low, high = (float(v) for v in np.percentile(volumes, [2.5, 97.5]))
     range_ml = min(low, volume), max(high, volume)
 
@@ -290,8 +296,7 @@ def segment_wmh(
         partial_ml=float(share.sum(dtype=float) * ml),
         range_ml=range_ml,
         interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w),
-        cv=float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0,
-        seed_contrast=seed, border_contrast=border, flags=qc.pop('flags'),
+        cv=cv, seed_contrast=seed, border_contrast=border, flags=qc.pop('flags'),
         qc=qc,
     )  # fmt: skip
 
