@@ -25,7 +25,7 @@ from csvdprep.science.normalise import (
 )
 
 #: White matter lies within this range of the brain's mode.
-WHITE_RANGE = (0.70, 1.15)
+WHITE_RANGE = (0.70, 1.0)
 #: Grey matter lies within this range of the level of white matter.
 GREY_RANGE = (0.90, 1.45)
 #: Bins of the histograms, relative to the mode.
@@ -52,6 +52,8 @@ LOST = 0.5
 THICK_MM = 2.5
 #: Fewest voxels from which a level is taken.
 LEAST_VOXELS = 200
+#: White matter is described by the purest voxels that are this share of the brain.
+SHARE_OF_BRAIN = 0.18
 #: Grey matter is described by voxels with this share of it, where too few are purer; and how many
 #: are enough, relative to those that are half grey.
 MIXED, ENOUGH = 0.7, 0.25
@@ -131,13 +133,16 @@ def find_normal(
         sure = brain & (white > 0.5)
     if np.count_nonzero(sure) < 10:
         raise MeasureError('No white matter was found in the FLAIR.')
+    # Where lesions fill what is surely white, its mode is theirs.
+    level_of = brain & (white > next((least for least in (PURE, MIXED) if np.count_nonzero(
+        brain & (white > least)) >= SHARE_OF_BRAIN * np.count_nonzero(brain)), 0.5))  # fmt: skip
     pure_grey = brain & (grey > _purest(grey[brain]))
     anchor = brain_mode(image[brain])
     dark = _fluid_level(image, brain, fluid, anchor)
     field, flat = np.ones(image.shape, np.float32), image
     at_bound, mu = 0.0, anchor
     for turn in range(ROUNDS):
-        mu, sd = _level(flat[sure], mu)
+        mu, sd = _level(flat[level_of], anchor)
         grey_level = _grey_level(flat[pure_grey], mu)
         candidates = _candidates(flat, sure, brain, white, mu, sd, voxel_mm)
         weight, also = _weight(flat, sure, pure_grey, candidates, (mu, sd, grey_level), voxel_mm)
