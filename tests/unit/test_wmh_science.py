@@ -264,3 +264,13 @@ def test_interval_is_wider_where_the_volume_hangs_on_settings():
     narrow, wide = (calibrated_interval(10, bounds) for bounds in ((9.5, 10.5), (6, 16)))
     assert wide[0] < narrow[0] < 10 < narrow[1] < wide[1]
     assert calibrated_interval(0, (0, 0)) == (0, pytest.approx(1.4, abs=0.6))
+
+
+def test_level_where_what_is_surely_white_is_mostly_lesion():
+    rng = np.random.default_rng(0)
+    white = np.zeros((60, 60, 20))
+    white[20:26], white[26:] = 1.0, 0.75
+    image = np.select([white == 1, white == 0.75], [140.0, 100.0], 105.0)
+    image += rng.normal(0, 4, white.shape)
+    found = find_normal(image, white >= 0, 1 - white, white, 0 * white, (1, 1, 1))
+    assert found.white == pytest.approx(100, rel=0.03)
