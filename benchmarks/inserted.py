@@ -26,58 +26,19 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
-from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import load
-from csvdprep.interfaces.transforms import write_linear
-from csvdprep.markers.wmh.interfaces import averaged_template
+from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.resources import templates
 from csvdprep.science.normalise import brain_mode
 
 LOADS = (1.0, 3.0, 8.0, 20.0, 45.0, 90.0)
 MOST_OF_ITS_OWN = 10.0
 
 
-def one_file(stem: str, ending: str) -> str:
-    """Return the file of a scan with an ending, sidecars aside."""
-    folder = Path(stem).parent
-    found = [p for p in folder.glob(Path(stem).name + ending) if p.suffix != '.json']
-    if len(found) != 1:
-        raise SystemExit(f'{stem}{ending}: {len(found)} files')
-    return str(found[0])
-
-
 @lru_cache(maxsize=1)
 def visit(stem: str) -> dict:
     """Return the arguments of `segment_wmh` for a visit."""
-    hub = 'T1w' if Path(f'{stem}_desc-preproc_T1w.nii.gz').exists() else 'FLAIR'
-    pre = stem if hub == 'T1w' else f'{stem}_space-FLAIR'
-    to_hub = (one_file(stem, '_from-FLAIR_to-T1w_mode-image_xfm.*') if hub == 'T1w'
-              else templates() / 'identity.txt')  # fmt: skip
-    space = FlairSpace.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
     with tempfile.TemporaryDirectory() as folder:
-        ways = [one_file(stem, f'_from-MNI*_to-{hub}_mode-image_xfm.*'),
-                write_linear(space.to_anat, Path(folder) / 'points.txt')]  # fmt: skip
-        *atlas, healthy = averaged_template(('csf', 'gm', 'wm', 'flair'), space, ways)
-
-    def labels(name):
-        return labels_on(f'{pre}_{name}_dseg.nii.gz', space.image, matrix=space.to_anat)
-
-    structures = labels('atlas-csvdprep_desc-structures')
-    side = sides(labels('atlas-csvdprep_desc-lobes'))
-    tissue = {name.lower(): space.sample(f'{pre}_label-{name}_probseg.nii.gz')
-              for name in ('CSF', 'GM', 'WM')}  # fmt: skip
-    return tissue | {
-        'flair': np.asanyarray(space.image.dataobj, dtype=np.float32),
-        'mask': np.asanyarray(load(f'{stem}_space-FLAIR_desc-brain_mask.nii.gz').dataobj),
-        'voxel_mm': space.voxel_mm, 'atlas': np.stack(atlas), 'healthy': healthy,
-        'ventricles': labels('desc-ventricles'),
-        'deep_grey': np.isin(structures, labels_of('structures', *DEEP_GREY)),
-        'infratentorial': np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
-        'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
-        'has_t1w': hub == 'T1w',
-    }  # fmt: skip
+        return read_derivatives(stem, Path(folder))[1]
 
 
 def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:

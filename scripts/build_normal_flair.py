@@ -24,10 +24,7 @@ import numpy as np
 from build_templates import ROOT, digest
 
 from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.flairspace import FlairSpace
-from csvdprep.interfaces.images import load
-from csvdprep.interfaces.transforms import write_linear
-from csvdprep.markers.wmh.interfaces import averaged_template
+from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.science_model import excess_over_normal
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import smooth
@@ -64,36 +61,16 @@ def scans(derivatives: Path) -> dict[str, list[str]]:
     return found
 
 
-def one_file(stem: str, ending: str) -> str:
-    """Return the file of a scan with an ending, sidecars aside."""
-    folder = Path(stem).parent
-    found = [p for p in folder.glob(Path(stem).name + ending) if p.suffix != '.json']
-    if len(found) != 1:
-        raise SystemExit(f'{stem}{ending}: {len(found)} files')
-    return str(found[0])
-
-
 def brightness(stem: str, like) -> tuple[np.ndarray, np.ndarray]:
     """Return brightness times weight, and weight, of normal white matter in the template."""
-    hub = 'T1w' if Path(f'{stem}_desc-preproc_T1w.nii.gz').exists() else 'FLAIR'
-    pre = stem if hub == 'T1w' else f'{stem}_space-FLAIR'
-    to_hub = (one_file(stem, '_from-FLAIR_to-T1w_mode-image_xfm.*') if hub == 'T1w'
-              else ROOT / 'data' / 'templates' / 'identity.txt')  # fmt: skip
-    space = FlairSpace.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
     with tempfile.TemporaryDirectory() as folder:
-        ways = [one_file(stem, f'_from-MNI*_to-{hub}_mode-image_xfm.*'),
-                write_linear(space.to_anat, Path(folder) / 'points.txt')]  # fmt: skip
-        atlas = averaged_template(('csf', 'gm', 'wm'), space, ways)
+        space, takes, back = read_derivatives(stem, Path(folder))
     found = excess_over_normal(
-        np.asanyarray(space.image.dataobj, dtype=np.float32),
-        np.asanyarray(load(f'{stem}_space-FLAIR_desc-brain_mask.nii.gz').dataobj),
-        *(space.sample(f'{pre}_label-{name}_probseg.nii.gz') for name in ('CSF', 'GM', 'WM')),
-        space.voxel_mm, atlas=atlas,
+        *(takes[name] for name in ('flair', 'mask', 'csf', 'gm', 'wm', 'voxel_mm')),
+        atlas=takes['atlas'],
     )  # fmt: skip
     above = found.normal.image / found.normal.white - 1
     weight = ((found.white > PURE) & found.tissue & (above > DARK)).astype(np.float32)
-    back = [to_hub, one_file(stem, f'_from-{hub}_to-MNI*_mode-image_xfm.*')]
-
     def there(values):
         image = nib.Nifti1Image(values.astype(np.float32), space.image.affine)
         return apply_transform(image, like, back).get_fdata(dtype=np.float32)

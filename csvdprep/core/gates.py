@@ -39,8 +39,9 @@ class Gate:
 
 #: Measures that are named together.
 GROUPS: dict[str, tuple[str, ...]] = {
-    'tissue volumes': ('gm_ml', 'wm_ml', 'csf_ml', 'bpf'),
-    'lateral ventricles': ('lv_ml', 'lv_left_ml', 'lv_right_ml', 'qc_lv_asymmetry'),
+    'tissue volumes': ('gm_ml', 'wm_ml', 'csf_ml', 'bpf', 'gm_pct_icv', 'wm_pct_icv',
+                       'hippocampus_*'),
+    'lateral ventricles': ('lv_ml', 'lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'qc_lv_asymmetry'),
     'zones and grades': (
         'wmh_jv_*', 'wmh_pv_*', 'wmh_pv10_ml', 'wmh_dw_*', 'wmh_jc_*', 'wmh_mean_d_v_mm',
         'wmh_confluent_ml', 'wmh_zone_ambiguous_ml', 'fazekas_*', 'pen_*'),
@@ -67,9 +68,10 @@ GATES = (
          warns=('tissue volumes', 'lateral ventricles', 'evans', 'load of hyperintensities',
                 'zones and grades')),
     Gate(name='contrast of grey and white matter', judged_by=('qc_cnr',),
-         stops=('gm_ml', 'wm_ml'), warns=('tissue volumes',)),
+         stops=('gm_ml', 'wm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_*'),
+         warns=('tissue volumes',)),
     Gate(name='lateral ventricles', judged_by=('lv_ml', 'qc_lv_asymmetry'),
-         stops=('lv_left_ml', 'lv_right_ml', 'evans', 'zones and grades'),
+         stops=('lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'evans', 'zones and grades'),
          warns=('evans', 'bpf', 'csf_ml', 'wmh_total_ml', 'zones and grades')),
     Gate(name='FLAIR on T1w', judged_by=('qc_flair_t1w_edges', 'qc_flair_mask_dice'),
          stops=('all of hyperintensities', 'diffusion of hyperintensities'),

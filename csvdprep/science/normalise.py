@@ -162,8 +162,7 @@ def brain_mode(values: np.ndarray) -> float:
     if not high > low:
         raise MeasureError('The FLAIR has no contrast inside the brain.')
     middle = float(np.median(values))
-    edges = np.linspace(0.5 * middle, 2.0 * middle, 151)
-    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), 3.0)
+    edges, counts = _around(values, middle, 3.0)
     # Lesions may make a peak of their own, and the higher one: the lowest that is one counts.
     peaks, _ = find_peaks(counts, height=PEAK * counts.max(), prominence=DIP * counts.max())
     top = int(peaks[0]) if peaks.size else int(counts.argmax())
@@ -199,9 +198,14 @@ def brain_upper_edge(values: np.ndarray) -> float:
     middle = float(np.median(values)) if np.size(values) else 0.0
     if not middle > 0 or np.ptp(values) == 0:
         raise MeasureError('The FLAIR has no contrast inside the brain.')
-    edges = np.linspace(0.5 * middle, 2.0 * middle, 151)
-    counts = ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), 2.0)
+    edges, counts = _around(values, middle, 2.0)
     return float(edges[np.flatnonzero(counts >= counts.max() / 2)[-1] + 1])
+
+
+def _around(values, middle, blur):
+    """Return the edges of bins from half to double of a value, and the smoothed counts."""
+    edges = np.linspace(0.5 * middle, 2.0 * middle, 151)
+    return edges, ndi.gaussian_filter1d(np.histogram(values, edges)[0].astype(float), blur)
 
 
 def histogram_mode(

@@ -64,6 +64,18 @@ def test_what_stands_on_failed_ventricles_is_not_given_out():
     assert judged.verdict == 'failed'
 
 
+@pytest.mark.parametrize(('failed', 'gone', 'left'), [
+    ({'qc_cnr': 0.5}, ('gm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_left_ml'), 'lv_pct_icv'),
+    ({'lv_ml': 0.1}, ('lv_pct_icv',), 'gm_pct_icv'),
+    ({'qc_brain_ml': 300.0}, ('gm_pct_icv', 'lv_pct_icv', 'hippocampus_pct_icv'), 'qc_cnr'),
+])
+def test_percentages_go_with_their_volumes(failed, gone, left):
+    judged = visit(**failed, gm_pct_icv=47.0, wm_pct_icv=34.0, lv_pct_icv=1.7,
+                   hippocampus_left_ml=3.0, hippocampus_pct_icv=0.4)  # fmt: skip
+    assert [of(judged, name)['value'] for name in gone] == [None] * len(gone)
+    assert of(judged, left)['value'] is not None
+
+
 def test_the_deepest_foundation_is_named():
     judged = visit(qc_brain_ml=300.0, lv_ml=0.1)
     assert of(judged, 'wmh_jv_ml')['reason'].startswith('brain mask failed: 300 mL where 800 to')

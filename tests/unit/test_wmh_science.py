@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.markers.wmh.interfaces import _interval
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science_interval import calibrated_interval
 from csvdprep.markers.wmh.science_level import find_normal
@@ -274,3 +275,11 @@ def test_level_where_what_is_surely_white_is_mostly_lesion():
     image += rng.normal(0, 4, white.shape)
     found = find_normal(image, white >= 0, 1 - white, white, 0 * white, (1, 1, 1))
     assert found.white == pytest.approx(100, rel=0.03)
+
+
+def test_other_options_have_no_calibrated_interval():
+    flair, mask, maps, _ = scan(1.0)
+    found = segment_wmh(flair, mask, *maps, CUBIC, atlas=maps, options=FEW)
+    assert _interval(found, WmhOptions()) == found.interval_ml
+    assert _interval(found, WmhOptions(seed_contrast=0.3)) == ()
+    assert _interval(found, FEW) == ()

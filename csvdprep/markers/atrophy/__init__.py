@@ -38,6 +38,10 @@ ROOM = Room(
         _pct('gm', 'Grey matter'),
         _pct('wm', 'White matter, hyperintensities included,'),
         _pct('lv', 'Lateral ventricles'),
+        *(_ml(f'hippocampus_{side}', f'Proxy of the {side} hippocampus: grey matter within that '
+              'of the warped template; no segmentation.', table=False)
+          for side in ('left', 'right')),
+        _pct('hippocampus', 'Proxy of both hippocampi'),
         Measure(name='bpf', units='1', method='em-atlas',
                 description='Brain parenchymal fraction: grey and white matter, cerebellum '
                             'included and brainstem below the pons left out, over the '
@@ -50,11 +54,12 @@ ROOM = Room(
                             'slice; above 0.3 suggests enlarged ventricles.',
                 limits=Limits(ok=(0.15, 0.45), warn=(0.1, 0.6))),
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
     options=Options,
     methods=(
         'Volumes are sums of the shares of voxels, hyperintensities counted as white matter; the '
+        'proxies of the hippocampi are the grey matter within those of the warped template. The '
         'Evans index [@evans1942] was taken in slices parallel to the axial plane of the template.'
     ),
     references=('evans1942',),

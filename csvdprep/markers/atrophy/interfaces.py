@@ -11,7 +11,13 @@ from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.atrophy.science import BELOW_PONS_Z, best_affine, evans_index, volumes
+from csvdprep.markers.atrophy.science import (
+    BELOW_PONS_Z,
+    best_affine,
+    evans_index,
+    grey_within,
+    volumes,
+)
 
 #: Every so many voxels of the brain take part in the fit of the affine.
 SAMPLES = 3000
@@ -58,8 +64,12 @@ class Atrophy(SimpleInterface):
         to_template = _to_template(mask, brain.affine, given.mni_to_anat)
         voxel_mm3 = float(np.prod(nib.affines.voxel_sizes(brain.affine)))
         found = volumes(probability, lesion, voxel_mm3)
-        stem = np.isin(np.asanyarray(load(given.structures_dseg).dataobj),
-                       labels_of('structures', 'brainstem'))  # fmt: skip
+        structures = np.asanyarray(load(given.structures_dseg).dataobj)
+        stem = np.isin(structures, labels_of('structures', 'brainstem'))
+        hippocampus = {
+            side: grey_within(probability[1], mask & np.isin(
+                structures, labels_of('structures', f'{side} hippocampus')), voxel_mm3)
+            for side in ('left', 'right')}  # fmt: skip
         neck = _positions(stem & mask, to_template)[:, 2] < BELOW_PONS_Z
         outside = float(neck.sum() * voxel_mm3 / 1000)
         icv = float(mask.sum() * voxel_mm3 / 1000)
@@ -68,9 +78,11 @@ class Atrophy(SimpleInterface):
         self._results['atrophy_values'] = write_values(Path(runtime.cwd) / 'values.json', {
             **found,
             'bpf': (found['gm_ml'] + found['wm_ml'] - outside) / (icv - outside),
+            **{f'hippocampus_{side}_ml': ml for side, ml in hippocampus.items()},
             **{f'{name}_pct_icv': 100 * ml / icv for name, ml in (
                 ('gm', found['gm_ml']), ('wm', found['wm_ml']),
-                ('lv', float(ventricles.sum() * voxel_mm3 / 1000)))},
+                ('lv', float(ventricles.sum() * voxel_mm3 / 1000)),
+                ('hippocampus', sum(hippocampus.values())))},
             'evans': Value(evans, reason='' if evans else
                            'no slice was found with frontal horns on both sides'),
         })  # fmt: skip

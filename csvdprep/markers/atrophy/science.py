@@ -51,6 +51,33 @@ def volumes(probability: np.ndarray, lesion: np.ndarray, voxel_mm3: float) -> di
     return {'csf_ml': csf * scale, 'gm_ml': gm * scale, 'wm_ml': wm * scale}
 
 
+def grey_within(grey: np.ndarray, region: np.ndarray, voxel_mm3: float) -> float:
+    """Sum up grey matter within a structure of the warped template: a proxy of its volume.
+
+    Parameters
+    ----------
+    grey : ndarray, shape (nx, ny, nz)
+        Share of grey matter in each voxel, 0 to 1.
+    region : ndarray of bool, shape (nx, ny, nz)
+        The structure.
+    voxel_mm3 : float
+        Volume of a voxel, mm3.
+
+    Returns
+    -------
+    float
+        mL. What the registration does not shrink, but CSF fills, does not count.
+
+    Examples
+    --------
+    >>> grey = np.full((10, 10, 10), 0.5)
+    >>> grey_within(grey, grey > 0, 1.0)
+    0.5
+
+    """
+    return float(grey[region].sum(dtype=float)) * voxel_mm3 / 1000
+
+
 def best_affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Fit the affine transform between two sets of points by least squares.
 

@@ -1,20 +1,18 @@
 """Files in, files out; the segmentation is in the science."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, load_mask_on, save
-from csvdprep.interfaces.transforms import write_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded
+from csvdprep.markers.wmh.inputs import deep_and_low, segmentation_inputs
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.resources import resource
 
 _EXTERNAL = 'the mask was made by another tool'
 
@@ -59,15 +57,12 @@ class Wmh(SimpleInterface):
         brain = load(given.brain_mask)
         icv_ml = float(np.asanyarray(brain.dataobj).sum()
                        * np.prod(nib.affines.voxel_sizes(brain.affine)) / 1000)  # fmt: skip
-        structures = labels_on(given.structures_dseg, space.image, matrix=space.to_anat)
-        deep = np.isin(structures, labels_of('structures', *DEEP_GREY))
-        low = np.isin(structures, labels_of('structures', *INFRATENTORIAL))
         other = load_excluded(space, *(item if isdefined(item) else None for item in
                                        (given.infarct_external, given.lacune_external)))
         if isdefined(given.wmh_external):
-            mask, probability, values = self._take_over(space, deep, low, other, folder)
+            mask, probability, values = self._take_over(space, folder, other)
         else:
-            mask, probability, values = self._segment(space, deep, low, other, folder)
+            mask, probability, values = self._segment(space, folder, other)
         values['wmh_excluded_ml'] = excluded_volume(other, space.voxel_mm)
         values |= _relative(values['wmh_total_ml'], icv_ml)
         self._results['wmh_mask'] = save(mask, space.image, folder / 'wmh_mask.nii.gz')
@@ -76,24 +71,15 @@ class Wmh(SimpleInterface):
         self._results['wmh_values'] = write_values(folder / 'values.json', values)
         return runtime
 
-    def _segment(self, space, deep, low, other, folder):
+    def _segment(self, space, folder, other):
         given = self.inputs
-        side = sides(labels_on(given.lobes_dseg, space.image, matrix=space.to_anat))
-        to_anat = write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')
-        ways = [given.mni_to_anat, to_anat]
-        atlas = averaged_template(('csf', 'gm', 'wm'), space, ways)
-        healthy = averaged_template(('flair',), space, ways)[0]
+        files = {name: getattr(given, name) for name in (
+            'flair_mask', 'csf_probseg', 'gm_probseg', 'wm_probseg', 'ventricles',
+            'structures_dseg', 'lobes_dseg', 'mni_to_anat')}  # fmt: skip
+        options = WmhOptions(**given.options)
         found = segment_wmh(
-            np.asanyarray(space.image.dataobj, dtype=np.float32),
-            np.asanyarray(load(given.flair_mask).dataobj),
-            *(space.sample(file) for file in (given.csf_probseg, given.gm_probseg,
-                                              given.wm_probseg)),
-            space.voxel_mm, atlas=atlas, healthy=healthy,
-            ventricles=labels_on(given.ventricles, space.image, matrix=space.to_anat),
-            deep_grey=deep, infratentorial=low, exclude=other,
-            side=np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
-            has_t1w=given.hub == 'T1w',
-            options=WmhOptions(**given.options, random_seed=given.seed),
+            **segmentation_inputs(space, files, folder), exclude=other,
+            has_t1w=given.hub == 'T1w', options=replace(options, random_seed=given.seed),
         )  # fmt: skip
         self._results['wmh_subcortical'] = save(found.subcortical, space.image,
                                                 folder / 'wmh_subcortical.nii.gz')  # fmt: skip
@@ -101,7 +87,7 @@ class Wmh(SimpleInterface):
         n = int(found.mask.sum())
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
         values = {
-            'wmh_total_ml': Value(found.volume_ml, *found.interval_ml, n=n, reason=said,
+            'wmh_total_ml': Value(found.volume_ml, *_interval(found, options), n=n, reason=said,
                                   qc='warn' if said else ''),
             'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
             'wmh_range_low_ml': found.range_ml[0],
@@ -122,7 +108,7 @@ class Wmh(SimpleInterface):
         }  # fmt: skip
         return found.mask, found.probability, values
 
-    def _take_over(self, space, deep, low, other, folder):
+    def _take_over(self, space, folder, other):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
         matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
@@ -131,6 +117,7 @@ class Wmh(SimpleInterface):
         if other is not None:
             mask = mask * ~other
         ml = float(np.prod(space.voxel_mm) / 1000)
+        deep, low = deep_and_low(space, given.structures_dseg)
         white = mask.astype(bool) & ~deep & ~low
         others = np.select([deep, low], [1, 2], 0).astype(np.uint8) * (mask > 0)
         self._results['wmh_subcortical'] = save(others, space.image,
@@ -149,29 +136,9 @@ class Wmh(SimpleInterface):
         return mask, mask.astype(np.float32), values
 
 
-def averaged_template(names, space: FlairSpace, ways) -> np.ndarray:
-    """Resample maps of the template onto the FLAIR, averaged over thick slices.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Shipped maps: 'csf', 'gm', 'wm', 'flair'.
-    space : FlairSpace
-        Where to.
-    ways : list of path-like
-        Transforms that resample the template onto the FLAIR.
-
-    Returns
-    -------
-    ndarray of float32, shape (len(names), I, J, K)
-    """
-    images = [load(resource(f'template_{name}')) for name in names]
-    grids = space.within_slices(finest_mm=1.0)
-    return np.stack([
-        np.mean([np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
-                 for like in grids], axis=0)
-        for image in images
-    ])  # fmt: skip
+def _interval(found, options: WmhOptions) -> tuple[float, ...]:
+    """Return the interval, which was calibrated with the thresholds by default, or nothing."""
+    return found.interval_ml if options == WmhOptions() else ()
 
 
 def _relative(total: Value, icv_ml: float):
