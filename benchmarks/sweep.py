@@ -1,7 +1,8 @@
 """Hyperintensities, ventricles and atrophy over some 200 heads of patients, in memory.
 
-Every head is drawn anew: load x noise x slices x ventricles x with or without T1w, each level as
-often as every other; softness, contrast, cortex, flow, misregistration and the rest at random.
+Every head is drawn anew: load x noise x slices x ventricles x with or without T1w x whose cortex,
+each level as often as every other; softness, contrast, bright cortex, flow, misregistration and
+the rest at random.
 What is measured are the functions that the application calls, on arrays; registration is
 imitated by the known deformation, beside the truth by some mm and short of the ventricles::
 
@@ -54,9 +55,9 @@ VENTRICLES = (-3.6, 0, 6, 20, 45)
 
 
 @lru_cache(maxsize=2)
-def head(seed: int, walls: float, atrophy: float, sulci: float, sharp: float):
+def head(seed: int, walls: float, atrophy: float, sulci: float, sharp: float, gyri: int):
     """Return a patient's brain, and the same without ventricles enlarged."""
-    common = {'spacing': STEP, 'reach_mm': 10.0, 'sharpness': sharp}
+    common = {'spacing': STEP, 'reach_mm': 10.0, 'sharpness': sharp, 'gyri': gyri}
     sick = make_anatomy(seed, ventricles_mm=walls, atrophy=atrophy, sulci=sulci, **common)
     plain = make_anatomy(seed, **common)
     whole = brain_only(sick)
@@ -88,14 +89,15 @@ def draw(number: int, heads: int, seed: int) -> dict:
         'sulci': rng.uniform(0, 3), 'sharp': rng.uniform(3, 8),
         'soft': rng.choice([0, 1, 2, 4, 8, 12]), 'lining': rng.choice([0, 1.2]),
         'error': rng.uniform(0.5, 3), 'bias': rng.uniform(0, 0.06),
-        'residue': bool(rng.random() < 0.3),
+        'residue': bool(rng.random() < 0.3), 'gyri': 7 * number // heads,
     }  # fmt: skip
 
 
 def measure(case: dict) -> dict:
     """Draw a head, scan it, measure it, and compare."""
     started = time.process_time()
-    sick, plain = head(case['seed'], case['walls'], case['atrophy'], case['sulci'], case['sharp'])
+    sick, plain = head(case['seed'], case['walls'], case['atrophy'], case['sulci'], case['sharp'],
+                       case['gyri'])
     rng = np.random.default_rng([case['seed'], 3])
     if case['load']:
         wmh = disease.grown(sick, case['seed'], case['load'], softness_mm=case['soft'],

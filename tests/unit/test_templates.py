@@ -79,7 +79,7 @@ def test_checksums_match():
 
 
 def test_small_enough_to_ship():
-    assert sum(p.stat().st_size for p in templates().rglob('*') if p.is_file()) < 12e6
+    assert sum(p.stat().st_size for p in templates().rglob('*') if p.is_file()) < 13e6
 
 
 @pytest.mark.parametrize(('resolution', 'zoom'), [(1, 1.0), (2, 2.0)])

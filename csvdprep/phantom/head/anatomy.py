@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import nibabel as nib
 import numpy as np
@@ -33,6 +33,9 @@ SULCUS = (0.15, 0.45)
 LOBE_MM = 6.0
 #: Exponent that turns averaged probabilities into fractions with borders about 1.5 mm wide.
 SHARPNESS = 3.0
+#: A person's own cortex begins so far from nuclei and ventricles, passes over so many mm, and its
+#: labels are blurred by so many to shares.
+FROM_NUCLEI_MM, GYRI_BLEND_MM, GYRI_BLUR_MM = 6.0, 3.0, 0.8
 #: Iron-rich nuclei that the template's labels lack: name, centre and radii in mm.
 SMALL_NUCLEI = {
     101: ('left red nucleus', (-4.5, -20, -8), (3.2, 3.2, 4.2)),
@@ -176,6 +179,7 @@ def make_anatomy(
     sulci: float = 0.0,
     lobar: Mapping[str, float] | None = None,
     sharpness: float = SHARPNESS,
+    gyri: int = 0,
 ) -> Anatomy:
     """Build one person's head.
 
@@ -209,6 +213,8 @@ def make_anatomy(
         more lobes (``'left temporal'``, ``'frontal'``).
     sharpness : float
         Exponent of the template's probabilities: 3 gives borders of about 1.5 mm, 8 crisp ones.
+    gyri : int
+        Whose cortex is bent: 0 the template's, an average of many, 1 to 6 that of a real person.
 
     Returns
     -------
@@ -228,7 +234,7 @@ def make_anatomy(
     True
 
     """
-    brain = _template_brain()
+    brain = _with_gyri(gyri) if gyri else _template_brain()
     shape = tuple(np.ceil((HIGH - LOW) * size / spacing).astype(int))
     affine = np.diag([spacing] * 3 + [1.0])
     affine[:3, 3] = LOW * size
@@ -414,6 +420,21 @@ def _template_brain() -> dict[str, np.ndarray]:
         inside > 0.5, affine, LOW, HIGH
     )
     return out
+
+
+@lru_cache(maxsize=1)
+def _with_gyri(person: int) -> dict[str, np.ndarray]:
+    """Return the template with the cortex and the white matter under it of a real person."""
+    brain = dict(_template_brain())
+    labels, _ = _load('dseg', atlas='gyri', desc=f'person{person}')
+    lobes, _ = _load('dseg', atlas='csvdprep', desc='lobes')
+    near = (brain['structures'] > 0) | (lobes == 0)
+    away = ndi.gaussian_filter((ndi.distance_transform_edt(~near) > FROM_NUCLEI_MM)
+                               .astype(np.float32), GYRI_BLEND_MM)  # fmt: skip
+    for name, label in (('gm', 2), ('wm', 3)):
+        own = ndi.gaussian_filter((labels == label).astype(np.float32), GYRI_BLUR_MM)
+        brain[name] = brain[name] + away * (own - brain[name])
+    return brain
 
 
 def _around(mask: np.ndarray, spare: int) -> tuple[slice, ...]:

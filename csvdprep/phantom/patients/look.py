@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
 
-from csvdprep.phantom.geometry.fields import pull, resize, smooth_noise
+from csvdprep.phantom.geometry.fields import resize, smooth_noise
 from csvdprep.phantom.head.anatomy import Anatomy
+from csvdprep.phantom.head.white import healthy_brightness
 from csvdprep.phantom.patients.lesions import Lesions
-from csvdprep.resources import resource
 
 #: Cortex that is bright on FLAIR in healthy people: centre and radii in the template, mm.
 BRIGHT_CORTEX = (
@@ -110,7 +109,7 @@ def flair(anatomy: Anatomy, lesions: Lesions, look: Look, rng) -> np.ndarray:
     uneven = 1 + look.mottle * smooth_noise(shape, 6 / step, rng)
     cortex = part['gm'] * (anatomy.structures == 0)
     grey = look.gm * (part['gm'] + look.cortex * cortex * _near(anatomy, BRIGHT_CORTEX))
-    white = part['wm'] * (1 + look.white * _healthy(anatomy))
+    white = part['wm'] * (1 + look.white * healthy_brightness(anatomy))
     fluid = np.full(shape, look.csf, np.float32)
     if look.flow:
         fluid += look.flow * _flow(shape, step, rng)
@@ -136,13 +135,6 @@ def _near(anatomy: Anatomy, ellipsoids) -> np.ndarray:
         away = sum(((anatomy.flow[i] - centre[i]) / radii[i]) ** 2 for i in range(3))
         coarse = np.maximum(coarse, np.clip(1.5 - away, 0, 1))
     return resize(coarse, anatomy.fractions['wm'].shape)
-
-
-def _healthy(anatomy: Anatomy) -> np.ndarray:
-    """Return how much brighter than its level white matter is in healthy people."""
-    image = nib.load(resource('template_flair'))
-    values = pull(image.get_fdata(dtype=np.float32), image.affine, anatomy.flow)
-    return resize(values, anatomy.fractions['wm'].shape)
 
 
 def _flow(shape, step, rng) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from csvdprep.phantom.head.tissues import TISSUES, Tissue
+from csvdprep.phantom.head.white import healthy_brightness
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, ghosts, rician
 from csvdprep.phantom.scanner.scene import Scene
@@ -177,6 +178,8 @@ def signal_map(scene: Scene, sequence: Sequence) -> np.ndarray:
         value = np.float32(sequence.signal(tissue, scene.tesla))
         weighted = tissue.myelin_texture if sequence.kind == 'mprage' else 0.0
         spread = np.float32(np.hypot(tissue.texture, weighted))
+        if sequence.kind == 'flair' and name == 'wm':
+            share = share * (1 + healthy_brightness(scene.anatomy))
         out += share * (value * (1 + spread * texture))
     te = sequence.te if sequence.kind == 'mprage' else sequence.effective_te or sequence.te
     t2 = TISSUES['gm'].relaxation(scene.tesla)[2 if sequence.kind == 'mprage' else 1]
