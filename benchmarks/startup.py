@@ -29,12 +29,13 @@ CODE = """
 import sys
 from pathlib import Path
 from csvdprep.bids.query import collect_visits
+from csvdprep.graph.discover import declared
 from csvdprep.core.settings import Settings
 from csvdprep.interfaces.inspect import inspect_image
 asked = Settings(bids_dir=Path(sys.argv[1]), output_dir=Path('out'),
                  participant_label=tuple(sys.argv[3:]),
                  bids_database_dir=Path(sys.argv[2]) if sys.argv[2] else None)
-visits = collect_visits(asked, inspect=inspect_image)
+visits = collect_visits(asked, declared(), inspect=inspect_image)
 assert all(set(visit.scans) == {'t1w', 'flair'} for visit in visits), visits
 print(len(visits))
 """

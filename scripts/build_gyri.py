@@ -30,19 +30,23 @@ NAME = 'tpl-MNI152NLin2009aSym_res-01_atlas-gyri_desc-{}_dseg'
 #: Share of grey matter in the tissue of the template within 2 mm below which grey matter is not
 #: believed.
 BELIEVED = 0.25
-LJUBLJANA = ('Longitudinal MR image database of multiple sclerosis patients, Laboratory of Imaging '
-             'Technologies, Ljubljana; Lesjak Z et al. 2016, doi:10.1007/s12021-016-9301-1',
-             'CC-BY 4.0')  # fmt: skip
+LJUBLJANA = (
+    'Longitudinal MR image database of multiple sclerosis patients, Laboratory of Imaging '
+    'Technologies, Ljubljana; Lesjak Z et al. 2016, doi:10.1007/s12021-016-9301-1; patient '
+)
+VOLUNTEER = 'T1w of a volunteer, https://github.com/neurolabusc/'
 #: Where each person is from, and the licence, in the order in which they are given.
 SOURCES = (
-    ('https://github.com/neurolabusc/dcm_qa_uih, T1w of a volunteer, images by S. C. Young',
-     'BSD-2-Clause'),
-    ('https://github.com/neurolabusc/dcm_qa_xa30, T1w of a volunteer, scans by H. Cheng, '
-     'I. Innis, D. Levitas', 'BSD-2-Clause'),
-    *[(f'{LJUBLJANA[0]}; patient {number}', LJUBLJANA[1]) for number in ('03', '04', '12', '19')],
-)  # fmt: skip
-TABLE = 'index\tname\tabbreviation\tcolor\n1\tcerebrospinal fluid\tCSF\t#4c72b0\n' \
-        '2\tgrey matter\tGM\t#937860\n3\twhite matter\tWM\t#dddddd\n'
+    (VOLUNTEER + 'dcm_qa_uih (images by S. C. Young)', 'BSD-2-Clause'),
+    (VOLUNTEER + 'dcm_qa_xa30 (H. Cheng, I. Innis, D. Levitas)', 'BSD-2-Clause'),
+    *[(LJUBLJANA + number, 'CC-BY 4.0') for number in ('03', '04', '12', '19')],
+)
+TABLE = """\
+index\tname\tabbreviation\tcolor
+1\tcerebrospinal fluid\tCSF\t#4c72b0
+2\tgrey matter\tGM\t#937860
+3\twhite matter\tWM\t#dddddd
+"""
 
 
 def labels(stem: str) -> nib.Nifti1Image:

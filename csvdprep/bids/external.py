@@ -18,35 +18,18 @@ from csvdprep.bids.files import file_digest
 from csvdprep.bids.metadata import plain_number
 from csvdprep.bids.names import Name, parse
 from csvdprep.bids.tsv import read_tsv
+from csvdprep.core.declared import Declared, External
 from csvdprep.core.errors import InputError, UsageError
 from csvdprep.core.grids import same_grid
 from csvdprep.core.plan import Scan, Visit
 
-#: Names of the lexicon, with what users call them.
-KINDS = {'wmh_external': 'WMH mask', 'brain_mask_external': 'brain mask',
-         'infarct_external': 'infarct mask', 'lacune_external': 'lacune mask'}  # fmt: skip
-#: Images on whose grid each kind is looked for, the first before the second.
-GRIDS = {'wmh_external': ('flair', 't1w'), 'brain_mask_external': ('t1w', 'flair'),
-         'infarct_external': ('flair', 't1w'), 'lacune_external': ('flair', 't1w')}  # fmt: skip
-#: Kinds that may be given as a segmentation with several values.
-LESIONS = ('wmh_external', 'infarct_external', 'lacune_external')
 #: How the names of images end.
 ENDINGS = ('.nii', '.nii.gz')
-#: How these images are called.
-IMAGES = {'flair': 'FLAIR', 't1w': 'T1w'}
-
-_LESION = re.compile(r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst')
-#: Words for lesions that are no hyperintensities of presumed vascular origin, by kind.
-_OTHER = {'infarct_external': re.compile(r'infarct|stroke|(^|[_-])rssi'),
-          'lacune_external': re.compile(r'lacun')}  # fmt: skip
-_BRAIN = re.compile(r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask')
+#: Labels of hyperintensities: no mask of another lesion has them.
+ANY_LESION = ('wmh', 'wml')
 #: Suffixes of images that are no masks, whatever else their name says.
 _NO_MASKS = ('T1w', 'FLAIR', 'T2w', 'dwi', 'trace', 'ADC', 'probseg', 'xfm')
 _SOFT = re.compile(r'prob|change|uncertain|(^|[_-])(map|pred|logit)s?([_.-]|$)')
-_ROWS = {
-    'wmh_external': r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion',
-    'infarct_external': r'infarct|stroke|rssi', 'lacune_external': r'lacun',
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,10 +60,10 @@ def check_derivatives(derivatives: Mapping[str, Path]) -> None:
 
 def find_external(
     visit: Visit, derivatives: Mapping[str, Path], images: Mapping[str, tuple[str, Any]],
-    inspect: Callable[..., Any],
+    inspect: Callable[..., Any], declared: Declared,
     asked: Callable[[str, Name | None, str], bool] = lambda query, name, datatype: True,
 ) -> Found:  # fmt: skip
-    """Look for masks of WMH, brain, infarcts and lacunes of a visit.
+    """Look for the masks of a visit that rooms declare.
 
     Of several, that one is taken whose folder is named first, then whose name says most clearly
     what it is, then the first by name; the others are named.
@@ -92,10 +75,12 @@ def find_external(
     derivatives : mapping of str to Path
         Folders by name; an earlier one is preferred.
     images : mapping
-        Path and facts of the visit's ``flair`` and ``t1w`` (those that exist); facts as
+        Path and facts of the visit's images by the names of inputs (those that exist); facts as
         ``inspect`` gives them.
     inspect : callable
         ``inspect(path, mask=True)`` returns facts with ``shape`` and ``affine``.
+    declared : Declared
+        What may be given, and inputs.
     asked : callable, optional
         ``asked(kind, name, datatype)`` tells whether a filter admits a file; ``name`` is None
         where it is no BIDS name.
@@ -103,10 +88,10 @@ def find_external(
     Returns
     -------
     Found
-        Scans by name of the lexicon. ``content`` of each gives ``mask``, the ``image`` on whose
-        grid it lies, and which that is (``on``: 'flair' or 't1w'). ``metadata`` gives ``grid``
-        ('flair' or 'anat'), ``origin`` (name of the derivative) and, for segmentations,
-        ``labels``: the values that are meant; without, all that is not zero.
+        Scans by name. ``content`` of each gives ``mask``, the ``image`` on whose grid it lies,
+        which that is (``on``: the name of an input; ``title``: what users call it), and, for
+        segmentations, ``labels``: the values that are meant; without, all that is not zero.
+        ``metadata`` gives ``grid`` (a frame) and ``origin`` (name of the derivative).
     """
     scans: dict[str, Scan] = {}
     notes: list[str] = []
@@ -115,9 +100,10 @@ def find_external(
         root = Path(os.path.abspath(folder))
         files, loose = _files_of(visit, root)
         of_use = 0
-        for kind, words in KINDS.items():
+        for external in declared.externals:
+            kind, words = external.name, external.title
             faults, fitting = [], []
-            for _, shown, file in _ranked(files, root, kind):
+            for _, shown, file in _ranked(files, root, external, declared):
                 if not asked(kind, _name(file), file.parent.name):
                     notes.append(f'{words}: {origin}:{shown} is left out, as --bids-filter-file '
                                  'asks.')  # fmt: skip
@@ -127,7 +113,8 @@ def find_external(
                         raise InputError(
                             'Images are read by the name .nii or .nii.gz.', file=file,
                             remedy='Rename it in small letters.')  # fmt: skip
-                    fitting.append(_admit(file, kind, origin, root, images, inspect, notes))
+                    fitting.append(_admit(file, external, origin, root, images, inspect, notes,
+                                          declared))  # fmt: skip
                 except InputError as error:
                     faults.append((f'{origin}:{shown}', str(error)))
             of_use += len(fitting)
@@ -140,7 +127,7 @@ def find_external(
                 why = f'{scans[kind].metadata["origin"]} is named first in --derivatives'
             else:
                 scans[kind] = fitting.pop(0)
-                grid = IMAGES[scans[kind].content['on']]
+                grid = scans[kind].content['title']
                 notes.append(f'{words}: {_shown(scans[kind])} is used (on the grid of the '
                              f'{grid}).')  # fmt: skip
             if fitting:
@@ -149,7 +136,8 @@ def find_external(
                              f'for another by --bids-filter-file ("{kind}").')  # fmt: skip
         if not of_use:
             notes.append(f'{origin} has no mask that can be used for {visit.label}.')
-            if loose and any(_ranked(loose, root, kind) for kind in KINDS):
+            if loose and any(_ranked(loose, root, item, declared)
+                             for item in declared.externals):
                 notes.append(f'{origin} has masks of sub-{visit.subject} that do not name their '
                              'session; they are left out.')  # fmt: skip
     return Found(scans, tuple(notes), tuple(refused))
@@ -179,55 +167,43 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
     return files, loose
 
 
-def _ranked(files: list[Path], root: Path, kind: str) -> list[tuple[int, str, Path]]:
-    ranks = ((_rank(file, kind, root), file) for file in files)
+def _ranked(files: list[Path], root: Path, external: External, declared: Declared
+            ) -> list[tuple[int, str, Path]]:  # fmt: skip
+    others = [re.compile(item.words) for item in declared.externals
+              if item.lesion and not item.otherwise]  # fmt: skip
+    ranks = ((_rank(file, root, external, others), file) for file in files)
     return sorted((r, f.relative_to(root).as_posix(), f) for r, f in ranks if r is not None)
 
 
-def _rank(file: Path, kind: str, root: Path) -> int | None:
+def _rank(file: Path, root: Path, external: External, others: list[re.Pattern]) -> int | None:
     """Say how clearly a file is of a kind (0 is clearest), None if it is not."""
-    words = file.name.lower()
-    name = _name(file)
+    words, name, told = file.name.lower(), _name(file), re.compile(external.words)
     label = name.entities.get('label', '').lower() if name else ''
     desc = name.entities.get('desc', '').lower() if name else ''
-    if kind == 'brain_mask_external':
-        if name and name.suffix == 'mask' and (desc == 'brain' or label == 'brain'):
+    is_mask = name is not None and name.suffix == 'mask'
+    if not external.lesion:
+        if is_mask and {desc, label} & {*external.labels}:
             return 0
-        return 1 if _BRAIN.search(words) else None
+        return 1 if told.search(words) else None
     if _SOFT.search(words):
         return None
-    if kind in _OTHER:
-        return _rank_other(file, kind, root, name, label, desc)
     said = _without_visit(words)
-    if label not in ('wmh', 'wml') and any(other.search(said) for other in _OTHER.values()):
+    own = set(external.labels) - {'lesion'}
+    if external.otherwise and label not in own and any(word.search(said) for word in others):
         # "stroke_lesion" and "label-lesion_desc-infarct" are no hyperintensities.
         return None
-    if name and name.suffix == 'mask':
-        if label in ('wmh', 'lesion', 'wml'):
+    if is_mask:
+        if label in external.labels or (not external.otherwise and told.search(label)):
             return 0
-        return 1 if _LESION.search(f'{label} {desc}') else None
+        if external.otherwise:
+            return 1 if told.search(f'{label} {desc}') else None
+        return 1 if told.search(desc) and label in ('', 'lesion') else None
     if name and name.suffix == 'dseg':
-        known = _LESION.search(f'{label} {desc}') or _has_label_values(file, root, kind)
+        known = told.search(f'{label} {desc}') or _has_label_values(file, root, external)
         return 2 if known else None
-    if name and name.suffix in _NO_MASKS:
+    if name and (name.suffix in _NO_MASKS or (not external.otherwise and label in ANY_LESION)):
         return None
-    return 3 if _LESION.search(words) else None
-
-
-def _rank_other(file: Path, kind: str, root: Path, name: Name | None, label: str,
-                desc: str) -> int | None:  # fmt: skip
-    """Say how clearly a file is a mask of infarcts, or of lacunes."""
-    word = _OTHER[kind]
-    if name and name.suffix == 'mask':
-        if word.search(label):
-            return 0
-        return 1 if word.search(desc) and label in ('', 'lesion') else None
-    if name and name.suffix == 'dseg':
-        known = word.search(f'{label} {desc}') or _has_label_values(file, root, kind)
-        return 2 if known else None
-    if label in ('wmh', 'wml') or (name and name.suffix in _NO_MASKS):
-        return None
-    return 3 if word.search(_without_visit(file.name.lower())) else None
+    return 3 if told.search(words if external.otherwise else said) else None
 
 
 def _without_visit(words: str) -> str:
@@ -235,15 +211,15 @@ def _without_visit(words: str) -> str:
     return re.sub(r'(^|(?<=[_-]))(sub|ses)-[a-z0-9+]+', '', words)
 
 
-def _has_label_values(file: Path, root: Path, kind: str) -> bool:
+def _has_label_values(file: Path, root: Path, external: External) -> bool:
     """Tell whether a table says which values are meant; one that cannot be read is told once."""
     try:
-        return bool(_label_values(file, root, kind))
+        return bool(_label_values(file, root, external))
     except InputError:
-        return kind == 'wmh_external'
+        return external.otherwise
 
 
-def _label_values(file: Path, root: Path, kind: str) -> list[int]:
+def _label_values(file: Path, root: Path, external: External) -> list[int]:
     """Read which values of a segmentation are lesions of a kind.
 
     From the table beside it, or the nearest that BIDS lets it inherit; never from that of another
@@ -261,7 +237,7 @@ def _label_values(file: Path, root: Path, kind: str) -> list[int]:
         if not numbers or not texts:
             continue
         values = [plain_number(row.get(numbers[0])) for row in found.rows
-                  if re.search(_ROWS[kind], row.get(texts[0], ''), re.IGNORECASE)]  # fmt: skip
+                  if re.search(external.rows, row.get(texts[0], ''), re.IGNORECASE)]  # fmt: skip
         if values := [int(value) for value in values if value is not None]:
             return sorted(values)
     return []
@@ -296,41 +272,41 @@ def _name(file: Path) -> Name | None:
         return None
 
 
-def _admit(file: Path, kind: str, origin: str, root: Path,
+def _admit(file: Path, external: External, origin: str, root: Path,
            images: Mapping[str, tuple[str, Any]], inspect: Callable[..., Any], notes: list[str],
-           ) -> Scan:  # fmt: skip
+           declared: Declared) -> Scan:  # fmt: skip
     facts = inspect(file, mask=True)
     shown = file.relative_to(root).as_posix()
-    grid = next((g for g in GRIDS[kind] if g in images and same_grid(facts, images[g][1])), None)
+    grid = next((g for g in external.grids if g in images and same_grid(facts, images[g][1])),
+                None)  # fmt: skip
     if grid is None:
         size = ' x '.join(map(str, facts.shape))
-        own = ', '.join(f'{_grid(name)} {" x ".join(map(str, known.shape))}'
+        own = ', '.join(f'{_grid(name, declared)} {" x ".join(map(str, known.shape))}'
                         for name, (_, known) in images.items())  # fmt: skip
+        titles = ' or '.join(_title(name, declared) for name in sorted(external.grids))
         raise InputError(
             f'The mask ({size} voxels) lies on no grid of the visit ({own or "no image"}).',
             file=file, field='affine',
-            remedy='Give the mask in the space of the raw FLAIR or T1w (resample it with nearest '
+            remedy=f'Give the mask in the space of the raw {titles} (resample it with nearest '
             'neighbour).',
         )  # fmt: skip
-    metadata: dict[str, Any] = {'grid': _grid(grid), 'origin': origin}
     labels = []
-    if kind in LESIONS and 'dseg' in file.name:
-        labels = _label_values(file, root, kind)
-    if labels:
-        metadata['labels'] = labels
-    _check_values(file, kind, facts, labels, f'{origin}:{shown}', notes)
+    if external.lesion and 'dseg' in file.name:
+        labels = _label_values(file, root, external)
+    _check_values(file, external, facts, labels, f'{origin}:{shown}', notes)
     image = images[grid][0]
-    # Hyperintensities have theirs from the plan's context.
-    own = {'labels': labels} if labels and kind in _OTHER else {}
     behind = [grid, file_digest(file), file_digest(image)]
     return Scan(
-        name=kind, path=str(file), uri=f'bids:{origin}:{shown}', metadata=metadata,
-        content={'mask': str(file), 'image': image, 'on': grid, **own},
-        digest=hashlib.sha256(' '.join(behind).encode()).hexdigest(),
+        name=external.name, path=str(file), uri=f'bids:{origin}:{shown}',
+        metadata={'grid': _grid(grid, declared), 'origin': origin},
+        content={'mask': str(file), 'image': image, 'on': grid,
+                 'title': _title(grid, declared),
+                 **({'labels': labels} if labels else {})},
+        digest=hashlib.sha256(' '.join([*behind, *map(str, labels)]).encode()).hexdigest(),
     )  # fmt: skip
 
 
-def _check_values(file: Path, kind: str, facts: Any, labels: list[int], shown: str,
+def _check_values(file: Path, external: External, facts: Any, labels: list[int], shown: str,
                   notes: list[str]) -> None:  # fmt: skip
     """Refuse a mask that means nothing, and tell of one that is empty."""
     high = float(facts.high)
@@ -339,21 +315,25 @@ def _check_values(file: Path, kind: str, facts: Any, labels: list[int], shown: s
                          file=file, field='voxel data', remedy='Give a mask of 0 and 1: '
                          'cut the probability at a threshold.')  # fmt: skip
     if not high > 0:
-        if kind == 'brain_mask_external':
-            raise InputError('The brain mask is empty.', file=file, field='voxel data',
+        if not external.lesion:
+            raise InputError(f'The {external.title} is empty.', file=file, field='voxel data',
                              remedy='Give another, or none: the brain is then found '
                              'here.')  # fmt: skip
-        notes.append(f'{KINDS[kind]}: {shown} is empty: no lesion.')
-    if kind in LESIONS and 'dseg' in file.name and not labels and facts.levels > 2:
+        notes.append(f'{external.title}: {shown} is empty: no lesion.')
+    if external.lesion and 'dseg' in file.name and not labels and facts.levels > 2:
         raise InputError('The segmentation has several values, and no table tells which of them '
-                         f'are meant ({KINDS[kind]}).', file=file, field='voxel data',
+                         f'are meant ({external.title}).', file=file, field='voxel data',
                          remedy='Put a table of the same name beside it (.tsv with index and '
                          'name), or give a mask of 0 and 1.')  # fmt: skip
 
 
-def _grid(image: str) -> str:
-    """Name the grid of an image as the lexicon does."""
-    return 'anat' if image == 't1w' else image
+def _grid(image: str, declared: Declared) -> str:
+    """Name the grid of an input."""
+    return {item.name: item.frame for item in declared.inputs}[image]
+
+
+def _title(image: str, declared: Declared) -> str:
+    return {item.name: item.title for item in declared.inputs}[image]
 
 
 def _shown(scan: Scan) -> str:

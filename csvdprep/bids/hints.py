@@ -25,7 +25,7 @@ def near_misses(files: Iterable[Path], folder: Path, queries: Mapping[str, tuple
     folder : Path
         Folder of the visit.
     queries : mapping of str to (str, str)
-        Folder and suffix of what is looked for, by name of the lexicon.
+        Folder and suffix of what is looked for, by the name of the input.
     found : collection of str
         Names under which images were found: what resembles them is no news.
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError
-from csvdprep.core.lexicon import term
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Derivative
 
@@ -31,6 +31,8 @@ DERIVED = frozenset({'space', 'atlas', 'seg', 'scale', 'res', 'den', 'from', 'to
 #: Suffixes of raw images; with them a derivative needs an entity that tells it from raw data.
 RAW_SUFFIXES = frozenset({'T1w', 'T2w', 'FLAIR', 'PDw', 'T2starw', 'angio', 'dwi', 'asl', 'MEGRE',
                           'VFA', 'm0scan', 'bold', 'T1map', 'T2starmap', 'UNIT1'})  # fmt: skip
+#: Space in which files without ``space`` lie.
+UNSAID = 'T1w'
 #: Checkpoints of a visit, relative to its folder.
 CHECKPOINTS = 'log/checkpoints'
 
@@ -173,17 +175,17 @@ def fill(text: str, hub: str) -> str:
     return text.replace('{hub}', hub)
 
 
-def space_of(name: str, derivative: Derivative, hub: str) -> str | None:
+def space_of(derivative: Derivative, hub: str, declared: Declared) -> str | None:
     """Tell in which space a product lies, as its file name has to say it.
 
     Parameters
     ----------
-    name : str
-        Product, as in the lexicon.
     derivative : Derivative
         Its declaration.
     hub : {'T1w', 'FLAIR'}
         Suffix of the anatomical reference.
+    declared : Declared
+        Grids.
 
     Returns
     -------
@@ -191,35 +193,43 @@ def space_of(name: str, derivative: Derivative, hub: str) -> str | None:
         None where the name says it otherwise: the T1w of the visit is where files without
         ``space`` lie, ``desc-preproc_FLAIR`` lies on the FLAIR, and transforms have from and to.
 
+    Raises
+    ------
+    ValueError
+        If it lies in a template, and its declaration does not say which.
+
     Examples
     --------
+    >>> from csvdprep.core.declared import Frame
+    >>> grids = Declared(frames=(Frame(name='anat', description='', space='{hub}'),))
     >>> mask = Derivative(suffix='mask', description='')
-    >>> space_of('brain_mask', mask, 'T1w'), space_of('brain_mask', mask, 'FLAIR')
+    >>> space_of(mask, 'T1w', grids), space_of(mask, 'FLAIR', grids)
     (None, 'FLAIR')
     >>> flair = Derivative(suffix='FLAIR', desc='preproc', description='')
-    >>> space_of('flair_preproc', flair, 'T1w')
+    >>> space_of(flair, 'FLAIR', grids)
 
     """
     if derivative.space is not None:
         space = fill(derivative.space, hub)
-    elif derivative.xfm:
+    elif derivative.xfm or not derivative.extension.startswith('.nii'):
         space = ''
     else:
-        grid = term(name).grid
-        if grid == 'mni':
-            raise ValueError(f'{name} lies in a template: its declaration has to say which')
-        space = {'anat': '' if hub == 'T1w' else hub, 'flair': 'FLAIR'}.get(grid, '')
-    return space if space and space != fill(derivative.suffix, hub) else None
+        space = declared.frame(derivative.frame).space
+        if space is None:
+            raise ValueError(f'{derivative.description} It lies in a template: its declaration '
+                             'has to say which.')  # fmt: skip
+        space = fill(space, hub)
+    return space if space not in ('', UNSAID, fill(derivative.suffix, hub)) else None
 
 
 def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str,
-                    scans: Mapping[str, Scan]) -> str:  # fmt: skip
+                    scans: Mapping[str, Scan], declared: Declared) -> str:  # fmt: skip
     """Say where a product goes.
 
     Parameters
     ----------
     name : str
-        Product, as in the lexicon.
+        Product: the name under which its room makes it.
     derivative : Derivative
         Its declaration.
     visit : Visit
@@ -228,6 +238,8 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
         Suffix of the anatomical reference.
     scans : mapping of str to Scan
         Scans of the visit; the entities of ``derivative.source`` are taken over.
+    declared : Declared
+        Grids.
 
     Returns
     -------
@@ -244,7 +256,9 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
     Examples
     --------
     >>> t1w = Scan(name='t1w', path='', uri='', entities={'run': '2'})
-    >>> given = dict(visit=Visit('01', '1'), hub='T1w', scans={'anat': t1w})
+    >>> from csvdprep.core.declared import Frame
+    >>> grids = Declared(frames=(Frame(name='anat', description='', space='{hub}'),))
+    >>> given = dict(visit=Visit('01', '1'), hub='T1w', scans={'anat': t1w}, declared=grids)
     >>> mask = Derivative(suffix='mask', desc='brain', description='')
     >>> derivative_path('brain_mask', mask, **given)
     'sub-01/ses-1/anat/sub-01_ses-1_run-2_desc-brain_mask.nii.gz'
@@ -257,10 +271,11 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
     entities: dict[str, str | None] = {'sub': visit.subject, 'ses': visit.session}
     entities |= {'label': derivative.label, 'desc': derivative.desc}
     if derivative.saved:
-        source = scans.get(derivative.source)
+        frame = declared.frame(derivative.frame)
+        source = scans.get(derivative.source or frame.source)
         inherited = source.entities if source else {}
         entities |= {key: inherited[key] for key in INHERITED if key in inherited}
-        entities |= {'space': space_of(name, derivative, hub), 'atlas': derivative.atlas,
+        entities |= {'space': space_of(derivative, hub, declared), 'atlas': derivative.atlas,
                      'res': derivative.res, 'model': derivative.model,
                      'param': derivative.param}
         if derivative.xfm:
@@ -268,7 +283,7 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
             entities |= {'from': begin, 'to': end, 'mode': 'image'}
         if suffix in RAW_SUFFIXES and not any(entities.get(key) for key in DERIVED):
             raise ValueError(f'{name} would carry the name of a raw {suffix}: declare its desc')
-        below = derivative.datatype
+        below = frame.datatype if derivative.datatype is None else derivative.datatype
     else:
         entities['desc'] = derivative.desc or name.replace('_', '')
         below = CHECKPOINTS

@@ -20,7 +20,7 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        Product, as in the lexicon.
+        Product: the name under which its room makes it.
     derivative : Derivative
         Its declaration.
     plan : Plan
@@ -31,14 +31,21 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
     dict
         Description, Units, Sources (the raw files behind the product, as BIDS URIs),
         SpatialReference where the file name has a ``space`` that is an image of the visit, Type
-        of masks, SkullStripped of images; what the declaration says prevails.
+        of masks, SkullStripped of images, columns of tables; what the declaration says prevails.
 
     Examples
     --------
+    >>> from csvdprep.core.declared import Frame, Input
     >>> from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+    >>> from csvdprep.core.room import Room
     >>> flair = Scan(name='flair', path='', uri='bids:raw:sub-01/anat/sub-01_FLAIR.nii.gz')
-    >>> plan = make_plan(VisitInput(visit=Visit('01'), scans={'flair': flair}), [])
-    >>> mask = Derivative(suffix='mask', label='WMH', description='Hyperintensities on {hub}')
+    >>> room = Room(name='flair', title='', needs=(), makes={}, build='', inputs=(Input(
+    ...     name='flair', title='FLAIR', description='', datatype='anat', suffixes=('FLAIR',),
+    ...     frame='flair', reference=2),),
+    ...     frames=(Frame(name='flair', description='', space='FLAIR'),))
+    >>> plan = make_plan(VisitInput(visit=Visit('01'), scans={'flair': flair}), [room])
+    >>> mask = Derivative(suffix='mask', label='WMH', description='Hyperintensities on {hub}',
+    ...                   frame='flair')
     >>> for item in sidecar('wmh_mask', mask, plan).items():
     ...     print(*item)
     Description Hyperintensities on FLAIR
@@ -53,8 +60,8 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
     if derivative.units:
         facts['Units'] = derivative.units
     facts['Sources'] = _sources(name, plan)
-    space = space_of(name, derivative, hub)
-    if space and (reference := plan.scans.get(space.lower())):
+    space = space_of(derivative, hub, plan.declared)
+    if space and (reference := _image_of(space, plan)):
         facts['SpatialReference'] = reference.uri
     if suffix == 'mask':
         if derivative.desc == 'brain':
@@ -63,7 +70,14 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
             facts['Type'] = 'Lesion'
     if suffix in STRUCTURAL:
         facts['SkullStripped'] = False
+    facts |= {column.name: column.described() for column in derivative.columns}
     return facts | _filled(derivative.metadata, hub)
+
+
+def _image_of(space: str, plan: Plan):
+    """Return the scan of a visit whose grid is called so, None if there is none."""
+    return next((plan.scans[item.name] for item in plan.declared.inputs
+                 if space in item.suffixes and item.name in plan.scans), None)  # fmt: skip
 
 
 def _sources(name: str, plan: Plan) -> list[str]:

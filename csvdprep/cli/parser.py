@@ -11,7 +11,6 @@ from csvdprep import __version__
 from csvdprep.cli.numbers import b_value, positive
 from csvdprep.cli.paths import named, path
 from csvdprep.core.errors import UsageError
-from csvdprep.core.lexicon import SCANS
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings, read_config
 
@@ -107,7 +106,8 @@ def _scope(group):
     group.add_argument('--markers', nargs='+', metavar='NAME', default=None,
                        help='compute only these: ' + ', '.join(marker_names()))  # fmt: skip
     group.add_argument('--ignore', nargs='+', metavar='NAME', default=None,
-                       help='scans (t1w, flair, dwi) or steps to be left out')  # fmt: skip
+                       help='scans (' + ', '.join(scan_names()) + ') or steps to be left '
+                       'out')  # fmt: skip
     group.add_argument('--output-spaces', nargs='+', metavar='SPACE[:res-N]', default=None,
                        help='also resample into these TemplateFlow spaces')  # fmt: skip
     group.add_argument('--dry-run', action='store_true', default=None,
@@ -149,6 +149,13 @@ def marker_names() -> list[str]:
     return sorted(room.name for room in discover() if room.marker)
 
 
+def scan_names() -> list[str]:
+    """Return the names of the kinds of scans that are read."""
+    from csvdprep.graph.discover import declared
+
+    return [item.name for item in declared().inputs]
+
+
 def to_settings(args: argparse.Namespace) -> Settings:
     """Check the arguments and complete them from the configuration file.
 
@@ -169,8 +176,8 @@ def to_settings(args: argparse.Namespace) -> Settings:
 
     """
     from csvdprep.bids.files import FETCH, content_missing
-    from csvdprep.bids.query import read_filters
-    from csvdprep.graph.discover import discover
+    from csvdprep.bids.filters import read_filters
+    from csvdprep.graph.discover import declared, discover
 
     asked = {k: v for k, v in vars(args).items() if v is not None}
     asked.pop('command', None)
@@ -183,7 +190,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
         if name in stored:
             stored[name] = Path(stored[name])
     if filters := asked.pop('bids_filter_file', None):
-        asked['bids_filters'] = read_filters(filters)
+        asked['bids_filters'] = read_filters(filters, declared())
     if pairs := asked.pop('derivatives', None):
         asked['derivatives'] = dict(pairs)
     elif 'derivatives' in stored:
@@ -209,7 +216,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
                          field='--markers',
                          remedy=f'Choose from: {", ".join(marker_names())}.')  # fmt: skip
     known = {room.name for room in discover()}
-    if unknown := set(merged['ignore']) - known - (SCANS.keys() - {'anat'}):
+    if unknown := set(merged['ignore']) - known - {*declared().names}:
         raise UsageError(f'There is nothing named {", ".join(sorted(unknown))} to ignore.',
                          field='--ignore')  # fmt: skip
     if unknown := set(options) - known:

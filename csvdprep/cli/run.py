@@ -84,9 +84,10 @@ def run_app(settings, argv: list[str]) -> int:
     if settings.analysis_level == 'group':
         return _group(settings)
     from csvdprep.bids.query import collect_visits
+    from csvdprep.graph.discover import declared
     from csvdprep.interfaces.inspect import inspect_image
 
-    visits = collect_visits(settings, inspect=inspect_image,
+    visits = collect_visits(settings, declared(), inspect=inspect_image,
                             warn=lambda line: tell(plain(line)))  # fmt: skip
     return _participants(visits, settings, argv)
 
@@ -108,8 +109,10 @@ def _participants(visits, settings, argv) -> int:
     from csvdprep.bids.dataset import prepare_output
     from csvdprep.cli.progress import Progress
     from csvdprep.graph.decide import decide, describe
+    from csvdprep.graph.discover import declared
 
-    usable = [v for v in visits if {'t1w', 'flair', 'dwi'} & v.scans.keys()]
+    kinds = {item.name for item in declared().inputs}
+    usable = [v for v in visits if kinds & v.scans.keys()]
     refused = [(v.visit.label, *item) for v in visits for item in v.refused]
     for label, file, why in refused:
         tell(plain(f'{label}: {file} cannot be used: {why}'))
@@ -158,10 +161,17 @@ def _nothing(refused) -> int:
     if refused:
         tell('csvdprep: no image of any visit can be used; see above')
         return 3
-    raise NothingToDo('No T1w, FLAIR or DWI image was found in what was asked for.',
+    from csvdprep.bids.query import either
+    from csvdprep.graph.discover import declared
+
+    places: dict[str, list[str]] = {}
+    for item in declared().inputs:
+        places.setdefault(item.datatype, []).append(f'*_{item.suffixes[0]}.nii.gz')
+    where = ', or in '.join(f'{folder}/ as {" or ".join(names)}'
+                            for folder, names in places.items())  # fmt: skip
+    raise NothingToDo(f'No {either(declared())} image was found in what was asked for.',
                       remedy='Check --participant-label, --session-label, the filters, and '
-                      'that images lie in anat/ as *_T1w.nii.gz or *_FLAIR.nii.gz, or in dwi/ '
-                      'as *_dwi.nii.gz.')  # fmt: skip
+                      f'that images lie in {where}.')  # fmt: skip
 
 
 def _check_spaces(settings) -> None:

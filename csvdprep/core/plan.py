@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
-from csvdprep.core.room import HUBS, Context, Figure, Room
+from csvdprep.core.declared import Declared
+from csvdprep.core.room import Context, Figure, Room
 
 
 @dataclass(frozen=True, order=True)
@@ -64,7 +65,7 @@ class Visit:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """One image that the visit offers under a name of the lexicon.
+    """One image that the visit offers under a name.
 
     Parameters
     ----------
@@ -153,6 +154,8 @@ class Plan:
         Rooms in the order of what they take.
     skipped : mapping of str to str
         Rooms that will not run, with the reason.
+    declared : Declared
+        Inputs, results from outside and grids that rooms declare.
     aliases : mapping of str to str
         Products that stand for others, or ``resource:<file>``.
     notes, refused
@@ -164,6 +167,7 @@ class Plan:
     scans: Mapping[str, Scan]
     steps: tuple[Step, ...]
     skipped: Mapping[str, str]
+    declared: Declared = field(default_factory=Declared)
     aliases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
@@ -178,7 +182,7 @@ class Plan:
         """Scans that each room's results come from, through all rooms before it."""
         behind: dict[str, set[str]] = {name: {name} for name in self.scans}
         # The reference is one of the scans by another name.
-        behind['anat'] = {self.context.hub.lower()} if 'anat' in behind else set()
+        behind['anat'] = {self.reference} if 'anat' in behind else set()
         found = {}
         for step in self.steps:
             takes = (self.aliases.get(name, name) for name in step.takes)
@@ -186,6 +190,12 @@ class Plan:
             behind |= dict.fromkeys(step.room.outputs(), scans)
             found[step.room.name] = tuple(sorted(scans))
         return found
+
+    @property
+    def reference(self) -> str:
+        """Name of the scan that is the anatomical reference; empty without one."""
+        return next((item.name for item in self.declared.references if item.name in self.scans),
+                    '')  # fmt: skip
 
     @property
     def complete(self) -> bool:
@@ -239,9 +249,13 @@ def make_plan(
 
     Examples
     --------
+    >>> from csvdprep.core.declared import Input
     >>> from csvdprep.core.room import Derivative
     >>> mask = Derivative(suffix='mask', description='')
-    >>> a = Room(name='a', title='', needs=('anat',), makes={'brain_mask': mask}, build='')
+    >>> image = Input(name='t1w', title='T1w', description='', datatype='anat', reference=1,
+    ...               suffixes=('T1w',), frame='anat')
+    >>> a = Room(name='a', title='', needs=('anat',), makes={'brain_mask': mask}, build='',
+    ...          inputs=(image,))
     >>> b = Room(name='b', title='', needs=('brain_mask',), makes={}, build='')
     >>> c = Room(name='c', title='', needs=('flair',), makes={}, build='')
     >>> t1w = Scan(name='t1w', path='t1w.nii', uri='bids:raw:t1w.nii')
@@ -252,12 +266,13 @@ def make_plan(
     """
     options, ignore = options or {}, set(ignore)
     rooms = {room.name: room for room in rooms}
+    declared = Declared.of(rooms.values())
     scans = {name: scan for name, scan in given.scans.items() if name not in ignore}
-    hub = next((h for h in HUBS if h.lower() in scans), None)
-    if hub:
-        scans['anat'] = replace(scans[hub.lower()], name='anat')
-    labels = scans['wmh_external'].metadata.get('labels', ()) if 'wmh_external' in scans else ()
-    context = replace(context or Context(), hub=hub or HUBS[0], wmh_labels=tuple(labels))
+    context = context or Context()
+    reference = next((item for item in declared.references if item.name in scans), None)
+    if reference:
+        scans['anat'] = replace(scans[reference.name], name='anat')
+        context = replace(context, hub=reference.suffixes[0])
 
     skipped = {name: 'left out by --ignore' for name in rooms if name in ignore}
     wanted = _upstream(rooms, set(markers)) if markers else set(rooms)
@@ -288,7 +303,7 @@ def make_plan(
         keys |= {product: _digest([key, product]) for product in room.outputs()}
         steps.append(Step(room, chosen, takes[name], key))
     return Plan(visit=given.visit, context=context, scans=scans, steps=tuple(steps),
-                skipped=skipped, aliases=aliases, notes=given.notes,
+                skipped=skipped, declared=declared, aliases=aliases, notes=given.notes,
                 refused=given.refused)  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-HUBS = ('T1w', 'FLAIR')
+from csvdprep.core.declared import External, Frame, Input
 
 
 @dataclass(frozen=True)
@@ -16,18 +16,50 @@ class NoOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table that a room makes.
+
+    Parameters
+    ----------
+    name : str
+        As in the table.
+    description : str
+        What it is.
+    units : str
+        Unit, if it has one.
+    levels : mapping, optional
+        Meaning of each value of a categorical column.
+    aside : bool
+        Whether it is for computing: the report does not show it.
+    """
+
+    name: str
+    description: str
+    units: str = ''
+    levels: Mapping[str, str] | None = None
+    aside: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """Return the column's entry in a sidecar."""
+        facts = {'Description': self.description, 'Units': self.units, 'Levels': self.levels}
+        return {key: dict(value) if isinstance(value, Mapping) else value
+                for key, value in facts.items() if value}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Derivative:
     """One file a room leaves behind: enough to name it, describe it, and find it again.
 
     ``{hub}`` in any text stands for the suffix of the visit's anatomical reference
-    ('T1w' or 'FLAIR'). ``source`` is the scan whose entities (acq, run, ...) the file inherits.
-    The ``space`` entity follows from the grid that the lexicon gives to the product's name
-    (see :func:`csvdprep.bids.names.derivative_path`); ``space`` here overrides it.
+    ('T1w' or 'FLAIR'). ``frame`` names the grid that an image lies on, or a table or transform is
+    about: the folder, the ``space`` entity and the entities that are inherited (acq, run, ...)
+    follow from it, unless ``datatype``, ``space`` or ``source`` here say otherwise.
     """
 
     suffix: str
     description: str
-    datatype: str = 'anat'
+    frame: str = 'anat'
+    datatype: str | None = None
     units: str = ''
     space: str | None = None
     res: str | None = None
@@ -38,11 +70,15 @@ class Derivative:
     param: str | None = None
     xfm: tuple[str, str] | None = None
     extension: str = '.nii.gz'
-    source: str = 'anat'
+    source: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     table: tuple[Mapping[str, Any], ...] | str = ()
     """Look-up table of labels: rows of index, name, abbreviation and color, or the name of a
     shipped label image whose table it is."""
+    columns: tuple[Column, ...] = ()
+    """Columns of a table."""
+    lists: str = ''
+    """What the rows of a table are, where the report is to show it: 'WMH lesions'."""
     saved: bool = True
     """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
 
@@ -166,6 +202,9 @@ class Room:
     makes: Mapping[str, Derivative]
     build: str
     wants: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    externals: tuple[External, ...] = ()
+    frames: tuple[Frame, ...] = ()
     figures: tuple[Figure, ...] = ()
     options: type = NoOptions
     measures: tuple[Measure, ...] = ()
@@ -242,5 +281,3 @@ class Context:
     hub: str = 'T1w'
     random_seed: int = 42
     sloppy: bool = False
-    wmh_labels: tuple[int, ...] = ()
-    """Labels that count in a WMH mask given from outside; all if empty."""

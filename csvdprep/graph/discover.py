@@ -6,15 +6,29 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from csvdprep.core.lexicon import term
+from csvdprep.core.declared import Declared
 from csvdprep.core.room import Room
 
 WINGS = ('csvdprep.preprocessing', 'csvdprep.markers')
+#: The anatomical reference of a visit: the input of the first rank that it has.
+REFERENCE = 'anat'
+
+
+@cache
+def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
+    """Return what all rooms declare of what comes from outside.
+
+    Examples
+    --------
+    >>> [item.title for item in declared().inputs]
+    ['T1w', 'FLAIR', 'DWI']
+    """
+    return Declared.of(discover(output_spaces))
 
 
 @cache
 def discover(
-    output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = WINGS
+    output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()
 ) -> tuple[Room, ...]:
     """Return the room of every subpackage of ``wings``.
 
@@ -23,14 +37,13 @@ def discover(
     output_spaces : tuple of str
         Spaces asked for; subpackages with ``rooms_for`` declare rooms for them.
     wings : tuple of str
-        Packages to look in.
+        Packages to look in; :data:`WINGS` if none is named.
 
     Raises
     ------
     ValueError
-        If two rooms make one name, or two measures share a column.
-    KeyError
-        If a room uses a name that the lexicon does not have.
+        If two rooms make or declare one name, two measures share a column, or a room takes
+        what nobody makes.
 
     Examples
     --------
@@ -40,16 +53,22 @@ def discover(
     """
     rooms: list[Room] = []
     makers: dict[str, str] = {}
-    for wing in wings:
+    for wing in wings or WINGS:
         for found in iter_modules(import_module(wing).__path__, prefix=f'{wing}.'):
             module = import_module(found.name)
             found_rooms = (
                 module.rooms_for(output_spaces) if hasattr(module, 'rooms_for') else (module.ROOM,)
             )
             rooms += found_rooms
+    outside = Declared.of(rooms)
+    known = {*outside.names, REFERENCE, *(name for room in rooms for name in room.outputs())}
+    frames = {frame.name for frame in outside.frames}
     for room in rooms:
-        for name in (*room.needs, *room.wants, *room.outputs()):
-            term(name)
+        if strange := sorted({*room.needs, *room.wants} - known):
+            raise ValueError(f'{room.name} takes {", ".join(strange)}, which nobody makes.')
+        if strange := sorted({made.frame for made in room.makes.values()} - frames):
+            raise ValueError(f'{room.name} makes images on {", ".join(strange)}, a grid that '
+                             'nobody declares.')  # fmt: skip
         for name in (*room.outputs(), *(m.name for m in room.measures)):
             if (other := makers.setdefault(name, room.name)) != room.name:
                 raise ValueError(f'Both {other} and {room.name} make {name}.')

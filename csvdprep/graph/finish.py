@@ -80,7 +80,7 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         'log': lambda: _write_log(log_dir, plan, settings),
         'report': lambda: write_visit_report(
             output_dir=output_dir, plan=plan, values=judged.rows, status=vars(status),
-            versions=versions(), lesions=files.get('zones', {}).get('wmh_lesions'),
+            versions=versions(), lists=_lists(rooms, files),
             titles={room.name: room.title for room in rooms}),
         'methods text': lambda: write_citation(plan, output_dir / 'logs'),
     }  # fmt: skip
@@ -92,6 +92,12 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
             status.state = 'failed' if status.state == 'ok' else status.state
     status.write(output_dir, plan.visit)
     shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')
+
+
+def _lists(rooms, files) -> list:
+    """Return the lists of lesions that the report shows, each with its declaration."""
+    return [(made, files[room.name][name]) for room in rooms for name, made in room.makes.items()
+            if made.lists and files.get(room.name, {}).get(name)]  # fmt: skip
 
 
 def _write_log(log_dir: Path, plan: Plan, settings: Settings) -> None:

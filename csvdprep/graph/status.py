@@ -153,8 +153,8 @@ def now() -> str:
 
 
 def _scanner(plan: Plan) -> dict[str, str]:
-    for name in ('flair', 't1w', 'dwi'):
-        facts = plan.scans[name].metadata if name in plan.scans else {}
+    for item in plan.declared.inputs:
+        facts = plan.scans[item.name].metadata if item.name in plan.scans else {}
         found = {key: _single(facts.get(field)) for key, field in SCANNER.items()}
         told = {key: ' '.join(str(value).split())[:60] for key, value in found.items()
                 if isinstance(value, str | int | float)}  # fmt: skip

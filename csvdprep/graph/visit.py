@@ -110,7 +110,8 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
     )  # fmt: skip
     for name, derivative in outputs.items():
         path = names.derivative_path(
-            name, derivative, visit=plan.visit, hub=plan.context.hub, scans=plan.scans
+            name, derivative, visit=plan.visit, hub=plan.context.hub, scans=plan.scans,
+            declared=plan.declared,
         )
         sink = pe.Node(
             SaveDerivative(

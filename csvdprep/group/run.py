@@ -14,15 +14,11 @@ from csvdprep.core.errors import NothingToDo
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Measure
 from csvdprep.core.settings import Settings
-from csvdprep.graph.discover import discover
+from csvdprep.graph.discover import declared, discover
 from csvdprep.graph.status import status_path
 from csvdprep.group.covariates import Covariates, about_ages, age_of, number
 from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.visits import STATES, computed_visits, look_up
-
-#: Names under which images are used, in the order of the columns.
-SCANS = ('t1w', 'flair', 'dwi', 'wmh_external', 'brain_mask_external', 'infarct_external',
-         'lacune_external')  # fmt: skip
 
 
 @dataclass
@@ -125,7 +121,7 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
         say(f'csvdprep: {sentence}')
 
     covariates = Covariates(settings.bids_dir, warn=tell)
-    writer = GroupWriter(output_dir, rooms, SCANS)
+    writer = GroupWriter(output_dir, rooms, declared(settings.output_spaces).names)
     visits = (v for v in computed_visits(output_dir)
               if (not wanted or v.subject in wanted)
               and (not sessions or v.session in sessions))  # fmt: skip

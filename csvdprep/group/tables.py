@@ -43,7 +43,7 @@ VERDICT_LEVELS = {
     'failed': 'a result must not be used, or is not given out',
     'n/a': 'there is no result',
 }
-#: Column of ``group_status.tsv`` with the image that was used under a name of the lexicon.
+#: Column of ``group_status.tsv`` with the image that was used under a name.
 INPUT = 'input_{}'
 
 

@@ -9,7 +9,7 @@ from csvdprep.core.room import Room
 
 
 def init_single_wf(interface, *, room: Room, mem_gb: float, name: str | None = None):
-    """Wrap one interface whose inputs and outputs bear the names of the lexicon.
+    """Wrap one interface whose inputs and outputs bear the names by which rooms exchange files.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from csvdprep.bids.names import fill
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan
-from csvdprep.core.room import Limits, Measure, Room
+from csvdprep.core.room import Derivative, Limits, Measure, Room
 from csvdprep.graph.judging import counts
 
 FLAGS = {'ok': '\u2713 ok', 'warn': '! check', 'fail': '\u2715 fail', 'na': 'n/a'}
@@ -43,8 +42,6 @@ _ACQUISITION = {
     'InversionTime': 's TI', 'SliceThickness': 'mm slices', 'SpacingBetweenSlices': 'mm apart',
 }  # fmt: skip
 LONGEST = 30
-#: Columns of the table of lesions that are for computing, not for reading.
-_ASIDE = re.compile(r'share_.*|.*_mni|mean_z')
 
 
 def number(value: Any) -> str:
@@ -316,17 +313,18 @@ def _options(room: Room, chosen: Any) -> str:
     )
 
 
-def lesion_content(path: Path, output_dir: Path) -> dict[str, Any] | None:
-    """Read the table of lesions, None if it cannot be read."""
+def list_content(path: Path, output_dir: Path, derivative: Derivative) -> dict[str, Any] | None:
+    """Read a list of lesions, None if it cannot be read."""
     try:
         table = read_tsv(path)
     except (OSError, InputError):
         return None
     names, rows = list(table.columns), table.rows
     shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:LONGEST]]
+    aside = {column.name for column in derivative.columns if column.aside}
     names = [
         name for name in names
-        if not _ASIDE.fullmatch(name) and any(row[name] != 'n/a' for row in shown)
+        if name not in aside and any(row[name] != 'n/a' for row in shown)
     ]  # fmt: skip
     numbers = [name for name in names if all(_is_number(row[name]) for row in shown)]
     for name in numbers:

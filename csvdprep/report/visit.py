@@ -17,6 +17,7 @@ import jinja2
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.names import fill
 from csvdprep.core.plan import Plan, Step
+from csvdprep.core.room import Derivative
 from csvdprep.report import content
 from csvdprep.report.boilerplate import methods_text
 from csvdprep.report.spec import bootstrap_text, report_spec
@@ -46,7 +47,7 @@ def write_visit_report(
     values: Sequence[Mapping[str, Any]],
     status: Mapping[str, Any],
     versions: Mapping[str, str],
-    lesions: str | Path | None = None,
+    lists: Sequence[tuple[Derivative, str | Path]] = (),
     titles: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``<output_dir>/<visit>.html``, with links to the figures of the visit.
@@ -63,8 +64,8 @@ def write_visit_report(
         ``state, run_id, started, finished, rooms, failures, warnings, verdict, remarks``.
     versions : mapping of str to str
         Version of each piece of software.
-    lesions : path-like, optional
-        Table of lesions.
+    lists : sequence of (Derivative, path-like), optional
+        Lists of lesions, each with its declaration.
     titles : mapping of str to str, optional
         Titles of the rooms that did not run.
 
@@ -95,7 +96,7 @@ def write_visit_report(
         report.footer = [_FOOTER]
         report.sections = [
             SubReport(name, reportlets=pieces)
-            for name, pieces in _sections(plan, values, status, versions, lesions, titles or {},
+            for name, pieces in _sections(plan, values, status, versions, lists, titles or {},
                                           failed, drawn, output_dir)
         ]  # fmt: skip
         report.generate_report()
@@ -126,7 +127,7 @@ def _figures(plan: Plan, output_dir: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
-def _sections(plan, values, status, versions, lesions, titles, failed, drawn, output_dir):
+def _sections(plan, values, status, versions, lists, titles, failed, drawn, output_dir):
     """Yield name and pieces of each section, in the order of reading."""
     known = {value['name']: value for value in values}
     main = content.measure_groups(plan, known, main=True)
@@ -148,8 +149,9 @@ def _sections(plan, values, status, versions, lesions, titles, failed, drawn, ou
                 drawn.get(f'figure-{figure.desc}') or _undrawn(figure, step, plan, status)
                 for figure in step.room.figures
             ]
-    if lesions and (found := content.lesion_content(Path(lesions), output_dir)):
-        yield 'Lesions', [_piece('lesions', **found)]
+    read = [(item, content.list_content(Path(path), output_dir, item)) for item, path in lists]
+    if pieces := [_piece('lesions', lists=item.lists, **found) for item, found in read if found]:
+        yield 'Lesions', pieces
     if checks := content.quality_rows(plan, known):
         yield 'Quality control', [_piece('quality', rows=checks)]
     text = f'<div class="methods">{methods_text(plan)[1]}</div>'

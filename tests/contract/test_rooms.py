@@ -5,10 +5,9 @@ from importlib.resources import files
 
 import pytest
 
-from csvdprep.core.lexicon import term
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Context, load
-from csvdprep.graph.discover import discover
+from csvdprep.graph.discover import declared, discover
 
 ROOMS = discover()
 each_room = pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
@@ -60,18 +59,23 @@ def test_every_product_is_named_in_a_way_of_its_own():
                  'flair': Scan(name='flair', path='', uri='')}  # fmt: skip
         rooms = [r for r in ROOMS if not (hub == 'FLAIR' and 't1w' in r.needs)]
         paths = [
-            derivative_path(name, item, visit=Visit('01'), hub=hub, scans=scans)
+            derivative_path(name, item, visit=Visit('01'), hub=hub, scans=scans,
+                            declared=declared())
             for r in rooms
             for name, item in r.outputs().items()
         ]
         assert len(paths) == len(set(paths))
 
 
-def test_every_term_is_made_by_somebody():
-    from csvdprep.core.lexicon import PRODUCTS
-
-    assert set(PRODUCTS) <= {name for room in ROOMS for name in room.makes}
-    assert term('wmh_mask').grid == 'flair'
+def test_what_comes_from_outside_is_taken_by_somebody():
+    taken = {name for room in ROOMS for name in (*room.needs, *room.wants)}
+    assert {*declared().names} <= taken | {'t1w'}
+    frames = {frame.name for frame in declared().frames}
+    assert {item.frame for item in declared().inputs} <= frames
+    for item in declared().inputs:
+        assert callable(load(item.reader))
+    for item in declared().externals:
+        assert {*item.grids} <= {image.name for image in declared().inputs}
 
 
 def test_output_spaces_are_rooms_too():

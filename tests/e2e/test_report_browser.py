@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
-from csvdprep.core.room import Derivative, Figure, Measure, Room
+from csvdprep.core.room import Column, Derivative, Figure, Measure, Room
+from csvdprep.graph.discover import declared
 from csvdprep.interfaces.drawing import Layer, draw_mosaic
 from csvdprep.interfaces.slices import Cut, load_volume
 from csvdprep.report.visit import write_visit_report
+
+LISTED = Derivative(
+    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    columns=(Column(name='x_mni', description='', aside=True),),
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
@@ -38,6 +44,7 @@ def report(tmp_path_factory) -> Path:
                 cuts, columns=2)  # fmt: skip
     room = Room(
         name='wmh', title=HOSTILE, needs=('flair',), build='', methods='Made.',
+        inputs=declared().inputs,
         makes={'wmh_mask': Derivative(suffix='mask', description='')},
         figures=tuple(Figure(desc=desc, suffix='FLAIR', title=f'{desc} {HOSTILE}', caption=HOSTILE,
                              build='', takes=()) for desc in ('plain', 'flicker')),
@@ -55,7 +62,7 @@ def report(tmp_path_factory) -> Path:
     status = {'state': 'failed', 'run_id': HOSTILE, 'rooms': {'wmh': 'done'},
               'failures': [failure], 'warnings': [HOSTILE]}  # fmt: skip
     return write_visit_report(output_dir=folder, plan=plan, values=[value], status=status,
-                              versions={'x': HOSTILE}, lesions=table)  # fmt: skip
+                              versions={'x': HOSTILE}, lists=[(LISTED, table)])  # fmt: skip
 
 
 @pytest.fixture(scope='module')

@@ -11,9 +11,15 @@ import pytest
 from fuzz.mutations import FIELDS, pick, text, value
 
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
-from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
+from csvdprep.graph.discover import declared
 from csvdprep.report.boilerplate import write_citation
 from csvdprep.report.visit import write_visit_report
+
+LISTED = Derivative(
+    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    columns=(Column(name='x_mni', description='', aside=True),),
+)
 
 SAMPLE, ALL = 25, 250
 #: What tells that a text got through as markup.
@@ -82,7 +88,7 @@ def make_report(seed, folder):
         Measure(name='qc_wmh', units='1', description='Contrast.', method='x', qc_id='Q1'),
     )  # fmt: skip
     room = Room(name='wmh', title='Room', needs=('flair',), build='', marker=True,
-                measures=measures,
+                measures=measures, inputs=declared().inputs,
                 makes={'wmh_mask': Derivative(suffix='mask', description='')},
                 figures=(Figure(desc='wmh', suffix='{hub}', title='Look', caption='{x}', build='',
                                 takes=()),))  # fmt: skip
@@ -114,7 +120,7 @@ def make_report(seed, folder):
     (figures / f'{visit.label}_desc-wmh_T1w.svg').write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')  # fmt: skip
     page = write_visit_report(output_dir=folder, plan=plan, values=values, status=status,
-                              versions={hostile(rng): hostile(rng)}, lesions=lesions,
+                              versions={hostile(rng): hostile(rng)}, lists=[(LISTED, lesions)],
                               titles={'cmb': hostile(rng)})  # fmt: skip
     return page, write_citation(plan, folder / 'logs')
 

@@ -20,6 +20,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Derivative
 from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import declared
 from csvdprep.interfaces.inspect import inspect_image
 
 CASES = 400
@@ -38,7 +39,7 @@ def test_no_label_leads_out_of_the_output():
         mask = Derivative(suffix='mask', desc='brain', description='')
         try:
             path = derivative_path('brain_mask', mask, visit=visit, hub='T1w',
-                                   scans={'anat': scan})  # fmt: skip
+                                   scans={'anat': scan}, declared=declared())  # fmt: skip
         except InputError:
             continue
         assert inside(path), seed
@@ -73,7 +74,7 @@ def test_links_of_field_maps_are_compared_and_never_followed(tmp_path, monkeypat
     real = os.open
     monkeypatch.setattr(os, 'open', lambda p, *a, **k: opened.append(str(p)) or real(p, *a, **k))
     settings = Settings(bids_dir=box / 'raw', output_dir=tmp_path / 'out')
-    visits = collect_visits(settings, inspect=inspect_image, warn=lambda line: None)
+    visits = collect_visits(settings, declared(), inspect=inspect_image, warn=lambda line: None)
     used = [scan.path for visit in visits for scan in visit.scans.values()]
     assert all(Path(path).is_relative_to(box / 'raw') for path in used)
     assert not [path for path in opened if 'secret' in path or 'passwd' in path]
@@ -86,7 +87,7 @@ def test_a_linked_image_is_read_but_its_folder_is_not_left_for_others(tmp_path):
     for name in 'abcd':
         (anat / name).symlink_to('..')
     settings = Settings(bids_dir=root, output_dir=tmp_path / 'out')
-    (visit,) = collect_visits(settings, inspect=inspect_image, warn=lambda line: None)
+    (visit,) = collect_visits(settings, declared(), inspect=inspect_image, warn=lambda line: None)
     assert visit.scans['t1w'].path == str(anat / 'sub-01_T1w.nii.gz')
 
 
@@ -98,7 +99,7 @@ def test_links_in_a_circle_do_not_end_up_in_a_database(tmp_path):
     said = []
     settings = Settings(bids_dir=root, output_dir=tmp_path / 'out',
                         bids_database_dir=tmp_path / 'base')  # fmt: skip
-    (visit,) = collect_visits(settings, inspect=inspect_image, warn=said.append)
+    (visit,) = collect_visits(settings, declared(), inspect=inspect_image, warn=said.append)
     assert visit.scans['t1w']
     assert 'links lead in a circle' in said[0]
 

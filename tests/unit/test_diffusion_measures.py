@@ -11,6 +11,7 @@ import pytest
 from csvdprep.core.errors import MeasureError
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Measure, Room
+from csvdprep.graph.discover import declared
 from csvdprep.graph.finish import field_strengths
 from csvdprep.graph.tables import collect
 from csvdprep.interfaces.flairspace import FlairSpace
@@ -171,6 +172,7 @@ def test_values_of_another_field_strength_say_so():
         return Measure(name=name, units='1', method='m', description='It.', **more)
 
     room = Room(name='a', title='', needs=('dwi',), makes={}, build='', pooled_t=(1.5, 3.0),
+                inputs=declared().inputs,
                 measures=(measure('x'), measure('y', table=False), measure('qc_z')))  # fmt: skip
 
     def rows(tesla, values):

@@ -13,6 +13,7 @@ from csvdprep.bids.gradients import read_table, shells
 from csvdprep.bids.query import collect_visits
 from csvdprep.core.errors import InputError
 from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import declared
 from csvdprep.interfaces.inspect import inspect_image
 from csvdprep.phantom.diffusion.gradients import spread
 
@@ -50,7 +51,7 @@ def dataset(tmp_path):
 
 def read(root, **more):
     settings = Settings(bids_dir=root, output_dir=root / 'out', **more)
-    return collect_visits(settings, inspect=inspect_image, warn=lambda text: None)[0]
+    return collect_visits(settings, declared(), inspect=inspect_image, warn=lambda text: None)[0]
 
 
 def said(visit):

@@ -290,6 +290,7 @@ def test_exactly_one_visit_is_taken(tmp_path):
 
     from csvdprep.bids.query import collect_visits
     from csvdprep.core.settings import Settings
+    from csvdprep.graph.discover import declared
     from csvdprep.interfaces.inspect import inspect_image
 
     root = write_dataset(tmp_path / 'raw', ['sub-02/anat/sub-02_T1w',
@@ -297,7 +298,7 @@ def test_exactly_one_visit_is_taken(tmp_path):
 
     def found(*labels):
         settings = Settings(bids_dir=root, output_dir=tmp_path / 'out', visit=labels)
-        return [v.visit.label for v in collect_visits(settings, inspect=inspect_image)]
+        return [v.visit.label for v in collect_visits(settings, declared(), inspect=inspect_image)]
 
     assert found('sub-02') == ['sub-02']
     assert found('sub-02_ses-1') == ['sub-02_ses-1']

@@ -34,7 +34,6 @@ def test_two_balls(grid):
         lobes=(np.where(x < 0, 10, 20), {10: 'frontal'}),
         territories=(np.where(x < -15, 1, 2), {1: 'ACA', 2: 'MCA'}),
         probability=np.where(zones == 4, 0.5, 0.9),
-        z_score=np.full(shape, 3.0),
     )
     assert [row['index'] for row in rows] == [1, 2]
     first, second = rows
@@ -53,7 +52,7 @@ def test_two_balls(grid):
     assert [row['lobe'] for row in rows] == ['frontal', None]
     assert second['territory'] == 'MCA'
     assert [row['mean_probability'] for row in rows] == pytest.approx([0.9, 0.5])
-    assert (first['mean_z'], first['min_d_v_mm']) == (3, 7)
+    assert first['min_d_v_mm'] == 7
 
 
 def test_small_lesions_have_no_row_and_ties_keep_their_order():

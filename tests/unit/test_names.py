@@ -10,6 +10,7 @@ from csvdprep.bids.names import ENTITIES, compose, derivative_path, parse
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Derivative
+from csvdprep.graph.discover import declared
 
 VISIT = Visit('01', '1')
 SCANS = {
@@ -23,7 +24,8 @@ def declare(suffix='mask', **kwargs):
 
 
 def path_of(name, derivative, hub='T1w', scans=SCANS, visit=VISIT):
-    return derivative_path(name, derivative, visit=visit, hub=hub, scans=scans)
+    return derivative_path(name, derivative, visit=visit, hub=hub, scans=scans,
+                           declared=declared())  # fmt: skip
 
 
 def test_order_is_that_of_the_schema():
@@ -80,9 +82,9 @@ def test_unknown_entity_and_index():
 @pytest.mark.parametrize(('name', 'derivative', 'with_t1w', 'flair_only'), [
     ('brain_mask', declare(desc='brain'), 'desc-brain_mask', 'space-FLAIR_desc-brain_mask'),
     ('anat_preproc', declare('{hub}', desc='preproc'), 'desc-preproc_T1w', 'desc-preproc_FLAIR'),
-    ('flair_preproc', declare('FLAIR', desc='preproc'), 'desc-preproc_FLAIR',
+    ('flair_preproc', declare('FLAIR', desc='preproc', frame='flair'), 'desc-preproc_FLAIR',
      'desc-preproc_FLAIR'),
-    ('wmh_mask', declare(label='WMH'), 'space-FLAIR_label-WMH_mask',
+    ('wmh_mask', declare(label='WMH', frame='flair'), 'space-FLAIR_label-WMH_mask',
      'space-FLAIR_label-WMH_mask'),
     ('wmh_lesions', declare('lesions', label='WMH', extension='.tsv'), 'label-WMH_lesions',
      'label-WMH_lesions'),
@@ -107,7 +109,7 @@ def test_entities_of_the_source():
     assert path_of('brain_mask', declare(desc='brain')) == (
         'sub-01/ses-1/anat/sub-01_ses-1_acq-mprage_run-2_desc-brain_mask.nii.gz'
     )
-    assert path_of('wmh_mask', declare(label='WMH', source='flair')) == (
+    assert path_of('wmh_mask', declare(label='WMH', frame='flair')) == (
         'sub-01/ses-1/anat/sub-01_ses-1_ce-gd_rec-norm_space-FLAIR_label-WMH_mask.nii.gz'
     )
 
@@ -136,8 +138,9 @@ def test_no_raw_name():
 
 
 def test_distinct_products_get_distinct_names():
-    declared = [('brain_mask', declare(desc='brain')), ('wmh_mask', declare(label='WMH')),
-                ('flair_mask', declare(desc='brain', source='flair'))]  # fmt: skip
-    paths = [path_of(name, derivative) for name, derivative in declared]
+    products = [('brain_mask', declare(desc='brain')),
+                ('wmh_mask', declare(label='WMH', frame='flair')),
+                ('flair_mask', declare(desc='brain', frame='flair'))]  # fmt: skip
+    paths = [path_of(name, derivative) for name, derivative in products]
     for one, other in itertools.combinations(paths, 2):
         assert one != other

@@ -4,6 +4,7 @@ import pytest
 
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Context, Derivative, Limits, Otherwise, Room
+from csvdprep.graph.discover import declared
 
 MASK = Derivative(suffix='mask', description='')
 
@@ -20,7 +21,8 @@ def room(name, needs, makes=(), **more):
                 build='', **more)  # fmt: skip
 
 
-BRAIN = room('brain', ['anat'], ['anat_preproc', 'brain_mask'])
+INPUTS = declared().inputs
+BRAIN = room('brain', ['anat'], ['anat_preproc', 'brain_mask'], inputs=INPUTS)
 FLAIR = room('flair', ['flair', 't1w', 'anat_preproc'], ['flair_preproc'],
              otherwise=Otherwise(
                  given=('flair',), names={'flair_preproc': 'anat_preproc'}))
@@ -140,7 +142,7 @@ def test_what_lacks_a_file_that_was_left_out_says_why():
 
 def test_origins_are_followed_to_the_scans():
     scans = {n: Scan(name=n, path=f'{n}.nii', uri=n) for n in ('t1w', 'flair', 'dwi')}
-    rooms = [room('a', ['anat'], ['brain_mask']), room('c', ['dwi'], ['dwi_fa']),
+    rooms = [room('a', ['anat'], ['brain_mask'], inputs=INPUTS), room('c', ['dwi'], ['dwi_fa']),
              room('b', ['brain_mask', 'flair'], ['wmh_mask']),
              room('d', ['dwi_fa', 'wmh_mask'])]  # fmt: skip
     plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)

@@ -13,10 +13,12 @@ import pytest
 from builders import head, write_dataset, write_image
 
 from csvdprep.bids import query
-from csvdprep.bids.query import collect_visits, read_filters
+from csvdprep.bids.filters import read_filters
+from csvdprep.bids.query import collect_visits
 from csvdprep.bids.raw import Ignored
 from csvdprep.core.errors import PreflightError, UsageError
 from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import declared
 from csvdprep.interfaces.inspect import inspect_image
 
 CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
@@ -25,7 +27,7 @@ CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
 def collect(root, *, warnings=None, **asked):
     settings = Settings(bids_dir=Path(root), output_dir=Path('out'), **asked)
     said = [] if warnings is None else warnings
-    return collect_visits(settings, inspect=inspect_image, warn=said.append)
+    return collect_visits(settings, declared(), inspect=inspect_image, warn=said.append)
 
 
 def only(root, **asked):
@@ -235,7 +237,7 @@ def test_bad_filter_file(tmp_path, text, words):
     path = tmp_path / 'filter.json'
     path.write_text(text)
     with pytest.raises(UsageError, match=words) as caught:
-        read_filters(path)
+        read_filters(path, declared())
     assert str(path) in str(caught.value)
     assert caught.value.remedy
 
@@ -243,9 +245,10 @@ def test_bad_filter_file(tmp_path, text, words):
 def test_filter_file_shared_with_other_applications(tmp_path):
     path = tmp_path / 'filter.json'
     path.write_text('{"t1w": {"acq": "a"}, "bold": {"task": "rest"}}')
-    assert read_filters(path) == {'t1w': {'acquisition': 'a'}, 'bold': {'task': 'rest'}}
+    read = read_filters(path, declared())
+    assert read == {'t1w': {'acquisition': 'a'}, 'bold': {'task': 'rest'}}
     with pytest.raises(UsageError, match='no valid JSON'):
-        read_filters(tmp_path / 'absent.json')
+        read_filters(tmp_path / 'absent.json', declared())
 
 
 # ---- datasets that are none
@@ -368,7 +371,7 @@ def test_unfetched_files_of_the_dataset(tmp_path, unfetched):
         collect(root, skip_bids_validation=True)
     unfetched(tmp_path / 'filter.json')
     with pytest.raises(UsageError, match=r'content of filter.json is not here: fetch it'):
-        read_filters(tmp_path / 'filter.json')
+        read_filters(tmp_path / 'filter.json', declared())
 
 
 def test_folders_that_are_links_without_target(tmp_path):
@@ -692,7 +695,8 @@ def test_other_masks_are_named_and_a_filter_chooses(tmp_path, raw):
     assert 'late has no mask' not in told
     wanted = {'wmh_external': {'acq': 'b'}, 'brain_mask_external': {'acq': 'b'}}
     (tmp_path / 'filter.json').write_text(json.dumps(wanted))
-    given = only(raw, derivatives=tools, bids_filters=read_filters(tmp_path / 'filter.json'))
+    filters = read_filters(tmp_path / 'filter.json', declared())
+    given = only(raw, derivatives=tools, bids_filters=filters)
     assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-b'}
     assert 'acq-a_desc-brain_mask.nii.gz is left out, as --bids-filter-file asks' in ' '.join(
         given.notes)

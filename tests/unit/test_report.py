@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from csvdprep.core.plan import Plan, Scan, Visit, VisitInput, make_plan
-from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
+from csvdprep.graph.discover import declared
 from csvdprep.report import boilerplate, references
 from csvdprep.report.spec import bootstrap_text, report_spec
 from csvdprep.report.visit import write_visit_report
+
+LISTED = Derivative(
+    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    columns=(Column(name='x_mni', description='', aside=True),),
+)
 
 HOSTILE = '</style><script>window.hacked=1</script><img src=x onerror="hacked=1">{subject}{{7*7}}'
 SVG = '<!-- x --><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><text>é</text></svg>\n'
@@ -37,6 +43,7 @@ class Page(HTMLParser):
 def room(name='wmh', **more) -> Room:
     given = {
         'title': f'Room {name}', 'needs': ('flair',), 'build': '', 'marker': True,
+        'inputs': declared().inputs,
         'makes': {'wmh_mask': Derivative(suffix='mask', description='')},
         'figures': (Figure(desc=name, suffix='{hub}', title='Look', caption='At {this} & that.',
                            build='', takes=()),),
@@ -58,7 +65,7 @@ def plan() -> Plan:
                  metadata={'Manufacturer': HOSTILE, 'MagneticFieldStrength': 3})  # fmt: skip
     given = VisitInput(visit=Visit('01', '1'), scans={'flair': flair}, notes=(HOSTILE,),
                        refused=(('bad.nii', 'Truncated.'),))  # fmt: skip
-    unable = room('cmb', needs=('t1w',), makes={})
+    unable = room('cmb', needs=('t1w',), makes={}, inputs=())
     return make_plan(given, [room(), unable])
 
 
@@ -98,7 +105,7 @@ def test_no_text_becomes_markup(plan, tmp_path):
     lesions = tmp_path / 'l.tsv'
     lesions.write_text(f'index\tzone\n1\t{HOSTILE}\n')
     failure = {'room': HOSTILE, 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
-    html = write(plan, tmp_path, lesions=lesions, titles={'cmb': HOSTILE},
+    html = write(plan, tmp_path, lists=[(LISTED, lesions)], titles={'cmb': HOSTILE},
                  status={'state': 'failed', 'failures': [failure], 'run_id': HOSTILE})  # fmt: skip
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag in ('script', 'img', 'iframe', 'link')]
@@ -204,7 +211,7 @@ def test_the_lesion_table_is_cut_and_linked(plan, tmp_path):
     lesions = tmp_path / 'sub-01' / 'lesions.tsv'
     lesions.parent.mkdir()
     lesions.write_text(f'index\tvolume_mm3\tx_mni\n{rows}')
-    text = Page(html := write(plan, tmp_path, lesions=lesions)).text
+    text = Page(html := write(plan, tmp_path, lists=[(LISTED, lesions)])).text
     assert 'The first 30 of 45 lesions.' in text
     assert '30.2' in text
     assert 'x mni' not in text

@@ -9,15 +9,17 @@ import pytest
 from csvdprep.bids.sidecar import sidecar
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Derivative, Room
+from csvdprep.graph.discover import declared
 
 URI = 'bids:raw:sub-01/anat/sub-01_{}.nii.gz'
 BRAIN = Derivative(suffix='mask', desc='brain', description='Brain of the {hub}')
-FLAIR = Derivative(suffix='FLAIR', desc='preproc', description='N4', source='flair')
-WMH = Derivative(suffix='mask', label='WMH', description='', source='flair',
+FLAIR = Derivative(suffix='FLAIR', desc='preproc', description='N4', frame='flair')
+WMH = Derivative(suffix='mask', label='WMH', description='', frame='flair',
                  metadata={'Threshold': 0.5, 'Of': ['{hub}', {'a': '{hub}'}]})  # fmt: skip
-PROB = Derivative(suffix='probseg', label='WMH', description='', units='1')
+PROB = Derivative(suffix='probseg', label='WMH', description='', units='1', frame='flair')
 ROOMS = [
-    Room(name='anatomy', title='', needs=('anat',), makes={'brain_mask': BRAIN}, build=''),
+    Room(name='anatomy', title='', needs=('anat',), makes={'brain_mask': BRAIN}, build='',
+         inputs=declared().inputs, frames=declared().frames),
     Room(name='flair', title='', needs=('flair',), makes={'flair_preproc': FLAIR}, build=''),
     Room(name='wmh', title='', needs=('flair_preproc', 'brain_mask'), build='',
          makes={'wmh_mask': WMH, 'wmh_probseg': PROB}),

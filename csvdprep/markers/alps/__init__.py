@@ -87,14 +87,14 @@ ROOM = Room(
     wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat', 'diffusion_values'),
     makes={
         'alps_regions': Derivative(
-            suffix='probseg', label='ALPS', desc='sphere', space='dwi', datatype='dwi',
-            source='dwi', description='Spheres of 2.5 mm radius for DTI-ALPS, share of each '
-            'voxel; volumes: left projection, left association, right projection, right '
-            'association fibres.'),
+            suffix='probseg', label='ALPS', desc='sphere', space='dwi', frame='dwi',
+            description='Spheres of 2.5 mm radius for DTI-ALPS, share of each voxel; volumes: '
+                        'left projection, left association, right projection, right association '
+                        'fibres.'),
         'alps_kept': Derivative(
-            suffix='probseg', label='ALPS', desc='measured', space='dwi', datatype='dwi',
-            source='dwi', description='What was measured for DTI-ALPS: fibres along the expected '
-            'axis, without fluid and hyperintensities; volumes as in desc-sphere.'),
+            suffix='probseg', label='ALPS', desc='measured', space='dwi', frame='dwi',
+            description='What was measured for DTI-ALPS: fibres along the expected axis, without '
+                        'fluid and hyperintensities; volumes as in desc-sphere.'),
     },
     figures=(
         Figure(desc='alps', suffix='dwi', title='Regions of DTI-ALPS',

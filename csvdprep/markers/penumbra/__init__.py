@@ -64,8 +64,7 @@ ROOM = Room(
     wants=('fa_to_dwi',),
     makes={
         'penumbra_profile': Derivative(
-            suffix='profile', label='WMH', desc='penumbra', extension='.tsv', datatype='dwi',
-            source='dwi',
+            suffix='profile', label='WMH', desc='penumbra', extension='.tsv', frame='dwi',
             description='Mean and free diffusion, anisotropy and FLAIR intensity in rings of 1 mm '
                         'around hyperintensities: number of voxels, mean distance, median, mean '
                         'and its standard error.'),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import External
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
@@ -47,16 +48,30 @@ ROOM = Room(
            'gm_probseg', 'wm_probseg', 'ventricles', 'structures_dseg', 'lobes_dseg',
            'mni_to_anat'),
     wants=('wmh_external', 'infarct_external', 'lacune_external'),
+    externals=(
+        External(name='wmh_external', title='WMH mask',
+                 description='WMH mask made by another tool or by hand.',
+                 grids=('flair', 't1w'), labels=('wmh', 'wml', 'lesion'), otherwise=True,
+                 words=r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst',
+                 rows=r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion'),
+        External(name='infarct_external', title='infarct mask',
+                 description='Mask of infarcts made by another tool or by hand.',
+                 grids=('flair', 't1w'), words=r'infarct|stroke|(^|[_-])rssi',
+                 rows=r'infarct|stroke|rssi'),
+        External(name='lacune_external', title='lacune mask',
+                 description='Mask of lacunes made by another tool or by hand.',
+                 grids=('flair', 't1w'), words=r'lacun', rows=r'lacun'),
+    ),
     makes={
         'wmh_mask': Derivative(
-            suffix='mask', label='WMH', source='flair',
+            suffix='mask', label='WMH', frame='flair',
             description='White matter hyperintensities, on the FLAIR grid.'),
         'wmh_probseg': Derivative(
-            suffix='probseg', label='WMH', source='flair', units='1',
+            suffix='probseg', label='WMH', frame='flair', units='1',
             description='Degree of membership of white matter hyperintensity: mean of jittered '
                         'runs with a slope at the border; no calibrated probability.'),
         'wmh_subcortical': Derivative(
-            suffix='dseg', desc='subcortical', source='flair',
+            suffix='dseg', desc='subcortical', frame='flair',
             description='Hyperintensities that are not counted as white matter\'s, on the FLAIR '
                         'grid.',
             table=(

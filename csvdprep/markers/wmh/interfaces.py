@@ -32,7 +32,6 @@ class _WmhInputSpec(TraitedSpec):
     wmh_external = traits.Dict(desc='mask to be used instead of our own, and its image')
     infarct_external = traits.Dict(desc='mask of infarcts, and its image')
     lacune_external = traits.Dict(desc='mask of lacunes, and its image')
-    external_labels = traits.List(traits.Int, desc='labels that count, if it has several')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     seed = traits.Int(42, usedefault=True, desc='of the jitter')
     options = traits.Dict(desc='thresholds')
@@ -112,8 +111,8 @@ class Wmh(SimpleInterface):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
         matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
-        labels = list(given.external_labels) if isdefined(given.external_labels) else None
-        mask = load_mask_on(given.wmh_external['mask'], space.image, matrix=matrix, labels=labels)
+        mask = load_mask_on(given.wmh_external['mask'], space.image, matrix=matrix,
+                            labels=given.wmh_external.get('labels'))  # fmt: skip
         if other is not None:
             mask = mask * ~other
         ml = float(np.prod(space.voxel_mm) / 1000)

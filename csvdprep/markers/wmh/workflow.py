@@ -28,6 +28,5 @@ def init_wmh_wf(*, room, options, context):
         Hyperintensities, degree of membership, measures.
 
     """
-    interface = Wmh(hub=context.hub, seed=context.random_seed, options=asdict(options),
-                    external_labels=list(context.wmh_labels))  # fmt: skip
+    interface = Wmh(hub=context.hub, seed=context.random_seed, options=asdict(options))
     return init_single_wf(interface, room=room, mem_gb=2.0)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.core.lesionlist import IDENTITY, PROBABILITY, REGION
+from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 
 SCHEMES = ('kim', 'cortex_first', 'pv10', 'shiva-like', 'bilateral', 'component3-10')
 
@@ -25,6 +26,9 @@ ZONES = (
     ('dw', 'deep', 'more than 13 mm from the lateral ventricles and 4 mm from the cortex'),
     ('jc', 'juxtacortical', 'beyond 13 mm from the ventricles, up to 4 mm from the cortex'),
 )
+#: Zones of the list of lesions, by the abbreviation that stands in it.
+ZONE_NAMES = {**{key: name for key, name, _ in ZONES}, 'deep_grey': 'deep grey matter',
+              'infratentorial': 'infratentorial', 'cf': 'confluent'}
 LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula', 'deep')
 TERRITORIES = ('aca', 'mca', 'pca')
 ARTERIES = dict(zip(TERRITORIES, ('anterior', 'middle', 'posterior'), strict=True))
@@ -87,7 +91,7 @@ ROOM = Room(
     wants=('wmh_probseg',),
     makes={
         'zones_dseg': Derivative(
-            suffix='dseg', desc='wmhzone', source='flair',
+            suffix='dseg', desc='wmhzone', frame='flair',
             description='WMH by zone, on the FLAIR grid.',
             table=(
                 {'index': 1, 'name': 'juxtaventricular', 'abbreviation': 'JV', 'color': '#d55e00'},
@@ -100,24 +104,39 @@ ROOM = Room(
                 {'index': 7, 'name': 'confluent', 'abbreviation': 'CF', 'color': '#999999'},
             )),
         'wmh_lesions': Derivative(
-            suffix='lesions', label='WMH', extension='.tsv', source='flair',
+            suffix='lesions', label='WMH', extension='.tsv', frame='flair',
             description='WMH lesions (26-connected), the largest first: volume, centroid in the '
                         'FLAIR and in the template, zone, side, lobe, territory, largest axial '
-                        'diameter, least distance from the lateral ventricles.'),
+                        'diameter, least distance from the lateral ventricles.',
+            lists='White matter hyperintensities',
+            columns=(
+                *IDENTITY,
+                Column(name='zone', description='Zone in which most of it lies.',
+                       levels=ZONE_NAMES),
+                *(Column(name=f'share_{key}', units='1', aside=True,
+                         description=f'Share of the lesion that is {name}.')
+                  for key, name in ZONE_NAMES.items()),
+                *REGION,
+                Column(name='min_d_v_mm', units='mm',
+                       description='Least distance from the lateral ventricles.'),
+                PROBABILITY,
+            )),
         'wmh_bullseye': Derivative(
-            suffix='bullseye', label='WMH', extension='.tsv', source='flair',
+            suffix='bullseye', label='WMH', extension='.tsv', frame='flair',
             description='Volume of the WMH by side, lobe and depth between the lateral '
                         'ventricles and the cortex (bullseye of Sudre et al. 2018, '
                         'doi:10.1016/j.neurad.2017.10.001).',
-            metadata={
-                'side': {'Description': 'Hemisphere', 'Levels': {'left': 'Left',
-                                                                 'right': 'Right'}},
-                'lobe': {'Description': 'Lobe of the template; deep: grey matter and capsules',
-                         'Levels': {name: name.capitalize() for name in LOBES}},
-                'shell': {'Description': 'Quarter of the way from ventricle to cortex: 1 next to '
-                                         'the ventricle, 4 next to the cortex'},
-                'volume_ml': {'Description': 'Volume of WMH', 'Units': 'mL'},
-            }),
+            columns=(
+                Column(name='side', description='Hemisphere',
+                       levels={'left': 'Left', 'right': 'Right'}),
+                Column(name='lobe',
+                       description='Lobe of the template; deep: grey matter and capsules',
+                       levels={name: name.capitalize() for name in LOBES}),
+                Column(name='shell',
+                       description='Quarter of the way from ventricle to cortex: 1 next to the '
+                                   'ventricle, 4 next to the cortex'),
+                Column(name='volume_ml', description='Volume of WMH', units='mL'),
+            )),
     },
     figures=(
         Figure(desc='zones', suffix='FLAIR', title='Zones of the hyperintensities',

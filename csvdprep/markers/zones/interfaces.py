@@ -6,7 +6,6 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.atlas import (
     DEEP_GREY,
     INFRATENTORIAL,
@@ -17,6 +16,7 @@ from csvdprep.interfaces.atlas import (
 )
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, resample, save
+from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.zones import ARTERIES, ARWMC, ROOM
@@ -108,7 +108,8 @@ class Zones(SimpleInterface):
             bullseye(white, d_v, d_j, lobes, affine, label_names('lobes')),
             folder / 'bullseye.tsv')  # fmt: skip
         self._results['zones_dseg'] = save(zones, space.image, folder / 'zones.nii.gz')
-        self._results['wmh_lesions'] = _write_rows(rows, folder / 'lesions.tsv')
+        self._results['wmh_lesions'] = write_rows(
+            rows, ROOM.makes['wmh_lesions'].columns, folder / 'lesions.tsv')  # fmt: skip
         self._results['zones_values'] = write_values(
             folder / 'values.json', _values(found, white, d_j, lobes, territories, affine)
         )
@@ -201,16 +202,7 @@ def _reasoned(value):
     return value
 
 
-def _write_rows(rows, path):
-    columns = list(rows[0]) if rows else ['index', 'volume_mm3', 'x', 'y', 'z', 'zone']
-    write_tsv(path, [columns, *([row[column] for column in columns] for row in rows)], digits=4)
-    return str(path)
-
-
 def _write_bullseye(rows, path):
-    table = [['side', 'lobe', 'shell', 'volume_ml']]
-    for row in rows:
-        side, lobe = row['lobe'].split()[:2]
-        table.append([side, lobe, row['shell'], row['volume_ml']])
-    write_tsv(path, table, digits=6)
-    return str(path)
+    table = [{**row, **dict(zip(('side', 'lobe'), row['lobe'].split()[:2], strict=True))}
+             for row in rows]  # fmt: skip
+    return write_rows(table, ROOM.makes['wmh_bullseye'].columns, path, digits=6)

@@ -70,7 +70,6 @@ def lesion_table(
     lobes: tuple[np.ndarray, Mapping[int, str]] | None = None,
     territories: tuple[np.ndarray, Mapping[int, str]] | None = None,
     probability: np.ndarray | None = None,
-    z_score: np.ndarray | None = None,
     minimum_mm3: float = 5.0,
 ) -> tuple[list[dict[str, float | int | str | None]], np.ndarray]:
     """Describe each 26-connected lesion.
@@ -89,8 +88,8 @@ def lesion_table(
         1 left, 2 right of the midline.
     lobes, territories : tuple of ndarray and mapping, optional
         Labels on the grid of ``zones`` and the name of each.
-    probability, z_score : ndarray, optional
-        Maps of which the mean over the lesion is wanted.
+    probability : ndarray, optional
+        Map of which the mean over the lesion is wanted.
     minimum_mm3 : float
         Smaller lesions have no row.
 
@@ -100,7 +99,7 @@ def lesion_table(
         The largest lesion first: ``index``, ``volume_mm3``, centroid ``x``, ``y``, ``z`` (mm),
         ``x_mni``, ``y_mni``, ``z_mni`` (mm), ``zone`` (where most of it lies) and the share of
         each zone (0 to 1), ``side``, ``lobe``, ``territory`` (most of it; None if in no
-        region), ``max_axial_diameter_mm``, ``min_d_v_mm``, ``mean_probability``, ``mean_z``.
+        region), ``max_axial_diameter_mm``, ``min_d_v_mm``, ``mean_probability``.
         None stands for what was not given.
     labels : ndarray of int32, shape (nx, ny, nz)
         The ``index`` of each lesion's voxels.
@@ -144,7 +143,6 @@ def lesion_table(
         row['max_axial_diameter_mm'] = axial_diameter(lesion, affine)
         row['min_d_v_mm'] = None if d_v is None else float(d_v[box][lesion].min())
         row['mean_probability'] = _mean(probability, box, lesion)
-        row['mean_z'] = _mean(z_score, box, lesion)
         rows.append(row)
     if rows:
         places = {('x', 'y', 'z'): centres}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import External, Frame, Input
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
@@ -17,6 +18,21 @@ ROOM = Room(
     title='Brain extraction',
     needs=('anat',),
     wants=('brain_mask_external',),
+    inputs=(
+        Input(name='t1w', title='T1w', description='T1-weighted image as acquired.',
+              datatype='anat', suffixes=('T1w',), frame='anat', reference=1),
+    ),
+    externals=(
+        External(name='brain_mask_external', title='brain mask', lesion=False,
+                 description='Brain mask made by another tool or by hand.',
+                 grids=('t1w', 'flair'), labels=('brain',),
+                 words=r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask'),
+    ),
+    frames=(
+        Frame(name='anat', space='{hub}',
+              description='Grid of the anatomical reference: of the T1w if there is one, else of '
+                          'the FLAIR.'),
+    ),
     makes={
         'anat_preproc': Derivative(
             suffix='{hub}', desc='preproc',

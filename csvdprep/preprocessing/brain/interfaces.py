@@ -6,7 +6,6 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.bids.external import IMAGES
 from csvdprep.interfaces.ants import n4, rigid
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.images import load_mask_on, save
@@ -70,5 +69,5 @@ class Brain(SimpleInterface):
         way = rigid(n4(image, own, spline_mm=knots), n4(other, brain, spline_mm=knots),
                     folder / 'mask_to_anat.txt', fixed_mask=own, moving_mask=brain)  # fmt: skip
         mask = load_mask_on(given['mask'], image, matrix=read_linear(way))
-        found['flags'] = [f'mask made by another tool on the {IMAGES[given["on"]]}']
+        found['flags'] = [f'mask made by another tool on the {given["title"]}']
         return mask, found

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import Frame, Input
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
@@ -44,29 +45,38 @@ ROOM = Room(
     title='Diffusion series',
     needs=('dwi',),
     wants=('anat_preproc', 'brain_mask'),
+    inputs=(
+        Input(name='dwi', title='DWI', datatype='dwi', suffixes=('dwi',), frame='dwi',
+              description='Runs of the diffusion series as acquired, and what maps the field.',
+              reader='csvdprep.bids.series:read_series'),
+    ),
+    frames=(
+        Frame(name='dwi', description='Grid of the corrected diffusion series.', datatype='dwi',
+              source='dwi'),
+    ),
     makes={
         'dwi_preproc': Derivative(
-            suffix='dwi', desc='preproc', datatype='dwi', source='dwi',
+            suffix='dwi', desc='preproc', frame='dwi',
             description='Diffusion series without noise, ringing, motion, eddy currents, '
                         'distortion and bias, as far as these could be corrected.',
             metadata={'SkullStripped': False}),
         'dwi_bval': Derivative(
-            suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bval',
+            suffix='dwi', desc='preproc', frame='dwi', extension='.bval',
             description='b-values, s/mm²; those that count as 0 are written as 0.'),
         'dwi_bvec': Derivative(
-            suffix='dwi', desc='preproc', datatype='dwi', source='dwi', extension='.bvec',
+            suffix='dwi', desc='preproc', frame='dwi', extension='.bvec',
             description='Gradients, turned with the head.'),
         'dwi_b0': Derivative(
-            suffix='dwiref', desc='b0', datatype='dwi', source='dwi',
+            suffix='dwiref', desc='b0', frame='dwi',
             description='Mean of the volumes without gradient.'),
         'dwi_b0_raw': Derivative(
-            suffix='dwiref', datatype='dwi', source='dwi', saved=False,
+            suffix='dwiref', frame='dwi', saved=False,
             description='First volume without gradient, before correction.'),
         'dwi_mask': Derivative(
-            suffix='mask', desc='brain', space='dwi', datatype='dwi', source='dwi',
+            suffix='mask', desc='brain', space='dwi', frame='dwi',
             description='Brain mask of the diffusion series.'),
         'dwi_confounds': Derivative(
-            suffix='timeseries', desc='confounds', datatype='dwi', source='dwi',
+            suffix='timeseries', desc='confounds', frame='dwi',
             extension='.tsv',
             description='For each volume: b-value, gradient, motion (mm, degrees), framewise '
                         'displacement (mm), slices that lost signal.'),

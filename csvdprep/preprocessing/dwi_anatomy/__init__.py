@@ -16,7 +16,7 @@ ROOM = Room(
     needs=('dwi_b0', 'dwi_mask', 'anat_preproc', 'brain_mask'),
     makes={
         'dwi_to_anat': Derivative(
-            suffix='xfm', xfm=('dwi', '{hub}'), extension='.txt', datatype='dwi', source='dwi',
+            suffix='xfm', xfm=('dwi', '{hub}'), extension='.txt', frame='dwi',
             description='Resamples the diffusion series onto the {hub} (ITK, rigid, LPS mm).'),
     },
     figures=(

@@ -24,11 +24,11 @@ ROOM = Room(
     needs=('dwi_fa', 'dwi_mask'),
     makes={
         'dwi_to_fa': Derivative(
-            suffix='xfm', xfm=('dwi', SPACE), extension='.h5', datatype='dwi', source='dwi',
+            suffix='xfm', xfm=('dwi', SPACE), extension='.h5', frame='dwi',
             description='Resamples the diffusion series into the FA template (ITK composite, '
                         'LPS mm).'),
         'fa_to_dwi': Derivative(
-            suffix='xfm', xfm=(SPACE, 'dwi'), extension='.h5', datatype='dwi', source='dwi',
+            suffix='xfm', xfm=(SPACE, 'dwi'), extension='.h5', frame='dwi',
             description='Resamples the FA template onto the diffusion series (ITK composite, '
                         'LPS mm).'),
     },

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import Frame, Input
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, Room
 
 
@@ -16,15 +17,22 @@ ROOM = Room(
     name='flair',
     title='FLAIR to T1w',
     needs=('flair', 't1w', 'anat_preproc', 'brain_mask'),
+    inputs=(
+        Input(name='flair', title='FLAIR', description='FLAIR as acquired.', datatype='anat',
+              suffixes=('FLAIR',), frame='flair', reference=2),
+    ),
+    frames=(
+        Frame(name='flair', description='Grid of the FLAIR.', space='FLAIR', source='flair'),
+    ),
     makes={
         'flair_preproc': Derivative(
-            suffix='FLAIR', desc='preproc', source='flair',
+            suffix='FLAIR', desc='preproc', frame='flair',
             description='FLAIR, intensity-corrected (N4), on its own grid.'),
         'flair_mask': Derivative(
-            suffix='mask', desc='brain', source='flair',
+            suffix='mask', desc='brain', frame='flair',
             description='Brain mask on the FLAIR grid.'),
         'flair_to_anat': Derivative(
-            suffix='xfm', xfm=('FLAIR', 'T1w'), extension='.txt', source='flair',
+            suffix='xfm', xfm=('FLAIR', 'T1w'), extension='.txt', frame='flair',
             description='Rigid transform that resamples the FLAIR onto the T1w (ITK, LPS mm).'),
     },
     figures=(

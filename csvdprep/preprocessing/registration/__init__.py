@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import Frame
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 SPACE = 'MNI152NLin2009aSym'
@@ -23,6 +24,9 @@ ROOM = Room(
     title='Registration to the template',
     needs=('anat_filled', 'brain_mask'),
     wants=('lesion_guess',),
+    frames=(
+        Frame(name='mni', description='Grid of a template.', space=None),
+    ),
     makes={
         'anat_to_mni': Derivative(
             suffix='xfm', xfm=('{hub}', SPACE), extension='.h5',

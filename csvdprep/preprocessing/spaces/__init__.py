@@ -42,7 +42,8 @@ def _rooms(spec):
     grid = {} if res is None else {'Resolution': f'Grid res-{res} of the template {name}.'}
 
     def placed(suffix, description, metadata=None, **more):
-        return Derivative(suffix=suffix, space=space, res=res, description=description,
+        return Derivative(suffix=suffix, frame='mni', space=space, res=res,
+                          description=description,
                           metadata={**grid, **(metadata or {})}, **more)  # fmt: skip
 
     own = {} if name == SPACE else {

@@ -38,7 +38,7 @@ class Options:
 
 
 def _map(param, description, units='1', model='tensor', **more):
-    return Derivative(suffix='dwimap', model=model, param=param, datatype='dwi', source='dwi',
+    return Derivative(suffix='dwimap', model=model, param=param, frame='dwi',
                       description=description, units=units, **more)  # fmt: skip
 
 
