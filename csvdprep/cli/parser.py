@@ -11,6 +11,7 @@ from csvdprep import __version__
 from csvdprep.cli.numbers import b_value, positive
 from csvdprep.cli.paths import named, path
 from csvdprep.core.errors import UsageError
+from csvdprep.core.options import read_assignment, read_options
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings, read_config
 
@@ -22,6 +23,7 @@ other commands:
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
   csvdprep slurm BIDS OUT         write an array job, one visit a task, and submit it
   csvdprep status OUT             what has become of each visit
+  csvdprep options [STEP]         list the options of the steps
   csvdprep doctor                 check the installation
 
 exit status:
@@ -135,6 +137,9 @@ def _behaviour(group):
     group.add_argument('--random-seed', type=int, metavar='N')
     group.add_argument('--config-file', type=path, metavar='FILE',
                        help='TOML: these settings, and one table of options a step')  # fmt: skip
+    group.add_argument('--set', nargs='+', metavar='STEP.OPTION=VALUE', default=None,
+                       help='options of steps, as in wmh.runs=40; csvdprep options lists '
+                       'them')  # fmt: skip
     group.add_argument('--write-graph', action='store_true', default=None,
                        help='draw the graph into the working directory')  # fmt: skip
     group.add_argument('--resource-monitor', action='store_true', default=None,
@@ -181,7 +186,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
 
     asked = {k: v for k, v in vars(args).items() if v is not None}
     asked.pop('command', None)
-    config = asked.pop('config_file', None)
+    config, assigned = asked.pop('config_file', None), asked.pop('set', None)
     for given, option in ((config, '--config-file'), (asked.get('use_plugin'), '--use-plugin')):
         if given and (said := content_missing(given)):
             raise UsageError(said, file=given, field=option, remedy=FETCH)
@@ -219,9 +224,9 @@ def to_settings(args: argparse.Namespace) -> Settings:
     if unknown := set(merged['ignore']) - known - {*declared().names}:
         raise UsageError(f'There is nothing named {", ".join(sorted(unknown))} to ignore.',
                          field='--ignore')  # fmt: skip
-    if unknown := set(options) - known:
-        raise UsageError(f'There is no step named {", ".join(sorted(unknown))}.', file=config,
-                         remedy=f'Tables may be: {", ".join(sorted(known))}.')  # fmt: skip
+    for room, name, value in map(read_assignment, assigned or ()):
+        options.setdefault(room, {})[name] = value
+    _check_options(options, config)
     for name in ('bids_dir', 'output_dir', 'work_dir', 'bids_database_dir', 'use_plugin'):
         if merged.get(name) is not None:
             merged[name] = merged[name].absolute()
@@ -229,6 +234,23 @@ def to_settings(args: argparse.Namespace) -> Settings:
     if 'derivatives' in merged:
         merged['derivatives'] = {k: v.absolute() for k, v in merged['derivatives'].items()}
     return Settings(**merged, options=options)
+
+
+def _check_options(options: dict, config: Path | None) -> None:
+    """Check the options of all steps, also of those that will not run."""
+    from csvdprep.graph.discover import discover
+
+    rooms = {room.name: room for room in discover()}
+    if unknown := sorted(set(options) - set(rooms)):
+        raise UsageError(f'There is no step named {", ".join(unknown)}.', file=config,
+                         remedy=f'Steps are: {", ".join(sorted(rooms))}.')  # fmt: skip
+    for name, table in options.items():
+        try:
+            read_options(rooms[name], table)
+        except ValueError as error:
+            raise UsageError(f'An option of a step is wrong: {error}.', file=config,
+                             field='--config-file' if config else '--set',
+                             remedy=f'See csvdprep options {name}.') from error  # fmt: skip
 
 
 def allowed_processors() -> int:

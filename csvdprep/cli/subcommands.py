@@ -16,6 +16,7 @@ NAMES = {
     'score': "compare an app's output with a phantom's truth",
     'slurm': 'write an array job, one visit a task, and submit it',
     'status': 'tell what has become of each visit',
+    'options': 'list the options of the steps',
     'doctor': 'check the installation',
 }
 

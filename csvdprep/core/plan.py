@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from csvdprep.core.declared import Declared
+from csvdprep.core.options import read_options
 from csvdprep.core.room import Context, Figure, Room
 
 
@@ -297,7 +298,8 @@ def make_plan(
     keys: dict[str, str] = {name: scan.digest or scan.path for name, scan in scans.items()}
     steps = []
     for name in order:
-        room, chosen = able[name], able[name].options(**options.get(name, {}))
+        room = able[name]
+        chosen = read_options(room, options.get(name, {}))
         sources = {n: keys.get(aliases.get(n, n), aliases.get(n, n)) for n in takes[name]}
         key = _digest([version, name, room.version, asdict(chosen), asdict(context), sources])
         keys |= {product: _digest([key, product]) for product in room.outputs()}

@@ -7,7 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 from csvdprep.core.errors import UsageError
 
@@ -21,7 +24,7 @@ class Settings:
 
     bids_dir: Path
     output_dir: Path
-    analysis_level: str = 'participant'
+    analysis_level: Literal['participant', 'group'] = 'participant'
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
     visit: tuple[str, ...] = ()
@@ -29,10 +32,10 @@ class Settings:
     skip_bids_validation: bool = False
     bids_database_dir: Path | None = None
     derivatives: Mapping[str, Path] = field(default_factory=dict)
-    b0_threshold: float = 100.0
-    nprocs: int = 1
-    omp_nthreads: int = 1
-    mem_gb: float = 4.0
+    b0_threshold: Annotated[float, Meta(ge=0)] = 100.0
+    nprocs: Annotated[int, Meta(ge=1)] = 1
+    omp_nthreads: Annotated[int, Meta(ge=1)] = 1
+    mem_gb: Annotated[float, Meta(gt=0)] = 4.0
     low_mem: bool = False
     use_plugin: Path | None = None
     markers: tuple[str, ...] = ()
@@ -45,7 +48,7 @@ class Settings:
     work_dir: Path = Path('work')
     clean_workdir: bool = False
     keep_workdir: bool = False
-    rerun: str = 'stale'
+    rerun: Literal['stale', 'failed', 'all'] = 'stale'
     stop_on_first_crash: bool = False
     random_seed: int = 42
     write_graph: bool = False
@@ -93,39 +96,27 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     if unknown := sorted(set(asked) - known):
         raise UsageError(f'Unknown setting: {", ".join(unknown)}.', file=path,
                          remedy=f'Known settings are: {", ".join(sorted(known))}.')  # fmt: skip
-    for item in fields(Settings):
-        if item.name in asked and (wanted := _lacks(item.name, item.type, asked[item.name])):
-            raise UsageError(f'The setting has to be {wanted}.', file=path, field=item.name)
+    hints = get_type_hints(Settings, include_extras=True)
+    for name, value in asked.items():
+        if wrong := _faulty(hints[name], value):
+            raise UsageError(f'The setting is wrong: {wrong}.', file=path, field=name)
     return asked, options
 
 
-def _lacks(name: str, kind: str, value: Any) -> str:
-    """Say what a setting has to be; nothing if it is."""
-    if kind.startswith('tuple'):
-        good = isinstance(value, list) and all(isinstance(part, str) for part in value)
-        return '' if good else 'a list of texts'
-    if kind == 'bool':
-        return '' if isinstance(value, bool) else 'true or false'
-    if kind in ('int', 'float'):
-        good = isinstance(value, (int, float) if kind == 'float' else int)
-        good = good and not isinstance(value, bool)
-        if name in ('nprocs', 'omp_nthreads', 'mem_gb'):
-            return '' if good and 0 < value < math.inf else 'a number above zero'
-        if name == 'b0_threshold':
-            return '' if good and 0 <= value < math.inf else 'a number from zero on'
-        return '' if good else 'a whole number'
-    if name == 'derivatives':
-        good = isinstance(value, dict) and all(_is_text(v) and v for v in value.values())
-        return '' if good else 'a table of names and folders'
-    if kind.startswith('Mapping'):
-        return '' if isinstance(value, dict) else 'a table'
-    choices = {'rerun': ('stale', 'failed', 'all'), 'analysis_level': ('participant', 'group')}
-    if name in choices:
-        return '' if value in choices[name] else f'one of {", ".join(choices[name])}'
-    if kind.startswith('Path'):
-        return '' if _is_text(value) and value else 'a path, which is not empty'
-    return '' if _is_text(value) else 'a text'
+def _faulty(hint: Any, value: Any) -> str:
+    """Say what is wrong with the value of a setting; nothing if it may have it."""
+    try:
+        msgspec.convert(value, hint, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        return str(error).replace('`', '')
+    if isinstance(value, float) and not math.isfinite(value):
+        return 'it is not finite'
+    return ''
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and '\0' not in value
+def _path(kind: type, value: Any) -> Any:
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str) or not value or '\0' in value:
+        raise ValueError('Expected a path, which is not empty')
+    return Path(value)

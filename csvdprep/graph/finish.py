@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+import tomli_w
 
 from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.files import atomic_write
@@ -161,29 +163,18 @@ def settings_text(settings: Settings) -> str:
     (True, True)
 
     """
-    top, tables = [], []
-    for name, value in vars(settings).items():
-        if name == 'options':
-            for room, options in value.items():
-                tables += [f'\n[{room}]', *(f'{k} = {_toml(v)}' for k, v in options.items())]
-        elif name in ('bids_dir', 'output_dir'):
-            top.append(f'# {name} = {_toml(str(value))}')
-        elif value not in (None, (), '') and value != {}:
-            top.append(f'{name} = {_toml(value)}')
-    return '\n'.join([*top, *tables]) + '\n'
+    where = {name: str(getattr(settings, name)) for name in ('bids_dir', 'output_dir')}
+    kept = {name: value for name, value in vars(settings).items()
+            if name not in (*where, 'options') and value not in (None, (), '') and value != {}}
+    tables = {room: dict(table) for room, table in settings.options.items()}
+    noted = ''.join(f'# {line}\n' for line in tomli_w.dumps(where).splitlines())
+    return noted + tomli_w.dumps(_plain(kept | tables))
 
 
-def _toml(value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
+def _plain(value):
+    """Turn paths into texts and tuples into lists, which TOML has."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return '[' + ', '.join(map(_toml, value)) + ']'
-    if isinstance(value, dict):
-        return '{' + ', '.join(f'{_quote(str(k))} = {_toml(v)}' for k, v in value.items()) + '}'
-    return _quote(str(value))
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float)) else str(value)

@@ -120,7 +120,7 @@ def test_cached_rooms_are_done():
 
 
 def test_unknown_option_is_refused():
-    with pytest.raises(TypeError, match='trun'):
+    with pytest.raises(ValueError, match='trun'):
         make_plan(visit('t1w', 'flair'), ROOMS, options={'wmh': {'trun': 2.0}})
 
 

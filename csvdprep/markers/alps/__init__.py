@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """How local rotations follow from the map to the template."""
+    """How tensors are turned."""
 
-    reorientation: str = 'finite strain'
-
-    def __post_init__(self):
-        if self.reorientation not in ('finite strain', 'ppd'):
-            raise ValueError('alps.reorientation must be one of finite strain, ppd')
+    reorientation: str = option(
+        'finite strain', 'How tensors are turned with the head: by the rotation of the '
+        'registration alone, or with its shear too (ppd).', choices=('finite strain', 'ppd'))
 
 
 INDICES = {

@@ -1,13 +1,6 @@
 """Brain atrophy: tissue volumes, brain parenchymal fraction, Evans index."""
 
-from dataclasses import dataclass
-
 from csvdprep.core.room import Limits, Measure, Room
-
-
-@dataclass(frozen=True)
-class Options:
-    """No knobs so far."""
 
 
 def _ml(name, description, **more):
@@ -56,7 +49,6 @@ ROOM = Room(
     ),
     version=3,
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
-    options=Options,
     methods=(
         'Volumes are sums of the shares of voxels, hyperintensities counted as white matter; the '
         'proxies of the hippocampi are the grey matter within those of the warped template. The '

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Measure, Room
 
 RULES = ('ladis', 'credos')
@@ -9,13 +10,10 @@ RULES = ('ladis', 'credos')
 
 @dataclass(frozen=True)
 class Options:
-    """Rule for the size of deep lesions: 'ladis' (10 and 20 mm) or 'credos' (10 and 25 mm)."""
+    """Sizes of the deep grade."""
 
-    rule: str = 'ladis'
-
-    def __post_init__(self):
-        if self.rule not in RULES:
-            raise ValueError(f'fazekas.rule must be one of {", ".join(RULES)}')
+    rule: str = option('ladis', 'Sizes of the deep grade: ladis (10 and 20 mm) or credos (10 and '
+                       '25 mm).', choices=RULES)
 
 
 _PERIVENTRICULAR = {'0': 'absent', '1': 'caps or pencil-thin lining', '2': 'smooth halo',

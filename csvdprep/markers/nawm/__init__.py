@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """Distance (mm) from hyperintensities from which white matter counts as normal-appearing."""
+    """Margin around hyperintensities."""
 
-    margin_mm: float = 2.0
-
-    def __post_init__(self):
-        if not 0 <= self.margin_mm <= 20:
-            raise ValueError('nawm.margin_mm must lie between 0 and 20')
+    margin_mm: float = option(2.0, 'White matter is normal-appearing from this distance from '
+                              'hyperintensities on.', unit='mm', least=0, most=20)
 
 
 MAPS = {

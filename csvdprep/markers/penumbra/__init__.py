@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """Distance (mm) from the ventricles up to which hyperintensities are periventricular."""
+    """Which hyperintensities are periventricular."""
 
-    periventricular_mm: float = 10.0
-
-    def __post_init__(self):
-        if not 1 <= self.periventricular_mm <= 30:
-            raise ValueError('penumbra.periventricular_mm must lie between 1 and 30')
+    periventricular_mm: float = option(10.0, 'Hyperintensities farther from the lateral '
+                                       'ventricles are deep.', unit='mm', least=1, most=30)
 
 
 MAPS = {

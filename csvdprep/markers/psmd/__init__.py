@@ -1,13 +1,6 @@
 """Peak width of skeletonised mean diffusivity (PSMD)."""
 
-from dataclasses import dataclass
-
 from csvdprep.core.room import Limits, Measure, Room
-
-
-@dataclass(frozen=True)
-class Options:
-    """No knobs so far."""
 
 
 def _width(name, description, **more):
@@ -55,7 +48,6 @@ ROOM = Room(
     ),
     version=3,
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
-    options=Options,
     methods=(
         'PSMD [@baykara2016] was measured on a skeleton of the FA template of TractSeg '
         '[@wasserthal2018]: mean diffusivity was taken from where anisotropy is highest across '

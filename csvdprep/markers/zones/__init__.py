@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from csvdprep.core.lesionlist import IDENTITY, PROBABILITY, REGION
+from csvdprep.core.options import option
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 
 SCHEMES = ('kim', 'cortex_first', 'pv10', 'shiva-like', 'bilateral', 'component3-10')
@@ -10,14 +11,11 @@ SCHEMES = ('kim', 'cortex_first', 'pv10', 'shiva-like', 'bilateral', 'component3
 
 @dataclass(frozen=True)
 class Options:
-    """Rule of the zones, and size (mm3) under which a lesion has no row in the table."""
+    """Rule of the zones, and the smallest lesion."""
 
-    scheme: str = 'kim'
-    minimum_mm3: float = 5.0
-
-    def __post_init__(self):
-        if self.scheme not in SCHEMES:
-            raise ValueError(f'zones.scheme must be one of {", ".join(SCHEMES)}')
+    scheme: str = option('kim', 'Rule that divides hyperintensities into zones.', choices=SCHEMES)
+    minimum_mm3: float = option(5.0, 'Smaller lesions have no row in the list.', unit='mm3',
+                                least=0)
 
 
 ZONES = (

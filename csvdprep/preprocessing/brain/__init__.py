@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from csvdprep.core.declared import External, Frame, Input
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """Distance of the knots of the bias field (mm)."""
+    """Bias field."""
 
-    spline_mm: float = 200.0
+    spline_mm: float = option(200.0, 'Distance of the knots of the bias field, halved twice.',
+                              unit='mm', least=20)
 
 
 ROOM = Room(

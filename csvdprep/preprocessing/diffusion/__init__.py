@@ -3,25 +3,20 @@
 from dataclasses import dataclass
 
 from csvdprep.core.declared import Frame, Input
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """How noise is reduced, whether ringing is removed, and what stands in for a field map.
+    """How a series is cleaned; the same has to be done to all participants of a study."""
 
-    The same has to be done to all participants of a study.
-    """
-
-    denoise: str = 'auto'
-    degibbs: str = 'auto'
-    fieldmapless: bool = True
-
-    def __post_init__(self):
-        for field, allowed in (('denoise', ('auto', 'mppca', 'none')),
-                               ('degibbs', ('auto', 'none'))):  # fmt: skip
-            if getattr(self, field) not in allowed:
-                raise ValueError(f'diffusion.{field} must be one of {", ".join(allowed)}')
+    denoise: str = option('auto', 'MP-PCA: auto takes it for series of 30 volumes or more.',
+                          choices=('auto', 'mppca', 'none'))
+    degibbs: str = option('auto', 'Unringing by sub-voxel shifts: auto where k-space was covered.',
+                          choices=('auto', 'none'))
+    fieldmapless: bool = option(True, 'Without images of opposite polarity and field map, correct '
+                                'distortion by registration to the anatomy.')
 
 
 SDC = {

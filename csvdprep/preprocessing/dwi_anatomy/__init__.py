@@ -1,14 +1,6 @@
 """The way from the diffusion series to the anatomical reference."""
 
-from dataclasses import dataclass
-
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
-
-
-@dataclass(frozen=True)
-class Options:
-    """No knobs so far."""
-
 
 ROOM = Room(
     name='dwi_anatomy',
@@ -33,7 +25,6 @@ ROOM = Room(
                             'covers.', limits=Limits(ok=(0.85, None), warn=(0.7, None))),
     ),
     build='csvdprep.preprocessing.dwi_anatomy.workflow:init_dwi_anatomy_wf',
-    options=Options,
     methods='The volumes without gradient were registered to the anatomical reference (rigid, '
             'mutual information).',
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 SPACE = 'TractSegFA'
@@ -9,13 +10,10 @@ SPACE = 'TractSegFA'
 
 @dataclass(frozen=True)
 class Options:
-    """Finest resolution of the registration (mm)."""
+    """Registration."""
 
-    resolution_mm: float = 2.0
-
-    def __post_init__(self):
-        if not 1 <= self.resolution_mm <= 6:
-            raise ValueError('dwi_template.resolution_mm must lie between 1 and 6')
+    resolution_mm: float = option(2.0, 'Finest resolution of the registration.', unit='mm',
+                                  least=1, most=6)
 
 
 ROOM = Room(

@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """Brightness (over the main peak's upper edge) and depth (mm) of suspect voxels."""
+    """What is taken for a lesion before registration and segmentation of tissues."""
 
-    seed: float = 1.2
-    grow: float = 1.05
-    depth_mm: float = 8.0
+    seed: float = option(1.2, 'Least brightness of the brightest part of a preliminary lesion, '
+                         'over the upper edge of the main peak of the FLAIR.')
+    grow: float = option(1.05, 'The same at its border.')
+    depth_mm: float = option(8.0, 'Least distance from the surface of the brain.', unit='mm',
+                             least=0)
 
     def __post_init__(self):
         if not 1 < self.grow <= self.seed:

@@ -1,14 +1,7 @@
 """Images and lesions in the spaces that the user asks for; two rooms a space."""
 
-from dataclasses import dataclass
-
 from csvdprep.core.room import Derivative, Room
 from csvdprep.interfaces.spaces import SPACE, parse_space
-
-
-@dataclass(frozen=True)
-class Options:
-    """No knobs so far."""
 
 
 def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
@@ -64,7 +57,6 @@ def _rooms(spec):
             f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
         },
         build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
-        options=Options,
         methods=f'The anatomical reference was resampled into {space}.',
     )  # fmt: skip
     yield Room(
@@ -82,5 +74,4 @@ def _rooms(spec):
                                         label='WMH', source='flair'),
         },
         build='csvdprep.preprocessing.spaces.workflow:init_space_wmh_wf',
-        options=Options,
     )  # fmt: skip

@@ -2,31 +2,22 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the tensor is fitted, and on which shells.
+    """How the tensor is fitted, and on which shells."""
 
-    ``shells`` is ``nearest`` (the one shell nearest ``b_wanted``, s/mm²) or ``all`` (every shell
-    up to ``b_max``, s/mm²). ``fit`` = ``robust`` leaves out measurements that the others
-    contradict, where residuals demand it.
-    """
-
-    fit: str = 'wls'
-    shells: str = 'nearest'
-    b_wanted: float = 1000.0
-    b_max: float = 1500.0
-
-    def __post_init__(self):
-        if self.fit not in ('wls', 'robust'):
-            raise ValueError('tensors.fit must be one of wls, robust')
-        if self.shells not in ('nearest', 'all'):
-            raise ValueError('tensors.shells must be one of nearest, all')
-        for name in ('b_wanted', 'b_max'):
-            if not 500 <= getattr(self, name) <= 10_000:
-                raise ValueError(f'tensors.{name} must lie between 500 and 10000')
+    fit: str = option('wls', 'Weighted least squares; robust leaves out measurements that the '
+                      'others contradict, where residuals demand it.', choices=('wls', 'robust'))
+    shells: str = option('nearest', 'The one shell nearest b_wanted, or all up to b_max.',
+                         choices=('nearest', 'all'))
+    b_wanted: float = option(1000.0, 'b-value wanted, for shells = nearest.', unit='s/mm2',
+                             least=500, most=10000)
+    b_max: float = option(1500.0, 'Highest b-value, for shells = all.', unit='s/mm2', least=500,
+                          most=10000)
 
     @property
     def which(self) -> str:

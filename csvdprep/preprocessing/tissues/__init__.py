@@ -1,14 +1,6 @@
 """Tissues, lateral ventricles and regions of the anatomical reference."""
 
-from dataclasses import dataclass
-
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
-
-
-@dataclass(frozen=True)
-class Options:
-    """No knobs so far: weights are those of the science module."""
-
 
 _TISSUES = (
     {'index': 1, 'name': 'cerebrospinal fluid', 'abbreviation': 'CSF', 'color': '#0072b2'},
@@ -79,7 +71,6 @@ ROOM = Room(
                             'patient.'),
     ),
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
-    options=Options,
     methods=(
         'How much of each voxel is cerebrospinal fluid, grey and white matter was estimated by '
         'expectation maximisation of a mixture of pure voxels and voxels of two tissues '
