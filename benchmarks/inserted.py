@@ -27,6 +27,7 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 from csvdprep.markers.wmh.inputs import read_derivatives
+from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.science.normalise import brain_mode
 
@@ -38,7 +39,8 @@ MOST_OF_ITS_OWN = 10.0
 def visit(stem: str) -> dict:
     """Return the arguments of `segment_wmh` for a visit."""
     with tempfile.TemporaryDirectory() as folder:
-        return read_derivatives(stem, Path(folder))[1]
+        space, takes, _ = read_derivatives(stem, Path(folder))
+    return takes | {'affine': space.image.affine}
 
 
 def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
@@ -65,16 +67,25 @@ def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(height / full, 0, 1) * (case['mask'] > 0)
 
 
+def segment(case: dict, options: WmhOptions):
+    """Do what the room does."""
+    takes = {name: value for name, value in case.items() if name != 'affine'}
+    learned = None
+    if options.engine != 'classical':
+        learned = learned_probability(takes, case['affine'])
+    return segment_wmh(**takes, learned=learned, options=options)
+
+
 @lru_cache(maxsize=1)
-def before(stem: str):
+def before(stem: str, engine: str):
     """Return what is found in a visit as it is."""
-    return segment_wmh(**visit(stem), options=WmhOptions(runs=1))
+    return segment(visit(stem), WmhOptions(runs=1, engine=engine))
 
 
-def measure(job: tuple[str, float, int, int]) -> dict | None:
+def measure(job: tuple[str, float, int, int, str]) -> dict | None:
     """Insert lesions into a visit and measure them; None where it has too many of its own."""
-    stem, load_ml, number, runs = job
-    case, own = visit(stem), before(stem)
+    stem, load_ml, number, runs, engine = job
+    case, own = visit(stem), before(stem, engine)
     if own.volume_ml > MOST_OF_ITS_OWN:
         return None
     rng = np.random.default_rng([number, round(10 * load_ml)])
@@ -88,7 +99,7 @@ def measure(job: tuple[str, float, int, int]) -> dict | None:
     if case['has_t1w']:
         moved = case['wm'] * np.clip(height, 0, 1) * mixed
         changed['wm'], changed['gm'] = case['wm'] - moved, case['gm'] + moved
-    found = segment_wmh(**changed, options=WmhOptions(runs=runs))
+    found = segment(changed, WmhOptions(runs=runs, engine=engine))
     out = case['deep_grey'] | case['infratentorial']
     truth = ((height >= 0.5) & ~out) | (own.mask > 0)
     mask = found.mask > 0
@@ -100,7 +111,7 @@ def measure(job: tuple[str, float, int, int]) -> dict | None:
         'least': found.interval_ml[0], 'most': found.interval_ml[1],
         'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum()),
-        'flags': ' '.join(found.flags),
+        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml,
     }  # fmt: skip
 
 
@@ -113,10 +124,14 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--runs', type=int, default=20)
+    parser.add_argument('--engine', default='auto', help='auto, network or classical')
+    parser.add_argument('--only', nargs='*', default=[], help='participants')
     given = parser.parse_args()
     stems = [str(path).removesuffix('_desc-preproc_FLAIR.nii.gz') for root in given.derivatives
-             for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))]  # fmt: skip
-    jobs = [(stem, LOADS[k % len(LOADS)], 1000 * given.seed + 10 * n + k // len(LOADS), given.runs)
+             for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
+             if not given.only or path.name.split('_')[0] in given.only]  # fmt: skip
+    jobs = [(stem, LOADS[k % len(LOADS)], 1000 * given.seed + 10 * n + k // len(LOADS), given.runs,
+             given.engine)
             for n, stem in enumerate(stems) for k in range(given.each)]  # fmt: skip
     with ProcessPoolExecutor(given.jobs) as pool:
         rows = pool.map(measure, jobs, chunksize=given.each)

@@ -35,6 +35,7 @@ from csvdprep.interfaces.atlas import (
     labels_of,
     sides,
 )
+from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.patients import lesions as disease
@@ -117,12 +118,17 @@ def measure(case: dict) -> dict:
                   slice_gain=0.01 if slices.thick > 1 else 0)  # fmt: skip
     voxel_mm = slices.voxel_mm(STEP)
     out = _tissue(case, scan, images[1], mask, atlas, slices, own)
-    found = segment_wmh(
-        scan, out['mask'], *out['tissue'], voxel_mm, atlas=slices.see(atlas.tissue),
-        healthy=slices.see(atlas.healthy),
-        ventricles=out['ventricles'], deep_grey=out['deep'], infratentorial=out['low'],
-        side=out['side'], has_t1w=case['t1w'], options=WmhOptions(runs=case.get('runs', 1)),
-    )  # fmt: skip
+    takes = dict(zip(('csf', 'gm', 'wm'), out['tissue'], strict=True)) | {
+        'flair': scan, 'mask': out['mask'], 'voxel_mm': voxel_mm,
+        'atlas': slices.see(atlas.tissue), 'healthy': slices.see(atlas.healthy),
+        'ventricles': out['ventricles'], 'deep_grey': out['deep'], 'infratentorial': out['low'],
+        'side': out['side'], 'has_t1w': case['t1w'],
+    }  # fmt: skip
+    options = WmhOptions(runs=case.get('runs', 1), engine=case.get('engine', 'auto'))
+    learned = None
+    if options.engine != 'classical':
+        learned = learned_probability(takes, np.diag([*voxel_mm, 1.0]))
+    found = segment_wmh(**takes, learned=learned, options=options)
     return case | _compare(case, found, out, sick, wmh, look, slices) | {
         'cpu_s': time.process_time() - started}
 
@@ -199,8 +205,7 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
         'bpf_true': (whole['gm'] + whole['wm']) / sum(whole.values()),
         'bpf': out.get('bpf', nothing), 'gm_true': whole['gm'],
         'gm_ml': out.get('gm_ml', nothing), 'grey': look.gm, 'contrast': look.lesion,
-        'flags': ' '.join(found.flags), 'seed_contrast': found.seed_contrast,
-        'border_contrast': found.border_contrast,
+        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml,
         'sd': found.qc['noise_ratio'],
     }
 
@@ -274,12 +279,15 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--runs', type=int, default=1, help='jittered runs for the range')
+    parser.add_argument('--engine', default='auto', help='auto, network or classical')
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    cases = [draw(n, given.heads, given.seed) | {'runs': given.runs} for n in range(given.heads)]
+    cases = [draw(n, given.heads, given.seed)
+             | {'runs': given.runs, 'engine': given.engine} for n in range(given.heads)]
     started = time.time()
     table = run(cases, given.jobs)
-    noise = run(noise_series(given.seed), given.jobs)
+    noise = run([case | {'engine': given.engine} for case in noise_series(given.seed)],
+                given.jobs)  # fmt: skip
     table.to_csv(given.out / 'heads.tsv', sep='\t', index=False)
     noise.to_csv(given.out / 'noise.tsv', sep='\t', index=False)
     report(table, noise)

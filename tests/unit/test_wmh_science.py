@@ -133,7 +133,7 @@ def test_same_input_gives_the_same_bytes():
 def test_flair_only_is_more_cautious():
     with_t1w, without = (run(5.0, THICK, has_t1w=flag)[0] for flag in (True, False))
     assert 0 < without.volume_ml <= with_t1w.volume_ml
-    assert without.seed_contrast > with_t1w.seed_contrast
+    assert WmhOptions().seed_contrast_flair_only > WmhOptions().seed_contrast
 
 
 def test_excluded_voxels_and_structures_stay_out():

@@ -3,36 +3,43 @@
 from dataclasses import dataclass
 
 from csvdprep.core.declared import External
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
 
 @dataclass(frozen=True)
 class Options:
-    """Thresholds, as contrast: excess over normal white matter as a share of its level.
+    """What makes the mask, and thresholds.
 
-    ``seed_contrast`` and ``seed_contrast_flair_only``: least contrast of the brightest part of a
-    lesion, with and without a T1w; ``above_grey``: and above grey matter, where that is near.
-    ``border_contrast``: least contrast at the border. ``seed_noise``, ``border_noise``: neither is
-    below so many SD of normal white matter after denoising. ``peak_share``: least share of the
-    nearby height at the border. ``runs``: jittered runs for the range.
+    Contrast is excess over normal white matter, as a share of its level.
     """
 
-    seed_contrast: float = 0.20
-    seed_contrast_flair_only: float = 0.25
-    border_contrast: float = 0.12
-    seed_noise: float = 5.0
-    border_noise: float = 4.0
-    above_grey: float = 0.20
-    peak_share: float = 0.5
-    runs: int = 20
+    engine: str = option(
+        'auto', 'What makes the mask: the network, the classical engine, or auto: the network '
+        'where slices are thin or axial, else the classical engine.',
+        choices=('auto', 'network', 'classical'))  # fmt: skip
+    network_cut: float = option(0.5, 'Probability from which a voxel is a lesion.', least=0.01,
+                                most=0.99)  # fmt: skip
+    seed_contrast: float = option(
+        0.20, 'Classical: least contrast of the brightest part of a lesion, with a T1w.')
+    seed_contrast_flair_only: float = option(0.25, 'Classical: the same without a T1w.')
+    border_contrast: float = option(0.12, 'Classical: least contrast at the border.')
+    seed_noise: float = option(
+        5.0, 'Classical: seeds are not below so many SD of normal white matter after denoising, '
+        'up to a contrast of 0.30.', least=0)  # fmt: skip
+    border_noise: float = option(4.0, 'Classical: the same for borders, up to 0.20.', least=0)
+    above_grey: float = option(
+        0.20, 'Classical: contrast above grey matter that a seed needs where that is near.')
+    peak_share: float = option(
+        0.5, 'Classical: least contrast at the border, as a share of that of the lesion nearby.',
+        least=0, most=1)  # fmt: skip
+    runs: int = option(20, 'Jittered runs for the sensitivity range.', least=1)
 
     def __post_init__(self):
         least = min(self.seed_contrast, self.seed_contrast_flair_only)
         if not 0 < self.border_contrast <= least:
             raise ValueError('wmh.border_contrast must be positive and not above the contrast of '
                              'seeds')  # fmt: skip
-        if self.runs < 1:
-            raise ValueError('wmh.runs must be 1 or more')
 
 
 def _ml(name, description, **more):
@@ -116,6 +123,13 @@ ROOM = Room(
                 description='Volume of the infarcts and lacunes that masks of --derivatives name, '
                             'on the FLAIR. No hyperintensity is counted there. Recent infarcts '
                             'and lacunes without a mask are not looked for.'),
+        _ml('network', 'Volume that the network finds, whichever engine counts.', table=False),
+        _ml('classical', 'Volume that the classical engine finds, whichever engine counts.',
+            table=False),
+        Measure(name='wmh_engine', units='', method='plan', table=False,
+                description='What made the mask.',
+                levels={'network': 'the network', 'classical': 'the classical engine',
+                        'external': 'a mask given by --derivatives'}),
         Measure(name='wmh_origin', units='', method='plan', table=False,
                 description='What made the mask.',
                 levels={'csvdprep': 'this application',
@@ -135,7 +149,7 @@ ROOM = Room(
                 description='Whether the mask reaches the edge of the image.',
                 levels={'yes': 'the image may be cut off', 'no': 'it does not'}),
     ),
-    version=4,
+    version=5,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     methods=(

@@ -7,11 +7,13 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded
 from csvdprep.markers.wmh.inputs import deep_and_low, segmentation_inputs
+from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 
 _EXTERNAL = 'the mask was made by another tool'
@@ -76,15 +78,22 @@ class Wmh(SimpleInterface):
             'flair_mask', 'csf_probseg', 'gm_probseg', 'wm_probseg', 'ventricles',
             'structures_dseg', 'lobes_dseg', 'mni_to_anat')}  # fmt: skip
         options = WmhOptions(**given.options)
-        found = segment_wmh(
-            **segmentation_inputs(space, files, folder), exclude=other,
-            has_t1w=given.hub == 'T1w', options=replace(options, random_seed=given.seed),
-        )  # fmt: skip
+        takes = segmentation_inputs(space, files, folder) | {'has_t1w': given.hub == 'T1w'}
+        learned = (None if options.engine == 'classical'
+                   else learned_probability(takes, space.image.affine))  # fmt: skip
+        if learned is None and options.engine == 'network':
+            raise MeasureError('The slices of the FLAIR are thick and not axial: the network has '
+                               'not seen such. Use wmh.engine = auto or classical.')  # fmt: skip
+        found = segment_wmh(**takes, exclude=other, learned=learned,
+                            options=replace(options, random_seed=given.seed))  # fmt: skip
         self._results['wmh_subcortical'] = save(found.subcortical, space.image,
                                                 folder / 'wmh_subcortical.nii.gz')  # fmt: skip
         ml = float(np.prod(space.voxel_mm) / 1000)
         n = int(found.mask.sum())
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
+        if 'engines_differ' in found.flags:
+            said += f' ({found.network_ml:.1f} and {found.classical_ml:.1f} mL)'
+        not_asked = Value(None, reason='not asked: wmh.engine, or thick slices that are not axial')
         values = {
             'wmh_total_ml': Value(found.volume_ml, *_interval(found, options), n=n, reason=said,
                                   qc='warn' if said else ''),
@@ -97,6 +106,9 @@ class Wmh(SimpleInterface):
             'wmh_infratentorial_ml': float((found.subcortical == 2).sum() * ml),
             'wmh_infarct_ml': float(found.stroke.sum() * ml),
             'wmh_origin': 'csvdprep',
+            'wmh_engine': found.engine,
+            'wmh_classical_ml': found.classical_ml,
+            'wmh_network_ml': not_asked if found.network_ml is None else found.network_ml,
             'qc_flair_noise': float(found.qc['noise_ratio']),
             'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
             'qc_wmh_faint_ml': Value(
@@ -127,7 +139,9 @@ class Wmh(SimpleInterface):
             'wmh_deepgrey_ml': float((mask.astype(bool) & deep).sum() * ml),
             'wmh_infratentorial_ml': float((mask.astype(bool) & low).sum() * ml),
             'wmh_origin': 'external',
-            **dict.fromkeys(('wmh_volume_cv', 'wmh_range_low_ml', 'wmh_range_high_ml',
+            'wmh_engine': 'external',
+            **dict.fromkeys(('wmh_classical_ml', 'wmh_network_ml',
+                             'wmh_volume_cv', 'wmh_range_low_ml', 'wmh_range_high_ml',
                              'wmh_infarct_ml', 'wmh_partial_ml', 'wmh_lining_ml',
                              'qc_flair_noise', 'qc_wmh_mean_z', 'qc_wmh_faint_ml',
                              'qc_wmh_at_border'), missing),

@@ -1,0 +1,46 @@
+"""A small U-Net that sees a slice, its neighbours, the atlas and the tissue of the T1w."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from csvdprep.markers.wmh.science_planes import CHANNELS
+
+
+def _block(given: int, made: int) -> nn.Sequential:
+    layers = []
+    for size in (given, made):
+        layers += [nn.Conv2d(size, made, 3, padding=1, bias=False), nn.GroupNorm(4, made),
+                   nn.LeakyReLU(0.1, inplace=True)]  # fmt: skip
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """Five levels; the output is two logits: lesion, and lining of the ventricles.
+
+    Parameters
+    ----------
+    base : int
+        Channels of the first level.
+    """
+
+    def __init__(self, base: int = 12):
+        super().__init__()
+        widths = [base, 2 * base, 4 * base, 8 * base, 8 * base]
+        before = [len(CHANNELS), *widths]
+        self.down = nn.ModuleList(_block(a, b) for a, b in zip(before, widths, strict=False))
+        self.up = nn.ModuleList(_block(widths[k] + widths[k + 1], widths[k]) for k in range(4))
+        self.out = nn.Conv2d(base, 2, 1)
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Return logits, (planes, 2, right, anterior)."""
+        kept = []
+        for k, block in enumerate(self.down):
+            planes = block(planes if k == 0 else functional.max_pool2d(planes, 2))
+            kept.append(planes)
+        for k in (3, 2, 1, 0):
+            planes = functional.interpolate(planes, scale_factor=2.0, mode='nearest')
+            planes = self.up[k](torch.cat([planes, kept[k]], 1))
+        return self.out(planes)
