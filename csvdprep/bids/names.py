@@ -218,8 +218,8 @@ def space_of(derivative: Derivative, hub: str, declared: Declared) -> str | None
         if space is None:
             raise ValueError(f'{derivative.description} It lies in a template: its declaration '
                              'has to say which.')  # fmt: skip
-        space = fill(space, hub)
-    return space if space not in ('', UNSAID, fill(derivative.suffix, hub)) else None
+        space = fill(space, hub).removeprefix(UNSAID)
+    return space if space not in ('', fill(derivative.suffix, hub)) else None
 
 
 def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str,

@@ -202,6 +202,9 @@ class Room:
     makes: Mapping[str, Derivative]
     build: str
     wants: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Measures of other rooms that it reads, as ``room.measure``; it needs or wants the values
+    of these rooms."""
     inputs: tuple[Input, ...] = ()
     externals: tuple[External, ...] = ()
     frames: tuple[Frame, ...] = ()

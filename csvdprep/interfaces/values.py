@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from csvdprep.core.room import Room
+
 
 @dataclass(frozen=True)
 class Value:
@@ -82,6 +84,32 @@ def read_values(path: Path) -> dict[str, Value]:
     """Read what :func:`write_values` wrote."""
     table = json.loads(Path(path).read_text(encoding='utf-8'))
     return {name: Value(**item) for name, item in table.items()}
+
+
+def read_measure(path: Path, name: str, room: Room) -> Value:
+    """Read a measure of another room, which has to be declared.
+
+    Parameters
+    ----------
+    path : Path
+        Values of the other room.
+    name : str
+        ``room.measure``, one of ``room.reads``.
+    room : Room
+        The room that reads.
+
+    Returns
+    -------
+    Value
+
+    Raises
+    ------
+    ValueError
+        If the declaration does not say that the room reads it.
+    """
+    if name not in room.reads:
+        raise ValueError(f'{room.name} does not declare that it reads {name}.')
+    return read_values(path)[name.partition('.')[2]]
 
 
 def _finite(value: Value) -> Value:

@@ -67,6 +67,17 @@ def test_every_product_is_named_in_a_way_of_its_own():
         assert len(paths) == len(set(paths))
 
 
+@each_room
+def test_measures_of_other_rooms_exist(room):
+    rooms = {other.name: other for other in ROOMS}
+    for place in room.reads:
+        name, _, measure = place.partition('.')
+        assert measure in {m.name for m in rooms[name].measures}
+        assert f'{name}_values' in (*room.needs, *room.wants)
+    taken = {n.removesuffix('_values') for n in (*room.needs, *room.wants) if '_values' in n}
+    assert taken == {place.partition('.')[0] for place in room.reads}
+
+
 def test_what_comes_from_outside_is_taken_by_somebody():
     taken = {name for room in ROOMS for name in (*room.needs, *room.wants)}
     assert {*declared().names} <= taken | {'t1w'}

@@ -542,21 +542,28 @@ def test_one_segmentation_may_name_several_kinds(tmp_path, raw):
     (tmp_path / 'seg' / f'{name}.tsv').write_text(
         'index\tname\n1\tWMH\n2\tlacune\n3\tcortical infarct\n6\trecent infarct\n')
     scans = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans
-    assert scans['wmh_external'].metadata['labels'] == [1]
+    assert scans['wmh_external'].content['labels'] == [1]
     assert scans['lacune_external'].content['labels'] == [2]
     assert scans['infarct_external'].content['labels'] == [3, 6]
     assert scans['infarct_external'].content['on'] == 't1w'
 
 
 def test_a_participant_may_be_called_stroke():
-    from csvdprep.bids.external import _rank
+    from csvdprep.bids.external import _ranked
 
-    file = Path('sub-stroke01_ses-1_label-lesion_mask.nii.gz')
-    assert _rank(file, 'wmh_external', Path()) == 0
-    assert _rank(file, 'infarct_external', Path()) is None
-    loose = Path('sub-stroke01_lesions.nii.gz')
-    assert _rank(loose, 'wmh_external', Path()) == 3
-    assert _rank(loose, 'infarct_external', Path()) is None
+    kinds = {item.name: item for item in declared().externals}
+    root = Path('/tools')
+
+    def rank(file, kind):
+        found = _ranked([root / file], root, kinds[kind], declared())
+        return found[0][0] if found else None
+
+    file = 'sub-stroke01_ses-1_label-lesion_mask.nii.gz'
+    assert rank(file, 'wmh_external') == 0
+    assert rank(file, 'infarct_external') is None
+    loose = 'sub-stroke01_lesions.nii.gz'
+    assert rank(loose, 'wmh_external') == 3
+    assert rank(loose, 'infarct_external') is None
 
 
 def test_mask_without_session(tmp_path, raw):
@@ -584,7 +591,8 @@ def test_segmentation_with_names(tmp_path, raw):
     (tmp_path / 'seg' / f'{name}.tsv').write_text(
         'index\tname\n2\tLeft-Cerebral-White-Matter\n77\tWM-hypointensities\n')
     scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
-    assert scan.metadata == {'grid': 'anat', 'origin': 'seg', 'labels': [77]}
+    assert scan.metadata == {'grid': 'anat', 'origin': 'seg'}
+    assert scan.content['labels'] == [77]
 
 
 @pytest.mark.parametrize(('head_row', 'number'), [
@@ -599,7 +607,7 @@ def test_tables_of_labels_as_tools_write_them(tmp_path, raw, head_row, number, w
     table = tmp_path / 'seg' / (f'{name}.tsv' if where == 'own' else 'dseg.tsv')
     table.write_text(f'{head_row}\n3\tcortex\nx\tnothing\n{number}\tWM-hypointensities\n')
     scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
-    assert scan.metadata['labels'] == [77]
+    assert scan.content['labels'] == [77]
 
 
 def test_the_table_of_a_neighbour_is_not_taken(tmp_path, raw):
@@ -607,7 +615,7 @@ def test_the_table_of_a_neighbour_is_not_taken(tmp_path, raw):
     write_image(folder / 'sub-01_ses-1_desc-wmh_dseg.nii.gz', (head() > 0).astype('u1'))
     (folder / 'sub-01_ses-1_desc-aseg_dseg.tsv').write_text('index\tname\n77\tWM-hypo\n')
     scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
-    assert 'labels' not in scan.metadata
+    assert 'labels' not in scan.content
     # Several values that nothing explains are not all lesions.
     many = (head() > 0).astype('u1')
     many[:20] *= 7

@@ -13,7 +13,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.dwispace import DwiSpace
 from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.values import Value, read_values, write_values
+from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
 from csvdprep.markers.alps.science_regions import CENTRES
@@ -78,7 +78,7 @@ class MeasureAlps(SimpleInterface):
         given = self.inputs
         finer = Value(None)
         if isdefined(given.diffusion_values):
-            finer = read_values(given.diffusion_values).get('dwi_interpolation', finer)
+            finer = read_measure(given.diffusion_values, 'diffusion.dwi_interpolation', ROOM)
         return as_measured(_values(found), finer.value or 1.0)
 
     def _positions(self, mask, affine):

@@ -70,6 +70,7 @@ ROOM = Room(
     needs=('dwi_fa', 'dwi_md', 'dwi_ad', 'dwi_rd', 'dwi_fw', 'dwi_mask', 'dwi_to_anat',
            'wm_probseg', 'csf_probseg', 'structures_dseg', 'tensors_values'),
     wants=('wmh_mask', 'zones_dseg', 'flair_to_anat'),
+    reads=('tensors.fw_method',),
     makes={},
     measures=tuple(_measures()),
     version=2,

@@ -7,8 +7,8 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.interfaces.dwispace import Cerebrum, DwiSpace, as_free_water
 from csvdprep.interfaces.images import load
-from csvdprep.interfaces.values import Value, read_values, write_values
-from csvdprep.markers.nawm import MAPS, REGIONS, ZONES
+from csvdprep.interfaces.values import Value, read_measure, write_values
+from csvdprep.markers.nawm import MAPS, REGIONS, ROOM, ZONES
 from csvdprep.markers.nawm.science import LEAST_VOXELS, histogram_top, region_mean
 
 _ABSENT = 'hyperintensities were not segmented'
@@ -65,7 +65,7 @@ class WhiteMatterDiffusion(SimpleInterface):
             regions |= {name: region & cerebrum.tissue for name, region in whole.items()}
         maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float32) for name in MAPS}  # fmt: skip
-        water = read_values(given.tensors_values)['fw_method'].value
+        water = read_measure(given.tensors_values, 'tensors.fw_method', ROOM).value
         values = _means(maps, regions, whole, water) | _peak(maps['md'], regions)
         values['wmh_fluid_pct'] = _left_out(regions, whole)
         self._results['nawm_values'] = write_values(Path(runtime.cwd) / 'values.json', values)

@@ -60,6 +60,7 @@ ROOM = Room(
            'ventricles', 'wmh_mask', 'flair_preproc', 'flair_to_anat', 'structures_dseg',
            'tensors_values'),
     wants=('fa_to_dwi',),
+    reads=('tensors.fw_method',),
     makes={
         'penumbra_profile': Derivative(
             suffix='profile', label='WMH', desc='penumbra', extension='.tsv', frame='dwi',

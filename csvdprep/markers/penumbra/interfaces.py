@@ -10,7 +10,7 @@ from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import FLUID, DwiSpace, as_free_water
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, resample
-from csvdprep.interfaces.values import Value, read_values, write_values
+from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.penumbra import MAPS, ROOM
 from csvdprep.markers.penumbra.science import (
     lesion_distances,
@@ -70,7 +70,7 @@ class Penumbra(SimpleInterface):
         maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
                                     dtype=np.float64) * factor
                 for name, (_, _, factor) in MAPS.items()}  # fmt: skip
-        water = read_values(given.tensors_values)['fw_method'].value
+        water = read_measure(given.tensors_values, 'tensors.fw_method', ROOM).value
         if water == 'none':
             maps['fw'] = np.full(maps['fw'].shape, np.nan)
         others = self._covariates(space)

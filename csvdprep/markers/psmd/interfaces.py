@@ -13,7 +13,7 @@ from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.dwispace import DwiSpace
 from csvdprep.interfaces.images import canonical_vectors, load
 from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.values import Value, read_values, write_values
+from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.psmd import ROOM
 from csvdprep.markers.psmd.science import (
     measure_psmd,
@@ -124,14 +124,14 @@ class Psmd(SimpleInterface):
 
     def _noise(self, native):
         given = self.inputs
-        snr = read_values(given.diffusion_values)['qc_dwi_snr_b0']
+        snr = read_measure(given.diffusion_values, 'diffusion.qc_dwi_snr_b0', ROOM)
         if snr.value is None:
             return Value(None, reason=f'the signal-to-noise ratio is not known: {snr.reason}')
         image = load(given.dwi_fa)
         bvals = np.loadtxt(given.dwi_bval).ravel()
         vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
         directions = world_directions(vectors, image.affine)
-        used = read_values(given.tensors_values)['dwi_tensor_shells'].value
+        used = read_measure(given.tensors_values, 'tensors.dwi_tensor_shells', ROOM).value
         some = volumes_of(bvals, shells(bvals.tolist()), [float(b) for b in used.split()])
         try:
             share = noise_inflation(native.md[plausible(native.md)], snr.value, bvals[some],
