@@ -152,7 +152,7 @@ class Dataset:
         return Scan(
             name=name, path=str(chosen.path), uri=f'bids:raw:{chosen.shown}',
             entities={key: entities[key] for key in INHERITED if key in entities},
-            digest=file_digest(chosen.path), metadata=metadata,
+            digest=file_digest(chosen.path), metadata=metadata, affine=chosen.facts.affine,
         )  # fmt: skip
 
     def metadata(self, chosen: Candidate, report: Report) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from csvdprep.core.declared import Declared
 from csvdprep.core.options import read_options
-from csvdprep.core.room import Context, Figure, Room
+from csvdprep.core.room import Context, Decision, Figure, Room
 
 
 @dataclass(frozen=True, order=True)
@@ -84,6 +84,8 @@ class Scan:
         JSON sidecar, inheritance resolved.
     content : mapping, optional
         What rooms get in place of the path where one file is not all: plain data.
+    affine : tuple of tuple of float
+        Voxel to world of an image, RAS+ mm; empty if it is not known.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Scan:
     digest: str = ''
     metadata: Mapping[str, Any] = field(default_factory=dict)
     content: Mapping[str, Any] | None = None
+    affine: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,11 @@ class VisitInput:
 
 @dataclass(frozen=True)
 class Step:
-    """A room with its options, what it takes, and the key under which its results are kept."""
+    """A room with its options, what it takes, and the key under which its results are kept.
+
+    ``options`` are those that are used, ``asked`` those that were asked for; ``decisions`` say
+    what was settled between the two.
+    """
 
     room: Room
     options: Any
@@ -127,6 +134,8 @@ class Step:
     key: str
     cached: Mapping[str, str] = field(default_factory=dict)
     drawn: frozenset[str] = frozenset()
+    decisions: tuple[Decision, ...] = ()
+    asked: Any = None
 
     @property
     def done(self) -> bool:
@@ -299,11 +308,14 @@ def make_plan(
     steps = []
     for name in order:
         room = able[name]
-        chosen = read_options(room, options.get(name, {}))
+        asked = read_options(room, options.get(name, {}))
+        chosen, decisions = room.decide({k: v for k, v in scans.items() if k not in ignore}, asked)
         sources = {n: keys.get(aliases.get(n, n), aliases.get(n, n)) for n in takes[name]}
-        key = _digest([version, name, room.version, asdict(chosen), asdict(context), sources])
+        decided = [[item.name, item.value] for item in decisions]
+        key = _digest([version, name, room.version, asdict(chosen), asdict(context), sources,
+                       *([decided] if decided else [])])  # fmt: skip
         keys |= {product: _digest([key, product]) for product in room.outputs()}
-        steps.append(Step(room, chosen, takes[name], key))
+        steps.append(Step(room, chosen, takes[name], key, decisions=decisions, asked=asked))
     return Plan(visit=given.visit, context=context, scans=scans, steps=tuple(steps),
                 skipped=skipped, declared=declared, aliases=aliases, notes=given.notes,
                 refused=given.refused)  # fmt: skip

@@ -176,6 +176,28 @@ class Figure:
     extension: str = '.svg'
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Something that a room decides from the scans of a visit, before it runs.
+
+    Parameters
+    ----------
+    name : str
+        What is decided, in words: 'noise'.
+    value : str
+        What is done, in words.
+    reason : str
+        Why.
+    """
+
+    name: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f'{self.name}: {self.value} ({self.reason})'
+
+
 @dataclass(frozen=True, kw_only=True)
 class Otherwise:
     """What stands for a room's products in a visit where the room has no place.
@@ -210,6 +232,10 @@ class Room:
     frames: tuple[Frame, ...] = ()
     figures: tuple[Figure, ...] = ()
     options: type = NoOptions
+    resolve: str = ''
+    """Dotted path of ``function(scans, options)``, which settles what options leave open from the
+    scans of a visit (and names under which products are known), and returns the options to be
+    used and a tuple of `Decision`."""
     measures: tuple[Measure, ...] = ()
     methods: str = ''
     references: tuple[str, ...] = ()
@@ -242,6 +268,10 @@ class Room:
     def builder(self):
         """Import and return the function that assembles this room's workflow."""
         return load(self.build)
+
+    def decide(self, scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision, ...]]:
+        """Settle what options leave open; see ``resolve``."""
+        return load(self.resolve)(scans, options) if self.resolve else (options, ())
 
     def describe(self, options: Any) -> str:
         """Write the paragraph of Methods that corresponds to ``options``."""

@@ -98,6 +98,7 @@ def describe(plan: Plan) -> str:
     for step in plan.steps:
         state = 'done already' if step.done else 'will run'
         lines.append(f'  {step.room.name:<14} {state:<13} takes {", ".join(step.takes)}')
+        lines += [f'  {"":<14} decides       {item}' for item in step.decisions]
     for product, other in plan.aliases.items():
         lines.append(f'  {product:<14} is {other}')
     lines += [f'  {room:<14} will not run: {why}' for room, why in plan.skipped.items()]

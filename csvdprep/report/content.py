@@ -270,7 +270,9 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
     for step in plan.steps:
         state, flag = _STATES.get(rooms.get(step.room.name, ''), ('planned', 'na'))
         steps.append({'name': step.room.name, 'title': fill(step.room.title, plan.context.hub),
-                      'takes': step.takes, 'options': _options(step.room, step.options),
+                      'takes': step.takes,
+                      'options': _options(step.room, step.asked or step.options),
+                      'decisions': [str(item) for item in step.decisions],
                       'state': state, 'flag': flag})  # fmt: skip
     return {
         'scans': [{'name': ', '.join(names), 'uri': scan.uri or scan.path, 'facts': _facts(scan)}

@@ -152,6 +152,7 @@ ROOM = Room(
     version=5,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
+    resolve='csvdprep.markers.wmh.resolve:resolve',
     methods=(
         'White matter hyperintensities [@duering2023] are brighter on the FLAIR than what the '
         'tissue of each voxel would show, after the idea of the lesion growth algorithm '

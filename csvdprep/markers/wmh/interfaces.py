@@ -151,7 +151,7 @@ class Wmh(SimpleInterface):
 
 def _interval(found, options: WmhOptions) -> tuple[float, ...]:
     """Return the interval, which was calibrated with the thresholds by default, or nothing."""
-    return found.interval_ml if options == WmhOptions() else ()
+    return found.interval_ml if replace(options, engine='auto') == WmhOptions() else ()
 
 
 def _relative(total: Value, icv_ml: float):

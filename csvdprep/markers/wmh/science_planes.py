@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.markers.wmh.science_axes import axes_of, has_planes
 from csvdprep.science.morphology import bounding_box
 
 #: Pixel, mm, and what the edges of a plane are multiples of.
 PIXEL_MM, MULTIPLE = 1.25, 16
 #: Least distance of the neighbouring slices that are shown beside a slice, mm.
 NEIGHBOUR_MM = 2.5
-#: Slices whose normal is farther than this from the long axis of the head are not axial, degrees.
-AXIAL_WITHIN = 45.0
 #: What each channel is.
 CHANNELS = ('below', 'flair', 'above', 'atlas_white', 'atlas_grey', 'other_region',
             'grey', 'fluid', 'has_t1w', 'thickness')  # fmt: skip
@@ -72,14 +71,9 @@ class PlaneGrid:
         >>> grid.axes, grid.flips, grid.edges
         ((0, 1, 2), (True, False, False), (64, 80))
         """
-        columns = np.asarray(affine, float)[:3, :3]
-        size = np.linalg.norm(columns, axis=0)
-        towards = columns / size
-        axes = _matching(np.abs(towards))
-        thick = int(np.argmax(size))
-        leaning = np.degrees(np.arccos(min(1.0, abs(towards[2, axes[2]]))))
-        if leaning > AXIAL_WITHIN or (size[thick] > 1.5 * size.min() and thick != axes[2]):
+        if not has_planes(affine):
             return None
+        size, towards, axes = axes_of(affine)
         flips = tuple(bool(towards[world, axis] < 0) for world, axis in enumerate(axes))
         ordered = _ordered(np.asarray(mask) > 0, axes, flips)
         voxel_mm = size[list(axes)]
@@ -213,16 +207,6 @@ def stack_channels(flair: np.ndarray, maps: np.ndarray, has_t1w: bool, thickness
     out[:, 3:8] = np.moveaxis(maps, 0, 1)
     out[:, 8], out[:, 9] = float(has_t1w), min(thickness_mm, 10.0) / 10
     return out
-
-
-def _matching(closeness: np.ndarray) -> tuple[int, ...]:
-    """Assign a voxel axis to each world axis, the closest pair first."""
-    left, out = closeness.copy(), [0, 0, 0]
-    for _ in range(3):
-        world, axis = np.unravel_index(np.argmax(left), (3, 3))
-        out[world] = int(axis)
-        left[world], left[:, axis] = -1, -1
-    return tuple(out)
 
 
 def _ordered(volume: np.ndarray, axes, flips) -> np.ndarray:

@@ -65,6 +65,7 @@ ROOM = Room(
     ),
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
+    resolve='csvdprep.preprocessing.brain.resolve:resolve',
     version=3,
     methods=(
         'The brain was found in the anatomical reference with the networks of deepbet '

@@ -121,11 +121,11 @@ ROOM = Room(
     version=4,
     build='csvdprep.preprocessing.diffusion.workflow:init_diffusion_wf',
     options=Options,
+    resolve='csvdprep.preprocessing.diffusion.resolve:resolve',
     methods=(
-        'Noise of diffusion series of 30 volumes or more was reduced by MP-PCA [@veraart2016] '
-        '(setting: {o.denoise}) and the floor that it leaves taken off [@gudbjartsson1995], '
-        'ringing by sub-voxel shifts [@kellner2016] where k-space was covered (setting: '
-        '{o.degibbs}). '
+        'Noise of a diffusion series of 30 volumes or more is reduced by MP-PCA [@veraart2016] '
+        'and the floor that it leaves taken off [@gudbjartsson1995], ringing by sub-voxel shifts '
+        '[@kellner2016] where k-space was covered, unless options say otherwise. '
         'Motion and eddy currents were found by aligning each volume with its prediction from '
         'the others [@andersson2016], distortion by the field from images of opposite polarity '
         '[as in @ruthotto2012], a field map, or registration; all were taken off in one '

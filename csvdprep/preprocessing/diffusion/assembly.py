@@ -17,6 +17,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.images import canonical_vectors, like
 from csvdprep.interfaces.inspect import load_series
+from csvdprep.preprocessing.diffusion.resolve import covered, long_enough
 from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
 from csvdprep.preprocessing.diffusion.science_denoise import denoise as mppca
 from csvdprep.preprocessing.diffusion.science_denoise import without_floor
@@ -24,10 +25,6 @@ from csvdprep.preprocessing.diffusion.science_gain import SAME_GAIN, compare_gai
 from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
 from csvdprep.science.gradient_table import world_directions
 
-#: Volumes from which on MP-PCA tells noise from signal.
-MPPCA_VOLUMES = 30
-#: Part of k-space that has to be measured for unringing by sub-voxel shifts.
-WHOLE_KSPACE = 7 / 8
 #: Extent from which on an image holds the head, not a slab of it, mm.
 HEAD_MM = 110.0
 #: Relative difference of b-values that are one shell.
@@ -231,13 +228,13 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
            denoise: str, degibbs: str) -> tuple[np.ndarray, list[str]]:  # fmt: skip
     done = []
     if denoise == 'auto':
-        denoise = 'mppca' if len(bvals) >= MPPCA_VOLUMES else 'none'
+        denoise = 'mppca' if long_enough(len(bvals)) else 'none'
     near, sigma = ndi.binary_dilation(brain, iterations=3), None
     if denoise == 'mppca':
         data, sigma = mppca(data, near, radius=RADIUS)
         done.append(denoise)
     part = run.get('partial_fourier')
-    if degibbs == 'auto' and (part is None or part >= WHOLE_KSPACE):
+    if degibbs == 'auto' and covered(part):
         data = np.stack([remove_ringing(data[..., v], _slice_axis(run), near)
                          for v in range(data.shape[3])], axis=3)  # fmt: skip
         done.append('unringing')

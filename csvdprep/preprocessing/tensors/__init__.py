@@ -98,6 +98,7 @@ ROOM = Room(
     version=2,
     build='csvdprep.preprocessing.tensors.workflow:init_tensors_wf',
     options=Options,
+    resolve='csvdprep.preprocessing.tensors.resolve:resolve',
     methods=(
         'Tensors [@basser1994] were fitted to the volumes without gradient and {o.which} by '
         'weighted least squares [@chung2006] (setting: {o.fit}); dwi_tensor_shells lists the '

@@ -1,0 +1,46 @@
+"""What makes the mask of hyperintensities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from csvdprep.core.room import Decision
+from csvdprep.markers.wmh.science_axes import has_planes
+
+
+def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision, ...]]:
+    """Choose the engine from the slices of the FLAIR.
+
+    Parameters
+    ----------
+    scans : mapping of str to Scan
+        Scans of the visit.
+    options : Options
+        Of the room.
+
+    Returns
+    -------
+    options : Options
+        ``engine`` is 'network' or 'classical'.
+    decisions : tuple of Decision
+        The engine, or the mask that was given.
+    """
+    if 'wmh_external' in scans:
+        mask = scans['wmh_external']
+        return options, (Decision('mask', 'one that was given', mask.uri or mask.path),)
+    if options.engine != 'auto':
+        why = f'asked for by wmh.engine = {options.engine}'
+        return options, (Decision('engine', f'the {_NAMES[options.engine]}', why),)
+    affine = scans['flair'].affine if 'flair' in scans else ()
+    usable = not affine or has_planes(np.asarray(affine, float))
+    engine = 'network' if usable else 'classical'
+    why = ('slices are thin or axial' if usable
+           else 'slices are thick and not axial: the network has not seen such')  # fmt: skip
+    return replace(options, engine=engine), (Decision('engine', f'the {_NAMES[engine]}', why),)
+
+
+_NAMES = {'network': 'network', 'classical': 'classical engine'}
