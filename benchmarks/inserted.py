@@ -108,10 +108,10 @@ def measure(job: tuple[str, float, int, int, str]) -> dict | None:
         'thick_mm': float(case['voxel_mm'].max()), 'contrast': contrast,
         'own_ml': own.volume_ml, 'true_ml': truth.sum() * ml, 'ml': found.volume_ml,
         'low': found.range_ml[0], 'high': found.range_ml[1],
-        'least': found.interval_ml[0], 'most': found.interval_ml[1],
+        'least': (found.interval_ml or (np.nan,) * 2)[0], 'most': (found.interval_ml or (np.nan,) * 2)[1],
         'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum()),
-        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml,
+        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml, 'network_ml': found.network_ml,
     }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def main() -> None:
         return
     table = read(given.test)
     for k, name in enumerate(('least', 'most')):
-        table[name] = [calibrated_interval(v, (low, high), has_t1w=t1w)[k] for v, low, high, t1w in
+        table[name] = [calibrated_interval(v, (low, high), has_t1w=t1w, engine='both')[k] for v, low, high, t1w in
                        zip(table.ml, table.low, table.high, table.t1w, strict=True)]  # fmt: skip
     table['holds'] = (table.least <= table.true_ml) & (table.true_ml <= table.most)
     table['size'] = pd.cut(table.true_ml, [-1, 1, 5, 20, 60, 500]).astype(str)

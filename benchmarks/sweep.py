@@ -193,7 +193,7 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
     return {
         'true_ml': truth.sum() * ml, 'ml': found.volume_ml, 'partial_ml': found.partial_ml,
         'low': found.range_ml[0], 'high': found.range_ml[1], 'cv': found.cv,
-        'least': found.interval_ml[0], 'most': found.interval_ml[1],
+        'least': (found.interval_ml or (np.nan,) * 2)[0], 'most': (found.interval_ml or (np.nan,) * 2)[1],
         'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / both if both else 1.0,
         'grey_ml': (mask & (seen[1] > 0.5) & (height < 0.2)).sum() * ml,
@@ -205,7 +205,7 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
         'bpf_true': (whole['gm'] + whole['wm']) / sum(whole.values()),
         'bpf': out.get('bpf', nothing), 'gm_true': whole['gm'],
         'gm_ml': out.get('gm_ml', nothing), 'grey': look.gm, 'contrast': look.lesion,
-        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml,
+        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml, 'network_ml': found.network_ml,
         'sd': found.qc['noise_ratio'],
     }
 

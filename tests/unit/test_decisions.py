@@ -85,7 +85,7 @@ def test_shells_and_free_water():
 def test_engine_of_hyperintensities():
     made = plan()
     step = next(step for step in made.steps if step.room.name == 'wmh')
-    assert (step.asked.engine, step.options.engine) == ('auto', 'network')
+    assert (step.asked.engine, step.options.engine) == ('auto', 'both')
     assert told(plan(flair=SAGITTAL), 'wmh')['engine'][0] == 'the classical engine'
     asked = plan(options={'wmh': {'engine': 'classical'}})
     assert told(asked, 'wmh')['engine'][1] == 'asked for by wmh.engine = classical'

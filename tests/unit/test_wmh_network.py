@@ -113,7 +113,7 @@ def test_engine_that_counts(patient):
     takes, truth = patient
     learned = (truth.astype(np.float32) * 0.9, np.zeros(truth.shape, np.float32))
     few = {'runs': 3}
-    network = segment_wmh(**takes, learned=learned, options=WmhOptions(**few))
+    network = segment_wmh(**takes, learned=learned, options=WmhOptions(engine='network', **few))
     assert network.engine == 'network'
     assert network.volume_ml == pytest.approx(truth.sum() * 0.016, abs=0.2)
     assert network.classical_ml > 0
@@ -121,6 +121,10 @@ def test_engine_that_counts(patient):
                             options=WmhOptions(engine='classical', **few))  # fmt: skip
     assert classical.engine == 'classical'
     assert classical.volume_ml == network.classical_ml
+    both = segment_wmh(**takes, learned=learned, options=WmhOptions(**few))
+    assert both.engine == 'both'
+    mean = (network.probability + classical.probability) / 2
+    assert np.allclose(both.probability, mean, atol=1e-6)
     alone = segment_wmh(**takes, options=WmhOptions(**few))
     assert alone.network_ml is None
     assert alone.mask.tobytes() == classical.mask.tobytes()
@@ -129,7 +133,7 @@ def test_engine_that_counts(patient):
 def test_engines_that_contradict_each_other_are_told(patient):
     takes, truth = patient
     nothing = (np.zeros(truth.shape, np.float32),) * 2
-    found = segment_wmh(**takes, learned=nothing, options=WmhOptions(runs=3))
+    found = segment_wmh(**takes, learned=nothing, options=WmhOptions(engine='network', runs=3))
     assert found.volume_ml == 0
     assert 'engines_differ' in found.flags
     assert not engines_differ({'classical': 0.3, 'network': 0.0})

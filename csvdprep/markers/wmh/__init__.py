@@ -15,11 +15,13 @@ class Options:
     """
 
     engine: str = option(
-        'auto', 'What makes the mask: the network, the classical engine, or auto: the network '
-        'where slices are thin or axial, else the classical engine.',
-        choices=('auto', 'network', 'classical'))  # fmt: skip
-    network_cut: float = option(0.5, 'Probability from which a voxel is a lesion.', least=0.01,
-                                most=0.99)  # fmt: skip
+        'auto', 'What makes the mask: the network, the classical engine, both (the mean of their '
+        'maps), or auto: both where slices are thin or axial, else the classical engine.',
+        choices=('auto', 'both', 'network', 'classical'))  # fmt: skip
+    network_cut: float = option(0.5, 'Network: probability from which a voxel is a lesion.',
+                                least=0.01, most=0.99)  # fmt: skip
+    both_cut: float = option(0.4, 'Both: mean of the maps of the two from which a voxel is a '
+                             'lesion.', least=0.01, most=0.99)  # fmt: skip
     seed_contrast: float = option(
         0.20, 'Classical: least contrast of the brightest part of a lesion, with a T1w.')
     seed_contrast_flair_only: float = option(0.25, 'Classical: the same without a T1w.')
@@ -128,7 +130,8 @@ ROOM = Room(
             table=False),
         Measure(name='wmh_engine', units='', method='plan', table=False,
                 description='What made the mask.',
-                levels={'network': 'the network', 'classical': 'the classical engine',
+                levels={'both': 'network and classical engine',
+                        'network': 'the network', 'classical': 'the classical engine',
                         'external': 'a mask given by --derivatives'}),
         Measure(name='wmh_origin', units='', method='plan', table=False,
                 description='What made the mask.',

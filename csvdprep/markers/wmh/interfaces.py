@@ -81,7 +81,7 @@ class Wmh(SimpleInterface):
         takes = segmentation_inputs(space, files, folder) | {'has_t1w': given.hub == 'T1w'}
         learned = (None if options.engine == 'classical'
                    else learned_probability(takes, space.image.affine))  # fmt: skip
-        if learned is None and options.engine == 'network':
+        if learned is None and options.engine in ('network', 'both'):
             raise MeasureError('The slices of the FLAIR are thick and not axial: the network has '
                                'not seen such. Use wmh.engine = auto or classical.')  # fmt: skip
         found = segment_wmh(**takes, exclude=other, learned=learned,

@@ -25,7 +25,7 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     Returns
     -------
     options : Options
-        ``engine`` is 'network' or 'classical'.
+        ``engine`` is no longer 'auto'.
     decisions : tuple of Decision
         The engine, or the mask that was given.
     """
@@ -34,13 +34,14 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
         return options, (Decision('mask', 'one that was given', mask.uri or mask.path),)
     if options.engine != 'auto':
         why = f'asked for by wmh.engine = {options.engine}'
-        return options, (Decision('engine', f'the {_NAMES[options.engine]}', why),)
+        return options, (Decision('engine', _NAMES[options.engine], why),)
     affine = scans['flair'].affine if 'flair' in scans else ()
     usable = not affine or has_planes(np.asarray(affine, float))
-    engine = 'network' if usable else 'classical'
+    engine = 'both' if usable else 'classical'
     why = ('slices are thin or axial' if usable
            else 'slices are thick and not axial: the network has not seen such')  # fmt: skip
-    return replace(options, engine=engine), (Decision('engine', f'the {_NAMES[engine]}', why),)
+    return replace(options, engine=engine), (Decision('engine', _NAMES[engine], why),)
 
 
-_NAMES = {'network': 'network', 'classical': 'classical engine'}
+_NAMES = {'both': 'the network and the classical engine', 'network': 'the network',
+          'classical': 'the classical engine'}  # fmt: skip

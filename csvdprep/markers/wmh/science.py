@@ -16,7 +16,7 @@ from csvdprep.markers.wmh.science_classical import classical_cut
 from csvdprep.markers.wmh.science_cut import Cut, Head, WmhOptions
 from csvdprep.markers.wmh.science_interval import calibrated_interval
 from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
-from csvdprep.markers.wmh.science_network import network_cut
+from csvdprep.markers.wmh.science_network import combined_cut, network_cut
 from csvdprep.markers.wmh.science_parts import faint_parts, thin_lining
 from csvdprep.markers.wmh.science_qc import quality
 from csvdprep.markers.wmh.science_region import stroke_lesions
@@ -35,6 +35,8 @@ CLEAR_OF_CSF_MM = 2.0
 WITHIN_MM = 3.0
 #: Engines disagree where their volumes, with so many mL added, differ by more than this factor.
 DIFFER_ML, DIFFER = 3.0, 2.0
+#: Faint lesions are believed where the engines agree to this factor.
+AGREE = 1.4
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class WmhResult:
     range_ml : tuple of float
         Central 95 % of the jittered runs: how sensitive the volume is to the settings.
     interval_ml : tuple of float
-        Calibrated 95 % interval of the volume, of `calibrated_interval`.
+        Calibrated 95 % interval of the volume, of `calibrated_interval`; may be empty.
     cv : float
         SD of the jittered volumes / their mean; 0 without lesions.
     engine : {'classical', 'network', 'both'}
@@ -85,7 +87,7 @@ class WmhResult:
     volume_ml: float
     partial_ml: float
     range_ml: tuple[float, float]
-    interval_ml: tuple[float, float]
+    interval_ml: tuple[float, ...]
     cv: float
     engine: str
     classical_ml: float | None
@@ -187,7 +189,8 @@ def segment_wmh(
     excess = excess_over_normal(crop(flair), head.brain, crop(csf), crop(gm), head.wm, voxel_mm,
                                 atlas=head.atlas, healthy=crop(healthy))  # fmt: skip
     cuts = _cuts(head, excess, None if learned is None else tuple(map(crop, learned)), options)
-    chosen = cuts[options.chosen(learned is not None)]
+    engine = options.chosen(learned is not None)
+    chosen = cuts[engine]
     stroke = _stroke(chosen.mask, excess, head)
     found = chosen.mask & ~stroke
     share = np.where(stroke, 0, chosen.share)
@@ -207,6 +210,8 @@ def segment_wmh(
         qc['flags'].append('volume_hangs_on_thresholds')
     if engines_differ(each):
         qc['flags'].append('engines_differ')
+    if len(each) > 1 and 'faint' in qc['flags'] and not engines_differ(each, AGREE):
+        qc['flags'].remove('faint')
     low, high = (float(v) for v in np.percentile(volumes, [2.5, 97.5]))
     range_ml = min(low, volume), max(high, volume)
 
@@ -221,14 +226,14 @@ def segment_wmh(
         z=whole(excess.z, np.float32), subcortical=whole(subcortical, np.uint8),
         stroke=whole(stroke, np.uint8), lining=whole(lining, np.uint8), volume_ml=volume,
         partial_ml=float(share.sum(dtype=float) * ml), range_ml=range_ml,
-        interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w), cv=cv,
-        engine=options.chosen(learned is not None), classical_ml=each.get('classical'),
+        interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w, engine=engine), cv=cv,
+        engine=engine, classical_ml=each.get('classical'),
         network_ml=each.get('network'), flags=qc.pop('flags'), qc=qc,
     )  # fmt: skip
 
 
-def engines_differ(volumes_ml: dict[str, float]) -> bool:
-    """Tell whether two engines contradict each other.
+def engines_differ(volumes_ml: dict[str, float], factor: float = DIFFER) -> bool:
+    """Tell whether the volumes of two engines differ by more than a factor, 3 mL added to both.
 
     Examples
     --------
@@ -240,7 +245,7 @@ def engines_differ(volumes_ml: dict[str, float]) -> bool:
     if not {'classical', 'network'} <= set(volumes_ml):
         return False
     ratio = (volumes_ml['network'] + DIFFER_ML) / (volumes_ml['classical'] + DIFFER_ML)
-    return not 1 / DIFFER < ratio < DIFFER
+    return not 1 / factor < ratio < factor
 
 
 def _cuts(head: Head, excess: Excess, learned, options: WmhOptions) -> dict[str, Cut]:
@@ -248,6 +253,7 @@ def _cuts(head: Head, excess: Excess, learned, options: WmhOptions) -> dict[str,
     cuts = {'classical': classical_cut(head, excess, options)}
     if learned is not None:
         cuts['network'] = network_cut(head, excess, learned, options)
+        cuts['both'] = combined_cut(head, cuts['network'], cuts['classical'], options)
     return cuts
 
 

@@ -18,10 +18,12 @@ class WmhOptions:
 
     Parameters
     ----------
-    engine : {'auto', 'network', 'classical'}
-        What makes the mask: the network, where it has seen such slices, or the classical engine.
-    network_cut : float
-        Probability from which a voxel is a lesion.
+    engine : {'auto', 'both', 'network', 'classical'}
+        What makes the mask; auto: both where the network has seen such slices, else the classical
+        engine.
+    network_cut, both_cut : float
+        Probability of the network, and mean of it and the map of the classical engine, from which
+        a voxel is a lesion.
     seed_contrast : float
         Least contrast of the brightest part of a lesion with a T1w.
     seed_contrast_flair_only : float
@@ -43,6 +45,7 @@ class WmhOptions:
 
     engine: str = 'auto'
     network_cut: float = 0.5
+    both_cut: float = 0.4
     seed_contrast: float = 0.20
     seed_contrast_flair_only: float = 0.25
     border_contrast: float = 0.12
@@ -57,7 +60,7 @@ class WmhOptions:
         """Return the engine whose mask counts."""
         if self.engine == 'classical' or not has_network:
             return 'classical'
-        return 'network'
+        return 'network' if self.engine == 'network' else 'both'
 
 
 @dataclass(frozen=True, kw_only=True)

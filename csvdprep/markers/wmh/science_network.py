@@ -9,6 +9,8 @@ from csvdprep.markers.wmh.science_model import Excess
 from csvdprep.markers.wmh.science_region import white_region
 from csvdprep.markers.wmh.science_threshold import grow_from_seeds
 
+#: Share of the network in the vote with a T1w, and without, where the classical engine knows less.
+VOTE = {True: 0.5, False: 0.7}
 #: Log odds by which the probability is varied for the range of the volume.
 JITTER = 1.0
 
@@ -33,18 +35,43 @@ def network_cut(head: Head, excess: Excess, learned, options: WmhOptions) -> Cut
     """
     allowed = head.counted
     lesion = np.where(allowed, learned[0], 0).astype(np.float32)
+    _, depth = white_region(head.wm, excess.white, head.brain, head.voxel_mm, head.atlas)
+    return _cut(head, lesion, options.network_cut, options.runs, deep=(depth >= 1) & allowed,
+                share=np.clip((lesion - 0.1) / 0.8, 0, 1))  # fmt: skip
 
-    def cut(least):
-        return grow_from_seeds(lesion, allowed, least, least, head.voxel_mm,
+
+def combined_cut(head: Head, network: Cut, classical: Cut, options: WmhOptions) -> Cut:
+    """Let both engines vote: the weighted mean of their maps is cut.
+
+    Parameters
+    ----------
+    head : Head
+        The head.
+    network, classical : Cut
+        What each found.
+    options : WmhOptions
+        ``both_cut``.
+
+    Returns
+    -------
+    Cut
+    """
+    vote = np.float32(VOTE[head.has_t1w])
+    mean, share = (vote * one + (1 - vote) * other for one, other in (
+        (network.probability, classical.probability), (network.share, classical.share)))
+    return _cut(head, mean, options.both_cut, options.runs, deep=classical.deep & head.counted,
+                share=share)  # fmt: skip
+
+
+def _cut(head: Head, probability, least: float, runs: int, *, deep, share) -> Cut:
+    """Cut a map where it reaches a level, and at levels around it."""
+
+    def cut(level):
+        return grow_from_seeds(probability, head.counted, level, level, head.voxel_mm,
                                least_mm3=head.least_mm3)  # fmt: skip
 
-    found = cut(options.network_cut)
-    middle = np.log(options.network_cut / (1 - options.network_cut))
-    levels = middle + JITTER * np.linspace(-1, 1, options.runs)
-    runs = tuple(np.flatnonzero(cut(1 / (1 + np.exp(-level)))) for level in levels)
-    _, depth = white_region(head.wm, excess.white, head.brain, head.voxel_mm, head.atlas)
+    levels = np.log(least / (1 - least)) + JITTER * np.linspace(-1, 1, runs)
     return Cut(
-        mask=found, probability=lesion, deep=(depth >= 1) & allowed,
-        share=np.clip((lesion - 0.1) / 0.8, 0, 1),
-        runs=runs,
+        mask=cut(least), probability=probability, deep=deep, share=share,
+        runs=tuple(np.flatnonzero(cut(1 / (1 + np.exp(-level)))) for level in levels),
     )  # fmt: skip

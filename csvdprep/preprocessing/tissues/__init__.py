@@ -80,5 +80,5 @@ ROOM = Room(
         'the template than from its other fluid spaces.'
     ),
     references=('vanleemput2003',),
-    version=2,
+    version=3,
 )  # fmt: skip
