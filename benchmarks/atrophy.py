@@ -63,8 +63,12 @@ def scan(seed: int, spacing: float, contrast: str, options: dict):
     rest = sum(part for name, part in head.fractions.items() if name not in ('csf', 'gm', 'wm'))
     rng = np.random.default_rng(seed)
     levels = LEVELS[contrast]
-    image = sum(level * part for level, part in
-                zip(levels, (share[0], share[1], share[2] - rim, rim, rest), strict=True))
+    image = sum(
+        level * part
+        for level, part in zip(
+            levels, (share[0], share[1], share[2] - rim, rim, rest), strict=True
+        )
+    )
     image = image * np.exp(0.02 * smooth_noise(image.shape, 35 / spacing, rng))
     image = image * (1 + 0.02 * smooth_noise(image.shape, 1.0, rng))
     affine = head.affine
@@ -73,8 +77,13 @@ def scan(seed: int, spacing: float, contrast: str, options: dict):
         affine = affine @ np.diag([1, 1, SLICE, 1])
         affine[:3, 3] += (SLICE - 1) / 2 * head.affine[:3, 2]
     image = 250 * np.abs(image + 0.02 * rng.standard_normal(image.shape))
-    return (nib.Nifti1Image(image.astype(np.float32), affine), share.sum(0) > 0.5, share,
-            ventricles, rim > 0.5)  # fmt: skip
+    return (
+        nib.Nifti1Image(image.astype(np.float32), affine),
+        share.sum(0) > 0.5,
+        share,
+        ventricles,
+        rim > 0.5,
+    )
 
 
 def thick(part: np.ndarray) -> np.ndarray:
@@ -90,18 +99,26 @@ def measure(image, mask, lesion, contrast: str):
     with tempfile.TemporaryDirectory() as folder:
         way = Path(folder) / 'inverse.h5'
         engine.register_to_template(
-            image, mask, nib.load(template_file(suffix='T1w', desc='brain')),
-            nib.load(template_file(suffix='mask', desc='brain')), Path(folder) / 'forward.h5',
-            way, tissues=maps if contrast == 'FLAIR' else None, exclude=lesion,
-        )  # fmt: skip
+            image,
+            mask,
+            nib.load(template_file(suffix='T1w', desc='brain')),
+            nib.load(template_file(suffix='mask', desc='brain')),
+            Path(folder) / 'forward.h5',
+            way,
+            tissues=maps if contrast == 'FLAIR' else None,
+            exclude=lesion,
+        )
         middle = time.process_time()
-        atlas = np.stack([np.asanyarray(engine.apply_transform(part, image, way).dataobj)
-                          for part in maps])  # fmt: skip
-        labels = engine.apply_transform(nib.load(resource('template_structures')), image, way,
-                                        interpolation='label')  # fmt: skip
+        atlas = np.stack(
+            [np.asanyarray(engine.apply_transform(part, image, way).dataobj) for part in maps]
+        )
+        labels = engine.apply_transform(
+            nib.load(resource('template_structures')), image, way, interpolation='label'
+        )
     size = nib.affines.voxel_sizes(image.affine)
-    found = segment_tissues(image.get_fdata(dtype=np.float32), mask, atlas, size,
-                            contrast=contrast, lesion=lesion).probability  # fmt: skip
+    found = segment_tissues(
+        image.get_fdata(dtype=np.float32), mask, atlas, size, contrast=contrast, lesion=lesion
+    ).probability
     ventricles = find_ventricles(found[0], mask, np.asanyarray(labels.dataobj), atlas[0], size)
     return found, ventricles > 0, middle - start, time.process_time() - middle
 
@@ -120,21 +137,33 @@ def main() -> None:
         found, ventricles, registration, rest = measure(image, mask, lesion, given.contrast)
         ml = float(np.prod(nib.affines.voxel_sizes(image.affine))) / 1000
         brain = mask.sum() * ml
-        (_, gm, wm), (_, own_gm, own_wm) = (part[:, mask].sum(1, dtype=float) * ml
-                                            for part in (share, found))  # fmt: skip
-        row = (inside.sum(dtype=float) * ml, ventricles.sum() * ml, gm, own_gm,
-               (gm + wm) / brain, (own_gm + own_wm) / brain)  # fmt: skip
+        (_, gm, wm), (_, own_gm, own_wm) = (
+            part[:, mask].sum(1, dtype=float) * ml for part in (share, found)
+        )
+        row = (
+            inside.sum(dtype=float) * ml,
+            ventricles.sum() * ml,
+            gm,
+            own_gm,
+            (gm + wm) / brain,
+            (own_gm + own_wm) / brain,
+        )
         rows.append(row)
         true = inside > 0.5
         dice = 2 * (true & ventricles).sum() / (true.sum() + ventricles.sum())
-        print(f'| {name} | {row[0]:.1f} -> {row[1]:.1f} | {dice:.3f} | {gm:.0f} -> {own_gm:.0f} '
-              f'| {wm:.0f} -> {own_wm:.0f} | {row[4]:.3f} -> {row[5]:.3f} '
-              f'| {registration:.0f} + {rest:.0f} |', flush=True)  # fmt: skip
+        print(
+            f'| {name} | {row[0]:.1f} -> {row[1]:.1f} | {dice:.3f} | {gm:.0f} -> {own_gm:.0f} '
+            f'| {wm:.0f} -> {own_wm:.0f} | {row[4]:.3f} -> {row[5]:.3f} '
+            f'| {registration:.0f} + {rest:.0f} |',
+            flush=True,
+        )
     table = np.array(rows)
     worst = 100 * np.abs(table[:, 1] / table[:, 0] - 1).max()
     slopes = [np.polyfit(table[:, at], table[:, at + 1], 1)[0] for at in (0, 2, 4)]
-    print('\nSlopes: LV {:.2f}, GM {:.2f}, BPF {:.2f}.'.format(*slopes),
-          f'Largest error of LV {worst:.1f} %.')  # fmt: skip
+    print(
+        '\nSlopes: LV {:.2f}, GM {:.2f}, BPF {:.2f}.'.format(*slopes),
+        f'Largest error of LV {worst:.1f} %.',
+    )
 
 
 if __name__ == '__main__':

@@ -60,10 +60,17 @@ def main() -> None:
             corrected = np.asarray(n4(image, inside, spline_mm=spline_mm, levels=levels).dataobj)
             seconds.setdefault((spline_mm, levels), []).append(time.process_time() - start)
             row.append(spread(np.log(corrected[bright] / truth[bright]), bright, image.affine))
-        print(f'| {name} | {volume} | {spread(field, bright, image.affine):.3f} | '
-              + ' | '.join(f'{value:.3f}' for value in row) + ' |', flush=True)  # fmt: skip
-    print('| CPU s, median | | | '
-          + ' | '.join(f'{np.median(seconds[knot]):.1f}' for knot in KNOTS) + ' |')  # fmt: skip
+        print(
+            f'| {name} | {volume} | {spread(field, bright, image.affine):.3f} | '
+            + ' | '.join(f'{value:.3f}' for value in row)
+            + ' |',
+            flush=True,
+        )
+    print(
+        '| CPU s, median | | | '
+        + ' | '.join(f'{np.median(seconds[knot]):.1f}' for knot in KNOTS)
+        + ' |'
+    )
 
 
 def spread(values, where, affine) -> float:

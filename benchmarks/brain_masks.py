@@ -91,8 +91,9 @@ def main() -> None:
             print(
                 f'| {name} | {label} | {seconds:.0f} | {mask.sum() * scale:.0f} '
                 f'| {truth.sum() * scale:.0f} | {dice:.3f} '
-                f'| {surface_distance(mask, truth, voxel_mm):.1f} |', flush=True,
-            )  # fmt: skip
+                f'| {surface_distance(mask, truth, voxel_mm):.1f} |',
+                flush=True,
+            )
 
 
 if __name__ == '__main__':

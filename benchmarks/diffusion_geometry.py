@@ -28,13 +28,31 @@ from csvdprep.markers.alps.science import alps_index, measure_alps
 from csvdprep.science.tensors import fit_tensor
 
 #: Acquisition and phase encoding.
-GEOMETRIES = {'ortho': ('ortho', 'PA'), 'ortho AP': ('ortho', 'AP'), 'tiltax': ('tiltax', 'PA'),
-              'tiltall': ('tiltall', 'PA'), 'sagtiltall': ('sagtiltall', 'PA'),
-              'headturn': ('headturn', 'PA')}  # fmt: skip
-MEASURES = ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5', 'alps_lab_r2p5', 'msmd_1e3',
-            'psmd_1e4', 'psmd_native_1e4', 'alps_md_proj', 'alps_fa_proj', 'alps_fa_assoc',
-            'alps_pitch_deg', 'alps_roll_deg', 'alps_yaw_deg', 'alps_shift_mm',
-            'qc_alps_aligned_pct')  # fmt: skip
+GEOMETRIES = {
+    'ortho': ('ortho', 'PA'),
+    'ortho AP': ('ortho', 'AP'),
+    'tiltax': ('tiltax', 'PA'),
+    'tiltall': ('tiltall', 'PA'),
+    'sagtiltall': ('sagtiltall', 'PA'),
+    'headturn': ('headturn', 'PA'),
+}
+MEASURES = (
+    'alps_reo_r2p5',
+    'alps_reo_r5',
+    'alps_pas_r2p5',
+    'alps_lab_r2p5',
+    'msmd_1e3',
+    'psmd_1e4',
+    'psmd_native_1e4',
+    'alps_md_proj',
+    'alps_fa_proj',
+    'alps_fa_assoc',
+    'alps_pitch_deg',
+    'alps_roll_deg',
+    'alps_yaw_deg',
+    'alps_shift_mm',
+    'qc_alps_aligned_pct',
+)
 UNREORIENTED = {'both': 'lab, any angle', 'grid': 'axes of voxels'}
 
 
@@ -48,17 +66,33 @@ def measure(data: Path, folder: Path, geometry: str) -> dict[str, float]:
         chosen = folder / f'{geometry}.json'
         which = {'acquisition': acquisition, 'direction': direction}
         chosen.write_text(json.dumps({'dwi': which}))
-        run([str(data), str(out), 'participant', '--participant-label', 'canon', '-w',
-             str(folder / 'work' / geometry), '--bids-filter-file', str(chosen)])  # fmt: skip
-    found = {row['measure']: float(row['value']) if row['value'] != 'n/a' else np.nan
-             for row in read_tsv(table).rows if row['measure'] in MEASURES}  # fmt: skip
+        run(
+            [
+                str(data),
+                str(out),
+                'participant',
+                '--participant-label',
+                'canon',
+                '-w',
+                str(folder / 'work' / geometry),
+                '--bids-filter-file',
+                str(chosen),
+            ]
+        )
+    found = {
+        row['measure']: float(row['value']) if row['value'] != 'n/a' else np.nan
+        for row in read_tsv(table).rows
+        if row['measure'] in MEASURES
+    }
     return found | unreoriented(out / 'sub-canon' / 'dwi')
 
 
 def unreoriented(folder: Path) -> dict[str, float]:
     """Compute the index as programs find it that do not turn tensors."""
-    tensor, mask = (nib.load(next(folder.glob(f'*{end}.nii.gz')))
-                    for end in ('param-diffusivity_dwimap', 'space-dwi_desc-brain_mask'))
+    tensor, mask = (
+        nib.load(next(folder.glob(f'*{end}.nii.gz')))
+        for end in ('param-diffusivity_dwimap', 'space-dwi_desc-brain_mask')
+    )
     inside = np.asanyarray(mask.dataobj) > 0
     near = ndi.binary_dilation(inside, iterations=2)
     positions = np.full((*inside.shape, 3), np.nan)
@@ -66,8 +100,13 @@ def unreoriented(folder: Path) -> dict[str, float]:
         nib.affines.apply_affine(tensor.affine, np.argwhere(near)),
         str(next(folder.glob('*_from-TractSegFA_to-dwi_mode-image_xfm.h5'))),
     )
-    found = measure_alps(np.asanyarray(tensor.dataobj), tensor.affine, positions, mask=inside,
-                         centres=template_centres())  # fmt: skip
+    found = measure_alps(
+        np.asanyarray(tensor.dataobj),
+        tensor.affine,
+        positions,
+        mask=inside,
+        centres=template_centres(),
+    )
     return {text: found.unreoriented.get(name, np.nan) for name, text in UNREORIENTED.items()}
 
 
@@ -88,10 +127,15 @@ def schemes(data: Path) -> None:
         for _ in range(500):
             by = np.radians(degrees) * rng.normal(0, 3**-0.5, 3)
             turned = Rotation.from_rotvec(by).apply(axes)
-            signals = np.array([
-                sum(f * np.exp(-bvals * np.einsum('ni,ij,nj->n', turned, d, turned))
-                    for f, d in zip(mixture, sticks, strict=True)) for mixture in mixtures
-            ])  # fmt: skip
+            signals = np.array(
+                [
+                    sum(
+                        f * np.exp(-bvals * np.einsum('ni,ij,nj->n', turned, d, turned))
+                        for f, d in zip(mixture, sticks, strict=True)
+                    )
+                    for mixture in mixtures
+                ]
+            )
             fit = fit_tensor(signals[:, None, None], bvals, turned, np.ones((2, 1, 1), bool))
             found.append(alps_index(*fit.tensor[:, 0, 0]))
         spread = 100 * np.std(found) / np.mean(found)

@@ -36,34 +36,61 @@ from csvdprep.preprocessing.diffusion.science_denoise import denoise, without_fl
 from csvdprep.preprocessing.tensors.interfaces import FitTensors
 
 SNRS = (10, 15, 20, 30, 50)
-COLUMNS = ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5', 'psmd_1e4', 'psmd_native_1e4',
-           'md_nawm', 'fa_nawm', 'fw_nawm', 'pen_slope_md', 'pen_slope_md_pv',
-           'pen_slope_md_deep', 'pen_slope_fw', 'pen_delta_md')  # fmt: skip
+COLUMNS = (
+    'alps_reo_r2p5',
+    'alps_reo_r5',
+    'alps_pas_r2p5',
+    'psmd_1e4',
+    'psmd_native_1e4',
+    'md_nawm',
+    'fa_nawm',
+    'fw_nawm',
+    'pen_slope_md',
+    'pen_slope_md_pv',
+    'pen_slope_md_deep',
+    'pen_slope_fw',
+    'pen_delta_md',
+)
 #: What the nodes take: the end of the name of the file.
 FILES = {
-    'dwi_mask': 'space-dwi_desc-brain_mask.nii.gz', 'dwi_bval': 'desc-preproc_dwi.bval',
-    'dwi_bvec': 'desc-preproc_dwi.bvec', 'dwi_to_anat': 'from-dwi_to-T1w_mode-image_xfm.txt',
+    'dwi_mask': 'space-dwi_desc-brain_mask.nii.gz',
+    'dwi_bval': 'desc-preproc_dwi.bval',
+    'dwi_bvec': 'desc-preproc_dwi.bvec',
+    'dwi_to_anat': 'from-dwi_to-T1w_mode-image_xfm.txt',
     'flair_to_anat': 'from-FLAIR_to-T1w_mode-image_xfm.txt',
     'dwi_to_fa': 'from-dwi_to-TractSegFA_mode-image_xfm.h5',
     'fa_to_dwi': 'from-TractSegFA_to-dwi_mode-image_xfm.h5',
-    'wm_probseg': 'label-WM_probseg.nii.gz', 'gm_probseg': 'label-GM_probseg.nii.gz',
-    'csf_probseg': 'label-CSF_probseg.nii.gz', 'ventricles': 'desc-ventricles_dseg.nii.gz',
+    'wm_probseg': 'label-WM_probseg.nii.gz',
+    'gm_probseg': 'label-GM_probseg.nii.gz',
+    'csf_probseg': 'label-CSF_probseg.nii.gz',
+    'ventricles': 'desc-ventricles_dseg.nii.gz',
     'structures_dseg': 'atlas-csvdprep_desc-structures_dseg.nii.gz',
     'wmh_mask': 'space-FLAIR_label-WMH_mask.nii.gz',
     'zones_dseg': 'space-FLAIR_desc-wmhzone_dseg.nii.gz',
     'flair_preproc': 'desc-preproc_FLAIR.nii.gz',
-}  # fmt: skip
+}
 
 
 def prepare(folder: Path) -> None:
     """Make the phantom, and run the application on it."""
     preset = get_preset('demo')
-    still = replace(preset.protocols['dwi'], snr=float('inf'), motion=0, eddy_hz=0,
-                    distortion=False, reverse=False, gre=None)  # fmt: skip
+    still = replace(
+        preset.protocols['dwi'],
+        snr=float('inf'),
+        motion=0,
+        eddy_hz=0,
+        distortion=False,
+        reverse=False,
+        gre=None,
+    )
     preset = replace(preset, protocols=dict(preset.protocols) | {'dwi': still})
     if not (folder / 'raw/dataset_description.json').exists():
-        make_phantom(folder / 'raw', with_disease(draw_persons(1), {'wmh_ml': 15.0}), preset,
-                     modalities=('T1w', 'FLAIR', 'dwi'))  # fmt: skip
+        make_phantom(
+            folder / 'raw',
+            with_disease(draw_persons(1), {'wmh_ml': 15.0}),
+            preset,
+            modalities=('T1w', 'FLAIR', 'dwi'),
+        )
     command = [sys.executable, '-m', 'csvdprep', folder / 'raw', folder / 'out', 'participant']
     subprocess.run([*command, '-w', folder / 'work', '--nprocs', '2'], check=True)
 
@@ -82,8 +109,9 @@ def measure(job: tuple[Path, float, int, bool]) -> dict[str, float]:
     level = float(np.median(data[..., bvals == 0].mean(axis=3)[white]))
     rng = np.random.default_rng([seed, int(10 * min(snr, 1e6))])
     if np.isfinite(snr):
-        data = np.stack([rician(data[..., v], level / snr, rng) for v in range(len(bvals))],
-                        axis=3)  # fmt: skip
+        data = np.stack(
+            [rician(data[..., v], level / snr, rng) for v in range(len(bvals))], axis=3
+        )
     if clean:
         data = without_floor(*denoise(data, ndi.binary_dilation(mask, iterations=3)))
     with TemporaryDirectory() as place:
@@ -98,11 +126,17 @@ def measure(job: tuple[Path, float, int, bool]) -> dict[str, float]:
         ):
             where = Path(place) / str(number)
             where.mkdir()
-            takes = {name: str(path) for name, path in files.items()
-                     if name in node.input_spec.class_editable_traits()}  # fmt: skip
+            takes = {
+                name: str(path)
+                for name, path in files.items()
+                if name in node.input_spec.class_editable_traits()
+            }
             made = node(**takes).run(cwd=str(where)).outputs.trait_get()
-            files |= {name: path for name, path in made.items() if name.startswith('dwi_')
-                      or name == 'tensors_values'}  # fmt: skip
+            files |= {
+                name: path
+                for name, path in made.items()
+                if name.startswith('dwi_') or name == 'tensors_values'
+            }
             for name, path in made.items():
                 if name.endswith('_values'):
                     found |= json.loads(Path(path).read_text())
@@ -124,8 +158,12 @@ def main() -> None:
     prepare(given.folder)
     ways = (True,) if given.clean_only else (True, False)
     jobs = [(given.folder, float('inf'), 0, False)]
-    jobs += [(given.folder, snr, seed, clean) for clean in ways for snr in SNRS
-             for seed in range(given.repeats)]  # fmt: skip
+    jobs += [
+        (given.folder, snr, seed, clean)
+        for clean in ways
+        for snr in SNRS
+        for seed in range(given.repeats)
+    ]
     with ProcessPoolExecutor(given.nprocs) as pool:
         rows = list(pool.map(measure, jobs))
     true = rows[0]
@@ -138,8 +176,11 @@ def main() -> None:
                 continue
             cells = []
             for snr in SNRS:
-                values = [row[name] for row, job in zip(rows, jobs, strict=True)
-                          if job[1] == snr and job[3] is clean]  # fmt: skip
+                values = [
+                    row[name]
+                    for row, job in zip(rows, jobs, strict=True)
+                    if job[1] == snr and job[3] is clean
+                ]
                 if any(value is None for value in values):
                     cells.append('n/a')
                     continue

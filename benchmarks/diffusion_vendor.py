@@ -47,16 +47,20 @@ def main(data: Path, output: Path | None = None, picture: Path | None = None) ->
         before[direction] = (maps['WLS, reweighted']['FA'], brain, affine)
         for method, found in maps.items():
             for name, values in found.items():
-                path = (data / 'derivatives/vendor/sub-siemens/dwi'
-                        / f'sub-siemens_dir-{direction}_desc-vendor_{name}.nii.gz')  # fmt: skip
+                path = (
+                    data
+                    / 'derivatives/vendor/sub-siemens/dwi'
+                    / f'sub-siemens_dir-{direction}_desc-vendor_{name}.nii.gz'
+                )
                 theirs = np.asanyarray(nib.load(path).dataobj, dtype=np.float64)
                 ours = values.astype(np.float64)
                 good = brain & np.isfinite(ours) & (theirs > 0) & (ours > 0)
                 scale = 10.0 ** np.round(np.log10(np.median(theirs[good]) / np.median(ours[good])))
                 r = np.corrcoef(ours[good], theirs[good])[0, 1]
                 ratio = np.median(ours[good] * scale / theirs[good])
-                print(f'| {direction} | {method} | {name} | {good.sum()} | {r:.4f} | '
-                      f'{ratio:.4f} |')  # fmt: skip
+                print(
+                    f'| {direction} | {method} | {name} | {good.sum()} | {r:.4f} | {ratio:.4f} |'
+                )
     if output is None:
         return
     after = {}
@@ -84,8 +88,11 @@ def draw(before, after, path: Path) -> None:
     for row, name, both in ((0, 'as acquired', before), (1, 'corrected', after)):
         level = before['AP'][0].shape[2] // 2
         one, other = (np.nan_to_num(both[d][0])[..., level].T for d in ('AP', 'PA'))
-        pictures = ((one, 'AP', 0, 0.9, 'gray'), (other, 'PA', 0, 0.9, 'gray'),
-                    (one - other, 'AP - PA', -0.5, 0.5, 'RdBu'))  # fmt: skip
+        pictures = (
+            (one, 'AP', 0, 0.9, 'gray'),
+            (other, 'PA', 0, 0.9, 'gray'),
+            (one - other, 'AP - PA', -0.5, 0.5, 'RdBu'),
+        )
         for panel, (values, title, low, high, colours) in zip(panels[row], pictures, strict=True):
             panel.imshow(values, origin='lower', vmin=low, vmax=high, cmap=colours)
             panel.set(title=f'{title}, {name}', xticks=[], yticks=[])

@@ -24,12 +24,23 @@ from csvdprep.phantom.disease.person import Disease, Person, State
 
 #: Heads by name: volume of hyperintensities (mL), widening of ventricles (mm) and sulci.
 SOUND = {
-    'sound1': (0.5, 0, 0.3), 'sound2': (2, 1, 0.4), 'sound3': (5, 2, 0.5), 'sound4': (8, 3, 0.7),
-    'sound5': (12, 2, 0.8), 'sound6': (18, 4, 0.9), 'sound7': (25, 3, 0.6), 'sound8': (35, 5, 1.0),
-    'sound9': (45, 4, 1.1), 'sound10': (60, 6, 1.2),
-}  # fmt: skip
-HARD = {'hard1': (80, 8, 1.4), 'hard2': (100, 10, 1.4), 'hard3': (120, 12, 1.5),
-        'hard4': (128, 15, 1.5)}  # fmt: skip
+    'sound1': (0.5, 0, 0.3),
+    'sound2': (2, 1, 0.4),
+    'sound3': (5, 2, 0.5),
+    'sound4': (8, 3, 0.7),
+    'sound5': (12, 2, 0.8),
+    'sound6': (18, 4, 0.9),
+    'sound7': (25, 3, 0.6),
+    'sound8': (35, 5, 1.0),
+    'sound9': (45, 4, 1.1),
+    'sound10': (60, 6, 1.2),
+}
+HARD = {
+    'hard1': (80, 8, 1.4),
+    'hard2': (100, 10, 1.4),
+    'hard3': (120, 12, 1.5),
+    'hard4': (128, 15, 1.5),
+}
 Scan = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -57,22 +68,27 @@ def _flat(data, rng):
     middle = np.percentile(data[data > np.percentile(data, 60)], 50)
     soft = ndi.gaussian_filter(data, 1)
     return np.where(data > 0.3 * middle, middle + 0.15 * (soft - middle), data) + rng.normal(
-        0, 0.08 * middle, data.shape)  # fmt: skip
+        0, 0.08 * middle, data.shape
+    )
 
 
 def _cut(data, rng):
     """Blank the top third."""
     data = data.copy()
     used = np.flatnonzero(data.mean((0, 1)) > 0.1 * data.mean((0, 1)).max())
-    data[..., int(np.quantile(used, 0.62)):] = 0
+    data[..., int(np.quantile(used, 0.62)) :] = 0
     return data
 
 
 #: Damage by name: which scan, and what is done to it (in RAS+ order of the axes).
 DAMAGE: dict[str, tuple[str, Scan]] = {
-    'noisy': ('FLAIR', _noisy), 'band': ('FLAIR', _band), 'shaded': ('FLAIR', _shaded),
-    'flat': ('T1w', _flat), 'cutflair': ('FLAIR', _cut), 'cutt1w': ('T1w', _cut),
-}  # fmt: skip
+    'noisy': ('FLAIR', _noisy),
+    'band': ('FLAIR', _band),
+    'shaded': ('FLAIR', _shaded),
+    'flat': ('T1w', _flat),
+    'cutflair': ('FLAIR', _cut),
+    'cutt1w': ('T1w', _cut),
+}
 #: Files that took the place of another, and a header that is wrong.
 SWAPS = ('t1wasflair', 'flairast1w', 'otherhead', 'upsidedown')
 #: Heads that are damaged: hyperintensities, ventricles, sulci.
@@ -82,17 +98,23 @@ DAMAGED_HEADS = ((10, 2, 0.6), (40, 5, 1.0))
 def persons(heads: dict[str, tuple[float, float, float]], seed: int) -> list[Person]:
     """Declare participants."""
     return [
-        Person(label=name, seed=seed + number, size=(0.92 + 0.004 * (number % 5),) * 3,
-               states=(State(ventricles_mm=wide, atrophy=atrophy,
-                             disease=Disease(wmh_ml=wmh)),))
+        Person(
+            label=name,
+            seed=seed + number,
+            size=(0.92 + 0.004 * (number % 5),) * 3,
+            states=(State(ventricles_mm=wide, atrophy=atrophy, disease=Disease(wmh_ml=wmh)),),
+        )
         for number, (name, (wmh, wide, atrophy)) in enumerate(heads.items())
-    ]  # fmt: skip
+    ]
 
 
 def damaged_heads() -> dict[str, tuple[float, float, float]]:
     """Name a head for each damage."""
-    return {f'{name}{number}': head for name in (*DAMAGE, *SWAPS)
-            for number, head in enumerate(DAMAGED_HEADS, start=1)}  # fmt: skip
+    return {
+        f'{name}{number}': head
+        for name in (*DAMAGE, *SWAPS)
+        for number, head in enumerate(DAMAGED_HEADS, start=1)
+    }
 
 
 def damage(raw: Path) -> None:
@@ -137,8 +159,14 @@ def main() -> None:
     preset = get_preset('tiny')
     scans = {name: preset.protocols[name] for name in ('T1w', 'FLAIR')}
     scans['T1w'] = replace(scans['T1w'], scan=replace(scans['T1w'].scan, voxel=(1.5, 1.5, 1.5)))
-    make_phantom(given.raw, persons(heads, given.seed), replace(preset, protocols=scans),
-                 seed=given.seed, nprocs=1, progress=print)  # fmt: skip
+    make_phantom(
+        given.raw,
+        persons(heads, given.seed),
+        replace(preset, protocols=scans),
+        seed=given.seed,
+        nprocs=1,
+        progress=print,
+    )
     if 'damaged' in given.kinds:
         damage(given.raw)
 

@@ -23,8 +23,16 @@ from csvdprep.graph.tables import collect
 
 #: A measure is off where its error is more than this share of the truth, or of the least amount.
 OFF = 1 / 3
-LEAST = {'wmh_total_ml': 3.0, 'lv_ml': 5.0, 'icv_ml': 0.0, 'gm_ml': 0.0, 'wm_ml': 0.0,
-         'csf_ml': 0.0, 'bpf': 0.0, 'evans': 0.0}  # fmt: skip
+LEAST = {
+    'wmh_total_ml': 3.0,
+    'lv_ml': 5.0,
+    'icv_ml': 0.0,
+    'gm_ml': 0.0,
+    'wm_ml': 0.0,
+    'csf_ml': 0.0,
+    'bpf': 0.0,
+    'evans': 0.0,
+}
 #: Grades are off from this difference on.
 GRADES, GRADES_OFF = ('fazekas_pv', 'fazekas_deep'), 2
 
@@ -49,18 +57,27 @@ def see(folder: Path, label: str, truth: Path | None) -> Seen:
     rooms = discover()
     found = {}
     for room in rooms:
-        path = folder / 'log' / 'checkpoints' / (
-            f'{label}_desc-{room.name.replace("_", "")}_values.json')  # fmt: skip
+        path = (
+            folder
+            / 'log'
+            / 'checkpoints'
+            / (f'{label}_desc-{room.name.replace("_", "")}_values.json')
+        )
         if path.is_file():
             found[room.name] = str(path)
     judged = judge_together(collect(rooms, found, {}), rooms)
     seen = Seen(label, judged)
     shown = {m.name for room in rooms for m in room.measures if counts(m)}
-    seen.flagged = {row['name'] for row in judged.rows if row['name'] in shown
-                    and (row['qc'] in ('warn', 'fail') or row['ungated'] is not None)}  # fmt: skip
+    seen.flagged = {
+        row['name']
+        for row in judged.rows
+        if row['name'] in shown and (row['qc'] in ('warn', 'fail') or row['ungated'] is not None)
+    }
     if truth and (rows := _true(truth, folder, label)):
-        computed = {row['name']: row['value'] if row['ungated'] is None else row['ungated']
-                    for row in judged.rows}  # fmt: skip
+        computed = {
+            row['name']: row['value'] if row['ungated'] is None else row['ungated']
+            for row in judged.rows
+        }
         for name, least in LEAST.items():
             if computed.get(name) is not None and name in rows:
                 error = abs(computed[name] - rows[name]) / max(rows[name], least)
@@ -77,8 +94,9 @@ def _true(truth: Path, folder: Path, label: str) -> dict[str, float]:
     if not path.is_file():
         return {}
     row = read_tsv(path).rows[0]
-    return {name: float(row[name]) for name in (*LEAST, *GRADES)
-            if row.get(name) not in (None, 'n/a')}  # fmt: skip
+    return {
+        name: float(row[name]) for name in (*LEAST, *GRADES) if row.get(name) not in (None, 'n/a')
+    }
 
 
 def visits(derivatives: Path) -> list[tuple[Path, str]]:
@@ -95,15 +113,20 @@ def main() -> None:
     parser.add_argument('--good', action='store_true')
     parser.add_argument('-v', '--verbose', action='store_true', help='every flag and its reason')
     given = parser.parse_args()
-    every = [see(folder, label, given.truth) for root in given.derivatives
-             for folder, label in visits(root)]  # fmt: skip
+    every = [
+        see(folder, label, given.truth)
+        for root in given.derivatives
+        for folder, label in visits(root)
+    ]
     nothing = [seen.label for seen in every if seen.judged.verdict == 'n/a']
     every = [seen for seen in every if seen.judged.verdict != 'n/a']
     fired: Counter = Counter()
     print(f'{"visit":32} {"verdict":8} off (share of what counts as off)')
     for seen in every:
-        off = ', '.join(f'{n} {seen.errors[n]:.1f}{"" if n in seen.flagged else " NOT FLAGGED"}'
-                        for n in sorted(seen.off))  # fmt: skip
+        off = ', '.join(
+            f'{n} {seen.errors[n]:.1f}{"" if n in seen.flagged else " NOT FLAGGED"}'
+            for n in sorted(seen.off)
+        )
         print(f'{seen.label:32} {seen.judged.verdict:8} {off}')
         fired.update(row['name'] for row in seen.judged.rows if row['qc'] in ('warn', 'fail'))
         if given.verbose:
@@ -121,11 +144,14 @@ def main() -> None:
         hit = sum(seen.judged.verdict != 'ok' for seen in group)
         print(f'visits that are {name}: {hit} of {len(group)} flagged')
     for name in (*LEAST, *GRADES):
-        pairs = [(seen.errors[name] >= 1, name in seen.flagged) for seen in known
-                 if name in seen.errors]  # fmt: skip
-        print(f'  {name:14} off and flagged {sum(o and f for o, f in pairs)} of '
-              f'{sum(o for o, _ in pairs)}; sound and flagged '
-              f'{sum(f and not o for o, f in pairs)} of {sum(not o for o, _ in pairs)}')
+        pairs = [
+            (seen.errors[name] >= 1, name in seen.flagged) for seen in known if name in seen.errors
+        ]
+        print(
+            f'  {name:14} off and flagged {sum(o and f for o, f in pairs)} of '
+            f'{sum(o for o, _ in pairs)}; sound and flagged '
+            f'{sum(f and not o for o, f in pairs)} of {sum(not o for o, _ in pairs)}'
+        )
 
 
 if __name__ == '__main__':

@@ -104,15 +104,24 @@ def measure(job: tuple[str, float, int, int, str]) -> dict | None:
     truth = ((height >= 0.5) & ~out) | (own.mask > 0)
     mask = found.mask > 0
     return {
-        'visit': Path(stem).name, 't1w': case['has_t1w'], 'load': load_ml,
-        'thick_mm': float(case['voxel_mm'].max()), 'contrast': contrast,
-        'own_ml': own.volume_ml, 'true_ml': truth.sum() * ml, 'ml': found.volume_ml,
-        'low': found.range_ml[0], 'high': found.range_ml[1],
-        'least': (found.interval_ml or (np.nan,) * 2)[0], 'most': (found.interval_ml or (np.nan,) * 2)[1],
+        'visit': Path(stem).name,
+        't1w': case['has_t1w'],
+        'load': load_ml,
+        'thick_mm': float(case['voxel_mm'].max()),
+        'contrast': contrast,
+        'own_ml': own.volume_ml,
+        'true_ml': truth.sum() * ml,
+        'ml': found.volume_ml,
+        'low': found.range_ml[0],
+        'high': found.range_ml[1],
+        'least': (found.interval_ml or (np.nan,) * 2)[0],
+        'most': (found.interval_ml or (np.nan,) * 2)[1],
         'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / max(1, truth.sum() + mask.sum()),
-        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml, 'network_ml': found.network_ml,
-    }  # fmt: skip
+        'flags': ' '.join(found.flags),
+        'classical_ml': found.classical_ml,
+        'network_ml': found.network_ml,
+    }
 
 
 def main() -> None:
@@ -127,12 +136,23 @@ def main() -> None:
     parser.add_argument('--engine', default='auto', help='auto, network or classical')
     parser.add_argument('--only', nargs='*', default=[], help='participants')
     given = parser.parse_args()
-    stems = [str(path).removesuffix('_desc-preproc_FLAIR.nii.gz') for root in given.derivatives
-             for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
-             if not given.only or path.name.split('_')[0] in given.only]  # fmt: skip
-    jobs = [(stem, LOADS[k % len(LOADS)], 1000 * given.seed + 10 * n + k // len(LOADS), given.runs,
-             given.engine)
-            for n, stem in enumerate(stems) for k in range(given.each)]  # fmt: skip
+    stems = [
+        str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
+        for root in given.derivatives
+        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
+        if not given.only or path.name.split('_')[0] in given.only
+    ]
+    jobs = [
+        (
+            stem,
+            LOADS[k % len(LOADS)],
+            1000 * given.seed + 10 * n + k // len(LOADS),
+            given.runs,
+            given.engine,
+        )
+        for n, stem in enumerate(stems)
+        for k in range(given.each)
+    ]
     with ProcessPoolExecutor(given.jobs) as pool:
         rows = pool.map(measure, jobs, chunksize=given.each)
         table = pd.DataFrame([row for row in rows if row])
@@ -143,12 +163,23 @@ def main() -> None:
     print(f'{len(table)} insertions into {table.visit.nunique()} visits')
     for name, group in large.groupby('t1w'):
         ratio, dice = ((c.min(), c.median(), c.max()) for c in (group.ratio, group.dice))
-        print(f'T1w {name}, 5 mL and more, least, median, most: found over true '
-              f'{ratio[0]:.2f}, {ratio[1]:.2f}, {ratio[2]:.2f}; '
-              f'Dice {dice[0]:.3f}, {dice[1]:.3f}, {dice[2]:.3f}')  # fmt: skip
-    print(table.groupby(['load', 't1w']).agg(
-        n=('ml', 'size'), low=('ratio', 'min'), middle=('ratio', 'median'), high=('ratio', 'max'),
-        dice=('dice', 'median')).round(2).to_string())  # fmt: skip
+        print(
+            f'T1w {name}, 5 mL and more, least, median, most: found over true '
+            f'{ratio[0]:.2f}, {ratio[1]:.2f}, {ratio[2]:.2f}; '
+            f'Dice {dice[0]:.3f}, {dice[1]:.3f}, {dice[2]:.3f}'
+        )
+    print(
+        table.groupby(['load', 't1w'])
+        .agg(
+            n=('ml', 'size'),
+            low=('ratio', 'min'),
+            middle=('ratio', 'median'),
+            high=('ratio', 'max'),
+            dice=('dice', 'median'),
+        )
+        .round(2)
+        .to_string()
+    )
     print(f'interval holds the truth in {inside.mean():.0%}')
 
 

@@ -48,15 +48,21 @@ def main() -> None:
         return
     table = read(given.test)
     for k, name in enumerate(('least', 'most')):
-        table[name] = [calibrated_interval(v, (low, high), has_t1w=t1w, engine='both')[k] for v, low, high, t1w in
-                       zip(table.ml, table.low, table.high, table.t1w, strict=True)]  # fmt: skip
+        table[name] = [
+            calibrated_interval(v, (low, high), has_t1w=t1w, engine='both')[k]
+            for v, low, high, t1w in zip(table.ml, table.low, table.high, table.t1w, strict=True)
+        ]
     table['holds'] = (table.least <= table.true_ml) & (table.true_ml <= table.most)
     table['size'] = pd.cut(table.true_ml, [-1, 1, 5, 20, 60, 500]).astype(str)
     table['width'] = (table.most + 0.5) / (table.least + 0.5)
     print(f'factors in the code {FACTORS}; held {table.holds.mean():.1%}')
     for name in ('source', 't1w', 'size'):
-        print(table.groupby(name).agg(n=('holds', 'size'), held=('holds', 'mean'),
-                                      width=('width', 'median')).round(3).to_string())  # fmt: skip
+        print(
+            table.groupby(name)
+            .agg(n=('holds', 'size'), held=('holds', 'mean'), width=('width', 'median'))
+            .round(3)
+            .to_string()
+        )
 
 
 if __name__ == '__main__':

@@ -43,8 +43,10 @@ def main(folder: Path, options: list[str]) -> None:
     size = sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6
     print('| options | visits | wall s a visit | CPU s a visit | MB a visit | peak MB, all |')
     print('|---|---|---|---|---|---|')
-    print(f'| {" ".join(options)} | {visits} | {wall / visits:.1f} | {cpu / visits:.1f} | '
-          f'{size / visits:.0f} | {peak:.0f} |')  # fmt: skip
+    print(
+        f'| {" ".join(options)} | {visits} | {wall / visits:.1f} | {cpu / visits:.1f} | '
+        f'{size / visits:.0f} | {peak:.0f} |'
+    )
     sys.exit(run.returncode)
 
 

@@ -19,9 +19,25 @@ from scipy import ndimage as ndi
 from csvdprep.interfaces.brain import extract_brain
 from csvdprep.science.normalise import histogram_peak
 
-COLUMNS = ('T1 gm/wm', 'T1 csf/wm', 'T1 wmh/wm', 'FL gm/wm', 'FL csf/wm', 'FL wmh/wm',
-           'T1 noise', 'FL noise', 'T1 shade', 'FL shade', 'T1 CNR', 'FL CNR',
-           'T1 peak', 'T1 width', 'FL peak', 'FL width', 'WMH mL')  # fmt: skip
+COLUMNS = (
+    'T1 gm/wm',
+    'T1 csf/wm',
+    'T1 wmh/wm',
+    'FL gm/wm',
+    'FL csf/wm',
+    'FL wmh/wm',
+    'T1 noise',
+    'FL noise',
+    'T1 shade',
+    'FL shade',
+    'T1 CNR',
+    'FL CNR',
+    'T1 peak',
+    'T1 width',
+    'FL peak',
+    'FL width',
+    'WMH mL',
+)
 
 
 def measure(t1w, flair, brain, lesion) -> tuple[dict[str, float], list]:
@@ -56,9 +72,12 @@ def measure(t1w, flair, brain, lesion) -> tuple[dict[str, float], list]:
         grid, where = image, core[2]
         if name == 'FL':
             grid = flair.get_fdata(dtype=np.float32)
-            where = resample_from_to(
-                nib.Nifti1Image(core[2].astype(np.uint8), t1w.affine), flair, order=0
-            ).get_fdata() > 0  # fmt: skip
+            where = (
+                resample_from_to(
+                    nib.Nifti1Image(core[2].astype(np.uint8), t1w.affine), flair, order=0
+                ).get_fdata()
+                > 0
+            )
         axis = int(np.argmin(nib.affines.voxel_sizes((t1w if name == 'T1' else flair).affine)))
         step = np.diff(grid, n=2, axis=axis)
         middle = np.take(where, range(1, where.shape[axis] - 1), axis)
@@ -84,8 +103,12 @@ def draw(histograms: dict[str, list], path: Path) -> None:
     for panel, modality in zip(figure.subplots(1, 2), ('T1w', 'FLAIR'), strict=True):
         for name, both in histograms.items():
             ours = 'phantom' in name
-            panel.plot(centres, both[modality == 'FLAIR'], lw=1.8 if ours else 1,
-                       color='tab:red' if ours else '0.5')  # fmt: skip
+            panel.plot(
+                centres,
+                both[modality == 'FLAIR'],
+                lw=1.8 if ours else 1,
+                color='tab:red' if ours else '0.5',
+            )
         panel.set(title=modality, xlabel='intensity / white matter', ylabel='density')
     panel.plot([], [], color='tab:red', label='phantom')
     panel.plot([], [], color='0.5', label='real')
@@ -103,20 +126,42 @@ def cases(data: Path, demo: Path):
     """Yield name, T1w, FLAIR and lesion mask of each case."""
     for sub in ('19', '26'):
         stem = data / 'wmh-reference/openms-mni' / f'sub-{sub}/anat/sub-{sub}_space-MNI152'
-        yield f'openms {sub}', *(f'{stem}_{end}.nii.gz' for end in (
-            'desc-brain_T1w', 'desc-brain_FLAIR', 'label-lesion_desc-consensus_mask'))  # fmt: skip
+        yield (
+            f'openms {sub}',
+            *(
+                f'{stem}_{end}.nii.gz'
+                for end in (
+                    'desc-brain_T1w',
+                    'desc-brain_FLAIR',
+                    'label-lesion_desc-consensus_mask',
+                )
+            ),
+        )
     for sub in ('104252', '105074', '105911'):
         stem = data / 'wmh-reference/simventwmh' / f'sub-{sub}/anat/sub-{sub}'
-        yield f'simvent {sub}', *(f'{stem}_{end}.nii.gz' for end in (
-            'space-FLAIR_T1w', 'FLAIR', 'label-abWMH_desc-manual_mask'))  # fmt: skip
+        yield (
+            f'simvent {sub}',
+            *(
+                f'{stem}_{end}.nii.gz'
+                for end in ('space-FLAIR_T1w', 'FLAIR', 'label-abWMH_desc-manual_mask')
+            ),
+        )
     for sub, ses in (('01', '2'), ('04', '1'), ('12', '1'), ('20', '2')):
         stem = data / 'clinical' / f'sub-{sub}/ses-{ses}/anat/sub-{sub}_ses-{ses}'
         yield f'clinical {sub}', f'{stem}_T1w.nii.gz', f'{stem}_FLAIR.nii.gz', None
     for flair in sorted(demo.glob('sub-*/ses-*/anat/*_FLAIR.nii.gz')):
         name = flair.relative_to(demo).as_posix().removesuffix('_FLAIR.nii.gz')
-        yield f'phantom {name.split("_")[-2][-2:]} {name[-1]}', *(str(demo / part) for part in (
-            f'{name}_T1w.nii.gz', f'{name}_FLAIR.nii.gz',
-            f'derivatives/truth/{name}_space-FLAIR_label-WMH_mask.nii.gz'))  # fmt: skip
+        yield (
+            f'phantom {name.split("_")[-2][-2:]} {name[-1]}',
+            *(
+                str(demo / part)
+                for part in (
+                    f'{name}_T1w.nii.gz',
+                    f'{name}_FLAIR.nii.gz',
+                    f'derivatives/truth/{name}_space-FLAIR_label-WMH_mask.nii.gz',
+                )
+            ),
+        )
 
 
 def main(data: Path, demo: Path, picture: Path | None = None) -> None:

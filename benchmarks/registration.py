@@ -38,14 +38,20 @@ def timed(function, *arguments, **options):
 def ventricles_of(anat, mask, inverse) -> np.ndarray:
     """Return the lateral ventricles of the patient."""
     voxel_mm = nib.affines.voxel_sizes(anat.affine)
-    priors = np.stack([
-        np.asanyarray(engine.apply_transform(nib.load(template_file('probseg', label=label)),
-                                             anat, inverse).dataobj)
-        for label in ('CSF', 'GM', 'WM')
-    ])  # fmt: skip
+    priors = np.stack(
+        [
+            np.asanyarray(
+                engine.apply_transform(
+                    nib.load(template_file('probseg', label=label)), anat, inverse
+                ).dataobj
+            )
+            for label in ('CSF', 'GM', 'WM')
+        ]
+    )
     structures = nib.load(template_file('dseg', atlas='csvdprep', desc='structures'))
-    labels = np.asanyarray(engine.apply_transform(structures, anat, inverse,
-                                                  interpolation='nearest').dataobj)  # fmt: skip
+    labels = np.asanyarray(
+        engine.apply_transform(structures, anat, inverse, interpolation='nearest').dataobj
+    )
     sides = np.where(labels <= 2, labels, 0)
     found = segment_tissues(anat.get_fdata(dtype=np.float32), mask, priors, voxel_mm)
     others = (priors[0] > 0.5) & (sides == 0)
@@ -59,9 +65,12 @@ def quality(brain, ventricles, transforms) -> tuple[float, float]:
     moved = engine.apply_transform(brain, template, transforms).get_fdata()
     inside = mask.get_fdata() > 0
     correlation = np.corrcoef(moved[inside], template.get_fdata()[inside])[0, 1]
-    cavity = engine.apply_transform(
-        nib.Nifti1Image(ventricles.astype(np.float32), brain.affine), template, transforms
-    ).get_fdata() > 0.5
+    cavity = (
+        engine.apply_transform(
+            nib.Nifti1Image(ventricles.astype(np.float32), brain.affine), template, transforms
+        ).get_fdata()
+        > 0.5
+    )
     labels = np.asanyarray(structures.dataobj)
     target = (labels == 1) | (labels == 2)
     return correlation, 2 * (cavity & target).sum() / (cavity.sum() + target.sum())
@@ -71,8 +80,10 @@ def main() -> None:
     """Print one row per image."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('images', type=Path, nargs='+')
-    print('| image | N4 s | ours s | bare SyN s | ratio | r ours | r bare | LV ours | LV bare '
-          '| peak MB |')  # fmt: skip
+    print(
+        '| image | N4 s | ours s | bare SyN s | ratio | r ours | r bare | LV ours | LV bare '
+        '| peak MB |'
+    )
     print('|---|---|---|---|---|---|---|---|---|---|')
     template, template_mask = (nib.load(template_file(kind)) for kind in ('T1w', 'mask'))
     for path in parser.parse_args().images:
@@ -82,13 +93,15 @@ def main() -> None:
         brain = nib.Nifti1Image(anat.get_fdata(dtype=np.float32) * mask, anat.affine)
         with tempfile.TemporaryDirectory() as folder:
             forward, inverse = Path(folder) / 'forward.h5', Path(folder) / 'inverse.h5'
-            _, ours_s = timed(engine.register_to_template, anat, mask, template, template_mask,
-                              forward, inverse)  # fmt: skip
+            _, ours_s = timed(
+                engine.register_to_template, anat, mask, template, template_mask, forward, inverse
+            )
             ventricles = ventricles_of(anat, mask, inverse)
             ours = quality(brain, ventricles, forward)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            bare, bare_s = timed(ants.registration, engine.to_ants(template),
-                                 engine.to_ants(brain), 'SyN')  # fmt: skip
+            bare, bare_s = timed(
+                ants.registration, engine.to_ants(template), engine.to_ants(brain), 'SyN'
+            )
             theirs = quality(brain, ventricles, bare['fwdtransforms'])
         print(
             f'| {path.name} | {n4_s:.1f} | {ours_s:.1f} | {bare_s:.1f} | {ours_s / bare_s:.2f} '

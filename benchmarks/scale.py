@@ -60,12 +60,18 @@ def main(argv: list[str]) -> None:
 
 def measure(command) -> tuple[float, float, int, str]:
     """Run a command in a process that reports the most memory of its child."""
-    text = ('import resource, subprocess, sys; '
-            'r = subprocess.run([sys.executable, "-m", "csvdprep", *sys.argv[1:]]); '
-            'print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, r.returncode)')
+    text = (
+        'import resource, subprocess, sys; '
+        'r = subprocess.run([sys.executable, "-m", "csvdprep", *sys.argv[1:]]); '
+        'print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, r.returncode)'
+    )
     start = time.monotonic()
-    done = subprocess.run([sys.executable, '-c', text, *map(str, command)], capture_output=True,
-                          text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, '-c', text, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     wall = time.monotonic() - start
     _, peak, code = done.stdout.splitlines()[-1].split()
     return wall, int(peak) / 1000, int(code), done.stderr[-300:]
@@ -78,8 +84,9 @@ def make_raw(raw: Path, count: int) -> None:
     rows = [('participant_id', 'age', 'sex', 'site')]
     for number in range(1, count + 1):
         label = f'{number:02d}'
-        rows.append((f'sub-{label}', f'{rng.normal(68, 9):.1f}', 'MF'[number % 2],
-                     f'S{number % SITES}'))  # fmt: skip
+        rows.append(
+            (f'sub-{label}', f'{rng.normal(68, 9):.1f}', 'MF'[number % 2], f'S{number % SITES}')
+        )
         if number == 1:
             continue
         for kind, suffixes in (('anat', ('T1w', 'FLAIR')), ('dwi', ('dwi',))):
@@ -98,22 +105,51 @@ def make_output(out: Path, raw: Path, count: int) -> None:
     names = [m.name for room in rooms for m in room.measures]
     moments = {'started': '2026-01-01T00:00:00+00:00', 'finished': '2026-01-01T00:12:00+00:00'}
     out.mkdir(parents=True)
-    (out / 'dataset_description.json').write_text(json_text({
-        'Name': 'x', 'BIDSVersion': '1.11.1', 'DatasetType': 'derivative',
-        'GeneratedBy': [{'Name': 'csvdprep'}], 'DatasetLinks': {'raw': '../raw'}}))
+    (out / 'dataset_description.json').write_text(
+        json_text(
+            {
+                'Name': 'x',
+                'BIDSVersion': '1.11.1',
+                'DatasetType': 'derivative',
+                'GeneratedBy': [{'Name': 'csvdprep'}],
+                'DatasetLinks': {'raw': '../raw'},
+            }
+        )
+    )
     for number in range(1, count + 1):
         visit = Visit(f'{number:02d}', '1')
         maker, model, field = SCANNERS[number % 3]
         state = 'failed' if number % 97 == 0 else 'ok'
-        failures = [{'room': 'wmh', 'node': 'segment', 'file': '',
-                     'message': 'The memory did not suffice.'}] if state == 'failed' else []
+        failures = (
+            [
+                {
+                    'room': 'wmh',
+                    'node': 'segment',
+                    'file': '',
+                    'message': 'The memory did not suffice.',
+                }
+            ]
+            if state == 'failed'
+            else []
+        )
         status = Status(
-            visit.label, 'x', state, '0.1.0', f'{number:064d}', **moments, failures=failures,
-            rooms={room.name: 'done' for room in rooms}, nodes=120, peak_mb=2500.0 + number % 300,
-            inputs={n: f'bids:raw:{visit.folder}/anat/{visit.label}_{n}.nii.gz'
-                    for n in ('t1w', 'flair')},
+            visit.label,
+            'x',
+            state,
+            '0.1.0',
+            f'{number:064d}',
+            **moments,
+            failures=failures,
+            rooms={room.name: 'done' for room in rooms},
+            nodes=120,
+            peak_mb=2500.0 + number % 300,
+            inputs={
+                n: f'bids:raw:{visit.folder}/anat/{visit.label}_{n}.nii.gz'
+                for n in ('t1w', 'flair')
+            },
             origins={room.name: ('flair', 't1w') for room in rooms},
-            scanner={'manufacturer': maker, 'model': model, 'field_t': str(field)})
+            scanner={'manufacturer': maker, 'model': model, 'field_t': str(field)},
+        )
         status.write(out, visit)
         rows = collect(rooms, {}, {})
         factors = np.exp(rng.normal(0, 0.4, len(names)))

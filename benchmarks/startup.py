@@ -67,13 +67,18 @@ def measure(root: Path, labels: list[str], repeats: int, database: str = '') -> 
     walls, cpus = [], []
     for _ in range(repeats):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([sys.executable, '-c', CODE, str(root), database, *labels], check=True,
-                       stdout=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(
+            [sys.executable, '-c', CODE, str(root), database, *labels],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         walls.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return (f'wall {statistics.median(walls):.2f} s (from {min(walls):.2f} to {max(walls):.2f}), '
-            f'CPU {statistics.median(cpus):.2f} s')  # fmt: skip
+    return (
+        f'wall {statistics.median(walls):.2f} s (from {min(walls):.2f} to {max(walls):.2f}), '
+        f'CPU {statistics.median(cpus):.2f} s'
+    )
 
 
 def main() -> None:

@@ -28,13 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from csvdprep.interfaces.atlas import (
-    DEEP_GREY,
-    INFRATENTORIAL,
-    find_ventricles,
-    labels_of,
-    sides,
-)
+from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, find_ventricles, labels_of, sides
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.phantom.head.anatomy import make_anatomy
@@ -69,8 +63,10 @@ def _cut(plain, whole):
     """Return the flow of another head on the grid of a brain."""
     from csvdprep.phantom.geometry.fields import pull
 
-    lines = [whole.flow_affine[i, 3] + whole.flow_affine[i, i] * np.arange(n)
-             for i, n in enumerate(whole.flow.shape[1:])]  # fmt: skip
+    lines = [
+        whole.flow_affine[i, 3] + whole.flow_affine[i, i] * np.arange(n)
+        for i, n in enumerate(whole.flow.shape[1:])
+    ]
     at = np.stack(np.meshgrid(*lines, indexing='ij'))
     return np.stack([pull(part, plain.flow_affine, at) for part in plain.flow])
 
@@ -82,27 +78,39 @@ def draw(number: int, heads: int, seed: int) -> dict:
     def level(levels):
         return levels[order.permutation(heads)[number] % len(levels)]
 
-    case = {'load': level(LOADS), 'noise': level(NOISE), 'slices': level(SLICES),
-            'walls': level(VENTRICLES), 't1w': level((True, False))}  # fmt: skip
+    case = {
+        'load': level(LOADS),
+        'noise': level(NOISE),
+        'slices': level(SLICES),
+        'walls': level(VENTRICLES),
+        't1w': level((True, False)),
+    }
     rng = np.random.default_rng([seed, 2, number])
     return case | {
-        'seed': int(rng.integers(2**31)), 'atrophy': rng.uniform(0, 2.5),
-        'sulci': rng.uniform(0, 3), 'sharp': rng.uniform(3, 8),
-        'soft': rng.choice([0, 1, 2, 4, 8, 12]), 'lining': rng.choice([0, 1.2]),
-        'error': rng.uniform(0.5, 3), 'bias': rng.uniform(0, 0.06),
-        'residue': bool(rng.random() < 0.3), 'gyri': 7 * number // heads,
-    }  # fmt: skip
+        'seed': int(rng.integers(2**31)),
+        'atrophy': rng.uniform(0, 2.5),
+        'sulci': rng.uniform(0, 3),
+        'sharp': rng.uniform(3, 8),
+        'soft': rng.choice([0, 1, 2, 4, 8, 12]),
+        'lining': rng.choice([0, 1.2]),
+        'error': rng.uniform(0.5, 3),
+        'bias': rng.uniform(0, 0.06),
+        'residue': bool(rng.random() < 0.3),
+        'gyri': 7 * number // heads,
+    }
 
 
 def measure(case: dict) -> dict:
     """Draw a head, scan it, measure it, and compare."""
     started = time.process_time()
-    sick, plain = head(case['seed'], case['walls'], case['atrophy'], case['sulci'], case['sharp'],
-                       case['gyri'])
+    sick, plain = head(
+        case['seed'], case['walls'], case['atrophy'], case['sulci'], case['sharp'], case['gyri']
+    )
     rng = np.random.default_rng([case['seed'], 3])
     if case['load']:
-        wmh = disease.grown(sick, case['seed'], case['load'], softness_mm=case['soft'],
-                            lining_mm=case['lining'])  # fmt: skip
+        wmh = disease.grown(
+            sick, case['seed'], case['load'], softness_mm=case['soft'], lining_mm=case['lining']
+        )
     else:
         wmh = disease.no_lesions(sick)
     look = Look.draw(rng)
@@ -114,23 +122,39 @@ def measure(case: dict) -> dict:
         rim = mask & (sick.intracranial < 0.6)
         images[0][rim] = rng.uniform(0.5, 1.8)
     own = np.random.default_rng([case['seed'], 4])
-    scan = record(images[0], slices, STEP, own, noise=case['noise'], bias=case['bias'],
-                  slice_gain=0.01 if slices.thick > 1 else 0)  # fmt: skip
+    scan = record(
+        images[0],
+        slices,
+        STEP,
+        own,
+        noise=case['noise'],
+        bias=case['bias'],
+        slice_gain=0.01 if slices.thick > 1 else 0,
+    )
     voxel_mm = slices.voxel_mm(STEP)
     out = _tissue(case, scan, images[1], mask, atlas, slices, own)
     takes = dict(zip(('csf', 'gm', 'wm'), out['tissue'], strict=True)) | {
-        'flair': scan, 'mask': out['mask'], 'voxel_mm': voxel_mm,
-        'atlas': slices.see(atlas.tissue), 'healthy': slices.see(atlas.healthy),
-        'ventricles': out['ventricles'], 'deep_grey': out['deep'], 'infratentorial': out['low'],
-        'side': out['side'], 'has_t1w': case['t1w'],
-    }  # fmt: skip
+        'flair': scan,
+        'mask': out['mask'],
+        'voxel_mm': voxel_mm,
+        'atlas': slices.see(atlas.tissue),
+        'healthy': slices.see(atlas.healthy),
+        'ventricles': out['ventricles'],
+        'deep_grey': out['deep'],
+        'infratentorial': out['low'],
+        'side': out['side'],
+        'has_t1w': case['t1w'],
+    }
     options = WmhOptions(runs=case.get('runs', 1), engine=case.get('engine', 'auto'))
     learned = None
     if options.engine != 'classical':
         learned = learned_probability(takes, np.diag([*voxel_mm, 1.0]))
     found = segment_wmh(**takes, learned=learned, options=options)
-    return case | _compare(case, found, out, sick, wmh, look, slices) | {
-        'cpu_s': time.process_time() - started}
+    return (
+        case
+        | _compare(case, found, out, sick, wmh, look, slices)
+        | {'cpu_s': time.process_time() - started}
+    )
 
 
 def _spread(planes, slices: Slices, shape) -> np.ndarray:
@@ -151,9 +175,12 @@ def _tissue(case, scan, other, mask, atlas, slices, rng) -> dict:
     small = slices.see(mask.astype(np.float32)) >= 0.5
     structures, lobes = (_middle(a, slices, count) for a in (atlas.structures, atlas.lobes))
     side = sides(lobes)
-    out = {'mask': small, 'deep': np.isin(structures, labels_of('structures', *DEEP_GREY)),
-           'low': np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
-           'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8)}  # fmt: skip
+    out = {
+        'mask': small,
+        'deep': np.isin(structures, labels_of('structures', *DEEP_GREY)),
+        'low': np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
+        'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
+    }
     guess = guess_lesions(scan, small, voxel_mm)
     mode, width = histogram_peak(scan[small])
     normal = small & (abs(scan - mode) < width)
@@ -161,8 +188,9 @@ def _tissue(case, scan, other, mask, atlas, slices, rng) -> dict:
         filled = fill_lesions(scan, guess, normal, voxel_mm)
         seen = slices.see(atlas.tissue)
         found = segment_tissues(filled, small, seen, voxel_mm, contrast='FLAIR', lesion=guess)
-        out['ventricles'] = find_ventricles(found.probability[0], small, structures, seen[0],
-                                            voxel_mm)  # fmt: skip
+        out['ventricles'] = find_ventricles(
+            found.probability[0], small, structures, seen[0], voxel_mm
+        )
         ml = np.prod(voxel_mm) / 1000
         return out | {'tissue': found.probability, 'lv_ml': (out['ventricles'] > 0).sum() * ml}
     cubic = (STEP,) * 3
@@ -170,15 +198,18 @@ def _tissue(case, scan, other, mask, atlas, slices, rng) -> dict:
     guess, normal = (_spread(a, slices, mask.shape) & mask for a in (guess, normal))
     filled = fill_lesions(image, guess, normal, cubic)
     found = segment_tissues(filled, mask, atlas.tissue, cubic, lesion=guess)
-    ventricles = find_ventricles(found.probability[0], mask, atlas.structures, atlas.tissue[0],
-                                 cubic)  # fmt: skip
+    ventricles = find_ventricles(
+        found.probability[0], mask, atlas.structures, atlas.tissue[0], cubic
+    )
     ml = STEP**3 / 1000
     csf, gm, wm = (float(p.sum()) * ml for p in found.probability)
     return out | {
         'ventricles': _middle(ventricles, slices, count),
-        'tissue': slices.see(found.probability), 'lv_ml': (ventricles > 0).sum() * ml,
-        'bpf': (gm + wm) / (csf + gm + wm), 'gm_ml': gm,
-    }  # fmt: skip
+        'tissue': slices.see(found.probability),
+        'lv_ml': (ventricles > 0).sum() * ml,
+        'bpf': (gm + wm) / (csf + gm + wm),
+        'gm_ml': gm,
+    }
 
 
 def _compare(case, found, out, sick, wmh, look, slices) -> dict:
@@ -191,9 +222,14 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
     both = truth.sum() + mask.sum()
     nothing = float('nan')
     return {
-        'true_ml': truth.sum() * ml, 'ml': found.volume_ml, 'partial_ml': found.partial_ml,
-        'low': found.range_ml[0], 'high': found.range_ml[1], 'cv': found.cv,
-        'least': (found.interval_ml or (np.nan,) * 2)[0], 'most': (found.interval_ml or (np.nan,) * 2)[1],
+        'true_ml': truth.sum() * ml,
+        'ml': found.volume_ml,
+        'partial_ml': found.partial_ml,
+        'low': found.range_ml[0],
+        'high': found.range_ml[1],
+        'cv': found.cv,
+        'least': (found.interval_ml or (np.nan,) * 2)[0],
+        'most': (found.interval_ml or (np.nan,) * 2)[1],
         'faint_ml': found.qc['faint_ml'],
         'dice': 2 * (truth & mask).sum() / both if both else 1.0,
         'grey_ml': (mask & (seen[1] > 0.5) & (height < 0.2)).sum() * ml,
@@ -201,11 +237,17 @@ def _compare(case, found, out, sick, wmh, look, slices) -> dict:
         'deepgrey_ml': (found.subcortical == 1).sum() * ml,
         'infratentorial_ml': (found.subcortical == 2).sum() * ml,
         'infarct_ml': found.stroke.sum() * ml,
-        'lv_true': sick.volume_ml('ventricles'), 'lv_ml': out['lv_ml'],
+        'lv_true': sick.volume_ml('ventricles'),
+        'lv_ml': out['lv_ml'],
         'bpf_true': (whole['gm'] + whole['wm']) / sum(whole.values()),
-        'bpf': out.get('bpf', nothing), 'gm_true': whole['gm'],
-        'gm_ml': out.get('gm_ml', nothing), 'grey': look.gm, 'contrast': look.lesion,
-        'flags': ' '.join(found.flags), 'classical_ml': found.classical_ml, 'network_ml': found.network_ml,
+        'bpf': out.get('bpf', nothing),
+        'gm_true': whole['gm'],
+        'gm_ml': out.get('gm_ml', nothing),
+        'grey': look.gm,
+        'contrast': look.lesion,
+        'flags': ' '.join(found.flags),
+        'classical_ml': found.classical_ml,
+        'network_ml': found.network_ml,
         'sd': found.qc['noise_ratio'],
     }
 
@@ -215,8 +257,12 @@ def noise_series(seed: int, heads: int = 6) -> list[dict]:
     out = []
     for number in range(heads):
         case = draw(number, heads, seed + 100)
-        case |= {'load': (3, 12, 45)[number % 3], 'slices': SLICES[number % 3],
-                 't1w': number % 2 == 0, 'series': number}  # fmt: skip
+        case |= {
+            'load': (3, 12, 45)[number % 3],
+            'slices': SLICES[number % 3],
+            't1w': number % 2 == 0,
+            'series': number,
+        }
         out += [case | {'noise': noise} for noise in (0.015, 0.025, 0.035, 0.045)]
     return out
 
@@ -235,24 +281,47 @@ def report(table: pd.DataFrame, noise: pd.DataFrame) -> None:
     empty, large = table['load'] == 0, table['true_ml'] >= 5
     table['ratio'], table['lv_error'] = ratio, table['lv_ml'] / table['lv_true'] - 1
     print(f'{len(table)} heads, {table["cpu_s"].mean():.1f} CPU s each')
-    print(f'empty heads: median {table.ml[empty].median():.2f} mL, '
-          f'{(table.ml[empty] <= 0.3).mean():.0%} <= 0.3 mL, {(table.ml[empty] <= 1).mean():.0%} '
-          f'<= 1 mL, worst {table.ml[empty].max():.2f} mL')  # fmt: skip
+    print(
+        f'empty heads: median {table.ml[empty].median():.2f} mL, '
+        f'{(table.ml[empty] <= 0.3).mean():.0%} <= 0.3 mL, {(table.ml[empty] <= 1).mean():.0%} '
+        f'<= 1 mL, worst {table.ml[empty].max():.2f} mL'
+    )
     bad = large & ((ratio < 0.5) | (ratio > 2))
-    print(f'heads of 5 mL and more: found over true {ratio[large].min():.2f} to '
-          f'{ratio[large].max():.2f}, median {ratio[large].median():.2f}; {bad.sum()} of '
-          f'{large.sum()} below half or above double')  # fmt: skip
+    print(
+        f'heads of 5 mL and more: found over true {ratio[large].min():.2f} to '
+        f'{ratio[large].max():.2f}, median {ratio[large].median():.2f}; {bad.sum()} of '
+        f'{large.sum()} below half or above double'
+    )
     for name in ('load', 'noise', 'slices', 'walls', 't1w', 'soft'):
         groups = table[large].groupby(name)
-        print(groups.agg(n=('ml', 'size'), ratio_low=('ratio', 'min'), ratio=('ratio', 'median'),
-                         ratio_high=('ratio', 'max'), dice_low=('dice', 'min'),
-                         dice=('dice', 'median')).round(3).to_string())  # fmt: skip
+        print(
+            groups.agg(
+                n=('ml', 'size'),
+                ratio_low=('ratio', 'min'),
+                ratio=('ratio', 'median'),
+                ratio_high=('ratio', 'max'),
+                dice_low=('dice', 'min'),
+                dice=('dice', 'median'),
+            )
+            .round(3)
+            .to_string()
+        )
     error = table['lv_error']
-    print(f'lateral ventricles: within 10 % in {(error.abs() <= 0.1).mean():.0%}, '
-          f'{error.min():+.0%} to {error.max():+.0%}')  # fmt: skip
-    print(table.groupby(['t1w', 'walls']).agg(
-        true=('lv_true', 'mean'), found=('lv_ml', 'mean'), low=('lv_error', 'min'),
-        high=('lv_error', 'max')).round(2).to_string())  # fmt: skip
+    print(
+        f'lateral ventricles: within 10 % in {(error.abs() <= 0.1).mean():.0%}, '
+        f'{error.min():+.0%} to {error.max():+.0%}'
+    )
+    print(
+        table.groupby(['t1w', 'walls'])
+        .agg(
+            true=('lv_true', 'mean'),
+            found=('lv_ml', 'mean'),
+            low=('lv_error', 'min'),
+            high=('lv_error', 'max'),
+        )
+        .round(2)
+        .to_string()
+    )
     known = table[table['t1w']]
     for name, true in (('bpf', 'bpf_true'), ('gm_ml', 'gm_true')):
         slope, _ = np.polyfit(known[true], known[name], 1)
@@ -261,12 +330,16 @@ def report(table: pd.DataFrame, noise: pd.DataFrame) -> None:
     print('CV over noise:', (series.std() / series.mean()).round(3).tolist())
     for what, low, high in (('sensitivity range', 'low', 'high'), ('interval', 'least', 'most')):
         inside = (table['true_ml'] >= table[low]) & (table['true_ml'] <= table[high])
-        print(f'{what} holds the truth in {inside.mean():.0%}, '
-              f'of 5 mL and more {inside[large].mean():.0%}')  # fmt: skip
+        print(
+            f'{what} holds the truth in {inside.mean():.0%}, '
+            f'of 5 mL and more {inside[large].mean():.0%}'
+        )
     off, told = (ratio < 2 / 3) | (ratio > 1.5), table['flags'].fillna('') != ''
-    print(f'flags: of {(off & large).sum()} heads of 5 mL and more that are off by a third '
-          f'{(told & off & large).sum()}, of {(~off & large).sum()} others '
-          f'{(told & ~off & large).sum()}')  # fmt: skip
+    print(
+        f'flags: of {(off & large).sum()} heads of 5 mL and more that are off by a third '
+        f'{(told & off & large).sum()}, of {(~off & large).sum()} others '
+        f'{(told & ~off & large).sum()}'
+    )
     for name in ('deepgrey_ml', 'infratentorial_ml', 'infarct_ml', 'grey_ml'):
         print(f'{name}: 95 % {table[name].quantile(0.95):.2f}, worst {table[name].max():.2f}')
 
@@ -282,12 +355,13 @@ def main() -> None:
     parser.add_argument('--engine', default='auto', help='auto, network or classical')
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    cases = [draw(n, given.heads, given.seed)
-             | {'runs': given.runs, 'engine': given.engine} for n in range(given.heads)]
+    cases = [
+        draw(n, given.heads, given.seed) | {'runs': given.runs, 'engine': given.engine}
+        for n in range(given.heads)
+    ]
     started = time.time()
     table = run(cases, given.jobs)
-    noise = run([case | {'engine': given.engine} for case in noise_series(given.seed)],
-                given.jobs)  # fmt: skip
+    noise = run([case | {'engine': given.engine} for case in noise_series(given.seed)], given.jobs)
     table.to_csv(given.out / 'heads.tsv', sep='\t', index=False)
     noise.to_csv(given.out / 'noise.tsv', sep='\t', index=False)
     report(table, noise)

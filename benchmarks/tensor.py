@@ -57,8 +57,12 @@ def main() -> None:
         print(f'{len(signal)} voxels, {len(bvals)} volumes')
         compare(TENSORS, f'{folder}/tensor.npz', folder, options.runs)
         water = synthetic(options.water_voxels, TWO_SHELLS, free=True)
-        np.savez(f'{folder}/water.npz', signal=water, bvals=TWO_SHELLS.bvals,
-                 directions=TWO_SHELLS.directions)  # fmt: skip
+        np.savez(
+            f'{folder}/water.npz',
+            signal=water,
+            bvals=TWO_SHELLS.bvals,
+            directions=TWO_SHELLS.directions,
+        )
         print(f'\n{len(water)} voxels, {len(TWO_SHELLS.bvals)} volumes, free water')
         compare(WATER, f'{folder}/water.npz', folder, options.runs)
 
@@ -87,8 +91,7 @@ def real(series: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bvals, bvecs = np.loadtxt(f'{stem}.bval'), np.loadtxt(f'{stem}.bvec').T
     data = image.get_fdata()
     b0 = data[..., bvals < 50].mean(axis=-1)
-    return (data[b0 > np.percentile(b0, 95) / 3], bvals,
-            world_directions(bvecs, image.affine))  # fmt: skip
+    return (data[b0 > np.percentile(b0, 95) / 3], bvals, world_directions(bvecs, image.affine))
 
 
 def compare(methods: tuple[str, ...], data: str, folder: str, runs: int) -> None:
@@ -97,8 +100,12 @@ def compare(methods: tuple[str, ...], data: str, folder: str, runs: int) -> None
     for _ in range(runs):
         for method in methods:
             out = f'{folder}/{methods.index(method)}.npz'
-            answer = subprocess.run([sys.executable, __file__, '--one', method, data, out],
-                                    check=True, capture_output=True, text=True)  # fmt: skip
+            answer = subprocess.run(
+                [sys.executable, __file__, '--one', method, data, out],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             found[method].append(json.loads(answer.stdout))
     first = np.load(f'{folder}/0.npz')
     print('| method | s (median) | s (range) | extra MB | largest difference from DIPY |')
@@ -109,14 +116,19 @@ def compare(methods: tuple[str, ...], data: str, folder: str, runs: int) -> None
         maps = np.load(f'{folder}/{number}.npz')
         # What has no tissue, or no tensor, has no measure to compare.
         seen = (first['md'] > 1e-6) & (maps['md'] > 1e-6)
-        apart = [f'MD {np.abs(maps["md"][seen] / first["md"][seen] - 1).max():.1e} (relative)',
-                 f'FA {np.abs(maps["fa"] - first["fa"])[seen].max():.1e}']  # fmt: skip
+        apart = [
+            f'MD {np.abs(maps["md"][seen] / first["md"][seen] - 1).max():.1e} (relative)',
+            f'FA {np.abs(maps["fa"] - first["fa"])[seen].max():.1e}',
+        ]
         if method in OTHERS or not number:
             apart = [OTHERS.get(method, '')]
         elif 'f' in maps:
             apart = [f'f {np.abs(maps["f"] - first["f"]).max():.1e}', *apart]
-        print(f'| {method} | {np.median(seconds):.2f} | {min(seconds):.2f}-{max(seconds):.2f} '
-              f'| {memory:.0f} | {", ".join(apart)} |', flush=True)  # fmt: skip
+        print(
+            f'| {method} | {np.median(seconds):.2f} | {min(seconds):.2f}-{max(seconds):.2f} '
+            f'| {memory:.0f} | {", ".join(apart)} |',
+            flush=True,
+        )
 
 
 def run_one(method: str, data: str, out: str) -> None:
@@ -135,20 +147,31 @@ def run_one(method: str, data: str, out: str) -> None:
     start = time.perf_counter()
     maps = {}
     if method.startswith('DIPY'):
-        model = (TensorModel(table, fit_method='WLS') if 'WLS' in method
-                 else FreeWaterTensorModel(table, fit_method='NLS'))  # fmt: skip
+        model = (
+            TensorModel(table, fit_method='WLS')
+            if 'WLS' in method
+            else FreeWaterTensorModel(table, fit_method='NLS')
+        )
         fit = model.fit(signal)
         maps = {'fa': fit.fa, 'md': fit.md, 'v1': fit.evecs[..., 0]}
         if 'NLS' in method:
             maps['f'] = fit.f
     elif method in TENSORS:
-        fit = fit_tensor(signal, bvals, axes, threads=2 if '2 threads' in method else 1,
-                         method='robust' if 'robust' in method else 'wls')  # fmt: skip
+        fit = fit_tensor(
+            signal,
+            bvals,
+            axes,
+            threads=2 if '2 threads' in method else 1,
+            method='robust' if 'robust' in method else 'wls',
+        )
         seen = measures(fit.tensor, floor=floor)
         maps = {'fa': seen.fa, 'md': seen.md}
     else:
-        fit = (free_water_single_shell(signal, bvals, axes, smooth=False) if 'shell' in method
-               else fit_free_water(signal, bvals, axes))  # fmt: skip
+        fit = (
+            free_water_single_shell(signal, bvals, axes, smooth=False)
+            if 'shell' in method
+            else fit_free_water(signal, bvals, axes)
+        )
         seen = measures(fit.tensor, floor=0.0)
         maps = {'fa': seen.fa, 'md': seen.md, 'f': fit.f}
     seconds = time.perf_counter() - start

@@ -35,11 +35,14 @@ def main() -> None:
     for truth_file in sorted(folder.glob('raw/derivatives/truth/*/ses-1/anat/*T1w_dseg.nii.gz')):
         name = truth_file.name.split('_space')[0]
         stem = folder / 'derivatives' / name.replace('_', '/') / 'anat' / f'{name}_'
-        image, mask = (nib.load(f'{stem}{end}.nii.gz') for end in
-                       ('desc-filled_T1w', 'desc-brain_mask'))  # fmt: skip
+        image, mask = (
+            nib.load(f'{stem}{end}.nii.gz') for end in ('desc-filled_T1w', 'desc-brain_mask')
+        )
         way = f'{stem}from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5'
-        priors = [engine.apply_transform(nib.load(resource(f'template_{tissue}')), image, way)
-                  for tissue in ('csf', 'gm', 'wm')]  # fmt: skip
+        priors = [
+            engine.apply_transform(nib.load(resource(f'template_{tissue}')), image, way)
+            for tissue in ('csf', 'gm', 'wm')
+        ]
         truth, inside = np.asarray(nib.load(truth_file).dataobj), np.asarray(mask.dataobj) > 0
         ml = float(np.prod(nib.affines.voxel_sizes(image.affine))) / 1000
         for method, run in (('csvdprep', ours), ('Atropos', atropos)):
@@ -55,15 +58,24 @@ def main() -> None:
 def ours(image, mask, priors) -> np.ndarray:
     """Return CSF, GM and WM of csvdprep."""
     atlas = np.stack([np.asanyarray(prior.dataobj) for prior in priors])
-    return segment_tissues(image.get_fdata(dtype=np.float32), np.asarray(mask.dataobj), atlas,
-                           nib.affines.voxel_sizes(image.affine)).probability  # fmt: skip
+    return segment_tissues(
+        image.get_fdata(dtype=np.float32),
+        np.asarray(mask.dataobj),
+        atlas,
+        nib.affines.voxel_sizes(image.affine),
+    ).probability
 
 
 def atropos(image, mask, priors) -> np.ndarray:
     """Return CSF, GM and WM of Atropos: weight of the priors 0.25, MRF 0.1, 5 iterations."""
-    found = ants.atropos(engine.to_ants(image), engine.to_ants(mask),
-                         i=[engine.to_ants(prior) for prior in priors], priorweight=0.25,
-                         m='[0.1,1x1x1]', c='[5,0]')  # fmt: skip
+    found = ants.atropos(
+        engine.to_ants(image),
+        engine.to_ants(mask),
+        i=[engine.to_ants(prior) for prior in priors],
+        priorweight=0.25,
+        m='[0.1,1x1x1]',
+        c='[5,0]',
+    )
     return np.stack([part.numpy() for part in found['probabilityimages']])
 
 

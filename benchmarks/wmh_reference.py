@@ -45,9 +45,10 @@ def cases(reference: Path) -> dict[str, dict[str, Path]]:
             't1w': Path(f'{stem}space-FLAIR_T1w.nii.gz'),
             'truth': Path(f'{stem}label-abWMH_desc-manual_mask.nii.gz'),
             'rim': Path(f'{stem}label-nWMH_desc-manual_mask.nii.gz'),
-            **{name: rivals / f'sub-{number}_label-WMH_desc-{name}_mask.nii.gz'
-               for name in RIVALS},
-        }  # fmt: skip
+            **{
+                name: rivals / f'sub-{number}_label-WMH_desc-{name}_mask.nii.gz' for name in RIVALS
+            },
+        }
     return found
 
 
@@ -96,11 +97,20 @@ def score(files: dict[str, dict[str, Path]], output: Path) -> pd.DataFrame:
             broad = np.nan
             if wide is not None:
                 broad = 2 * (wide & mask).sum() / max(1, wide.sum() + mask.sum())
-            rows.append({
-                'case': name, 'tool': tool, 'truth_ml': truth.sum() * ml, 'ml': mask.sum() * ml,
-                'dice': found.dice, 'hd95_mm': found.hd95, 'avd_pct': found.avd,
-                'recall': found.recall, 'f1': found.f1, 'dice_with_rim': broad,
-            })  # fmt: skip
+            rows.append(
+                {
+                    'case': name,
+                    'tool': tool,
+                    'truth_ml': truth.sum() * ml,
+                    'ml': mask.sum() * ml,
+                    'dice': found.dice,
+                    'hd95_mm': found.hd95,
+                    'avd_pct': found.avd,
+                    'recall': found.recall,
+                    'f1': found.f1,
+                    'dice_with_rim': broad,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -117,19 +127,33 @@ def main() -> None:
     if not given.score_only:
         lay_out(files, place / 'raw', with_t1w=not given.no_t1w)
         subprocess.run(
-            [Path(sys.executable).with_name('csvdprep'), place / 'raw', place / 'derivatives',
-             'participant', '-w', place / 'work', '--keep-workdir', '--nprocs', '1'],
+            [
+                Path(sys.executable).with_name('csvdprep'),
+                place / 'raw',
+                place / 'derivatives',
+                'participant',
+                '-w',
+                place / 'work',
+                '--keep-workdir',
+                '--nprocs',
+                '1',
+            ],
             check=False,
-        )  # fmt: skip
+        )
     table = score(files, place / 'derivatives')
     rows = ([None if pd.isna(cell) else cell for cell in row] for row in table.values)
     write_tsv(place / 'wmh_reference.tsv', [table.columns, *rows], digits=4)
     print(table.to_string(index=False, float_format='%.3f'))
     with_rivals = table[table['dice_with_rim'].notna()]
     print('\nMean over the cases with rivals')
-    print(with_rivals.groupby('tool')[['dice', 'hd95_mm', 'avd_pct', 'recall', 'f1',
-                                       'dice_with_rim']].mean()
-          .sort_values('dice', ascending=False).to_string(float_format='%.3f'))  # fmt: skip
+    print(
+        with_rivals.groupby('tool')[
+            ['dice', 'hd95_mm', 'avd_pct', 'recall', 'f1', 'dice_with_rim']
+        ]
+        .mean()
+        .sort_values('dice', ascending=False)
+        .to_string(float_format='%.3f')
+    )
 
 
 if __name__ == '__main__':

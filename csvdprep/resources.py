@@ -27,11 +27,15 @@ RESOURCES = {
     'template_territories': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'territories'},
     'template_pvsregions': {'suffix': 'dseg', 'atlas': 'csvdprep', 'desc': 'pvsregions'},
     'fa_template': {
-        'suffix': 'dwimap', 'param': 'fa', 'desc': None, 'resolution': 125, 'space': FA_SPACE,
+        'suffix': 'dwimap',
+        'param': 'fa',
+        'desc': None,
+        'resolution': 125,
+        'space': FA_SPACE,
     },
     'psmd_skeleton': {'suffix': 'mask', 'desc': 'psmd', 'space': FA_SPACE},
     'skeleton_directions': {'suffix': 'dseg', 'desc': 'skeletondirection', 'space': FA_SPACE},
-}  # fmt: skip
+}
 
 
 def templates() -> Path:

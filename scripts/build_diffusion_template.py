@@ -67,17 +67,24 @@ RIM_MM = 6.0
 FLUID_FA, ASIDE_MM = 0.15, 1.0
 #: Least distances from fluid and from structures, mm, and lowest slice.
 FROM_FLUID_MM = 3.0
-FROM_MM = {'cerebellum': 2.0, 'septum pellucidum and fornix': 2.0, 'brainstem': 1.0,
-           'hippocampus': 1.0, 'thalamus': 0.0}  # fmt: skip
+FROM_MM = {
+    'cerebellum': 2.0,
+    'septum pellucidum and fornix': 2.0,
+    'brainstem': 1.0,
+    'hippocampus': 1.0,
+    'thalamus': 0.0,
+}
 LOWEST_Z = -35.0
 #: Hypothalamus, basal forebrain, anterior commissure, chiasm: a box (mm) around the third
 #: ventricle, |x| up to the first number.
 MIDLINE_X, MIDLINE_Y, MIDLINE_Z = 12.0, (-35.0, 10.0), (-35.0, 10.0)
 #: Centres of the regions of DTI-ALPS in MNI space, mm.
 ALPS_MNI = {
-    'left projection': (-26, -16, 27), 'left association': (-38, -16, 27),
-    'right projection': (26, -16, 27), 'right association': (38, -16, 27),
-}  # fmt: skip
+    'left projection': (-26, -16, 27),
+    'left association': (-38, -16, 27),
+    'right projection': (26, -16, 27),
+    'right association': (38, -16, 27),
+}
 #: 26 neighbours.
 FULL = np.ones((3, 3, 3), bool)
 
@@ -138,9 +145,19 @@ def read_wheel(wheel: Path | None) -> tuple[np.ndarray, np.ndarray, str]:
     with tempfile.TemporaryDirectory() as scratch:
         if wheel is None:
             subprocess.run(
-                [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--dest',
-                 scratch, f'tractseg=={TRACTSEG}'], check=True,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    '-m',
+                    'pip',
+                    'download',
+                    '--quiet',
+                    '--no-deps',
+                    '--dest',
+                    scratch,
+                    f'tractseg=={TRACTSEG}',
+                ],
+                check=True,
+            )
             wheel = next(Path(scratch).glob('*.whl'))
         data = wheel.read_bytes()
     found = hashlib.sha256(data).hexdigest()
@@ -176,14 +193,16 @@ def across(fa: np.ndarray) -> np.ndarray:
     units = DIRECTIONS / np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
     one, slope = np.ones(3), np.array([-1.0, 0, 1])
     total = _separable(fa, (one, one, one)) + 1e-9
-    aside = np.stack([
-        _separable(fa, [slope if a == axis else one for a in range(3)]) / total
-        for axis in range(3)
-    ])  # fmt: skip
+    aside = np.stack(
+        [
+            _separable(fa, [slope if a == axis else one for a in range(3)]) / total
+            for axis in range(3)
+        ]
+    )
     towards = np.abs(np.tensordot(units, aside, 1)).argmax(axis=0)
-    fall = np.stack([
-        (2 * fa - shifted(fa, s) - shifted(fa, -s)) / (s @ s) for s in DIRECTIONS
-    ]).argmax(axis=0)  # fmt: skip
+    fall = np.stack(
+        [(2 * fa - shifted(fa, s) - shifted(fa, -s)) / (s @ s) for s in DIRECTIONS]
+    ).argmax(axis=0)
     first = np.where(np.linalg.norm(aside, axis=0) > BESIDE, towards, fall)
     first[fa <= SEEK] = -1
     votes = [ndi.uniform_filter((first == k).astype(np.float32), 3) for k in range(13)]
@@ -202,8 +221,11 @@ def ridges(fa: np.ndarray) -> np.ndarray:
     direction = across(smooth)
     ridge = np.zeros(fa.shape, bool)
     for number, step in enumerate(DIRECTIONS):
-        ridge |= ((direction == number) & (smooth >= shifted(smooth, step))
-                  & (smooth >= shifted(smooth, -step)))  # fmt: skip
+        ridge |= (
+            (direction == number)
+            & (smooth >= shifted(smooth, step))
+            & (smooth >= shifted(smooth, -step))
+        )
     ridge &= (fa > SEEK) & (ndi.distance_transform_edt(brain_of(fa)) > RIM_MM)
     return np.where(large(ridge), direction + 1, 0).astype(np.uint8)
 
@@ -322,10 +344,13 @@ def build(folder: Path, wheel: Path | None) -> dict[str, str]:
         (target / f'{name}.json').write_text(json.dumps(sidecar, indent=2) + '\n', 'utf-8')
     grids = {'01': (grid, SHAPE), '125': (affine, fa.shape)}
     resolutions = {
-        name: {'origin': where[:3, 3].tolist(), 'shape': list(shape),
-               'zooms': np.diag(where)[:3].tolist()}
+        name: {
+            'origin': where[:3, 3].tolist(),
+            'shape': list(shape),
+            'zooms': np.diag(where)[:3].tolist(),
+        }
         for name, (where, shape) in grids.items()
-    }  # fmt: skip
+    }
     described = json.dumps(DESCRIPTION | {'res': resolutions}, indent=2) + '\n'
     (target / 'template_description.json').write_text(described, 'utf-8')
     (target / 'LICENSE').write_text(NOTICE + licence, 'utf-8')

@@ -41,6 +41,7 @@ SOURCES = (
     (VOLUNTEER + 'dcm_qa_xa30 (H. Cheng, I. Innis, D. Levitas)', 'BSD-2-Clause'),
     *[(LJUBLJANA + number, 'CC-BY 4.0') for number in ('03', '04', '12', '19')],
 )
+DESCRIPTION = "Tissue of one person, registered to the template: folds are the person's own"
 TABLE = """\
 index\tname\tabbreviation\tcolor
 1\tcerebrospinal fluid\tCSF\t#4c72b0
@@ -55,11 +56,16 @@ def labels(stem: str) -> nib.Nifti1Image:
     if len(found) != 1:
         raise SystemExit(f'{stem}: one transform to the template is needed, found {len(found)}.')
     like = nib.load(template_file('probseg', label='WM'))
-    grey, white = (nib.load(template_file('probseg', label=name)).get_fdata(dtype=np.float32)
-                   for name in ('GM', 'WM'))  # fmt: skip
+    grey, white = (
+        nib.load(template_file('probseg', label=name)).get_fdata(dtype=np.float32)
+        for name in ('GM', 'WM')
+    )
     csf, gm, wm = (
-        apply_transform(nib.load(f'{stem}_label-{name}_probseg.nii.gz'), like, [str(found[0])])
-        .get_fdata(dtype=np.float32) for name in ('CSF', 'GM', 'WM'))  # fmt: skip
+        apply_transform(
+            nib.load(f'{stem}_label-{name}_probseg.nii.gz'), like, [str(found[0])]
+        ).get_fdata(dtype=np.float32)
+        for name in ('CSF', 'GM', 'WM')
+    )
     near = [smooth(part, (1, 1, 1), 2.0) for part in (grey, white)]
     strange = near[0] < BELIEVED * (near[0] + near[1])
     wm, gm = np.where(strange, wm + gm, wm), np.where(strange, 0, gm)
@@ -88,16 +94,25 @@ def main() -> None:
             name = NAME.format(f'person{number}')
             nib.save(labels(stem), place / f'{name}.nii.gz')
             source, licence = SOURCES[number - 1]
-            (place / f'{name}.json').write_text(json.dumps({
-                'Name': f'csvdprep gyri, person {number}',
-                'Description': 'Tissue of one person, registered to the template: folds are the '
-                               "person's own",
-                'License': licence, 'Sources': [source],
-                'SpatialReference': 'tpl-MNI152NLin2009aSym_res-01_desc-brain_T1w.nii.gz',
-            }, indent=2) + '\n', 'utf-8')  # fmt: skip
+            (place / f'{name}.json').write_text(
+                json.dumps(
+                    {
+                        'Name': f'csvdprep gyri, person {number}',
+                        'Description': DESCRIPTION,
+                        'License': licence,
+                        'Sources': [source],
+                        'SpatialReference': 'tpl-MNI152NLin2009aSym_res-01_desc-brain_T1w.nii.gz',
+                    },
+                    indent=2,
+                )
+                + '\n',
+                'utf-8',
+            )
             (place / f'{name}.tsv').write_text(TABLE, 'utf-8')
-            made |= {f'{FOLDER.name}/{name}{end}': digest(place / f'{name}{end}')
-                     for end in ('.json', '.nii.gz', '.tsv')}  # fmt: skip
+            made |= {
+                f'{FOLDER.name}/{name}{end}': digest(place / f'{name}{end}')
+                for end in ('.json', '.nii.gz', '.tsv')
+            }
     if given.check:
         differ = [name for name, value in made.items() if sums.get(name) != value]
         raise SystemExit(f'differ: {", ".join(differ)}' if differ else 0)

@@ -41,15 +41,15 @@ PURE = 0.9
 STEP, MOST = 0.002, 0.3
 SIDECAR = {
     'Description': 'Brightness of healthy white matter on FLAIR above its level, as a share of '
-                   'the level; median of six persons (ten scans) and their mirror images, '
-                   'negative values set to 0',
+    'the level; median of six persons (ten scans) and their mirror images, '
+    'negative values set to 0',
     'Units': '1',
     'SpatialReference': 'tpl-MNI152NLin2009aSym_res-02_desc-brain_T1w.nii.gz',
     'License': 'CC-BY 4.0',
     'Attribution': 'Derived from the longitudinal MR image database of multiple sclerosis '
-                   'patients, Laboratory of Imaging Technologies, Ljubljana. Lesjak Z, Pernus F, '
-                   'Likar B, Spiclin Z. Neuroinformatics 2016, doi:10.1007/s12021-016-9301-1',
-}  # fmt: skip
+    'patients, Laboratory of Imaging Technologies, Ljubljana. Lesjak Z, Pernus F, '
+    'Likar B, Spiclin Z. Neuroinformatics 2016, doi:10.1007/s12021-016-9301-1',
+}
 
 
 def scans(derivatives: Path) -> dict[str, list[str]]:
@@ -68,9 +68,10 @@ def brightness(stem: str, like) -> tuple[np.ndarray, np.ndarray]:
     found = excess_over_normal(
         *(takes[name] for name in ('flair', 'mask', 'csf', 'gm', 'wm', 'voxel_mm')),
         atlas=takes['atlas'],
-    )  # fmt: skip
+    )
     above = found.normal.image / found.normal.white - 1
     weight = ((found.white > PURE) & found.tissue & (above > DARK)).astype(np.float32)
+
     def there(values):
         image = nib.Nifti1Image(values.astype(np.float32), space.image.affine)
         return apply_transform(image, like, back).get_fdata(dtype=np.float32)
@@ -87,8 +88,9 @@ def build(derivatives: Path) -> nib.Nifti1Image:
         print(person, len(stems))
         both = [brightness(stem, like) for stem in stems]
         sure = [(w > 0.3) & (v < LESION * np.maximum(w, 1e-3)) for v, w in both]
-        value, weight = (np.sum([pair[k] * ok for pair, ok in zip(both, sure, strict=True)], 0)
-                         for k in (0, 1))  # fmt: skip
+        value, weight = (
+            np.sum([pair[k] * ok for pair, ok in zip(both, sure, strict=True)], 0) for k in (0, 1)
+        )
         for mirror in (slice(None), slice(None, None, -1)):
             v, w = (smooth(part[mirror], step_mm, SMOOTH_MM) for part in (value, weight))
             maps.append(np.where(w > 0.05, v / np.maximum(w, 1e-3), np.nan))
@@ -117,8 +119,10 @@ def main() -> None:
         place = Path(folder) if given.check else FOLDER
         nib.save(build(given.derivatives), place / f'{NAME}.nii.gz')
         (place / f'{NAME}.json').write_text(json.dumps(SIDECAR, indent=2) + '\n', 'utf-8')
-        made = {f'{FOLDER.name}/{NAME}{end}': digest(place / f'{NAME}{end}')
-                for end in ('.json', '.nii.gz')}  # fmt: skip
+        made = {
+            f'{FOLDER.name}/{NAME}{end}': digest(place / f'{NAME}{end}')
+            for end in ('.json', '.nii.gz')
+        }
     if given.check:
         differ = [name for name, value in made.items() if sums.get(name) != value]
         raise SystemExit(f'differ: {", ".join(differ)}' if differ else 0)

@@ -211,8 +211,11 @@ def main(argv: list[str] | None = None) -> int:
     committed = args.output / 'checksums.json'
     expected = json.loads(committed.read_text('utf-8')) if committed.is_file() else {}
     # Other templates have scripts and entries of their own.
-    others = {n: s for n, s in expected.items()
-              if '/' in n and (f'tpl-{SPACE}/' not in n or '_FLAIR.' in n)}  # fmt: skip
+    others = {
+        n: s
+        for n, s in expected.items()
+        if '/' in n and (f'tpl-{SPACE}/' not in n or '_FLAIR.' in n)
+    }
     if args.check:
         with tempfile.TemporaryDirectory() as scratch:
             found = build(Path(scratch))

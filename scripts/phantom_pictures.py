@@ -41,8 +41,10 @@ def difference(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = nib.as_closest_canonical(nib.load(path))
     data = image.get_fdata(dtype=np.float32)
     table = read_tsv(path.with_name(path.name.replace('_asl.nii.gz', '_aslcontext.tsv')))
-    control, label = (data[..., [row['volume_type'] == name for row in table.rows]].mean(axis=3)
-                      for name in ('control', 'label'))  # fmt: skip
+    control, label = (
+        data[..., [row['volume_type'] == name for row in table.rows]].mean(axis=3)
+        for name in ('control', 'label')
+    )
     return control - label, np.array(image.header.get_zooms()[:3])
 
 
@@ -96,8 +98,14 @@ def draw(rows, path: Path) -> None:
             edges = [z for i, z in enumerate(zooms) if i != axis]
             shown = cut.transpose(1, 0, *range(2, cut.ndim))
             shown = np.clip(shown, 0, 1) if data.ndim == 4 else shown
-            ax.imshow(shown, origin='lower', cmap='gray', vmin=bounds[0], vmax=bounds[1],
-                      aspect=edges[1] / edges[0])  # fmt: skip
+            ax.imshow(
+                shown,
+                origin='lower',
+                cmap='gray',
+                vmin=bounds[0],
+                vmax=bounds[1],
+                aspect=edges[1] / edges[0],
+            )
             ax.axis('off')
         line[0].set_title(title, loc='left', fontsize=9)
     fig.tight_layout(pad=0.3)
@@ -119,49 +127,71 @@ def main() -> None:
     real, made, thick, out = args.shared, args.phantom, args.clinical, args.out
     msc = real / 'clinical/sub-04/ses-1/anat/sub-04_ses-1'
     mni = real / 'wmh-reference/openms-mni/sub-19/anat/sub-19_space-MNI152_desc-brain'
-    draw([
-        ('T1w, real, thick slices', straight(f'{msc}_T1w.nii.gz'), None),
-        ('T1w, real, 1 mm, brain only', straight(f'{mni}_T1w.nii.gz'), None),
-        ('T1w, phantom', straight(find(made, 'anat/*_T1w.nii.gz')), None),
-        ('FLAIR, real, thick slices', straight(f'{msc}_FLAIR.nii.gz'), None),
-        ('FLAIR, phantom, clinical', straight(find(thick, 'anat/*_FLAIR.nii.gz')), None),
-        ('FLAIR, real, 1 mm, brain only', straight(f'{mni}_FLAIR.nii.gz'), None),
-        ('FLAIR, phantom, research', straight(find(made, 'anat/*_FLAIR.nii.gz')), None),
-        ('T2w, real, thick slices', straight(f'{msc}_T2w.nii.gz'), None),
-        ('T2w, phantom, clinical', straight(find(thick, 'anat/*_T2w.nii.gz')), None),
-    ], out / 'phantom_structural.jpg')  # fmt: skip
+    draw(
+        [
+            ('T1w, real, thick slices', straight(f'{msc}_T1w.nii.gz'), None),
+            ('T1w, real, 1 mm, brain only', straight(f'{mni}_T1w.nii.gz'), None),
+            ('T1w, phantom', straight(find(made, 'anat/*_T1w.nii.gz')), None),
+            ('FLAIR, real, thick slices', straight(f'{msc}_FLAIR.nii.gz'), None),
+            ('FLAIR, phantom, clinical', straight(find(thick, 'anat/*_FLAIR.nii.gz')), None),
+            ('FLAIR, real, 1 mm, brain only', straight(f'{mni}_FLAIR.nii.gz'), None),
+            ('FLAIR, phantom, research', straight(find(made, 'anat/*_FLAIR.nii.gz')), None),
+            ('T2w, real, thick slices', straight(f'{msc}_T2w.nii.gz'), None),
+            ('T2w, phantom, clinical', straight(find(thick, 'anat/*_T2w.nii.gz')), None),
+        ],
+        out / 'phantom_structural.jpg',
+    )
     dwi = real / 'diffusion/sub-siemens/dwi/sub-siemens_dir-PA_dwi.nii.gz'
     slab = real / 'diffusion/sub-philips/dwi/sub-philips_dwi.nii.gz'
     own = find(made, 'dwi/*_dwi.nii.gz')
-    draw([
-        ('b = 0, real (Siemens, 3 mm)', straight(dwi, 0), None),
-        ('b = 0, phantom', straight(own, 0), None),
-        ('b = 1000, real (Philips slab)', straight(slab, 6), None),
-        ('b = 1000, phantom', straight(own, 4), None),
-        ('direction, real (Siemens)', colour(dwi), None),
-        ('direction, phantom', colour(own), None),
-    ], out / 'phantom_diffusion.jpg')  # fmt: skip
+    draw(
+        [
+            ('b = 0, real (Siemens, 3 mm)', straight(dwi, 0), None),
+            ('b = 0, phantom', straight(own, 0), None),
+            ('b = 1000, real (Philips slab)', straight(slab, 6), None),
+            ('b = 1000, phantom', straight(own, 4), None),
+            ('direction, real (Siemens)', colour(dwi), None),
+            ('direction, phantom', colour(own), None),
+        ],
+        out / 'phantom_diffusion.jpg',
+    )
     asl = real / 'perfusion/sub-01/perf/sub-01_asl.nii.gz'
-    draw([
-        ('pCASL mean, real', straight(asl), None),
-        ('pCASL mean, phantom', straight(find(made, 'perf/*_asl.nii.gz')), None),
-        ('control - label, real (delay 0.2 s: label still in arteries)', difference(asl), None),
-        ('control - label, phantom (delay 2 s)',
-         difference(find(made, 'perf/*_asl.nii.gz')), None),
-        ('DCE, phantom: before contrast', straight(find(made, 'perf/*_dce.nii.gz'), 1), None),
-        ('DCE, phantom: first pass', straight(find(made, 'perf/*_dce.nii.gz'), 4), None),
-    ], out / 'phantom_perfusion.jpg')  # fmt: skip
+    draw(
+        [
+            ('pCASL mean, real', straight(asl), None),
+            ('pCASL mean, phantom', straight(find(made, 'perf/*_asl.nii.gz')), None),
+            (
+                'control - label, real (delay 0.2 s: label still in arteries)',
+                difference(asl),
+                None,
+            ),
+            (
+                'control - label, phantom (delay 2 s)',
+                difference(find(made, 'perf/*_asl.nii.gz')),
+                None,
+            ),
+            ('DCE, phantom: before contrast', straight(find(made, 'perf/*_dce.nii.gz'), 1), None),
+            ('DCE, phantom: first pass', straight(find(made, 'perf/*_dce.nii.gz'), 4), None),
+        ],
+        out / 'phantom_perfusion.jpg',
+    )
     crop = real / 'swi-reference'
     anat = find(made, 'anat/*echo-1_part-mag_MEGRE.nii.gz').parent
     last = sorted(anat.glob('*part-mag_MEGRE.nii.gz'))[-1]
-    draw([
-        ('magnitude of the last echo, real (crop)',
-         straight(crop / 'crop3echo_part-mag_MEGRE.nii.gz', 2), None),
-        ('magnitude of the last echo, phantom', straight(last), None),
-        ('phase after high-pass, real (crop)', swi(crop, 'crop3echo_'), (-1, 1)),
-        ('phase after high-pass, phantom', swi(anat, '*'), (-1, 1)),
-        ('TOF, phantom', straight(find(made, 'anat/*_angio.nii.gz')), None),
-    ], out / 'phantom_gradient_echo.jpg')  # fmt: skip
+    draw(
+        [
+            (
+                'magnitude of the last echo, real (crop)',
+                straight(crop / 'crop3echo_part-mag_MEGRE.nii.gz', 2),
+                None,
+            ),
+            ('magnitude of the last echo, phantom', straight(last), None),
+            ('phase after high-pass, real (crop)', swi(crop, 'crop3echo_'), (-1, 1)),
+            ('phase after high-pass, phantom', swi(anat, '*'), (-1, 1)),
+            ('TOF, phantom', straight(find(made, 'anat/*_angio.nii.gz')), None),
+        ],
+        out / 'phantom_gradient_echo.jpg',
+    )
     print(json.dumps(sorted(p.name for p in out.glob('phantom_*.jpg'))))
 
 

@@ -14,8 +14,11 @@ PAGE = Path(__file__).parents[1] / 'docs' / 'quality.md'
 def main() -> None:
     """Replace what stands between the markers of each table."""
     text = PAGE.read_text(encoding='utf-8')
-    for name, table in (('gates', gates_table()), ('groups', groups_table()),
-                        ('checks', checks_table())):  # fmt: skip
+    for name, table in (
+        ('gates', gates_table()),
+        ('groups', groups_table()),
+        ('checks', checks_table()),
+    ):
         pattern = rf'(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)'
         text, count = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.S)
         if count != 1:

@@ -17,8 +17,9 @@ from csvdprep.bids.tsv import read_tsv
 ORDERS = tuple(
     ''.join(letters[axis][end] for axis, end in zip(order, ends, strict=True))
     for letters in ('RL PA IS'.split(),)
-    for order in permutations(range(3)) for ends in product((0, 1), repeat=3)
-)  # fmt: skip
+    for order in permutations(range(3))
+    for ends in product((0, 1), repeat=3)
+)
 #: Metadata that name an axis of the array, perhaps with a sign.
 AXES = ('PhaseEncodingDirection', 'PhaseEncodingAxis', 'SliceEncodingDirection')
 
@@ -28,13 +29,15 @@ def turn(image, order: str):
 
     Returns the image and, for each axis that it had, its new place and direction (3, 2).
     """
-    change = orient.ornt_transform(orient.io_orientation(image.affine),
-                                   orient.axcodes2ornt(tuple(order)))  # fmt: skip
+    change = orient.ornt_transform(
+        orient.io_orientation(image.affine), orient.axcodes2ornt(tuple(order))
+    )
     return image.as_reoriented(change), change
 
 
-def turned_vectors(bvecs: np.ndarray, before: np.ndarray, after: np.ndarray, change: np.ndarray
-                   ) -> np.ndarray:  # fmt: skip
+def turned_vectors(
+    bvecs: np.ndarray, before: np.ndarray, after: np.ndarray, change: np.ndarray
+) -> np.ndarray:
     """Give b-vectors (3, n) of FSL's format along the axes of the turned array."""
     along = bvecs * np.array([[-1.0 if np.linalg.det(before[:3, :3]) > 0 else 1.0], [1], [1]])
     found = np.empty_like(along)
@@ -52,8 +55,14 @@ def turned_axis(value: str, change: np.ndarray) -> str:
     return 'ijk'[int(place)] + ('-' if down else '')
 
 
-def stored(path: Path, order: str | None = None, *, scale: float = 1.0, dtype=None,
-           big_endian: bool = False) -> None:  # fmt: skip
+def stored(
+    path: Path,
+    order: str | None = None,
+    *,
+    scale: float = 1.0,
+    dtype=None,
+    big_endian: bool = False,
+) -> None:
     """Store an image of a dataset, and what stands beside it, in another way."""
     image = nib.load(path, mmap=False)
     before, change = image.affine, None
@@ -82,8 +91,9 @@ def stored(path: Path, order: str | None = None, *, scale: float = 1.0, dtype=No
         sidecar.write_text(json.dumps(facts, indent=1))
 
 
-def stored_dataset(source: Path, target: Path, orders: dict[str, str] | str | None = None,
-                   **how) -> Path:  # fmt: skip
+def stored_dataset(
+    source: Path, target: Path, orders: dict[str, str] | str | None = None, **how
+) -> Path:
     """Copy a dataset, its raw images stored in another way.
 
     ``orders`` gives the order for each suffix ('T1w', 'dwi', ...), or one for all.
@@ -137,8 +147,10 @@ def unlike(first: Path, other: Path) -> list[str]:
 
 def misplaced(results: Path, raw: Path) -> list[str]:
     """Return the images of a participant that are not stored as the raw image they belong to."""
-    affines = {path.name.removesuffix('.nii.gz').rsplit('_', 1)[1]: nib.load(path).affine
-               for path in raw.rglob('*.nii.gz')}  # fmt: skip
+    affines = {
+        path.name.removesuffix('.nii.gz').rsplit('_', 1)[1]: nib.load(path).affine
+        for path in raw.rglob('*.nii.gz')
+    }
     found = []
     for path in sorted(results.rglob('*.nii.gz')):
         if 'space-MNI' in path.name:

@@ -50,10 +50,15 @@ def save(path: Path, flair_planes, brain, maps, share, lining, *, thickness, has
     relative = np.clip(flair_planes / level, 0, 4) * brain
     keep = brain.sum((1, 2)) > 200
     np.savez(
-        path, flair=relative[keep].astype(np.float16), brain=brain[keep],
+        path,
+        flair=relative[keep].astype(np.float16),
+        brain=brain[keep],
         maps=np.rint(np.clip(maps[:, keep], 0, 1) * 255).astype(np.uint8),
-        share=share[keep], lining=np.rint(lining[keep] * 250).astype(np.uint8),
-        thickness=thickness, has_t1w=has_t1w)  # fmt: skip
+        share=share[keep],
+        lining=np.rint(lining[keep] * 250).astype(np.uint8),
+        thickness=thickness,
+        has_t1w=has_t1w,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -63,8 +68,9 @@ def scan(stem: str) -> dict:
         space, takes, _ = read_derivatives(stem, Path(folder))
     found = segment_wmh(**takes, options=WmhOptions(runs=10))
     grid = PlaneGrid.of(takes['mask'], space.image.affine, EDGES)
-    flair_planes = even_white(grid.take(takes['flair']), grid.take(takes['atlas'][2]),
-                              grid.take(takes['healthy']))  # fmt: skip
+    flair_planes = even_white(
+        grid.take(takes['flair']), grid.take(takes['atlas'][2]), grid.take(takes['healthy'])
+    )
     brain = grid.take(takes['mask']) > 0.5
     white, grey, fluid = (grid.take(takes[name]) for name in ('wm', 'gm', 'csf'))
     atlas = np.stack([grid.take(part) for part in takes['atlas']])
@@ -75,16 +81,24 @@ def scan(stem: str) -> dict:
     bright = brain & (old + (z > 4) > 0.2) & ((atlas[2] > 0.3) | (other > 0.5))
     own = brain & (grid.take((found.probability > 0.95).astype(np.uint8)) > 0.9) & (z > 6)
     place = Place(
-        brain=brain, ventricle=grid.take(takes['ventricles'] > 0) > 0.5, grey=grey, fluid=fluid,
-        white=brain & (atlas[2] > 0.35) & (white + old > 0.5) & (other < 0.3), step_mm=step)
+        brain=brain,
+        ventricle=grid.take(takes['ventricles'] > 0) > 0.5,
+        grey=grey,
+        fluid=fluid,
+        white=brain & (atlas[2] > 0.35) & (white + old > 0.5) & (other < 0.3),
+        step_mm=step,
+    )
     return {
-        'flair': flair_planes, 'place': place, 'maps': np.stack([atlas[2], atlas[1], other, grey,
-                                                                  fluid]),
-        'unknown': ndi.binary_dilation(bright, np.ones((1, 3, 3)), iterations=2), 'own': own,
-        'has_t1w': takes['has_t1w'], 'white': white,
-        'level': brain_mode(flair_planes[brain]), 'old': ndi.binary_dilation(
-            brain & (old > 0.1), np.ones((1, 3, 3)), iterations=2),
-    }  # fmt: skip
+        'flair': flair_planes,
+        'place': place,
+        'maps': np.stack([atlas[2], atlas[1], other, grey, fluid]),
+        'unknown': ndi.binary_dilation(bright, np.ones((1, 3, 3)), iterations=2),
+        'own': own,
+        'has_t1w': takes['has_t1w'],
+        'white': white,
+        'level': brain_mode(flair_planes[brain]),
+        'old': ndi.binary_dilation(brain & (old > 0.1), np.ones((1, 3, 3)), iterations=2),
+    }
 
 
 def filled(case: dict, rng) -> np.ndarray:
@@ -131,8 +145,16 @@ def insert(job: tuple[str, int, str]) -> str:
     if keep_own:
         share[case['own']] = 250
     share[~place.brain] = 0
-    save(path, image, place.brain, mixed(case['maps'], height, rng, place.step_mm), share,
-         lining * (height < 0.5), thickness=place.step_mm[0], has_t1w=case['has_t1w'])
+    save(
+        path,
+        image,
+        place.brain,
+        mixed(case['maps'], height, rng, place.step_mm),
+        share,
+        lining * (height < 0.5),
+        thickness=place.step_mm[0],
+        has_t1w=case['has_t1w'],
+    )
     return path
 
 
@@ -142,20 +164,42 @@ def phantom(job: tuple[int, str]) -> str:
     rng = np.random.default_rng([seed, 11])
     walls = float(rng.choice([-3.6, 0, 3, 6, 12, 20, 30, 45]))
     common = {'spacing': STEP, 'reach_mm': rng.uniform(8, 12), 'sharpness': rng.uniform(3, 8)}
-    sick = brain_only(make_anatomy(seed, ventricles_mm=walls, atrophy=rng.uniform(0, 2.5),
-                                   sulci=rng.uniform(0, 3), gyri=seed // TURN % 7, **common))
-    look, slices = Look.draw(rng), Slices(
-        thick=int(rng.choice([1, 1, 2, 2, 3, 4])), gap=int(rng.random() < 0.2))
+    sick = brain_only(
+        make_anatomy(
+            seed,
+            ventricles_mm=walls,
+            atrophy=rng.uniform(0, 2.5),
+            sulci=rng.uniform(0, 3),
+            gyri=seed // TURN % 7,
+            **common,
+        )
+    )
+    look, slices = (
+        Look.draw(rng),
+        Slices(thick=int(rng.choice([1, 1, 2, 2, 3, 4])), gap=int(rng.random() < 0.2)),
+    )
     wmh = disease.no_lesions(sick)
     by_field = rng.random() < 0.5
     if by_field and rng.random() > 0.1:
         load = float(np.exp(rng.uniform(np.log(0.3), np.log(140))))
-        wmh = disease.grown(sick, seed, load, softness_mm=float(rng.choice([0, 1, 2, 4, 8, 12])),
-                            lining_mm=float(rng.choice([0, rng.uniform(0.8, 2)])))
+        wmh = disease.grown(
+            sick,
+            seed,
+            load,
+            softness_mm=float(rng.choice([0, 1, 2, 4, 8, 12])),
+            lining_mm=float(rng.choice([0, rng.uniform(0.8, 2)])),
+        )
     atlas = warped(sick, rng, error_mm=rng.uniform(0.5, 3.5))
     mask = brain_mask(sick.intracranial, STEP, rng, rough_mm=0.7)
-    scanned = record(flair(sick, wmh, look, rng), slices, STEP, rng,
-                     noise=rng.uniform(0.005, 0.03), bias=rng.uniform(0, 0.05), slice_gain=0.005)
+    scanned = record(
+        flair(sick, wmh, look, rng),
+        slices,
+        STEP,
+        rng,
+        noise=rng.uniform(0.005, 0.03),
+        bias=rng.uniform(0, 0.05),
+        slice_gain=0.005,
+    )
     affine = slices.affine(sick.affine)
     small = slices.see(mask.astype(np.float32)) >= 0.5
     grid = PlaneGrid.of(small, affine, EDGES)
@@ -168,10 +212,14 @@ def phantom(job: tuple[int, str]) -> str:
     other = grid.take(slices.see((deep | low).astype(np.float32)))
     step = np.array([grid.thickness_mm, 1.25, 1.25])
     truly = np.isin(sick.structures, labels_of('structures', *DEEP_GREY, *INFRATENTORIAL))
-    place = Place(brain=brain, ventricle=grid.take(slices.see(sick.regions['ventricles'])) > 0.5,
-                  grey=seen['gm'], fluid=seen['csf'], step_mm=step,
-                  white=brain & (seen['wm'] > 0.6)
-                  & (grid.take(slices.see(truly.astype(np.float32))) < 0.3))
+    place = Place(
+        brain=brain,
+        ventricle=grid.take(slices.see(sick.regions['ventricles'])) > 0.5,
+        grey=seen['gm'],
+        fluid=seen['csf'],
+        step_mm=step,
+        white=brain & (seen['wm'] > 0.6) & (grid.take(slices.see(truly.astype(np.float32))) < 0.3),
+    )
     image = even_white(grid.take(scanned), tissue[2], grid.take(slices.see(atlas.healthy)))
     height = np.clip(grid.take(slices.see(wmh.height)), 0, 1)
     lining = np.clip(grid.take(slices.see(wmh.lining)), 0, 1)
@@ -182,8 +230,16 @@ def phantom(job: tuple[int, str]) -> str:
     image += 300 * look_alikes(place, rng)
     share = np.rint(height * 250).astype(np.uint8)
     maps = np.stack([tissue[2], tissue[1], other, seen['gm'], seen['csf']])
-    save(path, image, brain, mixed(maps, height, rng, step), share, lining * (height < 0.5),
-         thickness=step[0], has_t1w=True)
+    save(
+        path,
+        image,
+        brain,
+        mixed(maps, height, rng, step),
+        share,
+        lining * (height < 0.5),
+        thickness=step[0],
+        has_t1w=True,
+    )
     return path
 
 
@@ -200,8 +256,11 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    stems = [path for root in given.derivatives
-             for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))]  # fmt: skip
+    stems = [
+        path
+        for root in given.derivatives
+        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
+    ]
     jobs = []
     for path in stems:
         who = path.name.split('_')[0]
@@ -209,16 +268,18 @@ def main() -> None:
             continue
         stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
         name = f'{path.parts[-5] if "ses-" in stem else path.parts[-4]}_{Path(stem).name}'
-        jobs += [(stem, 1000 * given.seed + k, str(given.out / f'real_{name}_{given.seed}_{k:02d}'
-                                                              '.npz'))
-                 for k in range(given.each)]
+        jobs += [
+            (stem, 1000 * given.seed + k, str(given.out / f'real_{name}_{given.seed}_{k:02d}.npz'))
+            for k in range(given.each)
+        ]
     with ProcessPoolExecutor(given.jobs) as pool:
         for n, _ in enumerate(pool.map(insert, jobs, chunksize=max(1, given.each))):
             if n % 20 == 19:
                 print(n + 1, 'insertions', flush=True)
         first = FIRST_SEED + 10_000 * given.seed
-        more = [(first + k, str(given.out / f'phantom_{first + k}.npz'))
-                for k in range(given.phantoms)]  # fmt: skip
+        more = [
+            (first + k, str(given.out / f'phantom_{first + k}.npz')) for k in range(given.phantoms)
+        ]
         for n, _ in enumerate(pool.map(phantom, more, chunksize=TURN)):
             if n % 20 == 19:
                 print(n + 1, 'phantoms', flush=True)

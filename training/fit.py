@@ -46,10 +46,10 @@ class Cases:
         here = int(rng.integers(0, max(1, count - thick + 1)))
         step = max(1, int(np.ceil(NEIGHBOUR_MM / (own * thick)))) * thick
         starts = [min(max(here + shift, 0), count - thick) for shift in (-step, 0, step)]
-        planes = [item['flair'][k:k + thick].astype(np.float32).mean(0) for k in starts]
-        inside = item['brain'][here:here + thick].mean(0) >= 0.5
-        maps = item['maps'][:, here:here + thick].mean(1).astype(np.float32) / 255
-        share, lining = item['share'][here:here + thick], item['lining'][here:here + thick]
+        planes = [item['flair'][k : k + thick].astype(np.float32).mean(0) for k in starts]
+        inside = item['brain'][here : here + thick].mean(0) >= 0.5
+        maps = item['maps'][:, here : here + thick].mean(1).astype(np.float32) / 255
+        share, lining = item['share'][here : here + thick], item['lining'][here : here + thick]
         unknown = (share == UNKNOWN).mean(0) > 0.3
         target = np.where(share == UNKNOWN, 0, share).mean(0) / 250
         lined = lining.mean(0) / 250 if lining.any() else np.zeros_like(target)
@@ -58,11 +58,14 @@ class Cases:
         has_t1w = bool(item['has_t1w']) and rng.random() < 0.5
         maps[3:] *= has_t1w
         known = ~(unknown & (target < 0.5))
-        tissue = item['maps'][3:, here:here + thick].mean(1).astype(np.float32) / 255
+        tissue = item['maps'][3:, here : here + thick].mean(1).astype(np.float32) / 255
         flat = np.full_like(target, 1.0)
-        return (np.stack([*planes, *maps, flat * has_t1w, flat * min(own * thick, 10) / 10,
-                          *tissue, inside]).astype(np.float32),
-                np.stack([target, lined, known]).astype(np.float32))  # fmt: skip
+        return (
+            np.stack(
+                [*planes, *maps, flat * has_t1w, flat * min(own * thick, 10) / 10, *tissue, inside]
+            ).astype(np.float32),
+            np.stack([target, lined, known]).astype(np.float32),
+        )
 
     def batch(self, rng, size: int):
         """Return a batch; planes with lesions are drawn somewhat more often."""
@@ -83,13 +86,18 @@ def bend(x, y, rng):
         angle, (wide, long) = rng.uniform(-0.25, 0.25), rng.uniform(0.85, 1.18, 2)
         cos, sin, flip = np.cos(angle), np.sin(angle), rng.choice([-1, 1])
         ratio = x.shape[-1] / x.shape[-2]
-        turn[k] = torch.tensor([[cos * long, -sin * flip / ratio, rng.uniform(-0.08, 0.08)],
-                                [sin * ratio * long, cos * flip * wide, rng.uniform(-0.08, 0.08)]])
+        turn[k] = torch.tensor(
+            [
+                [cos * long, -sin * flip / ratio, rng.uniform(-0.08, 0.08)],
+                [sin * ratio * long, cos * flip * wide, rng.uniform(-0.08, 0.08)],
+            ]
+        )
     place = functional.affine_grid(turn, (size, 1, *x.shape[2:]), align_corners=False)
     lattice = torch.from_numpy(rng.normal(0, 0.018, (size, 2, 6, 7)).astype(np.float32))
     place = place + functional.interpolate(lattice, x.shape[2:], mode='bicubic').movedim(1, -1)
     beside = place + torch.from_numpy(
-        (rng.normal(0, 0.012, (size, 1, 1, 2)) * rng.random((size, 1, 1, 1))).astype(np.float32))
+        (rng.normal(0, 0.012, (size, 1, 1, 2)) * rng.random((size, 1, 1, 1))).astype(np.float32)
+    )
     # 0-2 FLAIR, 3-7 maps, 8-9 constants, 10-11 true tissue, 12 brain
     moved = functional.grid_sample(x[:, [0, 1, 2, 10, 11, 12]], place, align_corners=False)
     maps = functional.grid_sample(x[:, 3:8], beside, align_corners=False)
@@ -109,10 +117,14 @@ def look(moved, rng):
     image = image + often * (grey * draw(-0.12, 0.15) + fluid * draw(-0.15, 0.25))
     image = image.clamp_min(0) ** draw(0.8, 1.25)
     coil = torch.from_numpy(rng.normal(0, 1, (size, 1, 4, 5)).astype(np.float32))
-    image = image * (1 + draw(0, 0.07) * functional.interpolate(coil, image.shape[2:],
-                                                                mode='bicubic'))
-    image = image * draw(0.88, 1.13) * (1 + 0.015 * torch.from_numpy(
-        rng.normal(0, 1, (size, 3, 1, 1)).astype(np.float32)))
+    image = image * (
+        1 + draw(0, 0.07) * functional.interpolate(coil, image.shape[2:], mode='bicubic')
+    )
+    image = (
+        image
+        * draw(0.88, 1.13)
+        * (1 + 0.015 * torch.from_numpy(rng.normal(0, 1, (size, 3, 1, 1)).astype(np.float32)))
+    )
     blurred = functional.avg_pool2d(image, 3, 1, 1)
     image = image + (blurred - image) * (draw(0, 1) < 0.4).float() * draw(0, 1)
     noise = draw(0, 1) ** 2 * 0.09
@@ -132,8 +144,9 @@ def objective(logits, truth):
     p = torch.sigmoid(lesion)
     both = (p * sharp * known).sum()
     dice = 1 - (2 * both + 20) / ((p * known).sum() + (sharp * known).sum() + 20)
-    rim = functional.binary_cross_entropy_with_logits(lining, (lined > 0.5).float(),
-                                                      reduction='none')
+    rim = functional.binary_cross_entropy_with_logits(
+        lining, (lined > 0.5).float(), reduction='none'
+    )
     return 3 * (entropy * known).mean() + dice + (rim * known).mean()
 
 
@@ -148,18 +161,25 @@ def prepare(x, y, rng):
 def judge(net, cases: Cases, batches: int = 6) -> float:
     """Return the loss on cases that were kept out, on the same batches each time."""
     rng = np.random.default_rng(99)
-    return float(np.mean([
-        objective(net(x), y).item()
-        for x, y in (prepare(*cases.batch(rng, 16), rng) for _ in range(batches))
-    ]))  # fmt: skip
+    return float(
+        np.mean(
+            [
+                objective(net(x), y).item()
+                for x, y in (prepare(*cases.batch(rng, 16), rng) for _ in range(batches))
+            ]
+        )
+    )
 
 
 def train(given) -> torch.nn.Module:
     """Run the steps that are left."""
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
-    paths = [path for path in sorted(given.cases.glob('*.npz'))
-             if not any(name in path.name for name in given.without)]  # fmt: skip
+    paths = [
+        path
+        for path in sorted(given.cases.glob('*.npz'))
+        if not any(name in path.name for name in given.without)
+    ]
     cases = Cases(paths)
     kept = Cases([path for path in sorted(given.cases.glob('*.npz')) if path not in paths])
     net = UNet(given.base).to(memory_format=torch.channels_last)
@@ -181,8 +201,11 @@ def train(given) -> torch.nn.Module:
     started, running = time.time(), None
     for step in range(first, given.steps):
         rng = np.random.default_rng([given.seed, step])
-        rate = given.rate * min(1, (step + 1) / 60) * (
-            0.5 * (1 + np.cos(np.pi * step / given.steps)) + 0.01)
+        rate = (
+            given.rate
+            * min(1, (step + 1) / 60)
+            * (0.5 * (1 + np.cos(np.pi * step / given.steps)) + 0.01)
+        )
         for group in optimiser.param_groups:
             group['lr'] = rate
         x, y = prepare(*cases.batch(rng, given.batch), rng)
@@ -197,10 +220,21 @@ def train(given) -> torch.nn.Module:
                 a.lerp_(b, 0.005 if step > 400 else 0.05)
         if step % 100 == 99 or step + 1 == given.steps:
             held = f' kept {judge(mean, kept):.3f}' if kept.items else ''
-            print(f'{step + 1} loss {running:.3f}{held} '
-                  f'{(time.time() - started) / (step + 1 - first):.2f} s a step', flush=True)
-            torch.save({'net': net.state_dict(), 'mean': mean.state_dict(), 'base': given.base,
-                        'optimiser': optimiser.state_dict(), 'step': step + 1}, given.out)
+            print(
+                f'{step + 1} loss {running:.3f}{held} '
+                f'{(time.time() - started) / (step + 1 - first):.2f} s a step',
+                flush=True,
+            )
+            torch.save(
+                {
+                    'net': net.state_dict(),
+                    'mean': mean.state_dict(),
+                    'base': given.base,
+                    'optimiser': optimiser.state_dict(),
+                    'step': step + 1,
+                },
+                given.out,
+            )
     return mean
 
 
@@ -208,10 +242,16 @@ def export(net: torch.nn.Module, path: Path) -> None:
     """Write probabilities as a function of planes, of any size that is a multiple of 16."""
     torch.onnx.export(
         torch.nn.Sequential(net, torch.nn.Sigmoid()).eval(),
-        (torch.zeros(1, len(CHANNELS), 128, 160),), str(path), input_names=['planes'],
-        output_names=['probability'], dynamo=False, opset_version=17,
-        dynamic_axes={name: {0: 'n', 2: 'right', 3: 'anterior'}
-                      for name in ('planes', 'probability')})
+        (torch.zeros(1, len(CHANNELS), 128, 160),),
+        str(path),
+        input_names=['planes'],
+        output_names=['probability'],
+        dynamo=False,
+        opset_version=17,
+        dynamic_axes={
+            name: {0: 'n', 2: 'right', 3: 'anterior'} for name in ('planes', 'probability')
+        },
+    )
 
 
 def main() -> None:
@@ -219,8 +259,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('cases', type=Path)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--without', nargs='*', default=[],
-                        help='cases with such names are judged, not learned')
+    parser.add_argument(
+        '--without', nargs='*', default=[], help='cases with such names are judged, not learned'
+    )
     parser.add_argument('--start', type=Path, help='weights to begin with')
     parser.add_argument('--rate', type=float, default=RATE)
     parser.add_argument('--steps', type=int, default=4000)

@@ -117,10 +117,13 @@ def _foci(place: Place, load_ml: float, rng) -> np.ndarray:
         low = np.maximum(np.floor(centre).astype(int) - reach, 0)
         high = np.minimum(np.floor(centre).astype(int) + reach + 1, height.shape)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        grid = np.meshgrid(*[np.arange(a, b) for a, b in zip(low, high, strict=True)],
-                           indexing='ij', sparse=True)  # fmt: skip
-        far = sum(((g - c) * mm / a) ** 2
-                  for g, c, mm, a in zip(grid, centre, place.step_mm, axes, strict=True))
+        grid = np.meshgrid(
+            *[np.arange(a, b) for a, b in zip(low, high, strict=True)], indexing='ij', sparse=True
+        )
+        far = sum(
+            ((g - c) * mm / a) ** 2
+            for g, c, mm, a in zip(grid, centre, place.step_mm, axes, strict=True)
+        )
         edge = np.maximum(0.35, place.step_mm[1] / 2) * rng.uniform(0.6, 1.5)
         # How much of the thickness of a slice the lesion fills is seen in its brightness.
         share = 1 / (1 + np.exp(np.clip((np.sqrt(far) - 1) * radius / edge * 2, -20, 20)))

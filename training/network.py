@@ -12,8 +12,11 @@ from csvdprep.markers.wmh.science_planes import CHANNELS
 def _block(given: int, made: int) -> nn.Sequential:
     layers = []
     for size in (given, made):
-        layers += [nn.Conv2d(size, made, 3, padding=1, bias=False), nn.GroupNorm(4, made),
-                   nn.LeakyReLU(0.1, inplace=True)]  # fmt: skip
+        layers += [
+            nn.Conv2d(size, made, 3, padding=1, bias=False),
+            nn.GroupNorm(4, made),
+            nn.LeakyReLU(0.1, inplace=True),
+        ]
     return nn.Sequential(*layers)
 
 

@@ -14,13 +14,7 @@ from urllib.parse import quote
 
 from csvdprep import __version__
 from csvdprep.bids.checkpoints import json_text
-from csvdprep.bids.files import (
-    FETCH,
-    atomic_write,
-    content_missing,
-    open_regular,
-    unreadable,
-)
+from csvdprep.bids.files import FETCH, atomic_write, content_missing, open_regular, unreadable
 from csvdprep.bids.raw import read_json
 from csvdprep.core.errors import InputError, PreflightError, UsageError
 
@@ -29,9 +23,22 @@ NAME = 'csvdprep'
 CODE_URL = 'https://github.com/csvdprep/csvdprep'
 BIDS_VERSION = '1.11.1'
 #: What BIDS has no name for yet. A trailing slash would keep bids-validator 3.0.2 from matching.
-IGNORED = ('*.html', 'logs', 'log', 'figures', '*_xfm.*', '*_measures.*', '*_lesions.*',
-           '*_dwimap.*', '*_dwiref.*', '*_timeseries.*', '*_profile.*', '*_bullseye.*',
-           '*_desc-preproc_dwi.bv*', 'group_*')  # fmt: skip
+IGNORED = (
+    '*.html',
+    'logs',
+    'log',
+    'figures',
+    '*_xfm.*',
+    '*_measures.*',
+    '*_lesions.*',
+    '*_dwimap.*',
+    '*_dwiref.*',
+    '*_timeseries.*',
+    '*_profile.*',
+    '*_bullseye.*',
+    '*_desc-preproc_dwi.bv*',
+    'group_*',
+)
 #: Free space (megabytes) without which no run starts.
 LEAST_FREE_MB = 100.0
 
@@ -97,9 +104,14 @@ def prepare_output(
         raise _unwritable(output, error) from error
 
 
-def check_work_dir(work_dir: Path, *, bids_dir: Path, output_dir: Path,
-                   derivatives: Mapping[str, Path] | None = None, clean: bool = False,
-                   ) -> None:  # fmt: skip
+def check_work_dir(
+    work_dir: Path,
+    *,
+    bids_dir: Path,
+    output_dir: Path,
+    derivatives: Mapping[str, Path] | None = None,
+    clean: bool = False,
+) -> None:
     """Raise UsageError if a working directory is no place for intermediates.
 
     Links and ``..`` are resolved first.
@@ -125,16 +137,19 @@ def check_work_dir(work_dir: Path, *, bids_dir: Path, output_dir: Path,
 
     """
     work = Path(os.path.realpath(work_dir))
-    sources = {f'the input "{name}" of --derivatives': path
-               for name, path in (derivatives or {}).items()}  # fmt: skip
+    sources = {
+        f'the input "{name}" of --derivatives': path for name, path in (derivatives or {}).items()
+    }
     named = {'the raw dataset': bids_dir, 'the output folder': output_dir, **sources}
     places = {name: Path(os.path.realpath(path)) for name, path in named.items()}
 
     def refuse(message: str):
         raise UsageError(
-            message, file=work_dir, field='--work-dir',
+            message,
+            file=work_dir,
+            field='--work-dir',
             remedy='Name a folder of its own with -w, outside of the dataset and of the output.',
-        )  # fmt: skip
+        )
 
     for name, place in places.items():
         if work == place:
@@ -198,9 +213,10 @@ def check_space(folder: Path, least_mb: float) -> None:
         return
     if free < least_mb:
         raise PreflightError(
-            f'The disk has {free:,.0f} MB left; {least_mb:,.0f} MB are needed.', file=folder,
+            f'The disk has {free:,.0f} MB left; {least_mb:,.0f} MB are needed.',
+            file=folder,
             remedy='Free some space, or choose another folder.',
-        )  # fmt: skip
+        )
 
 
 def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> None:
@@ -215,8 +231,10 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
     if real.is_relative_to(source):
         inside = real.relative_to(source).parts
         if inside[0] not in ('derivatives', 'sourcedata') or len(inside) < 2:
-            refuse('The output folder lies within the raw dataset, outside of a folder of '
-                   'derivatives/.')  # fmt: skip
+            refuse(
+                'The output folder lies within the raw dataset, outside of a folder of '
+                'derivatives/.'
+            )
     for name, folder in derivatives.items():
         if real == Path(os.path.realpath(folder)):
             refuse(f'The output folder is also the input "{name}" of --derivatives.')
@@ -229,12 +247,16 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
             raise UsageError(said, file=output, field='output_dir', remedy=FETCH) from error
         if (output / 'dataset_description.json').exists():
             if not _looks_own(output):
-                refuse('The output folder holds a dataset_description.json that cannot be read, '
-                       f'and nothing that says that {NAME} made it.')  # fmt: skip
+                refuse(
+                    'The output folder holds a dataset_description.json that cannot be read, '
+                    f'and nothing that says that {NAME} made it.'
+                )
             return
         if any(output.glob('sub-*/*/*_*.nii*')):
-            refuse('The output folder holds images, but no dataset_description.json that says '
-                   f'that {NAME} made them.')  # fmt: skip
+            refuse(
+                'The output folder holds images, but no dataset_description.json that says '
+                f'that {NAME} made them.'
+            )
         return
     makers = found.get('GeneratedBy')
     makers = makers if isinstance(makers, list) else []
@@ -255,8 +277,11 @@ def _looks_own(output: Path) -> bool:
 
 def _generated_by(version: str) -> dict[str, Any]:
     maker: dict[str, Any] = {'Name': NAME, 'Version': version, 'CodeURL': CODE_URL}
-    known = {'Type': 'CSVDPREP_CONTAINER_TYPE', 'Tag': 'CSVDPREP_CONTAINER_TAG',
-             'URI': 'CSVDPREP_CONTAINER_URI'}  # fmt: skip
+    known = {
+        'Type': 'CSVDPREP_CONTAINER_TYPE',
+        'Tag': 'CSVDPREP_CONTAINER_TAG',
+        'URI': 'CSVDPREP_CONTAINER_URI',
+    }
     container = {key: os.environ[name] for key, name in known.items() if os.environ.get(name)}
     image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
     if image:
@@ -299,6 +324,7 @@ def _with_rules(path: Path) -> bytes:
 
 def _unwritable(folder: Path, error: OSError) -> PreflightError:
     return PreflightError(
-        f'The folder cannot be written to ({error.strerror or error}).', file=folder,
+        f'The folder cannot be written to ({error.strerror or error}).',
+        file=folder,
         remedy='Ask for write permission and free space, or choose another folder.',
-    )  # fmt: skip
+    )

@@ -77,8 +77,9 @@ class Run:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, *, path: str, uri: str, name: Name, facts: Any,
-             metadata: Mapping[str, Any], **more) -> Run:  # fmt: skip
+    def read(
+        cls, *, path: str, uri: str, name: Name, facts: Any, metadata: Mapping[str, Any], **more
+    ) -> Run:
         """Read what the sidecar of an image says."""
         told = Facts(metadata)
         encoding = told.encoding(facts.affine, name.entities.get('dir', ''))
@@ -88,12 +89,19 @@ class Run:
             stored = next(k for k in range(3) if 'ijk'[axes[k][0]] == encoding.axis)
             lines = facts.shape[stored]
         found = cls(
-            path=path, uri=uri, name=name, facts=facts, metadata=metadata, encoding=encoding,
+            path=path,
+            uri=uri,
+            name=name,
+            facts=facts,
+            metadata=metadata,
+            encoding=encoding,
             readout=told.readout(lines) if lines > 1 else None,
-            echo_time=told.number('EchoTime'), partial_fourier=told.number('PartialFourier'),
+            echo_time=told.number('EchoTime'),
+            partial_fourier=told.number('PartialFourier'),
             slices=told.slices(facts.affine, facts.shape, facts.zooms),
-            notes=tuple(f'{Path(path).name}: {note}' for note in told.notes), **more,
-        )  # fmt: skip
+            notes=tuple(f'{Path(path).name}: {note}' for note in told.notes),
+            **more,
+        )
         return found
 
     @property
@@ -111,8 +119,9 @@ class Run:
         """Number of different directions."""
         seen = {
             max(tuple(round(sign * part, 2) for part in vector) for sign in (1, -1))
-            for vector in self.table.bvecs if any(vector)
-        }  # fmt: skip
+            for vector in self.table.bvecs
+            if any(vector)
+        }
         return len(seen)
 
     @property
@@ -126,8 +135,9 @@ class Run:
     def opposes(self, other: Run) -> bool:
         """Tell whether a run has the other polarity along the same axis."""
         one, two = self.encoding, other.encoding
-        return bool(one and two and one.axis == two.axis and one.sign and two.sign
-                    and one.sign != two.sign)  # fmt: skip
+        return bool(
+            one and two and one.axis == two.axis and one.sign and two.sign and one.sign != two.sign
+        )
 
 
 @dataclass(frozen=True)
@@ -178,12 +188,16 @@ def choose_series(runs: Iterable[Run]) -> Series | None:
     for group in groups:
         most = sum(run.directions for run in group)
         if most < LEAST_DIRECTIONS:
-            notes.append(f'{names(group)}: {most} direction{"" if most == 1 else "s"}, of which '
-                         f'a tensor needs {LEAST_DIRECTIONS}; only b = 0 is of use.')  # fmt: skip
+            notes.append(
+                f'{names(group)}: {most} direction{"" if most == 1 else "s"}, of which '
+                f'a tensor needs {LEAST_DIRECTIONS}; only b = 0 is of use.'
+            )
         elif not any(value == 0 for run in group for value in run.table.bvals):
-            notes.append(f'{names(group)}: there is no volume with b = 0 (below 50 s/mm², or '
-                         'up to --b0-threshold where there is none), without which nothing can '
-                         'be measured; it is left out.')  # fmt: skip
+            notes.append(
+                f'{names(group)}: there is no volume with b = 0 (below 50 s/mm², or '
+                'up to --b0-threshold where there is none), without which nothing can '
+                'be measured; it is left out.'
+            )
         else:
             able.append(group)
     if not able:
@@ -195,11 +209,14 @@ def choose_series(runs: Iterable[Run]) -> Series | None:
     if len(best) > 1:
         notes.append(f'dwi: {names(best)} are put together ({_grid(best[0])}).')
     if any('echo' in run.name.entities for run in best):
-        notes.append(f'dwi: {names(best)} is one echo of several; combine the echoes before, or '
-                     'choose one by --bids-filter-file.')  # fmt: skip
+        notes.append(
+            f'dwi: {names(best)} is one echo of several; combine the echoes before, or '
+            'choose one by --bids-filter-file.'
+        )
     for other in others:
-        notes.append(f'dwi: {names(best)} is taken before {names(other)}: {_why(best, other)}. '
-                     f'{ASK}')  # fmt: skip
+        notes.append(
+            f'dwi: {names(best)} is taken before {names(other)}: {_why(best, other)}. {ASK}'
+        )
     notes += [note for run in best for note in (*run.table.notes, *run.notes)]
     return Series(tuple(best), tuple(notes))
 
@@ -222,11 +239,17 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
         axes are named in canonical (RAS+) order, b-vectors are those of the files. The
         digest covers all files behind it and what was read of their sidecars.
     """
-    runs = [{
-        **_table(run), 'encoding': run.direction,
-        'axis': run.encoding.axis if run.encoding else None, 'readout': run.readout,
-        'slices': run.slices, 'partial_fourier': run.partial_fourier,
-    } for run in series.runs]  # fmt: skip
+    runs = [
+        {
+            **_table(run),
+            'encoding': run.direction,
+            'axis': run.encoding.axis if run.encoding else None,
+            'readout': run.readout,
+            'slices': run.slices,
+            'partial_fourier': run.partial_fourier,
+        }
+        for run in series.runs
+    ]
     several = {'run'} if len(runs) > 1 else set()
     content = {'runs': runs, 'field': dict(source)}
     if finer := interpolation(series.runs[0].metadata):
@@ -244,17 +267,23 @@ def interpolation(metadata: Mapping[str, Any]) -> float | None:
     >>> interpolation({'AcquisitionMatrixPE': 96}), interpolation({'ReconMatrixPE': 'n/a'})
     (None, None)
     """
-    measured, stored = (plain_number(metadata.get(key))
-                        for key in ('AcquisitionMatrixPE', 'ReconMatrixPE'))  # fmt: skip
+    measured, stored = (
+        plain_number(metadata.get(key)) for key in ('AcquisitionMatrixPE', 'ReconMatrixPE')
+    )
     # A rectangular field is no interpolation the other way round.
     return max(1.0, stored / measured) if measured and stored and measured > 0 else None
 
 
 def find_preprocessed(
-    visit: Visit, derivatives: Mapping[str, Path], inspect: Callable[..., Any], notes: list[str],
-    refused: list[tuple[str, str]], *, fits: Callable[[Name], bool] = lambda name: True,
+    visit: Visit,
+    derivatives: Mapping[str, Path],
+    inspect: Callable[..., Any],
+    notes: list[str],
+    refused: list[tuple[str, str]],
+    *,
+    fits: Callable[[Name], bool] = lambda name: True,
     convention: Convention = USUAL,
-) -> Scan | None:  # fmt: skip
+) -> Scan | None:
     """Look for a series that another tool has corrected, as QSIPrep does.
 
     Parameters
@@ -290,17 +319,29 @@ def find_preprocessed(
                     continue
                 facts = inspect(path, series=True)
                 table = read_table(root, path, facts.shape[3], convention=convention)
-                found.append((origin, Run(path=str(path), uri=f'bids:{origin}:{shown}',
-                                          name=name, facts=facts, table=table)))  # fmt: skip
+                found.append(
+                    (
+                        origin,
+                        Run(
+                            path=str(path),
+                            uri=f'bids:{origin}:{shown}',
+                            name=name,
+                            facts=facts,
+                            table=table,
+                        ),
+                    )
+                )
             except InputError as error:
                 refused.append((f'{origin}:{shown}', str(error)))
     if visit.session:
         for origin, folder in derivatives.items():
-            loose = sorted((Path(folder) / f'sub-{visit.subject}' / 'dwi').glob(
-                '*desc-preproc_dwi.nii*'))  # fmt: skip
+            loose = sorted(
+                (Path(folder) / f'sub-{visit.subject}' / 'dwi').glob('*desc-preproc_dwi.nii*')
+            )
             if loose and not any(of == origin for of, _ in found):
-                notes.append(f'dwi: {origin}:{loose[0].name} does not name a session; it is left '
-                             'out.')  # fmt: skip
+                notes.append(
+                    f'dwi: {origin}:{loose[0].name} does not name a session; it is left out.'
+                )
     for origin in derivatives:
         # Each stands for itself: other tools have put together what belongs together.
         series = choose_alone(run for of, run in found if of == origin)
@@ -310,12 +351,18 @@ def find_preprocessed(
         if not series.runs:
             continue
         run = series.runs[0]
-        notes.append(f'dwi: {run.uri.removeprefix("bids:")} is used as it is: motion, eddy '
-                     'currents and distortion count as corrected.')  # fmt: skip
-        if rest := [other.uri.removeprefix('bids:') for of, other in found
-                    if list(derivatives).index(of) > list(derivatives).index(origin)]:
-            notes.append(f'dwi: {", ".join(rest)} is not used: {origin} is named first in '
-                         '--derivatives.')  # fmt: skip
+        notes.append(
+            f'dwi: {run.uri.removeprefix("bids:")} is used as it is: motion, eddy '
+            'currents and distortion count as corrected.'
+        )
+        if rest := [
+            other.uri.removeprefix('bids:')
+            for of, other in found
+            if list(derivatives).index(of) > list(derivatives).index(origin)
+        ]:
+            notes.append(
+                f'dwi: {", ".join(rest)} is not used: {origin} is named first in --derivatives.'
+            )
         return _scan(run, {'runs': [_table(run)], 'field': {'kind': 'none'}, 'corrected': True})
     return None
 
@@ -329,8 +376,10 @@ def choose_alone(runs: Iterable[Run]) -> Series | None:
     if not able:
         return Series((), tuple(notes)) if notes else None
     best, *others = sorted(able, key=lambda run: _rank([run]))
-    notes += [f'dwi: {best.file} is taken before {other.file}: {_why([best], [other])}. {ASK}'
-              for other in others]  # fmt: skip
+    notes += [
+        f'dwi: {best.file} is taken before {other.file}: {_why([best], [other])}. {ASK}'
+        for other in others
+    ]
     return Series((best,), (*notes, *best.table.notes))
 
 
@@ -340,18 +389,25 @@ def names(runs: Iterable[Run]) -> str:
 
 
 def _table(run: Run) -> dict[str, Any]:
-    return {'path': run.path, 'bvals': list(run.table.bvals),
-            'volumes': list(run.table.volumes) if run.table.volumes is not None else None,
-            'bvecs': [list(vector) for vector in run.table.bvecs]}  # fmt: skip
+    return {
+        'path': run.path,
+        'bvals': list(run.table.bvals),
+        'volumes': list(run.table.volumes) if run.table.volumes is not None else None,
+        'bvecs': [list(vector) for vector in run.table.bvecs],
+    }
 
 
 def _scan(first: Run, content: dict[str, Any], without=frozenset()) -> Scan:
     entities = _without(first.name.entities, set(without))
     return Scan(
-        name='dwi', path=first.path, uri=first.uri, content=content, digest=_digest(content),
+        name='dwi',
+        path=first.path,
+        uri=first.uri,
+        content=content,
+        digest=_digest(content),
         entities={key: entities[key] for key in INHERITED if key in entities},
         metadata=first.metadata,
-    )  # fmt: skip
+    )
 
 
 def _digest(content: Mapping[str, Any]) -> str:

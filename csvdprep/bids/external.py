@@ -51,18 +51,28 @@ def check_derivatives(derivatives: Mapping[str, Path]) -> None:
     """
     for name, folder in derivatives.items():
         if not re.fullmatch(r'[A-Za-z0-9.+-]+', name):
-            raise UsageError(f'"{name}" cannot name a dataset.', field='--derivatives',
-                             remedy='Use letters and digits, as in lst=/data/lst.')  # fmt: skip
+            raise UsageError(
+                f'"{name}" cannot name a dataset.',
+                field='--derivatives',
+                remedy='Use letters and digits, as in lst=/data/lst.',
+            )
         if not Path(folder).is_dir():
-            raise UsageError('The folder of derivatives does not exist.', file=folder,
-                             field='--derivatives', remedy='Check the path.')  # fmt: skip
+            raise UsageError(
+                'The folder of derivatives does not exist.',
+                file=folder,
+                field='--derivatives',
+                remedy='Check the path.',
+            )
 
 
 def find_external(
-    visit: Visit, derivatives: Mapping[str, Path], images: Mapping[str, tuple[str, Any]],
-    inspect: Callable[..., Any], declared: Declared,
+    visit: Visit,
+    derivatives: Mapping[str, Path],
+    images: Mapping[str, tuple[str, Any]],
+    inspect: Callable[..., Any],
+    declared: Declared,
     asked: Callable[[str, Name | None, str], bool] = lambda query, name, datatype: True,
-) -> Found:  # fmt: skip
+) -> Found:
     """Look for the masks of a visit that rooms declare.
 
     Of several, that one is taken whose folder is named first, then whose name says most clearly
@@ -105,16 +115,20 @@ def find_external(
             faults, fitting = [], []
             for _, shown, file in _ranked(files, root, external, declared):
                 if not asked(kind, _name(file), file.parent.name):
-                    notes.append(f'{words}: {origin}:{shown} is left out, as --bids-filter-file '
-                                 'asks.')  # fmt: skip
+                    notes.append(
+                        f'{words}: {origin}:{shown} is left out, as --bids-filter-file asks.'
+                    )
                     continue
                 try:
                     if not file.name.endswith(ENDINGS):
                         raise InputError(
-                            'Images are read by the name .nii or .nii.gz.', file=file,
-                            remedy='Rename it in small letters.')  # fmt: skip
-                    fitting.append(_admit(file, external, origin, root, images, inspect, notes,
-                                          declared))  # fmt: skip
+                            'Images are read by the name .nii or .nii.gz.',
+                            file=file,
+                            remedy='Rename it in small letters.',
+                        )
+                    fitting.append(
+                        _admit(file, external, origin, root, images, inspect, notes, declared)
+                    )
                 except InputError as error:
                     faults.append((f'{origin}:{shown}', str(error)))
             of_use += len(fitting)
@@ -128,18 +142,22 @@ def find_external(
             else:
                 scans[kind] = fitting.pop(0)
                 grid = scans[kind].content['title']
-                notes.append(f'{words}: {_shown(scans[kind])} is used (on the grid of the '
-                             f'{grid}).')  # fmt: skip
+                notes.append(
+                    f'{words}: {_shown(scans[kind])} is used (on the grid of the {grid}).'
+                )
             if fitting:
                 rest = ', '.join(map(_shown, fitting))
-                notes.append(f'{words}: {_shown(scans[kind])} is taken before {rest}: {why}. Ask '
-                             f'for another by --bids-filter-file ("{kind}").')  # fmt: skip
+                notes.append(
+                    f'{words}: {_shown(scans[kind])} is taken before {rest}: {why}. Ask '
+                    f'for another by --bids-filter-file ("{kind}").'
+                )
         if not of_use:
             notes.append(f'{origin} has no mask that can be used for {visit.label}.')
-            if loose and any(_ranked(loose, root, item, declared)
-                             for item in declared.externals):
-                notes.append(f'{origin} has masks of sub-{visit.subject} that do not name their '
-                             'session; they are left out.')  # fmt: skip
+            if loose and any(_ranked(loose, root, item, declared) for item in declared.externals):
+                notes.append(
+                    f'{origin} has masks of sub-{visit.subject} that do not name their '
+                    'session; they are left out.'
+                )
     return Found(scans, tuple(notes), tuple(refused))
 
 
@@ -153,8 +171,11 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
         # Other participants' folders are never entered: there may be thousands.
         if top.name.startswith('sub-') and not subject.search(top.name):
             continue
-        below = sorted(path for path in top.rglob('*') if path.name.lower().endswith(ENDINGS)) \
-            if top.is_dir() else [top]  # fmt: skip
+        below = (
+            sorted(path for path in top.rglob('*') if path.name.lower().endswith(ENDINGS))
+            if top.is_dir()
+            else [top]
+        )
         for file in below:
             shown = file.relative_to(root).as_posix()
             if not subject.search(shown) or not file.name.lower().endswith(ENDINGS):
@@ -167,10 +188,12 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
     return files, loose
 
 
-def _ranked(files: list[Path], root: Path, external: External, declared: Declared
-            ) -> list[tuple[int, str, Path]]:  # fmt: skip
-    others = [re.compile(item.words) for item in declared.externals
-              if item.lesion and not item.otherwise]  # fmt: skip
+def _ranked(
+    files: list[Path], root: Path, external: External, declared: Declared
+) -> list[tuple[int, str, Path]]:
+    others = [
+        re.compile(item.words) for item in declared.externals if item.lesion and not item.otherwise
+    ]
     ranks = ((_rank(file, root, external, others), file) for file in files)
     return sorted((r, f.relative_to(root).as_posix(), f) for r, f in ranks if r is not None)
 
@@ -236,8 +259,11 @@ def _label_values(file: Path, root: Path, external: External) -> list[int]:
         texts = found.named('name', 'structure', 'region', 'label_name')
         if not numbers or not texts:
             continue
-        values = [plain_number(row.get(numbers[0])) for row in found.rows
-                  if re.search(external.rows, row.get(texts[0], ''), re.IGNORECASE)]  # fmt: skip
+        values = [
+            plain_number(row.get(numbers[0]))
+            for row in found.rows
+            if re.search(external.rows, row.get(texts[0], ''), re.IGNORECASE)
+        ]
         if values := [int(value) for value in values if value is not None]:
             return sorted(values)
     return []
@@ -272,24 +298,35 @@ def _name(file: Path) -> Name | None:
         return None
 
 
-def _admit(file: Path, external: External, origin: str, root: Path,
-           images: Mapping[str, tuple[str, Any]], inspect: Callable[..., Any], notes: list[str],
-           declared: Declared) -> Scan:  # fmt: skip
+def _admit(
+    file: Path,
+    external: External,
+    origin: str,
+    root: Path,
+    images: Mapping[str, tuple[str, Any]],
+    inspect: Callable[..., Any],
+    notes: list[str],
+    declared: Declared,
+) -> Scan:
     facts = inspect(file, mask=True)
     shown = file.relative_to(root).as_posix()
-    grid = next((g for g in external.grids if g in images and same_grid(facts, images[g][1])),
-                None)  # fmt: skip
+    grid = next(
+        (g for g in external.grids if g in images and same_grid(facts, images[g][1])), None
+    )
     if grid is None:
         size = ' x '.join(map(str, facts.shape))
-        own = ', '.join(f'{_grid(name, declared)} {" x ".join(map(str, known.shape))}'
-                        for name, (_, known) in images.items())  # fmt: skip
+        own = ', '.join(
+            f'{_grid(name, declared)} {" x ".join(map(str, known.shape))}'
+            for name, (_, known) in images.items()
+        )
         titles = ' or '.join(_title(name, declared) for name in sorted(external.grids))
         raise InputError(
             f'The mask ({size} voxels) lies on no grid of the visit ({own or "no image"}).',
-            file=file, field='affine',
+            file=file,
+            field='affine',
             remedy=f'Give the mask in the space of the raw {titles} (resample it with nearest '
             'neighbour).',
-        )  # fmt: skip
+        )
     labels = []
     if external.lesion and 'dseg' in file.name:
         labels = _label_values(file, root, external)
@@ -297,34 +334,51 @@ def _admit(file: Path, external: External, origin: str, root: Path,
     image = images[grid][0]
     behind = [grid, file_digest(file), file_digest(image)]
     return Scan(
-        name=external.name, path=str(file), uri=f'bids:{origin}:{shown}',
+        name=external.name,
+        path=str(file),
+        uri=f'bids:{origin}:{shown}',
         metadata={'grid': _grid(grid, declared), 'origin': origin},
-        content={'mask': str(file), 'image': image, 'on': grid,
-                 'title': _title(grid, declared),
-                 **({'labels': labels} if labels else {})},
+        content={
+            'mask': str(file),
+            'image': image,
+            'on': grid,
+            'title': _title(grid, declared),
+            **({'labels': labels} if labels else {}),
+        },
         digest=hashlib.sha256(' '.join([*behind, *map(str, labels)]).encode()).hexdigest(),
-    )  # fmt: skip
+    )
 
 
-def _check_values(file: Path, external: External, facts: Any, labels: list[int], shown: str,
-                  notes: list[str]) -> None:  # fmt: skip
+def _check_values(
+    file: Path, external: External, facts: Any, labels: list[int], shown: str, notes: list[str]
+) -> None:
     """Refuse a mask that means nothing, and tell of one that is empty."""
     high = float(facts.high)
     if 0 < high <= 0.5:
-        raise InputError(f'No voxel of the mask is above 0.5 (the greatest value is {high:g}).',
-                         file=file, field='voxel data', remedy='Give a mask of 0 and 1: '
-                         'cut the probability at a threshold.')  # fmt: skip
+        raise InputError(
+            f'No voxel of the mask is above 0.5 (the greatest value is {high:g}).',
+            file=file,
+            field='voxel data',
+            remedy='Give a mask of 0 and 1: cut the probability at a threshold.',
+        )
     if not high > 0:
         if not external.lesion:
-            raise InputError(f'The {external.title} is empty.', file=file, field='voxel data',
-                             remedy='Give another, or none: the brain is then found '
-                             'here.')  # fmt: skip
+            raise InputError(
+                f'The {external.title} is empty.',
+                file=file,
+                field='voxel data',
+                remedy='Give another, or none: the brain is then found here.',
+            )
         notes.append(f'{external.title}: {shown} is empty: no lesion.')
     if external.lesion and 'dseg' in file.name and not labels and facts.levels > 2:
-        raise InputError('The segmentation has several values, and no table tells which of them '
-                         f'are meant ({external.title}).', file=file, field='voxel data',
-                         remedy='Put a table of the same name beside it (.tsv with index and '
-                         'name), or give a mask of 0 and 1.')  # fmt: skip
+        raise InputError(
+            'The segmentation has several values, and no table tells which of them '
+            f'are meant ({external.title}).',
+            file=file,
+            field='voxel data',
+            remedy='Put a table of the same name beside it (.tsv with index and '
+            'name), or give a mask of 0 and 1.',
+        )
 
 
 def _grid(image: str, declared: Declared) -> str:

@@ -13,8 +13,16 @@ from csvdprep.bids.metadata import Facts
 from csvdprep.core.grids import same_grid
 
 #: Ends of names of what maps the field.
-FIELD_SUFFIXES = ('epi', 'phasediff', 'phase1', 'phase2', 'magnitude1', 'magnitude2', 'magnitude',
-                  'fieldmap')  # fmt: skip
+FIELD_SUFFIXES = (
+    'epi',
+    'phasediff',
+    'phase1',
+    'phase2',
+    'magnitude1',
+    'magnitude2',
+    'magnitude',
+    'fieldmap',
+)
 #: Most volumes of an image without gradient table that is taken to have no gradient.
 MOST_BARE = 10
 
@@ -40,8 +48,8 @@ class _Maps:
 
 
 def describe_field(
-    series: Series, maps: Iterable[Run], others: Iterable[Run], known: Collection[str] = (),
-) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    series: Series, maps: Iterable[Run], others: Iterable[Run], known: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """Find what tells how the field distorts a series.
 
     Which image is meant for a series follows from ``B0FieldIdentifier`` and ``B0FieldSource``;
@@ -75,15 +83,19 @@ def describe_field(
     left = _Maps(notes=[note for run in (*maps, *others) for note in run.notes])
     if first.direction is None:
         what, remedy = _unknown(first)
-        left.notes.append(f'{first.file}: {what}, so that the distortion by the field cannot be '
-                          f'corrected from images. Remedy: {remedy}')  # fmt: skip
+        left.notes.append(
+            f'{first.file}: {what}, so that the distortion by the field cannot be '
+            f'corrected from images. Remedy: {remedy}'
+        )
         left.drop(maps, f'{first.file}: {what}')
         return {'kind': 'none'}, left.notes
     _sort(series, maps, known, left)
     source = _polarities(series, others, left) or _gradient_echo(first, left) or {'kind': 'none'}
     if origin := source.get('assumed'):
-        left.notes.append('dwi: where PhaseEncodingDirection does not tell the polarity, it is '
-                          f'taken from {origin}, and used if the images agree.')  # fmt: skip
+        left.notes.append(
+            'dwi: where PhaseEncodingDirection does not tell the polarity, it is '
+            f'taken from {origin}, and used if the images agree.'
+        )
     return source, left.notes
 
 
@@ -91,11 +103,13 @@ def _unknown(first: Run) -> tuple[str, str]:
     """Say what of the phase encoding is not known, and what helps."""
     if first.encoding:
         what = 'PhaseEncodingDirection is not given, only its axis: the polarity is not known'
-        return what, ('give PhaseEncodingDirection, or name the polarity in the file name '
-                      '(dir-AP, dir-PA).')  # fmt: skip
+        return what, (
+            'give PhaseEncodingDirection, or name the polarity in the file name (dir-AP, dir-PA).'
+        )
     if first.unread:
-        return ('the direction of phase encoding is not known, as a sidecar cannot be read (see '
-                'above)'), 'make the sidecar readable.'  # fmt: skip
+        return (
+            'the direction of phase encoding is not known, as a sidecar cannot be read (see above)'
+        ), 'make the sidecar readable.'
     given = first.metadata.get('PhaseEncodingDirection')
     what = 'is not given' if given in (None, '', 'n/a') else 'cannot be used'
     return f'PhaseEncodingDirection {what}', 'give it in the sidecar.'
@@ -114,17 +128,22 @@ def _sort(series: Series, maps: list[Run], known: Collection[str], left: _Maps) 
             if marks & wanted:
                 left.linked.append(image)
             else:
-                left.drop([image], f'its B0FieldIdentifier ({_listed(marks)}) is not the '
-                          f'B0FieldSource of the series ({_listed(wanted)})')  # fmt: skip
+                left.drop(
+                    [image],
+                    f'its B0FieldIdentifier ({_listed(marks)}) is not the '
+                    f'B0FieldSource of the series ({_listed(wanted)})',
+                )
         elif targets & ends:
             left.linked.append(image)
         elif targets and not _stale(targets, known):
             left.drop([image], f'its IntendedFor names other images ({_listed(targets)})')
         else:
             if targets:
-                left.notes.append(f'{image.file}: IntendedFor names a series that the dataset '
-                                  f'does not have ({_listed(targets)}); it is taken as if not '
-                                  'given.')  # fmt: skip
+                left.notes.append(
+                    f'{image.file}: IntendedFor names a series that the dataset '
+                    f'does not have ({_listed(targets)}); it is taken as if not '
+                    'given.'
+                )
             left.free.append(image)
 
 
@@ -142,20 +161,26 @@ def _polarities(series: Series, others: list[Run], left: _Maps) -> dict[str, Any
     first = series.runs[0]
     taken = None
     for group in left.groups:
-        able = [run for run in group if run.name.suffix == 'epi' and run.opposes(first)
-                and run.plain != ()]  # fmt: skip
+        able = [
+            run
+            for run in group
+            if run.name.suffix == 'epi' and run.opposes(first) and run.plain != ()
+        ]
         if able and taken is None:
             taken, *rest = sorted(able, key=lambda run: _rank(run, first))
             left.drop(rest, f'{taken.file} is taken before it')
     within = any(run.opposes(first) for run in series.runs)
-    beside = [run for run in others if run.opposes(first) and _akin(run, first)
-              and run.plain != ()]  # fmt: skip
+    beside = [
+        run for run in others if run.opposes(first) and _akin(run, first) and run.plain != ()
+    ]
     if taken is None and not within and beside:
         taken, *rest = sorted(beside, key=lambda run: _rank(run, first))
         left.drop(rest, f'{taken.file} is taken before it')
     for run in left.groups[1]:
-        if run is not taken and run.name.suffix == 'epi' and not (
-            run.opposes(first) and run.plain != ()
+        if (
+            run is not taken
+            and run.name.suffix == 'epi'
+            and not (run.opposes(first) and run.plain != ())
         ):
             left.drop([run], _why_not(run, first))
     for run in others:
@@ -170,20 +195,33 @@ def _polarities(series: Series, others: list[Run], left: _Maps) -> dict[str, Any
         if taken.plain is not None and len(taken.plain) < taken.facts.shape[3]:
             count = f'{len(taken.plain)} of {taken.facts.shape[3]} volumes'
             some = f' (the {count} without gradient)'
-        left.notes.append(f'dwi: the field is estimated with {names([taken])}{some} of opposite '
-                          'polarity.')  # fmt: skip
+        left.notes.append(
+            f'dwi: the field is estimated with {names([taken])}{some} of opposite polarity.'
+        )
         if taken.table is None and taken.volumes is None and taken.name.suffix == 'dwi':
-            left.notes.append(f'{taken.file} has no .bval and .bvec: its volumes are taken to be '
-                              'without gradient.')  # fmt: skip
+            left.notes.append(
+                f'{taken.file} has no .bval and .bvec: its volumes are taken to be '
+                'without gradient.'
+            )
         if within:
-            left.notes.append(f'dwi: {names([taken])} is taken before the runs of the series that '
-                              'are of opposite polarity.')  # fmt: skip
+            left.notes.append(
+                f'dwi: {names([taken])} is taken before the runs of the series that '
+                'are of opposite polarity.'
+            )
     left.drop(maps, 'images of opposite polarity are taken before a field map')
-    return {'kind': 'pepolar', **_assumed((*series.runs, *partners)), 'partners': [
-        {'path': run.path, 'encoding': run.direction, 'readout': run.readout,
-         'volumes': list(run.plain) if run.plain is not None else None}
-        for run in partners
-    ]}  # fmt: skip
+    return {
+        'kind': 'pepolar',
+        **_assumed((*series.runs, *partners)),
+        'partners': [
+            {
+                'path': run.path,
+                'encoding': run.direction,
+                'readout': run.readout,
+                'volumes': list(run.plain) if run.plain is not None else None,
+            }
+            for run in partners
+        ],
+    }
 
 
 def _gradient_echo(first: Run, left: _Maps) -> dict[str, Any] | None:
@@ -193,12 +231,17 @@ def _gradient_echo(first: Run, left: _Maps) -> dict[str, Any] | None:
         return None
     source, used = found
     if first.readout is None:
-        left.drop(used, f'TotalReadoutTime of {first.file} is not known, and nothing that it '
-                  'could be estimated from')  # fmt: skip
+        left.drop(
+            used,
+            f'TotalReadoutTime of {first.file} is not known, and nothing that it '
+            'could be estimated from',
+        )
         return None
     rest = [run for run in left.groups[1] if run not in used and run.name.suffix != 'epi']
-    left.drop([run for run in rest if not run.name.suffix.startswith('magnitude')],
-              f'{names(used[:1])} is taken before it')  # fmt: skip
+    left.drop(
+        [run for run in rest if not run.name.suffix.startswith('magnitude')],
+        f'{names(used[:1])} is taken before it',
+    )
     left.notes.append(f'dwi: the field is taken from {names(used)}.')
     return {**source, **_assumed([first])}
 
@@ -212,8 +255,9 @@ def _one_map(left: _Maps) -> tuple[dict[str, Any], list[Run]] | None:
                 key = tuple(sorted((k, v) for k, v in run.name.entities.items() if k != 'echo'))
                 groups.setdefault(key, {}).setdefault(run.name.suffix, run)
                 groups[key].setdefault('', number)
-    magnitudes = [group[name] for group in groups.values() for name in _MAGNITUDES
-                  if name in group]  # fmt: skip
+    magnitudes = [
+        group[name] for group in groups.values() for name in _MAGNITUDES if name in group
+    ]
     for group in sorted(groups.values(), key=lambda group: group.pop('')):
         if found := _of_group(group, magnitudes, left):
             return found
@@ -256,12 +300,16 @@ def _of_group(by: dict[str, Run], magnitudes: list[Run], left: _Maps):
         return None
     fitting = [run for run in ([own] if own else magnitudes) if same_grid(run.facts, grid)]
     if not fitting:
-        left.drop(phases, f'{own.file} lies on another grid' if own else
-                  'there is no magnitude image beside it')  # fmt: skip
+        left.drop(
+            phases,
+            f'{own.file} lies on another grid' if own else 'there is no magnitude image beside it',
+        )
         return None
     if own is None:
-        left.notes.append(f'dwi: {names(fitting[:1])} is taken as the magnitude of '
-                          f'{names(phases)}, which have none of their own.')  # fmt: skip
+        left.notes.append(
+            f'dwi: {names(fitting[:1])} is taken as the magnitude of '
+            f'{names(phases)}, which have none of their own.'
+        )
     source: dict[str, Any] = {'kind': kind, 'magnitude': fitting[0].path}
     if kind == 'fieldmap':
         source |= {'map': phases[0].path, 'units': units}
@@ -308,8 +356,11 @@ def _links(run: Run) -> dict[str, str]:
 
 def _rank(run: Run, first: Run) -> tuple:
     """Sort first what resembles the series most."""
-    alike = run.readout is not None and first.readout is not None and (
-        abs(run.readout - first.readout) <= 0.02 * first.readout)  # fmt: skip
+    alike = (
+        run.readout is not None
+        and first.readout is not None
+        and (abs(run.readout - first.readout) <= 0.02 * first.readout)
+    )
     return not same_grid(run.facts, first.facts), not alike, run.path
 
 

@@ -270,15 +270,18 @@ def _content_missing(path: str | os.PathLike, what: str) -> ContentMissing:
     return ContentMissing(
         errno.ENODATA,
         f'The content of {name} is not here: fetch it (datalad get, git annex get, git lfs pull); '
-        f'the file is {what}.', os.fspath(path),
-    )  # fmt: skip
+        f'the file is {what}.',
+        os.fspath(path),
+    )
 
 
 def _link(target: str) -> str:
     if 'annex' in target:
         return 'a git-annex link without content'
-    return (f'a symbolic link to {target}, which leads nowhere (restore the target, or replace '
-            'the link by the file)')  # fmt: skip
+    return (
+        f'a symbolic link to {target}, which leads nowhere (restore the target, or replace '
+        'the link by the file)'
+    )
 
 
 def read_text(path: str | os.PathLike, *, errors: str = 'strict') -> str:
@@ -355,9 +358,10 @@ def read_any_text(path: str | os.PathLike) -> tuple[str, str]:
     big, little = (2 * wide[start::2].count(0) > half > 0 for start in (0, 1))
     for encoding, name, fits in (
         ('utf-16', 'UTF-16', data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))),
-        ('utf-16-le', 'UTF-16', little and not big), ('utf-16-be', 'UTF-16', big and not little),
+        ('utf-16-le', 'UTF-16', little and not big),
+        ('utf-16-be', 'UTF-16', big and not little),
         ('utf-8-sig', 'UTF-8', True),
-    ):  # fmt: skip
+    ):
         if fits:
             with contextlib.suppress(UnicodeDecodeError):
                 return _lines(data.decode(encoding)), name
@@ -369,8 +373,9 @@ def _few_bytes(path: str | os.PathLike) -> bytes:
     with open_regular(path) as stream:
         data = stream.read(MOST_TEXT + 1)
     if len(data) > MOST_TEXT:
-        raise OSError(errno.EFBIG, f'The file is larger than {MOST_TEXT >> 20} MiB',
-                      os.fspath(path))  # fmt: skip
+        raise OSError(
+            errno.EFBIG, f'The file is larger than {MOST_TEXT >> 20} MiB', os.fspath(path)
+        )
     return data
 
 
@@ -379,8 +384,9 @@ def _lines(text: str) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: str | os.PathLike, *, blocking: bool = True,
-         timeout: float | None = None) -> Iterator[None]:  # fmt: skip
+def lock(
+    path: str | os.PathLike, *, blocking: bool = True, timeout: float | None = None
+) -> Iterator[None]:
     """Hold a lock for the length of a ``with`` block; the system frees it if the process dies.
 
     Parameters
@@ -412,9 +418,10 @@ def lock(path: str | os.PathLike, *, blocking: bool = True,
         while not _acquired(handle, path):
             if not endless and time.monotonic() >= limit:
                 raise LockError(
-                    f'Another run is at work here: {holder(path)}.', file=path,
+                    f'Another run is at work here: {holder(path)}.',
+                    file=path,
                     remedy='Wait until it has ended, or stop it.',
-                )  # fmt: skip
+                )
             time.sleep(0.05)
         text = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': _now()}
         os.ftruncate(handle, 0)

@@ -13,16 +13,45 @@ from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError, UsageError
 
 #: Queries of other applications: a filter file shared with them may hold these.
-OTHER_QUERIES = frozenset({'t2w', 'pdw', 'bold', 'sbref', 'fmap', 'asl', 'm0scan', 'roi',
-                           'pet', 'pepolar', 'swi', 't2starw', 'megre', 'angio', 'dce',
-                           'vfa'})  # fmt: skip
+OTHER_QUERIES = frozenset(
+    {
+        't2w',
+        'pdw',
+        'bold',
+        'sbref',
+        'fmap',
+        'asl',
+        'm0scan',
+        'roi',
+        'pet',
+        'pepolar',
+        'swi',
+        't2starw',
+        'megre',
+        'angio',
+        'dce',
+        'vfa',
+    }
+)
 #: Short names of entities, as in file names, with those of pybids.
 LONG_NAMES = {
-    'sub': 'subject', 'ses': 'session', 'acq': 'acquisition', 'nuc': 'nucleus', 'voi': 'volume',
-    'ce': 'ceagent', 'trc': 'tracer', 'stain': 'staining', 'rec': 'reconstruction',
-    'dir': 'direction', 'mod': 'modality', 'hemi': 'hemisphere', 'seg': 'segmentation',
-    'res': 'resolution', 'den': 'density', 'desc': 'description',
-}  # fmt: skip
+    'sub': 'subject',
+    'ses': 'session',
+    'acq': 'acquisition',
+    'nuc': 'nucleus',
+    'voi': 'volume',
+    'ce': 'ceagent',
+    'trc': 'tracer',
+    'stain': 'staining',
+    'rec': 'reconstruction',
+    'dir': 'direction',
+    'mod': 'modality',
+    'hemi': 'hemisphere',
+    'seg': 'segmentation',
+    'res': 'resolution',
+    'den': 'density',
+    'desc': 'description',
+}
 #: What a filter can hold, by the names of pybids.
 FILTERABLE = {LONG_NAMES.get(key, key) for key in ENTITIES} | {'suffix', 'datatype', 'extension'}
 
@@ -63,13 +92,15 @@ def read_filters(path: str | os.PathLike, declared: Declared) -> dict[str, dict[
     try:
         content = read_json(Path(path))
     except InputError as error:
-        raise UsageError(error.message, file=path, field='--bids-filter-file',
-                         remedy=error.remedy) from error  # fmt: skip
+        raise UsageError(
+            error.message, file=path, field='--bids-filter-file', remedy=error.remedy
+        ) from error
     return check_filters(content, declared, path)
 
 
-def check_filters(content: Mapping[str, Any], declared: Declared,
-                  path: str | os.PathLike | None = None) -> dict[str, dict[str, Any]]:  # fmt: skip
+def check_filters(
+    content: Mapping[str, Any], declared: Declared, path: str | os.PathLike | None = None
+) -> dict[str, dict[str, Any]]:
     """Bring filters to one form, or raise UsageError that names what is wrong."""
     filters: dict[str, dict[str, Any]] = {}
 
@@ -78,21 +109,26 @@ def check_filters(content: Mapping[str, Any], declared: Declared,
 
     for query, wanted in content.items():
         if query not in {*declared.names} | OTHER_QUERIES:
-            refuse(f'There is no query "{query}".',
-                   f'Queries are: {", ".join(declared.names)}.')  # fmt: skip
+            refuse(f'There is no query "{query}".', f'Queries are: {", ".join(declared.names)}.')
         if not isinstance(wanted, Mapping):
-            refuse(f'The query "{query}" holds no table of entities.',
-                   f'Write {{"{query}": {{"acquisition": "mprage"}}}}.')  # fmt: skip
+            refuse(
+                f'The query "{query}" holds no table of entities.',
+                f'Write {{"{query}": {{"acquisition": "mprage"}}}}.',
+            )
         filters[query] = {}
         for entity, value in wanted.items():
             name = LONG_NAMES.get(entity, entity)
             if query in declared.names and name not in FILTERABLE:
-                refuse(f'BIDS has no entity "{entity}" to filter {query} by.',
-                       f'Entities are: {", ".join(sorted(FILTERABLE))}.')  # fmt: skip
+                refuse(
+                    f'BIDS has no entity "{entity}" to filter {query} by.',
+                    f'Entities are: {", ".join(sorted(FILTERABLE))}.',
+                )
             values = value if isinstance(value, list) else [value]
             if not all(item is None or isinstance(item, str | int) for item in values):
-                refuse(f'The value of "{entity}" in the query "{query}" is no text.',
-                       'Give a text, a number, null, "*", or a list of these.')  # fmt: skip
+                refuse(
+                    f'The value of "{entity}" in the query "{query}" is no text.',
+                    'Give a text, a number, null, "*", or a list of these.',
+                )
             filters[query][name] = value
     return filters
 
@@ -117,7 +153,9 @@ def fits(name: Name, datatype: str, wanted: Mapping[str, Any]) -> bool:
         return value.lstrip('.') == str(asked).lstrip('.')
 
     return all(
-        any(same(has.get(entity), item, entity) for item in
-            (asked if isinstance(asked, list) else [asked]))
+        any(
+            same(has.get(entity), item, entity)
+            for item in (asked if isinstance(asked, list) else [asked])
+        )
         for entity, asked in wanted.items()
-    )  # fmt: skip
+    )

@@ -85,8 +85,11 @@ class Convention:
                 continue
         thousandths = any(_is_thousandths(values, vectors) for _, values, vectors, _ in found)
         scale = 1000.0 if thousandths else 1.0
-        zeros = {name for name, values, _, _ in found
-                 if min(values) * (scale if max(values) <= MS_PER_UM2[1] else 1) < B0_BELOW}
+        zeros = {
+            name
+            for name, values, _, _ in found
+            if min(values) * (scale if max(values) <= MS_PER_UM2[1] else 1) < B0_BELOW
+        }
         return cls(threshold, thousandths, frozenset(zeros))
 
 
@@ -103,12 +106,12 @@ def measurement(image: Path) -> str:
     'acq-b sub-01'
     """
     entities = parse(image).entities
-    return ' '.join(sorted(f'{key}-{value}' for key, value in entities.items()
-                           if key not in ('dir', 'run')))  # fmt: skip
+    return ' '.join(
+        sorted(f'{key}-{value}' for key, value in entities.items() if key not in ('dir', 'run'))
+    )
 
 
-def read_table(root: Path, image: Path, volumes: int, *, convention: Convention = USUAL
-               ) -> Table:  # fmt: skip
+def read_table(root: Path, image: Path, volumes: int, *, convention: Convention = USUAL) -> Table:
     """Read the gradient table of a diffusion series.
 
     Parameters
@@ -161,9 +164,9 @@ def _raw(root: Path, image: Path, volumes: int, *, missing: bool = False):
     return (values, vectors, notes, bvec) if missing else (values, vectors, notes)
 
 
-def volumes_without_gradient(root: Path, image: Path, volumes: int, *,
-                             convention: Convention = USUAL,
-                             ) -> list[int] | None:  # fmt: skip
+def volumes_without_gradient(
+    root: Path, image: Path, volumes: int, *, convention: Convention = USUAL
+) -> list[int] | None:
     """Tell which volumes of an image that maps the field have no gradient.
 
     Parameters
@@ -189,8 +192,9 @@ def volumes_without_gradient(root: Path, image: Path, volumes: int, *,
     return [number for number, none in enumerate(plain) if none]
 
 
-def without_gradient(values: list[float], threshold: float = B0_THRESHOLD
-                     ) -> tuple[list[bool], list[str]]:  # fmt: skip
+def without_gradient(
+    values: list[float], threshold: float = B0_THRESHOLD
+) -> tuple[list[bool], list[str]]:
     """Tell which b-values count as 0.
 
     Those below 50 s/mm² do. Where there is none, the lowest do, up to the threshold: some
@@ -229,8 +233,10 @@ def without_gradient(values: list[float], threshold: float = B0_THRESHOLD
     above = min((value for value in weighted if value >= WEIGHTED_FROM), default=0)
     cost = f' Diffusivities are too low by about {100 * low / above:.0f} %.' if above else ''
     count = sum(plain)
-    told = (f'the lowest b-value is {low:g} s/mm²; {count} volume{"s" if count > 1 else ""} of up '
-            f'to {threshold:g} s/mm² (--b0-threshold) count{"" if count > 1 else "s"} as b = 0.')
+    told = (
+        f'the lowest b-value is {low:g} s/mm²; {count} volume{"s" if count > 1 else ""} of up '
+        f'to {threshold:g} s/mm² (--b0-threshold) count{"" if count > 1 else "s"} as b = 0.'
+    )
     return plain, [told + cost]
 
 
@@ -324,16 +330,22 @@ def _b_values(bval: Path, volumes: int, image: Path) -> list[float]:
     values = [number for row in _numbers(bval) for number in row]
     if len(values) != volumes:
         many = f'{volumes} volume{"" if volumes == 1 else "s"}'
-        raise InputError(f'There are {len(values)} b-values for {many}.', file=bval,
-                         field='number of values', remedy=_AGAIN)  # fmt: skip
+        raise InputError(
+            f'There are {len(values)} b-values for {many}.',
+            file=bval,
+            field='number of values',
+            remedy=_AGAIN,
+        )
     if min(values) < 0:
-        raise InputError(f'A b-value is negative ({min(values):g}).', file=bval,
-                         field='b-value', remedy=_AGAIN)  # fmt: skip
+        raise InputError(
+            f'A b-value is negative ({min(values):g}).', file=bval, field='b-value', remedy=_AGAIN
+        )
     return values
 
 
-def _in_unit(values: list[float], vectors, convention: Convention
-             ) -> tuple[list[float], list[str]]:  # fmt: skip
+def _in_unit(
+    values: list[float], vectors, convention: Convention
+) -> tuple[list[float], list[str]]:
     """Bring b-values to s/mm²: some programs write ms/µm², a thousandth of it."""
     top = max(values)
     if not MS_PER_UM2[0] < top <= MS_PER_UM2[1] or not (
@@ -341,13 +353,16 @@ def _in_unit(values: list[float], vectors, convention: Convention
     ):
         return values, []
     return [1000 * value for value in values], [
-        f'the highest b-value is {top:g}; values are taken for ms/µm², a thousandth of s/mm².']
+        f'the highest b-value is {top:g}; values are taken for ms/µm², a thousandth of s/mm².'
+    ]
 
 
 def _is_thousandths(values: list[float], vectors) -> bool:
     """Tell whether a table can only be meant in ms/µm²."""
-    directed = sum(value > MS_PER_UM2[0] and math.hypot(*vector) > NO_DIRECTION
-                   for value, vector in zip(values, vectors, strict=False))  # fmt: skip
+    directed = sum(
+        value > MS_PER_UM2[0] and math.hypot(*vector) > NO_DIRECTION
+        for value, vector in zip(values, vectors, strict=False)
+    )
     return MS_PER_UM2[0] < max(values) <= MS_PER_UM2[1] and directed >= LEAST_WITH_DIRECTION
 
 
@@ -364,8 +379,11 @@ def _checked(values, plain, vectors, bvec: Path, image: Path, notes: list[str]) 
         elif math.isnan(length) and not all(map(math.isnan, vector)):
             raise InputError(
                 f'The b-vector of volume {number} (b = {value:g} s/mm²) holds a value that is no '
-                'number.', file=bvec, field=f'column {number}', remedy=_AGAIN,
-            )  # fmt: skip
+                'number.',
+                file=bvec,
+                field=f'column {number}',
+                remedy=_AGAIN,
+            )
         elif not length >= NO_DIRECTION:
             without.append(number)
             directions.append((0.0, 0.0, 0.0))
@@ -378,62 +396,88 @@ def _checked(values, plain, vectors, bvec: Path, image: Path, notes: list[str]) 
         kind = InputError if left else NoDirections
         raise kind(
             f'Volume {number} has b = {values[number]:g} s/mm², but no direction. If it is a '
-            'trace or ADC image, it is no part of the series.', file=bvec,
-            field=f'column {number}', remedy=_AGAIN,
-        )  # fmt: skip
+            'trace or ADC image, it is no part of the series.',
+            file=bvec,
+            field=f'column {number}',
+            remedy=_AGAIN,
+        )
     if odd:
-        notes.append(f'{bvec.name}: {odd} b-vectors are not of length 1; they are normalised and '
-                     'b-values are taken as they are.')  # fmt: skip
+        notes.append(
+            f'{bvec.name}: {odd} b-vectors are not of length 1; they are normalised and '
+            'b-values are taken as they are.'
+        )
     keep = [number for number in range(len(values)) if number not in without]
     if without:
         listed = ', '.join(f'{number} (b = {values[number]:g} s/mm²)' for number in without)
-        notes.append(f'{image.name}: volume {listed} has no direction, as a trace or ADC map that '
-                     'the scanner appended; it is left out.')  # fmt: skip
-    return Table(tuple(0.0 if plain[k] else float(values[k]) for k in keep),
-                 tuple(directions[k] for k in keep), tuple(notes),
-                 tuple(keep) if without else None)  # fmt: skip
+        notes.append(
+            f'{image.name}: volume {listed} has no direction, as a trace or ADC map that '
+            'the scanner appended; it is left out.'
+        )
+    return Table(
+        tuple(0.0 if plain[k] else float(values[k]) for k in keep),
+        tuple(directions[k] for k in keep),
+        tuple(notes),
+        tuple(keep) if without else None,
+    )
 
 
 def _numbers(path: Path, *, gaps: bool = False) -> list[list[float]]:
     """Read rows of finite numbers; with ``gaps``, NaN and n/a may stand among them."""
     try:
-        rows = [[math.nan if gaps and word.lower() == 'n/a' else float(word)
-                 for word in line.replace(',', ' ').split()]
-                for line in read_text(path).splitlines() if line.strip()]  # fmt: skip
+        rows = [
+            [
+                math.nan if gaps and word.lower() == 'n/a' else float(word)
+                for word in line.replace(',', ' ').split()
+            ]
+            for line in read_text(path).splitlines()
+            if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     except ValueError as error:
-        raise InputError(f'The table cannot be read: {error}.', file=path,
-                         remedy=_AGAIN) from error  # fmt: skip
+        raise InputError(
+            f'The table cannot be read: {error}.', file=path, remedy=_AGAIN
+        ) from error
     for number, row in enumerate(rows, start=1):
         if not gaps and not all(map(math.isfinite, row)):
-            raise InputError('The table holds a value that is no number (NaN or infinite).',
-                             file=path, field=f'row {number}', remedy=_AGAIN)  # fmt: skip
+            raise InputError(
+                'The table holds a value that is no number (NaN or infinite).',
+                file=path,
+                field=f'row {number}',
+                remedy=_AGAIN,
+            )
     if not rows:
         raise InputError('The table is empty.', file=path, remedy=_AGAIN)
     return rows
 
 
-def _vectors(rows: list[list[float]], volumes: int, path: Path, notes: list[str],
-             values: list[float]):  # fmt: skip
+def _vectors(
+    rows: list[list[float]], volumes: int, path: Path, notes: list[str], values: list[float]
+):
     """Return one vector a volume, from three rows or three columns."""
     columns = len(rows) == 3 and all(len(row) == volumes for row in rows)
     # Of three volumes both may be meant: vectors with a gradient are of length 1.
-    if columns and not (volumes == 3 and _odd(zip(*rows, strict=True), values)
-                        and not _odd(rows, values)):  # fmt: skip
+    if columns and not (
+        volumes == 3 and _odd(zip(*rows, strict=True), values) and not _odd(rows, values)
+    ):
         return list(zip(*rows, strict=True))
     if len(rows) == volumes and all(len(row) == 3 for row in rows):
-        notes.append(f'{path.name} has a row for each volume; BIDS asks for three rows. It is '
-                     'turned.')  # fmt: skip
+        notes.append(
+            f'{path.name} has a row for each volume; BIDS asks for three rows. It is turned.'
+        )
         return rows
     widths = sorted({len(row) for row in rows})
     raise InputError(
         f'There are b-vectors in {len(rows)} rows of {", ".join(map(str, widths))} values for '
-        f'{volumes} volumes; three rows of {volumes} are needed.', file=path,
-        field='number of values', remedy=_AGAIN,
-    )  # fmt: skip
+        f'{volumes} volumes; three rows of {volumes} are needed.',
+        file=path,
+        field='number of values',
+        remedy=_AGAIN,
+    )
 
 
 def _odd(vectors, values: list[float]) -> bool:
-    return any(value >= B0_BELOW and not UNIT[0] <= math.hypot(*vector) <= UNIT[1]
-               for value, vector in zip(values, vectors, strict=True))  # fmt: skip
+    return any(
+        value >= B0_BELOW and not UNIT[0] <= math.hypot(*vector) <= UNIT[1]
+        for value, vector in zip(values, vectors, strict=True)
+    )

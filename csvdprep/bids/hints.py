@@ -7,15 +7,34 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 #: Formats of images other than NIfTI, by the ends of their names.
-FORMATS = ('.mgz', '.mgh', '.img', '.hdr', '.nrrd', '.nhdr', '.mha', '.mhd', '.mnc', '.dcm',
-           '.nii.bz2', '.nii.xz', '.nii.zst', '.nii.zip', '.nii.z')  # fmt: skip
+FORMATS = (
+    '.mgz',
+    '.mgh',
+    '.img',
+    '.hdr',
+    '.nrrd',
+    '.nhdr',
+    '.mha',
+    '.mhd',
+    '.mnc',
+    '.dcm',
+    '.nii.bz2',
+    '.nii.xz',
+    '.nii.zst',
+    '.nii.zip',
+    '.nii.z',
+)
 #: Ends of the names of what stands beside an image.
 BESIDE = ('.json', '.bval', '.bvec')
 _NAME = re.compile(r'(?P<stem>.*)_(?P<suffix>[A-Za-z0-9]+)(?P<end>(\.[A-Za-z0-9]+)+)')
 
 
-def near_misses(files: Iterable[Path], folder: Path, queries: Mapping[str, tuple[str, str]],
-                found: Collection[str]) -> list[tuple[Path, str]]:  # fmt: skip
+def near_misses(
+    files: Iterable[Path],
+    folder: Path,
+    queries: Mapping[str, tuple[str, str]],
+    found: Collection[str],
+) -> list[tuple[Path, str]]:
     """Explain files of a visit that look like images which were not found.
 
     Parameters
@@ -59,30 +78,39 @@ def _why(path: Path, match: re.Match, inside: tuple[str, ...], queries, found) -
     suffix, end = match['suffix'], match['end']
     kinds = {place[1].lower(): kind for kind, place in queries.items()}
     if suffix == 'UNIT1' and end.lower() in ('.nii', '.nii.gz') and 't1w' not in found:
-        return ('This is the uniform image of MP2RAGE, whose background is noise; it is not taken '
-                'for a T1w. Remedy: take the noise of the background off (e.g. with the robust '
-                'combination of both inversions), and save it as '
-                f'{match["stem"]}_T1w.nii.gz.')  # fmt: skip
+        return (
+            'This is the uniform image of MP2RAGE, whose background is noise; it is not taken '
+            'for a T1w. Remedy: take the noise of the background off (e.g. with the robust '
+            'combination of both inversions), and save it as '
+            f'{match["stem"]}_T1w.nii.gz.'
+        )
     kind = kinds.get(suffix.lower())
     if kind is not None and end.lower() in BESIDE and end != end.lower():
-        return (f'The name ends in {end}; what stands beside an image is read by the name '
-                f'{end.lower()}. Remedy: rename it to {match["stem"]}_{suffix}{end.lower()}.'
-                )  # fmt: skip
+        return (
+            f'The name ends in {end}; what stands beside an image is read by the name '
+            f'{end.lower()}. Remedy: rename it to {match["stem"]}_{suffix}{end.lower()}.'
+        )
     if kind is None or kind in found:
         return ''
     datatype, right = queries[kind]
     if end.lower() in FORMATS:
-        return (f'Images are read as NIfTI, not as {end}. Remedy: convert it to '
-                f'{match["stem"]}_{right}.nii.gz.')  # fmt: skip
+        return (
+            f'Images are read as NIfTI, not as {end}. Remedy: convert it to '
+            f'{match["stem"]}_{right}.nii.gz.'
+        )
     if end.lower() not in ('.nii', '.nii.gz'):
         return ''
     name = f'{match["stem"]}_{right}{end.lower()}'
     if end != end.lower():
-        return (f'The name ends in {end}; images are read by the name .nii or .nii.gz. Remedy: '
-                f'rename it to {name}.')  # fmt: skip
+        return (
+            f'The name ends in {end}; images are read by the name .nii or .nii.gz. Remedy: '
+            f'rename it to {name}.'
+        )
     if suffix != right:
         return f'The suffix {suffix} is written {right} in BIDS. Remedy: rename it to {name}.'
     if inside[:-1] != (datatype,):
-        return (f'It lies in the folder {"/".join(inside[:-1]) or "of the visit itself"}; BIDS '
-                f'has such images in {datatype}/. Remedy: move it there.')  # fmt: skip
+        return (
+            f'It lies in the folder {"/".join(inside[:-1]) or "of the visit itself"}; BIDS '
+            f'has such images in {datatype}/. Remedy: move it there.'
+        )
     return ''

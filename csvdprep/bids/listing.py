@@ -16,8 +16,9 @@ from csvdprep.bids.raw import read_json
 IMAGES = ('.nii', '.nii.gz')
 
 
-def list_files(root: Path, subjects: list[str], database: Path | None,
-               warn: Callable[[str], None]) -> dict[str, list[Path]]:  # fmt: skip
+def list_files(
+    root: Path, subjects: list[str], database: Path | None, warn: Callable[[str], None]
+) -> dict[str, list[Path]]:
     """List the files of some participants, from their folders or from an index that was kept."""
     if database is None:
         return _in_folders(root, subjects)
@@ -54,8 +55,12 @@ def _in_folders(root: Path, subjects: list[str]) -> dict[str, list[Path]]:
     for subject in subjects:
         level, found = [root / f'sub-{subject}'], []
         for _ in ('participant', 'session', 'datatype'):
-            below = [folder / entry.name for folder in level for entry in os.scandir(folder)
-                     if not entry.name.startswith('.')]  # fmt: skip
+            below = [
+                folder / entry.name
+                for folder in level
+                for entry in os.scandir(folder)
+                if not entry.name.startswith('.')
+            ]
             level = [path for path in below if os.path.isdir(path)]
             # A folder that has the name of an image is refused where images are looked at.
             found += [path for path in below if path not in level or path.name.endswith(IMAGES)]
@@ -81,12 +86,21 @@ def _index(root: Path, database: Path, reset: bool = False) -> Any:
         read_json(description)
     if reset or not (database / 'layout_index.sqlite').exists():
         _check_for_circles(root)
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False,
-                                ignore=[re.compile(r'^/(?!sub-)'), re.compile(r'/\.')])
+    indexer = BIDSLayoutIndexer(
+        validate=False,
+        index_metadata=False,
+        ignore=[re.compile(r'^/(?!sub-)'), re.compile(r'/\.')],
+    )
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        return BIDSLayout(root, validate=False, derivatives=False, indexer=indexer,
-                          database_path=database, reset_database=reset)  # fmt: skip
+        return BIDSLayout(
+            root,
+            validate=False,
+            derivatives=False,
+            indexer=indexer,
+            database_path=database,
+            reset_database=reset,
+        )
 
 
 def _of_subjects(layout: Any, root: Path, subjects: list[str]) -> dict[str, list[Path]]:
@@ -104,8 +118,11 @@ def _is_current(files: Mapping[str, list[Path]], root: Path) -> bool:
     """Compare a kept index with what is on disk, for the participants that are asked for."""
     return all(
         {path for path in kept if path.name.endswith(IMAGES)}
-        == {path for path in (root / f'sub-{subject}').rglob('*.nii*')
-            if path.name.endswith(IMAGES) and not any(
-                part.startswith('.') for part in path.relative_to(root).parts)}
+        == {
+            path
+            for path in (root / f'sub-{subject}').rglob('*.nii*')
+            if path.name.endswith(IMAGES)
+            and not any(part.startswith('.') for part in path.relative_to(root).parts)
+        }
         for subject, kept in files.items()
-    )  # fmt: skip
+    )

@@ -34,17 +34,32 @@ RANGES: dict[str, tuple[tuple[float, float], tuple[tuple[str, float], ...]]] = {
     'ImagingFrequency': ((5.0, 600.0), (('MHz', 1.0), ('Hz', 1e-6))),
     'MagneticFieldStrength': ((0.1, 20.0), (('T', 1.0), ('mT', 1e-3), ('G', 1e-4))),
     'BandwidthPerPixelPhaseEncode': ((1.0, 2000.0), (('Hz', 1.0),)),
-}  # fmt: skip
+}
 #: Units of a field map as BIDS writes them, by what else they are called.
-FIELD_UNITS = {'hz': 'Hz', 'hertz': 'Hz', 'rad/s': 'rad/s', 'rads/s': 'rad/s',
-               'rad/sec': 'rad/s', 't': 'T', 'tesla': 'T'}  # fmt: skip
+FIELD_UNITS = {
+    'hz': 'Hz',
+    'hertz': 'Hz',
+    'rad/s': 'rad/s',
+    'rads/s': 'rad/s',
+    'rad/sec': 'rad/s',
+    't': 'T',
+    'tesla': 'T',
+}
 #: Chemical shift between water and fat, ppm, as converters take it.
 WATER_FAT_PPM = 3.4
 #: Gyromagnetic ratio of protons, MHz/T.
 MHZ_PER_T = 42.577
 #: Letters of directions in the patient: world axis, and whether it is the far end of it.
-ENDS = {'R': (0, 1), 'L': (0, -1), 'A': (1, 1), 'P': (1, -1), 'S': (2, 1), 'I': (2, -1),
-        'H': (2, 1), 'F': (2, -1)}  # fmt: skip
+ENDS = {
+    'R': (0, 1),
+    'L': (0, -1),
+    'A': (1, 1),
+    'P': (1, -1),
+    'S': (2, 1),
+    'I': (2, -1),
+    'H': (2, 1),
+    'F': (2, -1),
+}
 
 
 @dataclass(frozen=True)
@@ -134,8 +149,11 @@ class Facts:
         """Return what may be a text, a number, or a list of them; anything else is not used."""
         value = self._given.get(field)
         items = value if isinstance(value, list) else [value]
-        words = [str(item).strip() for item in items
-                 if isinstance(item, str | int) and not isinstance(item, bool)]  # fmt: skip
+        words = [
+            str(item).strip()
+            for item in items
+            if isinstance(item, str | int) and not isinstance(item, bool)
+        ]
         if not words and not _missing(value):
             self._refuse(field, value, 'which is no text')
         return [word for word in words if word]
@@ -212,7 +230,7 @@ class Facts:
             'PhaseEncodingPolarityGE': self._flipped(named, axes),
             **{field: self._described(field) for field in ('SeriesDescription', 'ProtocolName')},
             'PhaseEncodingDirectionDisplayed': self._displayed(),
-        }  # fmt: skip
+        }
         told = {origin: found for origin, found in told.items() if found}
         if axis is None and 'PhaseEncodingDirectionDisplayed' not in told:
             # A label alone may be anybody's; it only completes what the scanner says.
@@ -221,8 +239,9 @@ class Facts:
             if axis is None or 'ijk'[along] == axis:
                 self._compare(origin, (along, sign), told)
                 return Encoding('ijk'[along], sign, origin)
-            self._said[origin] = (f'{origin} names another axis than PhaseEncodingAxis '
-                                  f'({named}); it is not used.')  # fmt: skip
+            self._said[origin] = (
+                f'{origin} names another axis than PhaseEncodingAxis ({named}); it is not used.'
+            )
         return Encoding(axis) if axis else None
 
     def readout(self, lines: int) -> float | None:
@@ -245,6 +264,7 @@ class Facts:
         for Philips; the train, which is shorter by the factor of parallel imaging, lasts ETL of
         it.
         """
+
         def estimate() -> float | None:
             shift, train = self.number('WaterFatShift'), self.number('EchoTrainLength')
             frequency = self.number('ImagingFrequency')
@@ -272,8 +292,9 @@ class Facts:
         ):
             if (value := found()) is not None and 0 < value < 1:
                 if origin not in ('TotalReadoutTime', 'EffectiveEchoSpacing'):
-                    self._said['readout'] = (f'The total readout time, {value:.3g} s, is '
-                                             f'estimated from {origin}.')  # fmt: skip
+                    self._said['readout'] = (
+                        f'The total readout time, {value:.3g} s, is estimated from {origin}.'
+                    )
                 return value
         return None
 
@@ -301,8 +322,9 @@ class Facts:
         signs = {'unflipped': -1, 'flipped': 1}
         sign = signs.get(value.strip().lower()) if isinstance(value, str) else None
         if sign is None:
-            self._refuse('PhaseEncodingPolarityGE', value, 'which is neither Unflipped nor '
-                                                           'Flipped')  # fmt: skip
+            self._refuse(
+                'PhaseEncodingPolarityGE', value, 'which is neither Unflipped nor Flipped'
+            )
             return None
         return 'ijk'.index(array_axis(named[0], axes)[0]), sign
 
@@ -321,8 +343,9 @@ class Facts:
     def _compare(self, origin: str, taken: tuple[int, int], told) -> None:
         for other, said in told.items():
             if said[0] == taken[0] and said[1] != taken[1]:
-                self._said['polarity'] = (f'{origin} and {other} name opposite polarities; '
-                                          f'{origin} is taken.')  # fmt: skip
+                self._said['polarity'] = (
+                    f'{origin} and {other} name opposite polarities; {origin} is taken.'
+                )
 
     def _refuse(self, field: str, value: Any, why: str) -> None:
         self._said[field] = f'{field} is {_shown(value)}, {why}; it is not used.'

@@ -16,21 +16,89 @@ from csvdprep.core.room import Derivative
 #: ``mode`` (transforms, BEP014) and ``model`` and ``param`` (diffusion, BEP016) are not yet
 #: part of it and stand where those proposals put them.
 ENTITIES = (
-    'sub', 'tpl', 'ses', 'cohort', 'sample', 'task', 'tracksys', 'acq', 'nuc', 'voi', 'ce', 'trc',
-    'stain', 'rec', 'dir', 'run', 'mod', 'echo', 'flip', 'inv', 'mt', 'part', 'proc', 'hemi',
-    'space', 'split', 'recording', 'chunk', 'atlas', 'seg', 'scale', 'res', 'den', 'from', 'to',
-    'mode', 'model', 'param', 'label', 'desc',
-)  # fmt: skip
+    'sub',
+    'tpl',
+    'ses',
+    'cohort',
+    'sample',
+    'task',
+    'tracksys',
+    'acq',
+    'nuc',
+    'voi',
+    'ce',
+    'trc',
+    'stain',
+    'rec',
+    'dir',
+    'run',
+    'mod',
+    'echo',
+    'flip',
+    'inv',
+    'mt',
+    'part',
+    'proc',
+    'hemi',
+    'space',
+    'split',
+    'recording',
+    'chunk',
+    'atlas',
+    'seg',
+    'scale',
+    'res',
+    'den',
+    'from',
+    'to',
+    'mode',
+    'model',
+    'param',
+    'label',
+    'desc',
+)
 #: Entities whose value is a number.
 INDICES = frozenset({'run', 'echo', 'flip', 'inv', 'split', 'chunk'})
 #: Entities that a derivative takes over from its source.
 INHERITED = ('acq', 'ce', 'rec', 'run')
 #: Entities that only derivatives carry.
-DERIVED = frozenset({'space', 'atlas', 'seg', 'scale', 'res', 'den', 'from', 'to', 'mode', 'model',
-                     'param', 'label', 'desc'})  # fmt: skip
+DERIVED = frozenset(
+    {
+        'space',
+        'atlas',
+        'seg',
+        'scale',
+        'res',
+        'den',
+        'from',
+        'to',
+        'mode',
+        'model',
+        'param',
+        'label',
+        'desc',
+    }
+)
 #: Suffixes of raw images; with them a derivative needs an entity that tells it from raw data.
-RAW_SUFFIXES = frozenset({'T1w', 'T2w', 'FLAIR', 'PDw', 'T2starw', 'angio', 'dwi', 'asl', 'MEGRE',
-                          'VFA', 'm0scan', 'bold', 'T1map', 'T2starmap', 'UNIT1'})  # fmt: skip
+RAW_SUFFIXES = frozenset(
+    {
+        'T1w',
+        'T2w',
+        'FLAIR',
+        'PDw',
+        'T2starw',
+        'angio',
+        'dwi',
+        'asl',
+        'MEGRE',
+        'VFA',
+        'm0scan',
+        'bold',
+        'T1map',
+        'T2starmap',
+        'UNIT1',
+    }
+)
 #: Space in which files without ``space`` lie.
 UNSAID = 'T1w'
 #: Checkpoints of a visit, relative to its folder.
@@ -129,8 +197,11 @@ def compose(entities: Mapping[str, str | None], suffix: str, extension: str) -> 
     """
     given = {key: str(value) for key, value in entities.items() if value not in (None, '')}
     if unknown := sorted(set(given) - set(ENTITIES)):
-        raise InputError(f'BIDS has no entity "{unknown[0]}".', field=unknown[0],
-                         remedy=f'Entities are: {", ".join(ENTITIES)}.')  # fmt: skip
+        raise InputError(
+            f'BIDS has no entity "{unknown[0]}".',
+            field=unknown[0],
+            remedy=f'Entities are: {", ".join(ENTITIES)}.',
+        )
     for key, value in given.items():
         check_label(key, value)
     _check(_SUFFIX, 'suffix', suffix)
@@ -216,14 +287,23 @@ def space_of(derivative: Derivative, hub: str, declared: Declared) -> str | None
     else:
         space = declared.frame(derivative.frame).space
         if space is None:
-            raise ValueError(f'{derivative.description} It lies in a template: its declaration '
-                             'has to say which.')  # fmt: skip
+            raise ValueError(
+                f'{derivative.description} It lies in a template: its declaration '
+                'has to say which.'
+            )
         space = fill(space, hub).removeprefix(UNSAID)
     return space if space not in ('', fill(derivative.suffix, hub)) else None
 
 
-def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str,
-                    scans: Mapping[str, Scan], declared: Declared) -> str:  # fmt: skip
+def derivative_path(
+    name: str,
+    derivative: Derivative,
+    *,
+    visit: Visit,
+    hub: str,
+    scans: Mapping[str, Scan],
+    declared: Declared,
+) -> str:
     """Say where a product goes.
 
     Parameters
@@ -275,9 +355,13 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
         source = scans.get(derivative.source or frame.source)
         inherited = source.entities if source else {}
         entities |= {key: inherited[key] for key in INHERITED if key in inherited}
-        entities |= {'space': space_of(derivative, hub, declared), 'atlas': derivative.atlas,
-                     'res': derivative.res, 'model': derivative.model,
-                     'param': derivative.param}
+        entities |= {
+            'space': space_of(derivative, hub, declared),
+            'atlas': derivative.atlas,
+            'res': derivative.res,
+            'model': derivative.model,
+            'param': derivative.param,
+        }
         if derivative.xfm:
             begin, end = (fill(text, hub) for text in derivative.xfm)
             entities |= {'from': begin, 'to': end, 'mode': 'image'}
@@ -297,11 +381,15 @@ def derivative_path(name: str, derivative: Derivative, *, visit: Visit, hub: str
 def _check(pattern: re.Pattern, field: str, value: str) -> str:
     if not pattern.fullmatch(value):
         kind = 'a number' if pattern is _INDEX else 'letters and digits only'
-        raise InputError(f'"{value}" cannot be part of a BIDS file name.', field=field,
-                         remedy=f'Use {kind}.')  # fmt: skip
+        raise InputError(
+            f'"{value}" cannot be part of a BIDS file name.', field=field, remedy=f'Use {kind}.'
+        )
     return value
 
 
 def _no_name(file: str, reason: str) -> InputError:
-    return InputError(f'This is no BIDS file name: {reason}.', file=file,
-                      remedy='Rename it, e.g. sub-01_ses-1_FLAIR.nii.gz.')  # fmt: skip
+    return InputError(
+        f'This is no BIDS file name: {reason}.',
+        file=file,
+        remedy='Rename it, e.g. sub-01_ses-1_FLAIR.nii.gz.',
+    )

@@ -56,9 +56,14 @@ class Candidate:
         entities = self.name.entities
         numbered = [int(t) if t.isdecimal() else t for t in re.split(r'(\d+)', self.path.name)]
         # Rounded, so that the last digit of a header does not decide between two runs.
-        return (bool(DERIVED & entities.keys()), 'ce' in entities, 'echo' in entities,
-                round(max(self.facts.zooms), 2), round(self.facts.voxel_volume, 2),
-                numbered)  # fmt: skip
+        return (
+            bool(DERIVED & entities.keys()),
+            'ce' in entities,
+            'echo' in entities,
+            round(max(self.facts.zooms), 2),
+            round(self.facts.voxel_volume, 2),
+            numbered,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +101,9 @@ class Dataset:
         wanted = self.filters.get(query)
         return not wanted or (name is not None and fits(name, datatype, wanted))
 
-    def candidates(self, visit: Visit, declared: Input, report: Report, *, series: bool = False,
-                   ) -> list[Candidate]:  # fmt: skip
+    def candidates(
+        self, visit: Visit, declared: Input, report: Report, *, series: bool = False
+    ) -> list[Candidate]:
         """Return the images of a visit that an input declares, and tell why others are none.
 
         Parameters
@@ -136,13 +142,17 @@ class Dataset:
                 elif self.ignored(shown):
                     report.notes.append(f'{shown} is left out, as .bidsignore asks.')
                 else:
-                    candidates.append(Candidate(path=path, shown=shown, name=name,
-                                                facts=self.inspect(path, **more)))  # fmt: skip
+                    candidates.append(
+                        Candidate(
+                            path=path, shown=shown, name=name, facts=self.inspect(path, **more)
+                        )
+                    )
             except CsvdprepError as error:
                 report.refused.append((shown, str(error)))
         if others and not candidates:
-            report.notes.append(f'{declared.name}: no file of {visit.label} fits the filter '
-                                f'{json.dumps(wanted)}.')  # fmt: skip
+            report.notes.append(
+                f'{declared.name}: no file of {visit.label} fits the filter {json.dumps(wanted)}.'
+            )
         return candidates
 
     def scan(self, name: str, chosen: Candidate, report: Report) -> Scan:
@@ -150,16 +160,21 @@ class Dataset:
         metadata = self.metadata(chosen, report)
         entities = chosen.name.entities
         return Scan(
-            name=name, path=str(chosen.path), uri=f'bids:raw:{chosen.shown}',
+            name=name,
+            path=str(chosen.path),
+            uri=f'bids:raw:{chosen.shown}',
             entities={key: entities[key] for key in INHERITED if key in entities},
-            digest=file_digest(chosen.path), metadata=metadata, affine=chosen.facts.affine,
-        )  # fmt: skip
+            digest=file_digest(chosen.path),
+            metadata=metadata,
+            affine=chosen.facts.affine,
+        )
 
     def metadata(self, chosen: Candidate, report: Report) -> dict[str, Any]:
         """Read the sidecars of an image."""
         facts, faults = metadata_of(self.root, chosen.path)
-        report.notes += [f'Some metadata of {chosen.shown} are not used: {error}'
-                         for error in faults]  # fmt: skip
+        report.notes += [
+            f'Some metadata of {chosen.shown} are not used: {error}' for error in faults
+        ]
         return facts
 
 
@@ -167,6 +182,7 @@ def _check_place(path: Path, name: Name, visit: Visit) -> None:
     """Refuse a file whose name and folder tell of two visits."""
     if (name.entities.get('sub'), name.entities.get('ses')) != (visit.subject, visit.session):
         raise InputError(
-            f'The file lies in {visit.folder}, but its name tells of another visit.', file=path,
+            f'The file lies in {visit.folder}, but its name tells of another visit.',
+            file=path,
             remedy='Move or rename it.',
-        )  # fmt: skip
+        )

@@ -18,8 +18,10 @@ from csvdprep.core.errors import UsageError
 #: File that says that the application made the folder in which it lies.
 MARKER = 'CACHEDIR.TAG'
 _SIGN = b'csvdprep made this folder'
-_TEXT = (b'Signature: 8a477f597d28d172789f06886806bc55\n'
-         b'# ' + _SIGN + b' and may remove it, with all that lies in it.\n')  # fmt: skip
+_TEXT = (
+    b'Signature: 8a477f597d28d172789f06886806bc55\n'
+    b'# ' + _SIGN + b' and may remove it, with all that lies in it.\n'
+)
 #: Bytes of a file in which it is looked for signs.
 _HEAD = 4096
 
@@ -64,8 +66,11 @@ def is_own(folder: Path) -> bool:
         facts = os.lstat(folder)
     except OSError:
         return False
-    return (stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid()
-            and has_sign(Path(folder) / MARKER, _SIGN))  # fmt: skip
+    return (
+        stat.S_ISDIR(facts.st_mode)
+        and facts.st_uid == os.geteuid()
+        and has_sign(Path(folder) / MARKER, _SIGN)
+    )
 
 
 def has_sign(path: Path, *signs: bytes) -> bool:
@@ -193,5 +198,9 @@ def check_replaceable(path: Path, *signs: str, field: str) -> None:
     if not stat.S_ISREG(facts.st_mode) or not facts.st_size:
         return
     if not has_sign(real, *(sign.encode() for sign in signs)):
-        raise UsageError('There is a file of another kind, which is not replaced.', file=path,
-                         field=field, remedy='Name another file, or remove this one.')  # fmt: skip
+        raise UsageError(
+            'There is a file of another kind, which is not replaced.',
+            file=path,
+            field=field,
+            remedy='Name another file, or remove this one.',
+        )

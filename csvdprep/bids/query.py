@@ -24,8 +24,13 @@ from csvdprep.core.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 
-def collect_visits(settings: Settings, declared: Declared, *, inspect: Callable[..., Any],
-                   warn: Callable[[str], None] = _LOG.warning) -> list[VisitInput]:  # fmt: skip
+def collect_visits(
+    settings: Settings,
+    declared: Declared,
+    *,
+    inspect: Callable[..., Any],
+    warn: Callable[[str], None] = _LOG.warning,
+) -> list[VisitInput]:
     """Read which scans each visit has, of the kinds that rooms declare.
 
     Parameters
@@ -61,20 +66,28 @@ def collect_visits(settings: Settings, declared: Declared, *, inspect: Callable[
     visits = _visits(root, subjects, settings.session_label)
     if settings.visit:
         if missing := sorted(set(settings.visit) - {v.label for v in visits}):
-            raise UsageError(f'The dataset has no visit {", ".join(missing)}.', field='--visit',
-                             remedy='Look at the folders sub-*/ses-*.')  # fmt: skip
+            raise UsageError(
+                f'The dataset has no visit {", ".join(missing)}.',
+                field='--visit',
+                remedy='Look at the folders sub-*/ses-*.',
+            )
         visits = [v for v in visits if v.label in settings.visit]
         subjects = sorted({v.subject for v in visits})
     dataset = Dataset(
-        root=root, files=list_files(root, subjects, settings.bids_database_dir, warn),
-        ignored=Ignored.of(root), filters=filters, inspect=inspect,
-        derivatives=settings.derivatives, threshold=settings.b0_threshold,
-    )  # fmt: skip
+        root=root,
+        files=list_files(root, subjects, settings.bids_database_dir, warn),
+        ignored=Ignored.of(root),
+        filters=filters,
+        inspect=inspect,
+        derivatives=settings.derivatives,
+        threshold=settings.b0_threshold,
+    )
     return [_read(dataset, visit, declared, frozenset(settings.ignore)) for visit in visits]
 
 
-def _read(dataset: Dataset, visit: Visit, declared: Declared, left_out: frozenset[str]
-          ) -> VisitInput:  # fmt: skip
+def _read(
+    dataset: Dataset, visit: Visit, declared: Declared, left_out: frozenset[str]
+) -> VisitInput:
     """Choose the scans of a visit."""
     scans: dict[str, Scan] = {}
     report = Report()
@@ -86,18 +99,24 @@ def _read(dataset: Dataset, visit: Visit, declared: Declared, left_out: frozense
         if not any(path.is_relative_to(folder) for path in dataset.files[visit.subject]):
             report.notes.append(
                 f'The folder {visit.folder} is empty. If it is a dataset of DataLad that '
-                'was not installed, fetch it (datalad get).')
+                'was not installed, fetch it (datalad get).'
+            )
         report.notes.append(f'{visit.label} has no {either(declared)} that can be used.')
     elif report.facts and dataset.derivatives:
-        there = {kind: (scans[kind].path, facts) for kind, facts in report.facts.items()
-                 if kind not in left_out}  # fmt: skip
-        found = find_external(visit, dataset.derivatives, there, dataset.inspect, declared,
-                              dataset.asked)  # fmt: skip
+        there = {
+            kind: (scans[kind].path, facts)
+            for kind, facts in report.facts.items()
+            if kind not in left_out
+        }
+        found = find_external(
+            visit, dataset.derivatives, there, dataset.inspect, declared, dataset.asked
+        )
         scans |= found.scans
         report.notes += found.notes
         report.refused += found.refused
-    return VisitInput(visit=visit, scans=scans, notes=tuple(report.notes),
-                      refused=tuple(report.refused))  # fmt: skip
+    return VisitInput(
+        visit=visit, scans=scans, notes=tuple(report.notes), refused=tuple(report.refused)
+    )
 
 
 def either(declared: Declared) -> str:
@@ -106,17 +125,22 @@ def either(declared: Declared) -> str:
     return f'{", ".join(titles)} or {last}' if titles else last
 
 
-def _tell_near_misses(dataset: Dataset, visit: Visit, declared: Declared, scans, report: Report
-                      ) -> None:  # fmt: skip
+def _tell_near_misses(
+    dataset: Dataset, visit: Visit, declared: Declared, scans, report: Report
+) -> None:
     """Tell of files that are nearly what is looked for."""
     named = {shown for shown, _ in report.refused}
     files, folder = dataset.files[visit.subject], dataset.root / visit.folder
-    queries = {item.name: (item.datatype, suffix) for item in declared.inputs
-               for suffix in item.suffixes[:1]}  # fmt: skip
+    queries = {
+        item.name: (item.datatype, suffix)
+        for item in declared.inputs
+        for suffix in item.suffixes[:1]
+    }
     maps = {suffix: ('fmap', suffix) for suffix in FIELD_SUFFIXES}
     nearly = near_misses(files, folder, queries, scans)
-    nearly += near_misses([file for file in files if file.parent == folder / 'fmap'], folder,
-                          maps, ())  # fmt: skip
+    nearly += near_misses(
+        [file for file in files if file.parent == folder / 'fmap'], folder, maps, ()
+    )
     for path, why in nearly:
         shown = path.relative_to(dataset.root).as_posix()
         if shown not in named and not dataset.ignored(shown):

@@ -43,17 +43,20 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     """
     if not root.is_dir():
         kind = 'is not a folder' if root.exists() else 'does not exist'
-        raise PreflightError(f'The dataset {kind}.', file=root, field='bids_dir',
-                             remedy='Check the path.')  # fmt: skip
+        raise PreflightError(
+            f'The dataset {kind}.', file=root, field='bids_dir', remedy='Check the path.'
+        )
     try:
         folders = sorted(p for p in root.iterdir() if p.name.startswith('sub-') and p.is_dir())
         empty = not folders and not any(root.iterdir())
         gone = _gone(root)
     except OSError as error:
         raise PreflightError(
-            f'The dataset cannot be read ({error.strerror}).', file=root, field='bids_dir',
+            f'The dataset cannot be read ({error.strerror}).',
+            file=root,
+            field='bids_dir',
             remedy='Ask for read permission.',
-        ) from error  # fmt: skip
+        ) from error
     if gone:
         said = f'These folders are links that lead nowhere: {_listed(gone)}.'
         if not folders:
@@ -62,10 +65,12 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     if not folders:
         what = 'is empty' if empty else 'holds no folder of a participant (sub-*)'
         raise PreflightError(
-            f'The dataset {what}.', file=root, field='bids_dir',
+            f'The dataset {what}.',
+            file=root,
+            field='bids_dir',
             remedy='Give the folder that holds dataset_description.json and the sub-* folders; '
             'convert DICOM images to BIDS first, e.g. with HeuDiConv, dcm2bids or BIDScoin.',
-        )  # fmt: skip
+        )
     _check_description(root / 'dataset_description.json', strict=strict, warn=warn)
     labels = [folder.name.removeprefix('sub-') for folder in folders]
     for label in labels:
@@ -107,14 +112,17 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
     known = sorted(set(available))
     wanted = {label.strip().removeprefix(f'{prefix}-') for label in asked} or set(known)
     if missing := sorted(wanted - set(known)):
-        kind, option = {'sub': ('participant', '--participant-label'),
-                        'ses': ('session', '--session-label')}[prefix]  # fmt: skip
+        kind, option = {
+            'sub': ('participant', '--participant-label'),
+            'ses': ('session', '--session-label'),
+        }[prefix]
         near = difflib.get_close_matches(missing[0], known, n=3, cutoff=0.5)
         hint = f'Did you mean {_listed(near)}? ' if near else ''
         raise UsageError(
-            f'The dataset has no {kind} {_listed(missing)}.', field=option,
+            f'The dataset has no {kind} {_listed(missing)}.',
+            field=option,
             remedy=f'{hint}Available: {_listed(known) if known else "none"}.',
-        )  # fmt: skip
+        )
     return sorted(wanted)
 
 
@@ -128,7 +136,7 @@ def bare_label(text: str, prefix: str) -> str:
 
     """
     text = text.strip()
-    label = text[len(prefix) + 1:] if text.lower().startswith(f'{prefix}-') else text
+    label = text[len(prefix) + 1 :] if text.lower().startswith(f'{prefix}-') else text
     return '' if label == MISSING else label
 
 
@@ -246,13 +254,17 @@ def read_json(path: Path) -> dict[str, Any]:
         # What cannot be written again (half a letter, say) would fail much later.
         json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError as error:
-        raise InputError('The file is no valid JSON: there is no such file.', file=path,
-                         remedy='Check the path.') from error  # fmt: skip
+        raise InputError(
+            'The file is no valid JSON: there is no such file.',
+            file=path,
+            remedy='Check the path.',
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f'The file is no valid JSON: {error}.', file=path,
-                         remedy='Correct it.') from error  # fmt: skip
+        raise InputError(
+            f'The file is no valid JSON: {error}.', file=path, remedy='Correct it.'
+        ) from error
     if not isinstance(content, dict):
         raise InputError('The file holds no JSON object.', file=path, remedy='Correct it.')
     return content
@@ -261,17 +273,23 @@ def read_json(path: Path) -> dict[str, Any]:
 def _gone(root: Path) -> list[str]:
     """List folders of participants that are links without a target."""
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.name.startswith('sub-')
-                      and entry.is_symlink() and not os.path.exists(entry.path))  # fmt: skip
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name.startswith('sub-')
+            and entry.is_symlink()
+            and not os.path.exists(entry.path)
+        )
 
 
 def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None]) -> None:
     try:
         if not os.path.lexists(path):
             raise InputError(
-                'The dataset has no dataset_description.json.', file=path,
+                'The dataset has no dataset_description.json.',
+                file=path,
                 remedy='Write one ({"Name": "...", "BIDSVersion": "1.10.0"})',
-            )  # fmt: skip
+            )
         content = read_json(path)
         if lacking := [key for key in ('Name', 'BIDSVersion') if key not in content]:
             warn(f'dataset_description.json does not give {" or ".join(lacking)}.')
@@ -280,9 +298,10 @@ def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None])
     except InputError as error:
         if strict:
             raise PreflightError(
-                error.message, file=path,
+                error.message,
+                file=path,
                 remedy=f'{error.remedy.rstrip(".")}, or go on without by --skip-bids-validation.',
-            ) from error  # fmt: skip
+            ) from error
         warn(f'{error.message} Going on, as --skip-bids-validation asks.')
 
 
@@ -301,12 +320,16 @@ def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None
     if table.rows and not rows:
         warn('participants.tsv has no column participant_id.')
     if twice := sorted(label for label, number in Counter(rows).items() if number > 1):
-        warn(f'participants.tsv names a participant more than once: {_listed(twice)}. Images are '
-             'not affected; correct the table before you join it with the measures.')  # fmt: skip
+        warn(
+            f'participants.tsv names a participant more than once: {_listed(twice)}. Images are '
+            'not affected; correct the table before you join it with the measures.'
+        )
     absent = sorted(set(rows) - labels)
     if absent and labels.isdisjoint(rows):
-        warn(f'participants.tsv names no participant of the dataset: it has {_listed(absent)}; '
-             f'the folders are {_listed(sorted(labels))}. Correct the column participant_id.')
+        warn(
+            f'participants.tsv names no participant of the dataset: it has {_listed(absent)}; '
+            f'the folders are {_listed(sorted(labels))}. Correct the column participant_id.'
+        )
     elif absent:
         warn(f'participants.tsv names participants without a folder: {_listed(absent)}.')
 
@@ -321,8 +344,9 @@ def _segments(rule: str) -> list[str]:
     return [*parts, *(['*'] if parts[-1] == '**' else []), '**']
 
 
-def _matches(rule: Sequence[str], found: Sequence[str], star: str, same: Callable[..., bool]
-             ) -> bool:  # fmt: skip
+def _matches(
+    rule: Sequence[str], found: Sequence[str], star: str, same: Callable[..., bool]
+) -> bool:
     """Match item by item; ``star`` stands for any number of them.
 
     Only the last star is tried again. No other could help, and trying all of them, as regular

@@ -21,8 +21,9 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
 
 
-def read_series(dataset: Dataset, visit: Visit, declared: Input, report: Report
-                ) -> dict[str, Scan]:  # fmt: skip
+def read_series(
+    dataset: Dataset, visit: Visit, declared: Input, report: Report
+) -> dict[str, Scan]:
     """Put the runs of the diffusion series together.
 
     Parameters
@@ -56,23 +57,29 @@ class _Reader:
         dataset, visit, report = self.dataset, self.visit, self.report
         notes, refused, name = report.notes, report.refused, self.declared.name
         made = find_preprocessed(
-            visit, dataset.derivatives, dataset.inspect, notes, refused,
+            visit,
+            dataset.derivatives,
+            dataset.inspect,
+            notes,
+            refused,
             convention=Convention(dataset.threshold),
-            fits=lambda file: dataset.asked(name, file, self.declared.datatype))  # fmt: skip
+            fits=lambda file: dataset.asked(name, file, self.declared.datatype),
+        )
         if made:
             return {name: made}
         runs, bare, faults = [], [], []
         items = dataset.candidates(visit, self.declared, report, series=True)
         convention = Convention.of(
-            dataset.root, [(item.path, item.facts.shape[3]) for item in items],
-            dataset.threshold)  # fmt: skip
+            dataset.root, [(item.path, item.facts.shape[3]) for item in items], dataset.threshold
+        )
         for item in items:
             try:
                 if self._is_bare(item):
                     bare.append((item, self._run(item)))
                     continue
-                table = read_table(dataset.root, item.path, item.facts.shape[3],
-                                   convention=convention)  # fmt: skip
+                table = read_table(
+                    dataset.root, item.path, item.facts.shape[3], convention=convention
+                )
                 runs.append(self._run(item, table=table))
             except InputError as error:
                 faults.append((item.shown, error))
@@ -105,8 +112,10 @@ class _Reader:
         volumes = item.facts.shape[3]
         if volumes > MOST_BARE:
             return False
-        none = all(find_table(self.dataset.root, item.path, ending) is None
-                   for ending in ('.bval', '.bvec'))  # fmt: skip
+        none = all(
+            find_table(self.dataset.root, item.path, ending) is None
+            for ending in ('.bval', '.bvec')
+        )
         return none or is_inherited(self.dataset.root, item.path, volumes)
 
     def _refuse_bare(self, item: Candidate) -> None:
@@ -133,7 +142,8 @@ class _Reader:
             try:
                 if item.name.suffix == 'epi':
                     volumes = volumes_without_gradient(
-                        self.dataset.root, item.path, item.facts.shape[3], convention=convention)
+                        self.dataset.root, item.path, item.facts.shape[3], convention=convention
+                    )
             except InputError as error:
                 self.report.refused.append((item.shown, str(error)))
                 continue
@@ -144,9 +154,15 @@ class _Reader:
         """Read what stands beside an image of a series."""
         told = len(self.report.notes)
         metadata = self.dataset.metadata(chosen, self.report)
-        return Run.read(path=str(chosen.path), uri=f'bids:raw:{chosen.shown}', name=chosen.name,
-                        facts=chosen.facts, metadata=metadata,
-                        unread=len(self.report.notes) > told, **more)  # fmt: skip
+        return Run.read(
+            path=str(chosen.path),
+            uri=f'bids:raw:{chosen.shown}',
+            name=chosen.name,
+            facts=chosen.facts,
+            metadata=metadata,
+            unread=len(self.report.notes) > told,
+            **more,
+        )
 
 
 def _stem(path: Path) -> str:

@@ -76,8 +76,14 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
 
 def _image_of(space: str, plan: Plan):
     """Return the scan of a visit whose grid is called so, None if there is none."""
-    return next((plan.scans[item.name] for item in plan.declared.inputs
-                 if space in item.suffixes and item.name in plan.scans), None)  # fmt: skip
+    return next(
+        (
+            plan.scans[item.name]
+            for item in plan.declared.inputs
+            if space in item.suffixes and item.name in plan.scans
+        ),
+        None,
+    )
 
 
 def _sources(name: str, plan: Plan) -> list[str]:

@@ -10,8 +10,9 @@ from csvdprep.core.declared import Input
 from csvdprep.core.plan import Scan, Visit
 
 
-def read_single(dataset: Dataset, visit: Visit, declared: Input, report: Report
-                ) -> dict[str, Scan]:  # fmt: skip
+def read_single(
+    dataset: Dataset, visit: Visit, declared: Input, report: Report
+) -> dict[str, Scan]:
     """Choose one image.
 
     The one of highest resolution is taken: the one whose longest voxel edge is shortest (a 1 mm
@@ -49,24 +50,37 @@ def read_single(dataset: Dataset, visit: Visit, declared: Input, report: Report
 def _explain(kind: str, best: Candidate, others: list[Candidate]) -> Iterator[str]:
     if others:
         second = others[0]
-        reasons = ('it is as acquired', 'it is without contrast agent',
-                   'it is no single echo', 'thinnest slices',
-                   'highest resolution', 'first by name at equal resolution')  # fmt: skip
+        reasons = (
+            'it is as acquired',
+            'it is without contrast agent',
+            'it is no single echo',
+            'thinnest slices',
+            'highest resolution',
+            'first by name at equal resolution',
+        )
         # run-1 and run-01 have one rank.
-        why = next((r for r, a, b in zip(reasons, best.rank, second.rank, strict=True) if a != b),
-                   reasons[-1])  # fmt: skip
+        why = next(
+            (r for r, a, b in zip(reasons, best.rank, second.rank, strict=True) if a != b),
+            reasons[-1],
+        )
         rest = ', '.join(f'{other.path.name} ({_size(other)})' for other in others)
         yield f'{kind}: {best.path.name} ({_size(best)}) is taken before {rest}: {why}.'
     if 'echo' in best.name.entities:
-        yield (f'{kind}: {best.path.name} is one echo of several; what it shows depends on the '
-               'echo time. Combine the echoes (root of the mean square), and give the result a '
-               'name without "echo", or choose one by --bids-filter-file.')  # fmt: skip
+        yield (
+            f'{kind}: {best.path.name} is one echo of several; what it shows depends on the '
+            'echo time. Combine the echoes (root of the mean square), and give the result a '
+            'name without "echo", or choose one by --bids-filter-file.'
+        )
     if 'ce' in best.name.entities:
-        yield (f'{kind}: {best.path.name} was acquired with contrast agent; there is no other. '
-               'Intensities of vessels and meninges differ.')  # fmt: skip
+        yield (
+            f'{kind}: {best.path.name} was acquired with contrast agent; there is no other. '
+            'Intensities of vessels and meninges differ.'
+        )
     if made := sorted(DERIVED & best.name.entities.keys()):
-        yield (f'{kind}: {best.path.name} is no raw image (it has the entity {made[0]}); there is '
-               'no other.')  # fmt: skip
+        yield (
+            f'{kind}: {best.path.name} is no raw image (it has the entity {made[0]}); there is '
+            'no other.'
+        )
 
 
 def _size(candidate: Candidate) -> str:

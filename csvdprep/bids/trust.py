@@ -20,12 +20,15 @@ from csvdprep.core.errors import PreflightError
 #: What runs read again of the working directory: caches and settings of libraries (Matplotlib's,
 #: and those below HOME where that cannot be written). Each user of a shared folder has their own.
 PARTS = (f'cache-{os.geteuid()}',)
-_REMEDY = ('Name a folder of your own with -w, or take the right from others '
-           '(chmod o-w; chmod +t for a folder that many share).')  # fmt: skip
+_REMEDY = (
+    'Name a folder of your own with -w, or take the right from others '
+    '(chmod o-w; chmod +t for a folder that many share).'
+)
 
 
-def check_trusted(folder: Path, *, parts: Iterable[str] = PARTS,
-                  owners: Collection[int] = ()) -> None:  # fmt: skip
+def check_trusted(
+    folder: Path, *, parts: Iterable[str] = PARTS, owners: Collection[int] = ()
+) -> None:
     """Raise PreflightError if another user may have written to a folder, or could do so.
 
     The folder, and all that lies in ``parts`` of it, has to belong to this user or to root, and
@@ -83,8 +86,9 @@ def check_trusted(folder: Path, *, parts: Iterable[str] = PARTS,
                 _check_below(top, trusted, writers & _reached(facts))
 
 
-def make_trusted(folder: Path, *, parts: Iterable[str] = PARTS,
-                 owners: Collection[int] = ()) -> None:  # fmt: skip
+def make_trusted(
+    folder: Path, *, parts: Iterable[str] = PARTS, owners: Collection[int] = ()
+) -> None:
     """Make a folder and its parts, open to this user only, then check what was there before.
 
     A part that it makes is marked as the application's own; the folder is the user's.
@@ -125,8 +129,11 @@ def _check(path: Path, facts: os.stat_result, trusted: Collection[int], writers:
     if facts.st_uid not in trusted:
         raise PreflightError(
             f'The working directory holds what belongs to another user (number {facts.st_uid}), '
-            'who could make this run do anything.', file=path, field='--work-dir', remedy=_REMEDY,
-        )  # fmt: skip
+            'who could make this run do anything.',
+            file=path,
+            field='--work-dir',
+            remedy=_REMEDY,
+        )
     # A link has no permissions; a sticky folder lets nobody replace what is not theirs.
     sticky = stat.S_ISDIR(facts.st_mode) and facts.st_mode & stat.S_ISVTX
     if stat.S_ISLNK(facts.st_mode) or sticky:
@@ -134,8 +141,12 @@ def _check(path: Path, facts: os.stat_result, trusted: Collection[int], writers:
     if stat.S_ISDIR(facts.st_mode):
         writers &= _reached(facts)
     if facts.st_mode & writers:
-        raise PreflightError('Every user may write to the working directory.', file=path,
-                             field='--work-dir', remedy=_REMEDY)  # fmt: skip
+        raise PreflightError(
+            'Every user may write to the working directory.',
+            file=path,
+            field='--work-dir',
+            remedy=_REMEDY,
+        )
 
 
 def _check_below(top: Path, trusted: Collection[int], writers: int) -> None:

@@ -54,8 +54,12 @@ class Table:
         ['age', 'AGE', 'Site ID']
 
         """
-        return [column for name in names for column in self.columns
-                if re.sub(r'[^a-z0-9]+', '_', column.lower()).strip('_') == name]  # fmt: skip
+        return [
+            column
+            for name in names
+            for column in self.columns
+            if re.sub(r'[^a-z0-9]+', '_', column.lower()).strip('_') == name
+        ]
 
 
 def read_tsv(path: str | Path) -> Table:
@@ -101,14 +105,15 @@ def read_tsv(path: str | Path) -> Table:
     try:
         table = parse_tsv(text, path.name)
     except InputError as error:
-        raise InputError(error.message, file=path, field=error.field,
-                         remedy=error.remedy) from error  # fmt: skip
+        raise InputError(
+            error.message, file=path, field=error.field, remedy=error.remedy
+        ) from error
     told = {
         'UTF-8': '',
         'UTF-16': f'{path.name} is in UTF-16, not in UTF-8: {_SAVE}.',
         'Windows-1252': f'{path.name} is no UTF-8 and was read as Windows-1252; letters with '
-                        f'accents may be wrong: {_SAVE}.',
-    }[encoding]  # fmt: skip
+        f'accents may be wrong: {_SAVE}.',
+    }[encoding]
     return Table(table.columns, table.rows, (*([told] if told else ()), *table.notes))
 
 
@@ -145,15 +150,19 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
 
     """
     # The mark of UTF-8 may stand amid a text, too, where files were joined.
-    lines = [(number, _cells(line))
-             for number, line in enumerate(text.replace('\ufeff', '').split('\n'), start=1)
-             if line.strip()]  # fmt: skip
+    lines = [
+        (number, _cells(line))
+        for number, line in enumerate(text.replace('\ufeff', '').split('\n'), start=1)
+        if line.strip()
+    ]
     if not lines:
         return Table()
     # Where all names of columns are quoted, an exporter quoted the cells; else a mark is a mark.
     if quoted := all(map(_is_quoted, filter(None, lines[0][1]))):
-        lines = [(number, [cell[1:-1] if _is_quoted(cell) else cell for cell in cells])
-                 for number, cells in lines]  # fmt: skip
+        lines = [
+            (number, [cell[1:-1] if _is_quoted(cell) else cell for cell in cells])
+            for number, cells in lines
+        ]
     head = lines[0][1]
     _check_separator([cells for _, cells in lines[:2]])
     columns: dict[str, int] = {}
@@ -168,14 +177,20 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
         rows.append({column: cells[at] for column, at in columns.items()})
     notes = []
     if twice := sorted({column for column in head if column and head.count(column) > 1}):
-        notes.append(f'{name} has several columns {_listed(twice)}; the first counts: remove or '
-                     'rename the others.')  # fmt: skip
+        notes.append(
+            f'{name} has several columns {_listed(twice)}; the first counts: remove or '
+            'rename the others.'
+        )
     if long:
-        notes.append(f'{name} has more cells than columns in line {_listed(map(str, long))}; what '
-                     'these say is left out: correct them.')  # fmt: skip
+        notes.append(
+            f'{name} has more cells than columns in line {_listed(map(str, long))}; what '
+            'these say is left out: correct them.'
+        )
     if quoted:
-        notes.append(f'{name} has its columns in quotation marks, which TSV has not; they are '
-                     'taken off: save the table without them.')  # fmt: skip
+        notes.append(
+            f'{name} has its columns in quotation marks, which TSV has not; they are '
+            'taken off: save the table without them.'
+        )
     return Table(tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -200,12 +215,12 @@ def tsv_text(rows: Iterable[Iterable[Any]], *, digits: int | None = None) -> str
     'a\tb\n0.333\tn/a\nnan\tx y\n'
 
     """
-    return ''.join('\t'.join(tsv_cell(cell, digits=digits) for cell in row) + '\n'
-                   for row in rows)  # fmt: skip
+    return ''.join('\t'.join(tsv_cell(cell, digits=digits) for cell in row) + '\n' for row in rows)
 
 
-def write_tsv(path: str | Path, rows: Iterable[Iterable[Any]], *,
-              digits: int | None = None) -> None:  # fmt: skip
+def write_tsv(
+    path: str | Path, rows: Iterable[Iterable[Any]], *, digits: int | None = None
+) -> None:
     """Write a table to a file, in UTF-8 and whole; cells as for `tsv_text`."""
     atomic_write(path, tsv_text(rows, digits=digits))
 
@@ -242,13 +257,18 @@ def _check_separator(lines: list[list[str]]) -> None:
     """Refuse a table whose first lines are one cell, but would be several by another separator."""
     if max(map(len, lines)) > 1:
         return
-    for separator, called in ((',', 'commas'), (';', 'semicolons'), ('|', 'bars'),
-                              (' ', 'blanks')):  # fmt: skip
+    for separator, called in (
+        (',', 'commas'),
+        (';', 'semicolons'),
+        ('|', 'bars'),
+        (' ', 'blanks'),
+    ):
         if all(separator in cell for (cell,) in lines):
             raise InputError(
-                f'The columns are separated by {called}, not by tabs.', field='first line',
+                f'The columns are separated by {called}, not by tabs.',
+                field='first line',
                 remedy=f'{_SAVE[0].upper()}{_SAVE[1:]}.',
-            )  # fmt: skip
+            )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -80,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
         for path in args.predictions:
             other = _load(path)
             _check_grid(args.reference, image, path, other)
-            result = evaluate(reference, np.asanyarray(other.dataobj), image.affine,
-                              threshold=args.threshold)  # fmt: skip
+            result = evaluate(
+                reference, np.asanyarray(other.dataobj), image.affine, threshold=args.threshold
+            )
             rows.append({'prediction': str(path), **result.as_dict()})
         if not np.isin(reference, (0, 1, 2)).all():
             print(
@@ -89,11 +90,7 @@ def run(args: argparse.Namespace) -> int:
                 'between 0.5 and 1.5 counts as lesion.',
                 file=sys.stderr,
             )
-        document = {
-            'reference': str(args.reference),
-            'threshold': args.threshold,
-            'results': rows,
-        }
+        document = {'reference': str(args.reference), 'threshold': args.threshold, 'results': rows}
         if args.json:
             _write(args.json, json.dumps(document, indent=2) + '\n')
         if args.tsv:
@@ -108,11 +105,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_targets(args: argparse.Namespace) -> None:
     """Refuse to write over a mask, or over anything but an earlier table of this command."""
-    files = {option: Path(name) for option, name in (('--json', args.json), ('--tsv', args.tsv))
-             if name and name != '-'}  # fmt: skip
+    files = {
+        option: Path(name)
+        for option, name in (('--json', args.json), ('--tsv', args.tsv))
+        if name and name != '-'
+    }
     if len({os.path.realpath(file) for file in files.values()}) < len(files):
-        raise UsageError('Both tables would be written to one file.', file=args.tsv,
-                         field='--tsv', remedy='Name two files.')  # fmt: skip
+        raise UsageError(
+            'Both tables would be written to one file.',
+            file=args.tsv,
+            field='--tsv',
+            remedy='Name two files.',
+        )
     for option, file in files.items():
         sign = '"reference": ' if option == '--json' else 'prediction\tdice\t'
         check_replaceable(file, sign, field=option)
@@ -163,12 +167,17 @@ def _check_grid(reference_path: Path, reference, path: Path, prediction) -> None
     if prediction.shape != reference.shape:
         raise InputError(
             f'The prediction has {_times(prediction.shape)} voxels, '
-            f'the reference {_times(reference.shape)}.', file=path, remedy=remedy,
-        )  # fmt: skip
+            f'the reference {_times(reference.shape)}.',
+            file=path,
+            remedy=remedy,
+        )
     if not same_grid(reference, prediction):
-        raise InputError('The prediction lies elsewhere than the reference: the same voxel is '
-                         f'up to {_apart(reference, prediction):.2f} mm away.', file=path,
-                         remedy=remedy)  # fmt: skip
+        raise InputError(
+            'The prediction lies elsewhere than the reference: the same voxel is '
+            f'up to {_apart(reference, prediction):.2f} mm away.',
+            file=path,
+            remedy=remedy,
+        )
 
 
 def _apart(reference, prediction) -> float:

@@ -13,9 +13,12 @@ from csvdprep.core.errors import PreflightError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('folder', type=path, help='folder to make: raw/, derivatives/, score/')
-    parser.add_argument('--preset', choices=('tiny', 'demo', 'full'), default='tiny',
-                        help='resolution of the phantom: tiny (default): 2 mm; demo, full: '
-                        '1 mm')  # fmt: skip
+    parser.add_argument(
+        '--preset',
+        choices=('tiny', 'demo', 'full'),
+        default='tiny',
+        help='resolution of the phantom: tiny (default): 2 mm; demo, full: 1 mm',
+    )
     parser.add_argument('--nprocs', type=positive, default=None, help='steps run at once')
     parser.add_argument('--seed', type=natural, default=42, help='seed of the phantom')
     parser.add_argument('--sloppy', action='store_true', help='coarse and quick, for tests only')
@@ -27,11 +30,13 @@ def run(args: argparse.Namespace) -> int:
 
     raw, out = args.folder / 'raw', args.folder / 'derivatives'
     if args.folder.exists() and any(args.folder.iterdir()):
-        raise PreflightError('The folder is not empty.', file=args.folder,
-                             remedy='Name a new one: no old result may stay in it.')
+        raise PreflightError(
+            'The folder is not empty.',
+            file=args.folder,
+            remedy='Name a new one: no old result may stay in it.',
+        )
     tell(f'Making the phantom in {raw}')
-    make_demo(raw, size=args.preset, seed=args.seed,
-              progress=tell)  # fmt: skip
+    make_demo(raw, size=args.preset, seed=args.seed, progress=tell)
     asked = [str(raw), str(out), 'participant', '-w', str(args.folder / 'work')]
     if args.nprocs:
         asked += ['--nprocs', str(args.nprocs)]

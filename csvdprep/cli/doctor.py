@@ -15,8 +15,9 @@ from csvdprep.cli.paths import path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('-w', '--work-dir', type=path, default=Path('work'),
-                        help='working directory to be checked')  # fmt: skip
+    parser.add_argument(
+        '-w', '--work-dir', type=path, default=Path('work'), help='working directory to be checked'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +45,14 @@ def _libraries() -> str:
     from importlib import import_module
     from importlib.metadata import version
 
-    names = {'ants': 'antspyx', 'nipype': 'nipype', 'nibabel': 'nibabel', 'bids': 'pybids',
-             'onnxruntime': 'onnxruntime', 'nireports': 'nireports'}  # fmt: skip
+    names = {
+        'ants': 'antspyx',
+        'nipype': 'nipype',
+        'nibabel': 'nibabel',
+        'bids': 'pybids',
+        'onnxruntime': 'onnxruntime',
+        'nireports': 'nireports',
+    }
     os.environ.setdefault('NO_ET', '1')
     for module in names:
         import_module(module)

@@ -7,11 +7,19 @@ from pathlib import Path
 
 #: Libraries that would otherwise take more than one thread, phone home, or write to HOME.
 QUIET = {
-    'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1',
-    'NUMEXPR_NUM_THREADS': '1', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1',
-    'NO_ET': '1', 'NIPYPE_NO_ET': '1', 'MPLBACKEND': 'Agg', 'TEMPLATEFLOW_AUTOUPDATE': '0',
-    'TQDM_DISABLE': '1', 'PYTHONHASHSEED': '0', 'ORT_DISABLE_TELEMETRY': '1',
-}  # fmt: skip
+    'OMP_NUM_THREADS': '1',
+    'OPENBLAS_NUM_THREADS': '1',
+    'MKL_NUM_THREADS': '1',
+    'NUMEXPR_NUM_THREADS': '1',
+    'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1',
+    'NO_ET': '1',
+    'NIPYPE_NO_ET': '1',
+    'MPLBACKEND': 'Agg',
+    'TEMPLATEFLOW_AUTOUPDATE': '0',
+    'TQDM_DISABLE': '1',
+    'PYTHONHASHSEED': '0',
+    'ORT_DISABLE_TELEMETRY': '1',
+}
 
 
 def hold_threads() -> None:

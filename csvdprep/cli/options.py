@@ -27,8 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
     rooms = {room.name: room for room in discover()}
     if unknown := sorted(set(args.step) - set(rooms)):
-        raise UsageError(f'There is no step named {", ".join(unknown)}.',
-                         remedy=f'Steps are: {", ".join(sorted(rooms))}.')  # fmt: skip
+        raise UsageError(
+            f'There is no step named {", ".join(unknown)}.',
+            remedy=f'Steps are: {", ".join(sorted(rooms))}.',
+        )
     rows = options_table(rooms[name] for name in (args.step or rooms))
     print(markdown(rows) if args.markdown else plain_table(rows))
     return 0

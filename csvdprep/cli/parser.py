@@ -64,86 +64,197 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def _selection(group):
-    group.add_argument('--participant-label', '--participant_label', nargs='+', default=None,
-                       metavar='LABEL', help='participants, with or without sub-')  # fmt: skip
-    group.add_argument('--session-label', '--session-id', nargs='+', default=None,
-                       metavar='LABEL', help='sessions, with or without ses-')  # fmt: skip
-    group.add_argument('--visit', nargs='+', default=None, metavar='LABEL',
-                       help='exactly these visits: sub-01 (images outside of any session) or '
-                       'sub-01_ses-2')  # fmt: skip
-    group.add_argument('--bids-filter-file', type=path, metavar='FILE',
-                       help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, '
-                       '"*" means any')  # fmt: skip
-    group.add_argument('--skip-bids-validation', action='store_true', default=None,
-                       help='do not ask for dataset_description.json')  # fmt: skip
-    group.add_argument('--bids-database-dir', type=path, metavar='DIR',
-                       help='folder of a pybids database to reuse or to make')  # fmt: skip
+    group.add_argument(
+        '--participant-label',
+        '--participant_label',
+        nargs='+',
+        default=None,
+        metavar='LABEL',
+        help='participants, with or without sub-',
+    )
+    group.add_argument(
+        '--session-label',
+        '--session-id',
+        nargs='+',
+        default=None,
+        metavar='LABEL',
+        help='sessions, with or without ses-',
+    )
+    group.add_argument(
+        '--visit',
+        nargs='+',
+        default=None,
+        metavar='LABEL',
+        help='exactly these visits: sub-01 (images outside of any session) or sub-01_ses-2',
+    )
+    group.add_argument(
+        '--bids-filter-file',
+        type=path,
+        metavar='FILE',
+        help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, "*" means any',
+    )
+    group.add_argument(
+        '--skip-bids-validation',
+        action='store_true',
+        default=None,
+        help='do not ask for dataset_description.json',
+    )
+    group.add_argument(
+        '--bids-database-dir',
+        type=path,
+        metavar='DIR',
+        help='folder of a pybids database to reuse or to make',
+    )
 
 
 def _inputs(group):
-    group.add_argument('-d', '--derivatives', nargs='+', type=named, metavar='NAME=PATH',
-                       default=None,
-                       help='derivatives whose WMH or brain masks, or corrected diffusion series, '
-                       'are to be used')  # fmt: skip
-    group.add_argument('--b0-threshold', type=b_value, metavar='B',
-                       help='highest b-value (s/mm2) that counts as 0 where a diffusion series '
-                       'has none below 50 (default: 100)')  # fmt: skip
+    group.add_argument(
+        '-d',
+        '--derivatives',
+        nargs='+',
+        type=named,
+        metavar='NAME=PATH',
+        default=None,
+        help='derivatives whose WMH or brain masks, or corrected diffusion series, are to be used',
+    )
+    group.add_argument(
+        '--b0-threshold',
+        type=b_value,
+        metavar='B',
+        help='highest b-value (s/mm2) that counts as 0 where a diffusion series '
+        'has none below 50 (default: 100)',
+    )
 
 
 def _resources(group):
-    group.add_argument('--nprocs', '--nthreads', '--n-cpus', type=positive, metavar='N',
-                       help='steps run at once (default: all processors allowed)')  # fmt: skip
-    group.add_argument('--omp-nthreads', type=positive, metavar='N',
-                       help='most threads of one step; the steps there are use one each, so that '
-                       'results do not depend on it')  # fmt: skip
-    group.add_argument('--mem', '--mem-mb', type=megabytes, dest='mem_gb', metavar='MB|nG',
-                       help='memory for all steps together, e.g. 8000 or 8G')  # fmt: skip
-    group.add_argument('--low-mem', action='store_true', default=None,
-                       help='run one step at a time')  # fmt: skip
-    group.add_argument('--use-plugin', type=path, metavar='FILE',
-                       help='YAML or JSON: plugin, plugin_args of Nipype')  # fmt: skip
+    group.add_argument(
+        '--nprocs',
+        '--nthreads',
+        '--n-cpus',
+        type=positive,
+        metavar='N',
+        help='steps run at once (default: all processors allowed)',
+    )
+    group.add_argument(
+        '--omp-nthreads',
+        type=positive,
+        metavar='N',
+        help='most threads of one step; the steps there are use one each, so that '
+        'results do not depend on it',
+    )
+    group.add_argument(
+        '--mem',
+        '--mem-mb',
+        type=megabytes,
+        dest='mem_gb',
+        metavar='MB|nG',
+        help='memory for all steps together, e.g. 8000 or 8G',
+    )
+    group.add_argument(
+        '--low-mem', action='store_true', default=None, help='run one step at a time'
+    )
+    group.add_argument(
+        '--use-plugin',
+        type=path,
+        metavar='FILE',
+        help='YAML or JSON: plugin, plugin_args of Nipype',
+    )
 
 
 def _scope(group):
-    group.add_argument('--markers', nargs='+', metavar='NAME', default=None,
-                       help='compute only these: ' + ', '.join(marker_names()))  # fmt: skip
-    group.add_argument('--ignore', nargs='+', metavar='NAME', default=None,
-                       help='scans (' + ', '.join(scan_names()) + ') or steps to be left '
-                       'out')  # fmt: skip
-    group.add_argument('--output-spaces', nargs='+', metavar='SPACE[:res-N]', default=None,
-                       help='also resample into these TemplateFlow spaces')  # fmt: skip
-    group.add_argument('--dry-run', action='store_true', default=None,
-                       help='print what would run, and why the rest would not')  # fmt: skip
-    group.add_argument('--sloppy', action='store_true', default=None,
-                       help='coarse and quick, for tests only')  # fmt: skip
-    group.add_argument('--reports-only', action='store_true', default=None,
-                       help='write reports and tables from what is there')  # fmt: skip
-    group.add_argument('--boilerplate-only', action='store_true', default=None,
-                       help='write the methods text only')  # fmt: skip
+    group.add_argument(
+        '--markers',
+        nargs='+',
+        metavar='NAME',
+        default=None,
+        help='compute only these: ' + ', '.join(marker_names()),
+    )
+    group.add_argument(
+        '--ignore',
+        nargs='+',
+        metavar='NAME',
+        default=None,
+        help='scans (' + ', '.join(scan_names()) + ') or steps to be left out',
+    )
+    group.add_argument(
+        '--output-spaces',
+        nargs='+',
+        metavar='SPACE[:res-N]',
+        default=None,
+        help='also resample into these TemplateFlow spaces',
+    )
+    group.add_argument(
+        '--dry-run',
+        action='store_true',
+        default=None,
+        help='print what would run, and why the rest would not',
+    )
+    group.add_argument(
+        '--sloppy', action='store_true', default=None, help='coarse and quick, for tests only'
+    )
+    group.add_argument(
+        '--reports-only',
+        action='store_true',
+        default=None,
+        help='write reports and tables from what is there',
+    )
+    group.add_argument(
+        '--boilerplate-only', action='store_true', default=None, help='write the methods text only'
+    )
 
 
 def _behaviour(group):
-    group.add_argument('-w', '--work-dir', type=path, metavar='DIR',
-                       help='intermediates and caches (default: ./work)')  # fmt: skip
-    group.add_argument('--clean-workdir', action='store_true', default=None,
-                       help='first remove what earlier runs made in the working directory, and '
-                       'nothing else')  # fmt: skip
-    group.add_argument('--keep-workdir', action='store_true', default=None,
-                       help='keep the intermediates of finished visits')  # fmt: skip
-    group.add_argument('--rerun', choices=('stale', 'failed', 'all'),
-                       help='what to compute again: what changed (default), only what is '
-                       'missing, or everything')  # fmt: skip
+    group.add_argument(
+        '-w',
+        '--work-dir',
+        type=path,
+        metavar='DIR',
+        help='intermediates and caches (default: ./work)',
+    )
+    group.add_argument(
+        '--clean-workdir',
+        action='store_true',
+        default=None,
+        help='first remove what earlier runs made in the working directory, and nothing else',
+    )
+    group.add_argument(
+        '--keep-workdir',
+        action='store_true',
+        default=None,
+        help='keep the intermediates of finished visits',
+    )
+    group.add_argument(
+        '--rerun',
+        choices=('stale', 'failed', 'all'),
+        help='what to compute again: what changed (default), only what is missing, or everything',
+    )
     group.add_argument('--stop-on-first-crash', action='store_true', default=None)
     group.add_argument('--random-seed', type=int, metavar='N')
-    group.add_argument('--config-file', type=path, metavar='FILE',
-                       help='TOML: these settings, and one table of options a step')  # fmt: skip
-    group.add_argument('--set', nargs='+', metavar='STEP.OPTION=VALUE', default=None,
-                       help='options of steps, as in wmh.runs=40; csvdprep options lists '
-                       'them')  # fmt: skip
-    group.add_argument('--write-graph', action='store_true', default=None,
-                       help='draw the graph into the working directory')  # fmt: skip
-    group.add_argument('--resource-monitor', action='store_true', default=None,
-                       help='log the time and memory of every step')  # fmt: skip
+    group.add_argument(
+        '--config-file',
+        type=path,
+        metavar='FILE',
+        help='TOML: these settings, and one table of options a step',
+    )
+    group.add_argument(
+        '--set',
+        nargs='+',
+        metavar='STEP.OPTION=VALUE',
+        default=None,
+        help='options of steps, as in wmh.runs=40; csvdprep options lists them',
+    )
+    group.add_argument(
+        '--write-graph',
+        action='store_true',
+        default=None,
+        help='draw the graph into the working directory',
+    )
+    group.add_argument(
+        '--resource-monitor',
+        action='store_true',
+        default=None,
+        help='log the time and memory of every step',
+    )
     group.add_argument('-v', '--verbose', action='count', default=None)
 
 
@@ -208,8 +319,9 @@ def to_settings(args: argparse.Namespace) -> Settings:
         try:
             Visit.of(label)
         except ValueError as error:
-            raise UsageError(str(error), field='--visit',
-                             remedy='Write sub-01 or sub-01_ses-2.') from error  # fmt: skip
+            raise UsageError(
+                str(error), field='--visit', remedy='Write sub-01 or sub-01_ses-2.'
+            ) from error
     for name in ('markers', 'ignore', 'output_spaces', 'visit'):
         merged[name] = tuple(merged.get(name, ()))
     merged.setdefault('nprocs', allowed_processors())
@@ -217,13 +329,16 @@ def to_settings(args: argparse.Namespace) -> Settings:
     if merged.get('low_mem'):
         merged['nprocs'] = 1
     if unknown := set(merged['markers']) - set(marker_names()):
-        raise UsageError(f'There is no marker named {", ".join(sorted(unknown))}.',
-                         field='--markers',
-                         remedy=f'Choose from: {", ".join(marker_names())}.')  # fmt: skip
+        raise UsageError(
+            f'There is no marker named {", ".join(sorted(unknown))}.',
+            field='--markers',
+            remedy=f'Choose from: {", ".join(marker_names())}.',
+        )
     known = {room.name for room in discover()}
     if unknown := set(merged['ignore']) - known - {*declared().names}:
-        raise UsageError(f'There is nothing named {", ".join(sorted(unknown))} to ignore.',
-                         field='--ignore')  # fmt: skip
+        raise UsageError(
+            f'There is nothing named {", ".join(sorted(unknown))} to ignore.', field='--ignore'
+        )
     for room, name, value in map(read_assignment, assigned or ()):
         options.setdefault(room, {})[name] = value
     _check_options(options, config)
@@ -242,15 +357,21 @@ def _check_options(options: dict, config: Path | None) -> None:
 
     rooms = {room.name: room for room in discover()}
     if unknown := sorted(set(options) - set(rooms)):
-        raise UsageError(f'There is no step named {", ".join(unknown)}.', file=config,
-                         remedy=f'Steps are: {", ".join(sorted(rooms))}.')  # fmt: skip
+        raise UsageError(
+            f'There is no step named {", ".join(unknown)}.',
+            file=config,
+            remedy=f'Steps are: {", ".join(sorted(rooms))}.',
+        )
     for name, table in options.items():
         try:
             read_options(rooms[name], table)
         except ValueError as error:
-            raise UsageError(f'An option of a step is wrong: {error}.', file=config,
-                             field='--config-file' if config else '--set',
-                             remedy=f'See csvdprep options {name}.') from error  # fmt: skip
+            raise UsageError(
+                f'An option of a step is wrong: {error}.',
+                file=config,
+                field='--config-file' if config else '--set',
+                remedy=f'See csvdprep options {name}.',
+            ) from error
 
 
 def allowed_processors() -> int:

@@ -52,8 +52,10 @@ class Progress:
         """Tell how a visit ended."""
         seconds = time.monotonic() - self.since.pop(label, time.monotonic())
         self.running.pop(label, None)
-        self.say(f'{label}: {status.state} after {seconds:.0f} s, '
-                 f'{len(status.warnings)} warnings, results: {status.verdict}')  # fmt: skip
+        self.say(
+            f'{label}: {status.state} after {seconds:.0f} s, '
+            f'{len(status.warnings)} warnings, results: {status.verdict}'
+        )
 
     def say(self, line: str) -> None:
         """Write a line, above the live one if there is one."""

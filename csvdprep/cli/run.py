@@ -32,8 +32,10 @@ def main(argv: list[str] | None = None) -> None:
         tell(f'csvdprep: {error}')
         code = error.exit_code
     except MemoryError:
-        tell('csvdprep: The memory did not suffice. Remedy: give the process more; '
-             'csvdprep doctor tells how much there is.')  # fmt: skip
+        tell(
+            'csvdprep: The memory did not suffice. Remedy: give the process more; '
+            'csvdprep doctor tells how much there is.'
+        )
         code = 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,9 +79,13 @@ def run_app(settings, argv: list[str]) -> int:
     from csvdprep.bids.dataset import check_work_dir
 
     if settings.analysis_level == 'participant':
-        check_work_dir(settings.work_dir, bids_dir=settings.bids_dir,
-                       output_dir=settings.output_dir, derivatives=settings.derivatives,
-                       clean=settings.clean_workdir)  # fmt: skip
+        check_work_dir(
+            settings.work_dir,
+            bids_dir=settings.bids_dir,
+            output_dir=settings.output_dir,
+            derivatives=settings.derivatives,
+            clean=settings.clean_workdir,
+        )
     _prepare_environment(settings)
     if settings.analysis_level == 'group':
         return _group(settings)
@@ -87,8 +93,9 @@ def run_app(settings, argv: list[str]) -> int:
     from csvdprep.graph.discover import declared
     from csvdprep.interfaces.inspect import inspect_image
 
-    visits = collect_visits(settings, declared(), inspect=inspect_image,
-                            warn=lambda line: tell(plain(line)))  # fmt: skip
+    visits = collect_visits(
+        settings, declared(), inspect=inspect_image, warn=lambda line: tell(plain(line))
+    )
     return _participants(visits, settings, argv)
 
 
@@ -98,8 +105,12 @@ def _group(settings) -> int:
     from csvdprep.group.run import run_group
 
     if not settings.output_dir.is_dir():
-        raise PreflightError('The output folder does not exist.', file=settings.output_dir,
-                             field='output_dir', remedy='Run the participant level first.')
+        raise PreflightError(
+            'The output folder does not exist.',
+            file=settings.output_dir,
+            field='output_dir',
+            remedy='Run the participant level first.',
+        )
     check_writable(settings.output_dir)
     _prepare_temporary(settings)
     return run_group(settings, say=tell)
@@ -122,8 +133,12 @@ def _participants(visits, settings, argv) -> int:
         return 0 if usable else _nothing(refused)
     if not usable:
         return _nothing(refused)
-    prepare_output(settings.output_dir, bids_dir=settings.bids_dir,
-                   derivatives=settings.derivatives, command=['csvdprep', *argv])  # fmt: skip
+    prepare_output(
+        settings.output_dir,
+        bids_dir=settings.bids_dir,
+        derivatives=settings.derivatives,
+        command=['csvdprep', *argv],
+    )
     _check_spaces(settings)
     if settings.boilerplate_only or settings.reports_only:
         from csvdprep.graph.again import rewrite
@@ -167,11 +182,14 @@ def _nothing(refused) -> int:
     places: dict[str, list[str]] = {}
     for item in declared().inputs:
         places.setdefault(item.datatype, []).append(f'*_{item.suffixes[0]}.nii.gz')
-    where = ', or in '.join(f'{folder}/ as {" or ".join(names)}'
-                            for folder, names in places.items())  # fmt: skip
-    raise NothingToDo(f'No {either(declared())} image was found in what was asked for.',
-                      remedy='Check --participant-label, --session-label, the filters, and '
-                      f'that images lie in {where}.')  # fmt: skip
+    where = ', or in '.join(
+        f'{folder}/ as {" or ".join(names)}' for folder, names in places.items()
+    )
+    raise NothingToDo(
+        f'No {either(declared())} image was found in what was asked for.',
+        remedy='Check --participant-label, --session-label, the filters, and '
+        f'that images lie in {where}.',
+    )
 
 
 def _check_spaces(settings) -> None:
@@ -203,16 +221,21 @@ def _prepare_work(settings) -> None:
     work = Path(settings.work_dir)
     try:
         if settings.clean_workdir and work.is_dir() and (left := clean(work)):
-            tell(f'csvdprep: {left} other files in the working directory are left '
-                 '(not made by csvdprep, or in use)')  # fmt: skip
+            tell(
+                f'csvdprep: {left} other files in the working directory are left '
+                '(not made by csvdprep, or in use)'
+            )
         # As root in a container, whoever mounted the folder is trusted.
         mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
         make_trusted(work, owners={work.stat().st_uid} if mounted and work.exists() else ())
         (work / PARTS[0] / 'matplotlib').mkdir(exist_ok=True)
     except OSError as error:
-        raise PreflightError(f'The working directory cannot be written: {error.strerror}.',
-                             file=work, field='--work-dir',
-                             remedy='Name a folder you may write with -w.') from error  # fmt: skip
+        raise PreflightError(
+            f'The working directory cannot be written: {error.strerror}.',
+            file=work,
+            field='--work-dir',
+            remedy='Name a folder you may write with -w.',
+        ) from error
     _prepare_temporary(settings)
 
 

@@ -29,8 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('derivatives', metavar='DERIVATIVES', type=path)
     parser.add_argument('truth', metavar='TRUTH', type=path)
-    parser.add_argument('-o', '--out', metavar='DIR', type=path, default=Path('score'),
-                        help='folder for tables and page (default: ./score)')  # fmt: skip
+    parser.add_argument(
+        '-o',
+        '--out',
+        metavar='DIR',
+        type=path,
+        default=Path('score'),
+        help='folder for tables and page (default: ./score)',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -33,32 +33,74 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--participant-label', '--participant_label', nargs='+', default=[])
     parser.add_argument('--session-label', '--session-id', nargs='+', default=[])
     parser.add_argument('--submit', action='store_true', help='submit with sbatch')
-    parser.add_argument('--resume', action='store_true',
-                        help='only visits that are not complete, being computed or in the '
-                        'queue; those that ran out of memory get half as much again')  # fmt: skip
-    parser.add_argument('--array-limit', type=positive, default=0, metavar='N',
-                        help='most tasks at once')  # fmt: skip
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='only visits that are not complete, being computed or in the '
+        'queue; those that ran out of memory get half as much again',
+    )
+    parser.add_argument(
+        '--array-limit', type=positive, default=0, metavar='N', help='most tasks at once'
+    )
     parser.add_argument('--no-group', action='store_true', help='no group job afterwards')
-    parser.add_argument('--nprocs', '--nthreads', '--n-cpus', '--cpus', type=positive, default=2,
-                        metavar='N', help='processors of a task (default: 2)')  # fmt: skip
-    parser.add_argument('--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG',
-                        help='memory of a task')  # fmt: skip
-    parser.add_argument('--time', type=positive, default=None, metavar='MINUTES',
-                        help='time limit of a task')  # fmt: skip
-    parser.add_argument('-w', '--work-dir', type=path, default=None,
-                        help='working directory that all nodes see (default: a folder of the '
-                        "node's own, removed afterwards)")  # fmt: skip
-    parser.add_argument('--container', type=filled, default=None, metavar='IMAGE',
-                        help='run this image instead of this installation')  # fmt: skip
-    parser.add_argument('--engine', choices=('apptainer', 'singularity', 'podman', 'docker'),
-                        default='apptainer', help='what runs the image')  # fmt: skip
-    parser.add_argument('--engine-command', default='', metavar='TEXT',
-                        help='how the engine is started, if not by its name')  # fmt: skip
-    parser.add_argument('--bind', nargs='+', type=path, default=[], metavar='DIR',
-                        help='further folders that the container sees')  # fmt: skip
-    parser.add_argument('--sbatch', nargs='+', default=[], metavar='OPTION',
-                        help='further options of sbatch without their dashes, e.g. '
-                        'partition=long account=abc')  # fmt: skip
+    parser.add_argument(
+        '--nprocs',
+        '--nthreads',
+        '--n-cpus',
+        '--cpus',
+        type=positive,
+        default=2,
+        metavar='N',
+        help='processors of a task (default: 2)',
+    )
+    parser.add_argument(
+        '--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG', help='memory of a task'
+    )
+    parser.add_argument(
+        '--time', type=positive, default=None, metavar='MINUTES', help='time limit of a task'
+    )
+    parser.add_argument(
+        '-w',
+        '--work-dir',
+        type=path,
+        default=None,
+        help='working directory that all nodes see (default: a folder of the '
+        "node's own, removed afterwards)",
+    )
+    parser.add_argument(
+        '--container',
+        type=filled,
+        default=None,
+        metavar='IMAGE',
+        help='run this image instead of this installation',
+    )
+    parser.add_argument(
+        '--engine',
+        choices=('apptainer', 'singularity', 'podman', 'docker'),
+        default='apptainer',
+        help='what runs the image',
+    )
+    parser.add_argument(
+        '--engine-command',
+        default='',
+        metavar='TEXT',
+        help='how the engine is started, if not by its name',
+    )
+    parser.add_argument(
+        '--bind',
+        nargs='+',
+        type=path,
+        default=[],
+        metavar='DIR',
+        help='further folders that the container sees',
+    )
+    parser.add_argument(
+        '--sbatch',
+        nargs='+',
+        default=[],
+        metavar='OPTION',
+        help='further options of sbatch without their dashes, e.g. partition=long account=abc',
+    )
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
@@ -80,11 +122,17 @@ def run(args: argparse.Namespace) -> int:
 
     bids_dir, output_dir = args.bids_dir.absolute(), args.output_dir.absolute()
     # What the app would refuse is refused now, and not by every task.
-    settings = to_settings(get_parser().parse_args(
-        [str(bids_dir), str(output_dir), 'participant', *args.app_options]))  # fmt: skip
+    settings = to_settings(
+        get_parser().parse_args([str(bids_dir), str(output_dir), 'participant', *args.app_options])
+    )
     if args.work_dir:
-        check_work_dir(args.work_dir, bids_dir=bids_dir, output_dir=output_dir,
-                       derivatives=settings.derivatives, clean=settings.clean_workdir)  # fmt: skip
+        check_work_dir(
+            args.work_dir,
+            bids_dir=bids_dir,
+            output_dir=output_dir,
+            derivatives=settings.derivatives,
+            clean=settings.clean_workdir,
+        )
     available = check_dataset(bids_dir, strict=not settings.skip_bids_validation, warn=_say)
     subjects = choose_labels(args.participant_label, available, 'sub')
     visits = list(raw_visits(bids_dir, subjects))
@@ -102,15 +150,17 @@ def run(args: argparse.Namespace) -> int:
         visits, short = _unfinished(visits, output_dir)
         earlier = [m.mem_gb for m in manifest.manifests(output_dir)]
         if short and earlier and args.mem is None:
-            asked = replace(asked, mem_gb=max(asked.mem_gb, 1.5 * earlier[-1]),
-                            source='half as much again as before: '
-                            f'{len(short)} visits ran out of memory, or were killed for no '
-                            'reason that is known')  # fmt: skip
+            asked = replace(
+                asked,
+                mem_gb=max(asked.mem_gb, 1.5 * earlier[-1]),
+                source='half as much again as before: '
+                f'{len(short)} visits ran out of memory, or were killed for no '
+                'reason that is known',
+            )
     if not visits:
         raise NothingToDo('No visit is left to compute.', file=output_dir)
     if args.mem is not None or args.time is not None:
-        asked = replace(asked, mem_gb=args.mem or asked.mem_gb,
-                        minutes=args.time or asked.minutes)  # fmt: skip
+        asked = replace(asked, mem_gb=args.mem or asked.mem_gb, minutes=args.time or asked.minutes)
 
     created = datetime.now(UTC)
     folder = output_dir / manifest.FOLDER / created.strftime('%Y%m%dT%H%M%S%f')[:-3]
@@ -118,45 +168,75 @@ def run(args: argparse.Namespace) -> int:
     options = manifest.freeze_files(args.app_options, folder)
     options = _absolute(options, settings.derivatives)
     frozen = manifest.Manifest(
-        folder=folder, version=__version__, created=created.isoformat(timespec='seconds'),
-        bids_dir=str(bids_dir), output_dir=str(output_dir), options=options,
-        mem_gb=asked.mem_gb)  # fmt: skip
+        folder=folder,
+        version=__version__,
+        created=created.isoformat(timespec='seconds'),
+        bids_dir=str(bids_dir),
+        output_dir=str(output_dir),
+        options=options,
+        mem_gb=asked.mem_gb,
+    )
     count = frozen.write(visits)
     derivatives = [str(path) for path in settings.derivatives.values()]
     start = script.program(
-        [sys.executable, '-m', 'csvdprep'], args.container or '', args.engine,
-        folders=[str(bids_dir), str(output_dir), *derivatives,
-                 *(str(p.absolute()) for p in args.bind)],
-        container_command=shlex.split(args.engine_command))  # fmt: skip
-    given = {'start': start, 'bids_dir': str(bids_dir), 'output_dir': str(output_dir),
-             'folder': folder, 'chdir': str(Path.cwd()),
-             'directives': [f'--{text.lstrip("-")}' for text in args.sbatch]}  # fmt: skip
+        [sys.executable, '-m', 'csvdprep'],
+        args.container or '',
+        args.engine,
+        folders=[
+            str(bids_dir),
+            str(output_dir),
+            *derivatives,
+            *(str(p.absolute()) for p in args.bind),
+        ],
+        container_command=shlex.split(args.engine_command),
+    )
+    given = {
+        'start': start,
+        'bids_dir': str(bids_dir),
+        'output_dir': str(output_dir),
+        'folder': folder,
+        'chdir': str(Path.cwd()),
+        'directives': [f'--{text.lstrip("-")}' for text in args.sbatch],
+    }
     work_dir = str(args.work_dir.absolute()) if args.work_dir else ''
     scripts = {
         'task.sh': script.task_script(options=options, size=asked, work_dir=work_dir, **given),
         'group.sh': script.group_script(**given),
         'submit.sh': script.submit_script(
-            folder=folder, count=count, array_limit=args.array_limit,
-            most=queue.limit_of_arrays(), group=not args.no_group),
-    }  # fmt: skip
+            folder=folder,
+            count=count,
+            array_limit=args.array_limit,
+            most=queue.limit_of_arrays(),
+            group=not args.no_group,
+        ),
+    }
     for name, text in scripts.items():
         # A shell takes names of files as bytes, whether these are text or not.
         atomic_write(folder / name, text.encode('utf-8', 'surrogateescape'))
-    _say(f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
-         f'{asked.minutes} minutes ({asked.source})')  # fmt: skip
+    _say(
+        f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
+        f'{asked.minutes} minutes ({asked.source})'
+    )
     if not args.submit:
         print(f'bash {shlex.quote(str(folder / "submit.sh"))}')
         return 0
     try:
-        done = subprocess.run(['bash', str(folder / 'submit.sh')], check=False,
-                              capture_output=True, encoding='utf-8', errors='replace')  # fmt: skip
+        done = subprocess.run(
+            ['bash', str(folder / 'submit.sh')],
+            check=False,
+            capture_output=True,
+            encoding='utf-8',
+            errors='replace',
+        )
     except OSError as error:
         raise PreflightError(f'The job cannot be submitted: {error}.') from error
     if done.returncode:
         raise PreflightError(
             f'The job was not submitted: {done.stderr.strip() or "sbatch failed"}.',
-            file=folder / 'submit.sh', remedy='Correct it, or submit on a login node of the '
-            'cluster; arrays named in jobs.txt beside it are in the queue already.')  # fmt: skip
+            file=folder / 'submit.sh',
+            remedy='Correct it, or submit on a login node of the '
+            'cluster; arrays named in jobs.txt beside it are in the queue already.',
+        )
     print(done.stdout, end='')
     _say(f'submitted; csvdprep status {shlex.quote(str(output_dir))} tells how far it is')
     return 0
@@ -200,4 +280,3 @@ def _memory(text: str) -> float:
 
 def _say(line: str) -> None:
     tell(f'csvdprep: {line}')
-

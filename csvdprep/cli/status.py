@@ -25,12 +25,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = DESCRIPTION
     parser.add_argument('output_dir', type=path)
-    parser.add_argument('--bids-dir', type=path, default=None,
-                        help='raw dataset whose visits ought to be there')  # fmt: skip
-    parser.add_argument('--html', type=path, default=None, metavar='FILE',
-                        help='page to write (default: OUT/logs/status.html)')  # fmt: skip
-    parser.add_argument('--watch', type=positive, default=0, metavar='SECONDS',
-                        help='look again and again, until no visit is left')  # fmt: skip
+    parser.add_argument(
+        '--bids-dir', type=path, default=None, help='raw dataset whose visits ought to be there'
+    )
+    parser.add_argument(
+        '--html',
+        type=path,
+        default=None,
+        metavar='FILE',
+        help='page to write (default: OUT/logs/status.html)',
+    )
+    parser.add_argument(
+        '--watch',
+        type=positive,
+        default=0,
+        metavar='SECONDS',
+        help='look again and again, until no visit is left',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,8 +82,7 @@ def _expected(out: Path, bids_dir: Path | None):
     at_work = sum(state in queue.OPEN for state, _ in told.values())
     if bids_dir is not None:
         if not bids_dir.is_dir():
-            raise PreflightError('The dataset does not exist.', file=bids_dir,
-                                 field='--bids-dir')  # fmt: skip
+            raise PreflightError('The dataset does not exist.', file=bids_dir, field='--bids-dir')
         expected.update(raw_visits(bids_dir.absolute()))
     elif not expected and (linked := _linked(out)):
         expected.update(raw_visits(linked))

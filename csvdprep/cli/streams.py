@@ -32,13 +32,17 @@ def speak_utf8() -> None:
     file called in other letters cannot be opened by the name that a text file gives it, and
     libraries cannot write that name into theirs.
     """
-    if (codecs.lookup(sys.getfilesystemencoding()).name != 'ascii' or not sys.executable
-            or os.environ.get('PYTHONUTF8') == '1'):  # fmt: skip
+    if (
+        codecs.lookup(sys.getfilesystemencoding()).name != 'ascii'
+        or not sys.executable
+        or os.environ.get('PYTHONUTF8') == '1'
+    ):
         return
     # If it cannot be, the command goes on as it is.
     with contextlib.suppress(OSError, ValueError):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]],
-                  {**os.environ, 'PYTHONUTF8': '1'})  # fmt: skip
+        os.execve(
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, 'PYTHONUTF8': '1'}
+        )
 
 
 def tell(line: str, stream=None) -> None:

@@ -93,8 +93,9 @@ def freeze_files(options: Sequence[str], folder: Path) -> tuple[str, ...]:
                 folder.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(value, copy)
             except OSError as error:
-                raise InputError(f'The file cannot be copied ({error.strerror}).', file=value,
-                                 field=name) from error  # fmt: skip
+                raise InputError(
+                    f'The file cannot be copied ({error.strerror}).', file=value, field=name
+                ) from error
             out += [name, str(copy)]
             pending = ''
         elif name in FILES:

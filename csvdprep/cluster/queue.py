@@ -11,12 +11,25 @@ from csvdprep.cluster.manifest import Manifest
 from csvdprep.core.plan import Visit
 
 #: States of Slurm in which a task is still to come or at work.
-OPEN = frozenset({'PENDING', 'CONFIGURING', 'RUNNING', 'REQUEUED', 'REQUEUE_HOLD', 'SUSPENDED',
-                  'COMPLETING', 'RESIZING', 'SPECIAL_EXIT', 'REQUEUE_FED'})  # fmt: skip
+OPEN = frozenset(
+    {
+        'PENDING',
+        'CONFIGURING',
+        'RUNNING',
+        'REQUEUED',
+        'REQUEUE_HOLD',
+        'SUSPENDED',
+        'COMPLETING',
+        'RESIZING',
+        'SPECIAL_EXIT',
+        'REQUEUE_FED',
+    }
+)
 
 #: States after which more memory would not help.
-OTHER_CAUSES = frozenset({'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'PREEMPTED', 'BOOT_FAIL',
-                          'DEADLINE'})  # fmt: skip
+OTHER_CAUSES = frozenset(
+    {'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'PREEMPTED', 'BOOT_FAIL', 'DEADLINE'}
+)
 
 
 def tasks(folder: Path) -> dict[int, tuple[str, str]]:
@@ -74,8 +87,9 @@ def by_visit(jobs: Iterable[Manifest]) -> dict[Visit, tuple[str, str]]:
     found: dict[Visit, tuple[str, str]] = {}
     for job in jobs:
         visits = job.visits()
-        found |= {visits[line]: told for line, told in tasks(job.folder).items()
-                  if line < len(visits)}  # fmt: skip
+        found |= {
+            visits[line]: told for line, told in tasks(job.folder).items() if line < len(visits)
+        }
     return found
 
 
@@ -108,8 +122,14 @@ def _ask(command: list[str]) -> list[str]:
     if not shutil.which(command[0]):
         return []
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False,
-                              encoding='utf-8', errors='replace')  # fmt: skip
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            encoding='utf-8',
+            errors='replace',
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []

@@ -21,8 +21,8 @@ ENGINES = {
     'singularity': 'singularity run --cleanenv --containall --no-home {env} {binds} {image}',
     'podman': 'podman run --rm --read-only --network none {env} {binds} {image}',
     'docker': 'docker run --rm --read-only --network none -u "$(id -u):$(id -g)" {env} {binds} '
-              '{image}',
-}  # fmt: skip
+    '{image}',
+}
 #: What the app reads of the scheduler's environment.
 PASSED = ('SLURM_CPUS_PER_TASK', 'SLURM_MEM_PER_NODE')
 
@@ -41,9 +41,14 @@ fi
 trap 'rm -rf -- "${work:?}"' EXIT"""
 
 
-def program(command: Sequence[str], image: str = '', engine: str = 'apptainer', *,
-            folders: Sequence[str] = (), container_command: Sequence[str] = (),
-            ) -> str:  # fmt: skip
+def program(
+    command: Sequence[str],
+    image: str = '',
+    engine: str = 'apptainer',
+    *,
+    folders: Sequence[str] = (),
+    container_command: Sequence[str] = (),
+) -> str:
     """Write how the app is started, as shell words.
 
     Parameters
@@ -79,13 +84,22 @@ def program(command: Sequence[str], image: str = '', engine: str = 'apptainer', 
         binds += ['-v "$work:$work"']
     line = ENGINES[engine].format(env=env, binds=' '.join(binds), image=shlex.quote(image))
     if container_command:
-        line = shlex.join(container_command) + line[line.index(' '):]
+        line = shlex.join(container_command) + line[line.index(' ') :]
     return line
 
 
-def task_script(*, start: str, bids_dir: str, output_dir: str, options: Sequence[str],
-                folder: Path, size: Size, work_dir: str = '', directives: Sequence[str] = (),
-                chdir: str = '.') -> str:  # fmt: skip
+def task_script(
+    *,
+    start: str,
+    bids_dir: str,
+    output_dir: str,
+    options: Sequence[str],
+    folder: Path,
+    size: Size,
+    work_dir: str = '',
+    directives: Sequence[str] = (),
+    chdir: str = '.',
+) -> str:
     """Write the script of one task: it computes the visit on line offset + task of the list.
 
     Parameters
@@ -117,8 +131,10 @@ def task_script(*, start: str, bids_dir: str, output_dir: str, options: Sequence
     # The notice has to come well within the time that there is.
     notice = min(NOTICE_S, size.minutes * 60 // 3)
     work = _given(work_dir) if work_dir else SCRATCH
-    app = (f'{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} participant '
-           f'--visit "$visit" -w "$work" {shlex.join(options)}').rstrip()  # fmt: skip
+    app = (
+        f'{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} participant '
+        f'--visit "$visit" -w "$work" {shlex.join(options)}'
+    ).rstrip()
     return f"""{head}
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{notice}
@@ -145,8 +161,15 @@ exit "$code"
 """
 
 
-def group_script(*, start: str, bids_dir: str, output_dir: str, folder: Path,
-                 directives: Sequence[str] = (), chdir: str = '.') -> str:  # fmt: skip
+def group_script(
+    *,
+    start: str,
+    bids_dir: str,
+    output_dir: str,
+    folder: Path,
+    directives: Sequence[str] = (),
+    chdir: str = '.',
+) -> str:
     """Write the script of the job that makes the group tables when all tasks have ended."""
     head = _head('csvdprep-group', folder, Size(1, 2.0, 60), directives, chdir, '%j')
     return f"""{head}
@@ -158,8 +181,9 @@ sleep {LATE_S}
 """
 
 
-def submit_script(*, folder: Path, count: int, array_limit: int = 0, most: int = 1000,
-                  group: bool = True) -> str:  # fmt: skip
+def submit_script(
+    *, folder: Path, count: int, array_limit: int = 0, most: int = 1000, group: bool = True
+) -> str:
     """Write the script that submits the arrays, as many as the cluster's limit asks for.
 
     Parameters
@@ -176,34 +200,49 @@ def submit_script(*, folder: Path, count: int, array_limit: int = 0, most: int =
         Submit the group job, to run when all tasks have ended, however they ended.
     """
     limit = f'%{array_limit}' if array_limit else ''
-    lines = ['#!/bin/bash', 'set -euo pipefail', f'cd {shlex.quote(str(folder))}', 'ids=',
-             'submit() {  # first visit, number of visits',
-             '  local id',
-             f'  id=$(sbatch --parsable --array="1-$2{limit}" task.sh "$1")',
-             '  id=${id%%;*}',
-             '  echo "$id $1 $2" >> jobs.txt',
-             '  ids="$ids:$id"',
-             '}']  # fmt: skip
+    lines = [
+        '#!/bin/bash',
+        'set -euo pipefail',
+        f'cd {shlex.quote(str(folder))}',
+        'ids=',
+        'submit() {  # first visit, number of visits',
+        '  local id',
+        f'  id=$(sbatch --parsable --array="1-$2{limit}" task.sh "$1")',
+        '  id=${id%%;*}',
+        '  echo "$id $1 $2" >> jobs.txt',
+        '  ids="$ids:$id"',
+        '}',
+    ]
     lines += [f'submit {first} {min(most, count - first)}' for first in range(0, count, most)]
     if group:
-        lines += ['group=$(sbatch --parsable --dependency="afterany$ids" group.sh)',
-                  'echo "${group%%;*} group" >> jobs.txt']  # fmt: skip
+        lines += [
+            'group=$(sbatch --parsable --dependency="afterany$ids" group.sh)',
+            'echo "${group%%;*} group" >> jobs.txt',
+        ]
     lines.append('cat jobs.txt')
     return '\n'.join(lines) + '\n'
 
 
 def _given(work_dir: str) -> str:
     """Write shell lines that make sure of a working directory that is left as it is."""
-    return (f'work={shlex.quote(work_dir)}\n'
-            'mkdir -p -- "$work" || { echo "csvdprep: The working directory \'$work\' cannot be '
-            'made on $(hostname)." >&2; exit 3; }')  # fmt: skip
+    return (
+        f'work={shlex.quote(work_dir)}\n'
+        'mkdir -p -- "$work" || { echo "csvdprep: The working directory \'$work\' cannot be '
+        'made on $(hostname)." >&2; exit 3; }'
+    )
 
 
 def _head(name, folder, size, directives, chdir, number) -> str:
-    lines = [f'--job-name={name}', f'--cpus-per-task={size.cpus}',
-             f'--mem={round(size.mem_gb * 1000)}M', f'--time={size.minutes}',
-             f'--chdir={_word(chdir)}', '--open-mode=append',
-             f'--output={_word(f"{folder}/log/{name}_{number}.out")}', *directives]  # fmt: skip
+    lines = [
+        f'--job-name={name}',
+        f'--cpus-per-task={size.cpus}',
+        f'--mem={round(size.mem_gb * 1000)}M',
+        f'--time={size.minutes}',
+        f'--chdir={_word(chdir)}',
+        '--open-mode=append',
+        f'--output={_word(f"{folder}/log/{name}_{number}.out")}',
+        *directives,
+    ]
     return '\n'.join(['#!/bin/bash', *(f'#SBATCH {line}' for line in lines)])
 
 

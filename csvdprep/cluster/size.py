@@ -23,8 +23,9 @@ class Size:
     cpus: int = 2
     mem_gb: float = 6.0
     minutes: int = 120
-    source: str = ('as the largest visit that was measured (1 mm, 64 directions: 2.8 GB) needs, '
-                   'with a margin')  # fmt: skip
+    source: str = (
+        'as the largest visit that was measured (1 mm, 64 directions: 2.8 GB) needs, with a margin'
+    )
 
 
 def measured(statuses: Iterable[Status], *, cpus: int = 2) -> Size:
@@ -68,6 +69,10 @@ def measured(statuses: Iterable[Status], *, cpus: int = 2) -> Size:
         return Size(cpus=cpus)
     memory = max(LEAST_GB, math.ceil(2 * MEMORY_MARGIN * max(peaks)) / 2)
     time = max(LEAST_MINUTES, math.ceil(TIME_MARGIN * max(minutes)))
-    return Size(cpus, memory, time,
-                f'{len(peaks)} finished visits needed up to {max(peaks):.1f} GB and '
-                f'{max(minutes):.0f} minutes')  # fmt: skip
+    return Size(
+        cpus,
+        memory,
+        time,
+        f'{len(peaks)} finished visits needed up to {max(peaks):.1f} GB and '
+        f'{max(minutes):.0f} minutes',
+    )

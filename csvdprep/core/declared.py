@@ -136,8 +136,10 @@ class Declared:
             If two rooms declare one name.
         """
         rooms = tuple(rooms)
-        found = {kind: [item for room in rooms for item in getattr(room, kind)]
-                 for kind in ('inputs', 'externals', 'frames')}  # fmt: skip
+        found = {
+            kind: [item for room in rooms for item in getattr(room, kind)]
+            for kind in ('inputs', 'externals', 'frames')
+        }
         for kind, items in found.items():
             names = [item.name for item in items]
             if double := sorted({name for name in names if names.count(name) > 1}):

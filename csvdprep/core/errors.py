@@ -14,8 +14,10 @@ def plain(text: object) -> str:
     a\\nb \\x1b[2J é \\udcff
 
     """
-    return ''.join(letter if letter.isprintable() else letter.encode('unicode_escape').decode()
-                   for letter in str(text))  # fmt: skip
+    return ''.join(
+        letter if letter.isprintable() else letter.encode('unicode_escape').decode()
+        for letter in str(text)
+    )
 
 
 class CsvdprepError(Exception):
@@ -41,17 +43,24 @@ class CsvdprepError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, file: str | os.PathLike | None = None,
-                 field: str | None = None, remedy: str = ''):  # fmt: skip
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | os.PathLike | None = None,
+        field: str | None = None,
+        remedy: str = '',
+    ):
         super().__init__(message)
         self.message, self.remedy, self.field = message, remedy, field
         self.file = None if file is None else os.fspath(file)
 
     def __str__(self) -> str:
         where = ', '.join(
-            f'{kind}: {value}' for kind, value in (('file', self.file), ('field', self.field))
+            f'{kind}: {value}'
+            for kind, value in (('file', self.file), ('field', self.field))
             if value
-        )  # fmt: skip
+        )
         return plain(
             self.message
             + (f' [{where}]' if where else '')

@@ -39,12 +39,28 @@ class Gate:
 
 #: Measures that are named together.
 GROUPS: dict[str, tuple[str, ...]] = {
-    'tissue volumes': ('gm_ml', 'wm_ml', 'csf_ml', 'bpf', 'gm_pct_icv', 'wm_pct_icv',
-                       'hippocampus_*'),
+    'tissue volumes': (
+        'gm_ml',
+        'wm_ml',
+        'csf_ml',
+        'bpf',
+        'gm_pct_icv',
+        'wm_pct_icv',
+        'hippocampus_*',
+    ),
     'lateral ventricles': ('lv_ml', 'lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'qc_lv_asymmetry'),
     'zones and grades': (
-        'wmh_jv_*', 'wmh_pv_*', 'wmh_pv10_ml', 'wmh_dw_*', 'wmh_jc_*', 'wmh_mean_d_v_mm',
-        'wmh_confluent_ml', 'wmh_zone_ambiguous_ml', 'fazekas_*', 'pen_*'),
+        'wmh_jv_*',
+        'wmh_pv_*',
+        'wmh_pv10_ml',
+        'wmh_dw_*',
+        'wmh_jc_*',
+        'wmh_mean_d_v_mm',
+        'wmh_confluent_ml',
+        'wmh_zone_ambiguous_ml',
+        'fazekas_*',
+        'pen_*',
+    ),
     'all of hyperintensities': ('wmh_*', 'qc_wmh_*', 'fazekas_*', 'pen_*'),
     'load of hyperintensities': ('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_ln_pct_icv'),
     'diffusion of hyperintensities': ('??_wmh', '??_wmh_*', 'pen_*'),
@@ -52,70 +68,177 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'skeleton': ('psmd_*', 'msmd_1e3'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'all of diffusion': (
-        '??_wm', '??_nawm', 'md_nawm_*', '??_wmh', '??_wmh_*', 'pen_*', 'psmd_*', 'msmd_1e3',
-        'alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*', 'alps_fa_*', 'alps_md_*'),
-}  # fmt: skip
-_ANATOMY = ('tissue volumes', 'lateral ventricles', 'evans', 'all of hyperintensities',
-            'diffusion of hyperintensities', 'diffusion of white matter')  # fmt: skip
+        '??_wm',
+        '??_nawm',
+        'md_nawm_*',
+        '??_wmh',
+        '??_wmh_*',
+        'pen_*',
+        'psmd_*',
+        'msmd_1e3',
+        'alps_reo_*',
+        'alps_pas_*',
+        'alps_lab_*',
+        'alps_d??_*',
+        'alps_fa_*',
+        'alps_md_*',
+    ),
+}
+_ANATOMY = (
+    'tissue volumes',
+    'lateral ventricles',
+    'evans',
+    'all of hyperintensities',
+    'diffusion of hyperintensities',
+    'diffusion of white matter',
+)
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
 GATES = (
-    Gate(name='brain mask', judged_by=('qc_brain_ml', 'icv_ml'),
-         stops=('icv_ml', 'icv_template_ml', *_ANATOMY),
-         warns=('icv_ml', '*_pct_icv', 'tissue volumes')),
-    Gate(name='registration to the template', judged_by=('qc_template_dice', 'head_scale'),
-         stops=('icv_template_ml', *_ANATOMY),
-         warns=('tissue volumes', 'lateral ventricles', 'evans', 'load of hyperintensities',
-                'zones and grades')),
-    Gate(name='contrast of grey and white matter', judged_by=('qc_cnr',),
-         stops=('gm_ml', 'wm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_*'),
-         warns=('tissue volumes',)),
-    Gate(name='lateral ventricles', judged_by=('lv_ml', 'qc_lv_asymmetry'),
-         stops=('lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'evans', 'zones and grades'),
-         warns=('evans', 'bpf', 'csf_ml', 'wmh_total_ml', 'zones and grades')),
-    Gate(name='FLAIR on T1w', judged_by=('qc_flair_t1w_edges', 'qc_flair_mask_dice'),
-         stops=('all of hyperintensities', 'diffusion of hyperintensities'),
-         warns=('load of hyperintensities', 'zones and grades', 'diffusion of white matter')),
-    Gate(name='noise of the FLAIR', judged_by=('qc_flair_noise',),
-         warns=('load of hyperintensities', 'wmh_n_lesions', 'fazekas_*')),
-    Gate(name='coverage of the FLAIR', judged_by=('qc_wmh_at_border',),
-         warns=('load of hyperintensities',)),
-    Gate(name='place and brightness of the hyperintensities',
-         judged_by=('qc_wmh_cortex_pct', 'qc_wmh_mean_z', 'qc_wmh_side_ratio'),
-         warns=('load of hyperintensities', 'wmh_jc_*')),
-    Gate(name='mask of the hyperintensities', judged_by=('wmh_total_ml',),
-         stops=('wmh_total_pct_icv', 'wmh_ln_pct_icv', 'wmh_volume_cv', 'wmh_n_lesions',
-                'wmh_largest_ml', 'wmh_left_ml', 'wmh_right_ml', 'wmh_*_left_ml',
-                'wmh_*_right_ml', 'zones and grades', 'diffusion of hyperintensities'),
-         warns=('wmh_total_pct_icv', 'wmh_ln_pct_icv', 'zones and grades',
-                'diffusion of hyperintensities', 'diffusion of white matter')),
-    Gate(name='motion in the diffusion series',
-         judged_by=('qc_dwi_fd_mm', 'qc_dwi_motion_max_mm', 'qc_dwi_lost_slices_pct'),
-         stops=('all of diffusion',), warns=('all of diffusion',)),
-    Gate(name='noise of the diffusion series', judged_by=('qc_dwi_snr_b0',),
-         stops=('skeleton',), warns=('all of diffusion',)),
-    Gate(name='fit of the tensor', judged_by=('dwi_tensor_b', 'qc_dwi_residual_pct'),
-         stops=('all of diffusion',), warns=('all of diffusion',)),
-    Gate(name='gradient table', judged_by=('qc_dwi_table',),
-         stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
-    Gate(name='diffusion on the anatomy', judged_by=('qc_dwi_anat_dice',),
-         stops=('diffusion of white matter', 'diffusion of hyperintensities',
-                'psmd_nonlesion_1e4', 'psmd_lesion_pct'),
-         warns=('diffusion of white matter', 'diffusion of hyperintensities')),
-    Gate(name='registration of FA to its template', judged_by=('qc_fa_template_r',),
-         stops=('skeleton', 'DTI-ALPS'), warns=('skeleton', 'DTI-ALPS')),
-    Gate(name='coverage of the skeleton',
-         judged_by=('qc_psmd_coverage_pct', 'qc_psmd_fluid_pct'),
-         stops=('skeleton',), warns=('skeleton',)),
-    Gate(name='regions of DTI-ALPS', judged_by=('qc_alps_covered_pct', 'qc_alps_aligned_pct'),
-         stops=('DTI-ALPS',), warns=('DTI-ALPS',)),
-    Gate(name='voxels in the small regions of DTI-ALPS',
-         judged_by=('qc_alps_voxels_r2p5_L', 'qc_alps_voxels_r2p5_R'), warns=('alps_*_r2p5*',)),
-    Gate(name='voxels in the large regions of DTI-ALPS',
-         judged_by=('qc_alps_voxels_r5_L', 'qc_alps_voxels_r5_R'), warns=('alps_*_r5*',)),
-    Gate(name='head in the scanner',
-         judged_by=('alps_pitch_deg', 'alps_roll_deg', 'alps_yaw_deg'), warns=('alps_lab_*',)),
-)  # fmt: skip
+    Gate(
+        name='brain mask',
+        judged_by=('qc_brain_ml', 'icv_ml'),
+        stops=('icv_ml', 'icv_template_ml', *_ANATOMY),
+        warns=('icv_ml', '*_pct_icv', 'tissue volumes'),
+    ),
+    Gate(
+        name='registration to the template',
+        judged_by=('qc_template_dice', 'head_scale'),
+        stops=('icv_template_ml', *_ANATOMY),
+        warns=(
+            'tissue volumes',
+            'lateral ventricles',
+            'evans',
+            'load of hyperintensities',
+            'zones and grades',
+        ),
+    ),
+    Gate(
+        name='contrast of grey and white matter',
+        judged_by=('qc_cnr',),
+        stops=('gm_ml', 'wm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_*'),
+        warns=('tissue volumes',),
+    ),
+    Gate(
+        name='lateral ventricles',
+        judged_by=('lv_ml', 'qc_lv_asymmetry'),
+        stops=('lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'evans', 'zones and grades'),
+        warns=('evans', 'bpf', 'csf_ml', 'wmh_total_ml', 'zones and grades'),
+    ),
+    Gate(
+        name='FLAIR on T1w',
+        judged_by=('qc_flair_t1w_edges', 'qc_flair_mask_dice'),
+        stops=('all of hyperintensities', 'diffusion of hyperintensities'),
+        warns=('load of hyperintensities', 'zones and grades', 'diffusion of white matter'),
+    ),
+    Gate(
+        name='noise of the FLAIR',
+        judged_by=('qc_flair_noise',),
+        warns=('load of hyperintensities', 'wmh_n_lesions', 'fazekas_*'),
+    ),
+    Gate(
+        name='coverage of the FLAIR',
+        judged_by=('qc_wmh_at_border',),
+        warns=('load of hyperintensities',),
+    ),
+    Gate(
+        name='place and brightness of the hyperintensities',
+        judged_by=('qc_wmh_cortex_pct', 'qc_wmh_mean_z', 'qc_wmh_side_ratio'),
+        warns=('load of hyperintensities', 'wmh_jc_*'),
+    ),
+    Gate(
+        name='mask of the hyperintensities',
+        judged_by=('wmh_total_ml',),
+        stops=(
+            'wmh_total_pct_icv',
+            'wmh_ln_pct_icv',
+            'wmh_volume_cv',
+            'wmh_n_lesions',
+            'wmh_largest_ml',
+            'wmh_left_ml',
+            'wmh_right_ml',
+            'wmh_*_left_ml',
+            'wmh_*_right_ml',
+            'zones and grades',
+            'diffusion of hyperintensities',
+        ),
+        warns=(
+            'wmh_total_pct_icv',
+            'wmh_ln_pct_icv',
+            'zones and grades',
+            'diffusion of hyperintensities',
+            'diffusion of white matter',
+        ),
+    ),
+    Gate(
+        name='motion in the diffusion series',
+        judged_by=('qc_dwi_fd_mm', 'qc_dwi_motion_max_mm', 'qc_dwi_lost_slices_pct'),
+        stops=('all of diffusion',),
+        warns=('all of diffusion',),
+    ),
+    Gate(
+        name='noise of the diffusion series',
+        judged_by=('qc_dwi_snr_b0',),
+        stops=('skeleton',),
+        warns=('all of diffusion',),
+    ),
+    Gate(
+        name='fit of the tensor',
+        judged_by=('dwi_tensor_b', 'qc_dwi_residual_pct'),
+        stops=('all of diffusion',),
+        warns=('all of diffusion',),
+    ),
+    Gate(
+        name='gradient table',
+        judged_by=('qc_dwi_table',),
+        stops=('DTI-ALPS',),
+        warns=('DTI-ALPS',),
+    ),
+    Gate(
+        name='diffusion on the anatomy',
+        judged_by=('qc_dwi_anat_dice',),
+        stops=(
+            'diffusion of white matter',
+            'diffusion of hyperintensities',
+            'psmd_nonlesion_1e4',
+            'psmd_lesion_pct',
+        ),
+        warns=('diffusion of white matter', 'diffusion of hyperintensities'),
+    ),
+    Gate(
+        name='registration of FA to its template',
+        judged_by=('qc_fa_template_r',),
+        stops=('skeleton', 'DTI-ALPS'),
+        warns=('skeleton', 'DTI-ALPS'),
+    ),
+    Gate(
+        name='coverage of the skeleton',
+        judged_by=('qc_psmd_coverage_pct', 'qc_psmd_fluid_pct'),
+        stops=('skeleton',),
+        warns=('skeleton',),
+    ),
+    Gate(
+        name='regions of DTI-ALPS',
+        judged_by=('qc_alps_covered_pct', 'qc_alps_aligned_pct'),
+        stops=('DTI-ALPS',),
+        warns=('DTI-ALPS',),
+    ),
+    Gate(
+        name='voxels in the small regions of DTI-ALPS',
+        judged_by=('qc_alps_voxels_r2p5_L', 'qc_alps_voxels_r2p5_R'),
+        warns=('alps_*_r2p5*',),
+    ),
+    Gate(
+        name='voxels in the large regions of DTI-ALPS',
+        judged_by=('qc_alps_voxels_r5_L', 'qc_alps_voxels_r5_R'),
+        warns=('alps_*_r5*',),
+    ),
+    Gate(
+        name='head in the scanner',
+        judged_by=('alps_pitch_deg', 'alps_roll_deg', 'alps_yaw_deg'),
+        warns=('alps_lab_*',),
+    ),
+)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -144,10 +267,13 @@ def gates_table(gates: Iterable[Gate] = GATES) -> str:
     | brain mask | `a` | `b` | – |
 
     """
-    rows = ['| foundation | judged by | n/a where it failed | to be checked where it is |',
-            '|---|---|---|---|']  # fmt: skip
-    rows += [f'| {g.name} | {_code(g.judged_by)} | {_code(g.stops)} | {_code(g.warns)} |'
-             for g in gates]  # fmt: skip
+    rows = [
+        '| foundation | judged by | n/a where it failed | to be checked where it is |',
+        '|---|---|---|---|',
+    ]
+    rows += [
+        f'| {g.name} | {_code(g.judged_by)} | {_code(g.stops)} | {_code(g.warns)} |' for g in gates
+    ]
     return '\n'.join(rows)
 
 

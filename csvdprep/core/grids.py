@@ -105,8 +105,10 @@ def axes_of(affine: Any) -> list[tuple[int, int]]:
     [(1, -1), (2, 1), (0, 1)]
     """
     edges = _edges(affine)
-    cosines = [[float(affine[row][axis]) / edges[axis] if edges[axis] else 0.0
-                for row in range(3)] for axis in range(3)]  # fmt: skip
+    cosines = [
+        [float(affine[row][axis]) / edges[axis] if edges[axis] else 0.0 for row in range(3)]
+        for axis in range(3)
+    ]
     orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
     def rank(order: tuple[int, ...]) -> tuple:
@@ -131,10 +133,12 @@ def _corners(shape: tuple[int, ...], affine: Any) -> list[tuple[float, ...]]:
     corners = []
     for code in range(8):
         index = [(n - 1) * (code >> k & 1) for k, n in enumerate(shape)]
-        corners.append(tuple(
-            float(affine[row][3]) + sum(float(affine[row][k]) * index[k] for k in range(3))
-            for row in range(3)
-        ))  # fmt: skip
+        corners.append(
+            tuple(
+                float(affine[row][3]) + sum(float(affine[row][k]) * index[k] for k in range(3))
+                for row in range(3)
+            )
+        )
     return corners
 
 

@@ -45,8 +45,16 @@ def option(
     -------
     dataclasses.Field
     """
-    return field(default=default, metadata={'meaning': meaning, 'unit': unit, 'choices': choices,
-                                            'least': least, 'most': most})  # fmt: skip
+    return field(
+        default=default,
+        metadata={
+            'meaning': meaning,
+            'unit': unit,
+            'choices': choices,
+            'least': least,
+            'most': most,
+        },
+    )
 
 
 def read_options(room: Room, table: Mapping[str, Any]) -> Any:
@@ -148,9 +156,11 @@ def read_assignment(text: str) -> tuple[str, str, Any]:
     place, equals, value = text.partition('=')
     room, dot, name = place.strip().partition('.')
     if not (equals and dot and room and name and value.strip()):
-        raise UsageError(f'"{text}" sets no option.', field='--set',
-                         remedy='Write STEP.OPTION=VALUE, as in wmh.runs=40; csvdprep options '
-                         'lists them.')  # fmt: skip
+        raise UsageError(
+            f'"{text}" sets no option.',
+            field='--set',
+            remedy='Write STEP.OPTION=VALUE, as in wmh.runs=40; csvdprep options lists them.',
+        )
     try:
         read = tomllib.loads(f'value = {value.strip()}')['value']
     except tomllib.TOMLDecodeError:
@@ -195,6 +205,13 @@ def options_table(rooms: Iterable[Room]) -> list[Row]:
                 kind += f', at least {least:g}'
             default = item.default
             shown = str(default).lower() if isinstance(default, bool) else str(default)
-            rows.append(Row(f'{room.name}.{item.name}', kind, shown, told.get('unit', ''),
-                            told.get('meaning', '')))  # fmt: skip
+            rows.append(
+                Row(
+                    f'{room.name}.{item.name}',
+                    kind,
+                    shown,
+                    told.get('unit', ''),
+                    told.get('meaning', ''),
+                )
+            )
     return rows

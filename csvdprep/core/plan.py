@@ -204,8 +204,9 @@ class Plan:
     @property
     def reference(self) -> str:
         """Name of the scan that is the anatomical reference; empty without one."""
-        return next((item.name for item in self.declared.references if item.name in self.scans),
-                    '')  # fmt: skip
+        return next(
+            (item.name for item in self.declared.references if item.name in self.scans), ''
+        )
 
     @property
     def complete(self) -> bool:
@@ -217,9 +218,7 @@ class Plan:
     ) -> Plan:
         """Return the plan with the files of earlier runs in the places of their rooms."""
         drawn = frozenset(drawn)
-        steps = (
-            replace(s, cached=cached.get(s.room.name, {}), drawn=drawn) for s in self.steps
-        )
+        steps = (replace(s, cached=cached.get(s.room.name, {}), drawn=drawn) for s in self.steps)
         return replace(self, steps=tuple(steps))
 
 
@@ -312,13 +311,30 @@ def make_plan(
         chosen, decisions = room.decide({k: v for k, v in scans.items() if k not in ignore}, asked)
         sources = {n: keys.get(aliases.get(n, n), aliases.get(n, n)) for n in takes[name]}
         decided = [[item.name, item.value] for item in decisions]
-        key = _digest([version, name, room.version, asdict(chosen), asdict(context), sources,
-                       *([decided] if decided else [])])  # fmt: skip
+        key = _digest(
+            [
+                version,
+                name,
+                room.version,
+                asdict(chosen),
+                asdict(context),
+                sources,
+                *([decided] if decided else []),
+            ]
+        )
         keys |= {product: _digest([key, product]) for product in room.outputs()}
         steps.append(Step(room, chosen, takes[name], key, decisions=decisions, asked=asked))
-    return Plan(visit=given.visit, context=context, scans=scans, steps=tuple(steps),
-                skipped=skipped, declared=declared, aliases=aliases, notes=given.notes,
-                refused=given.refused)  # fmt: skip
+    return Plan(
+        visit=given.visit,
+        context=context,
+        scans=scans,
+        steps=tuple(steps),
+        skipped=skipped,
+        declared=declared,
+        aliases=aliases,
+        notes=given.notes,
+        refused=given.refused,
+    )
 
 
 def _settle(rooms: Mapping[str, Room], scans: set[str]) -> tuple[dict[str, Room], dict[str, str]]:
@@ -357,9 +373,8 @@ def _upstream(rooms: Mapping[str, Room], chosen: set[str]) -> set[str]:
 
 
 def _why(
-    room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str],
-    given: VisitInput,
-) -> str:  # fmt: skip
+    room: Room, rooms: Mapping[str, Room], known: set[str], ignore: set[str], given: VisitInput
+) -> str:
     """Trace what a room lacks back to the scans that the visit does not have."""
     maker = {name: other for other in rooms.values() for name in other.outputs()}
 
@@ -373,8 +388,11 @@ def _why(
     missing = sorted(set().union(*(roots(n, frozenset()) for n in room.needs)))
     said = ', '.join(f'{n} (left out by --ignore)' if n in ignore else n for n in missing)
     ends = tuple(f'_{n}.' for n in missing)
-    spoilt = [file.rsplit('/', 1)[-1] for file, _ in given.refused
-              if any(end in file.lower() for end in ends)]  # fmt: skip
+    spoilt = [
+        file.rsplit('/', 1)[-1]
+        for file, _ in given.refused
+        if any(end in file.lower() for end in ends)
+    ]
     if spoilt:
         return f'needs {said}, and {", ".join(spoilt)} cannot be used'
     left = [note for note in given.notes if any(end in note.lower() for end in ends)]

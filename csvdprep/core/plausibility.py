@@ -73,10 +73,15 @@ class Share:
     @property
     def rule(self) -> str:
         """The rule in words."""
-        part, whole = (' + '.join(f'`{name}`' for name in names)
-                       for names in ((*self.part, *self.also), self.whole))  # fmt: skip
-        limits = [f'{flag} below {share:g} × {whole}' for flag, share in
-                  (('warn', self.warn), ('fail', self.fail)) if share is not None]  # fmt: skip
+        part, whole = (
+            ' + '.join(f'`{name}`' for name in names)
+            for names in ((*self.part, *self.also), self.whole)
+        )
+        limits = [
+            f'{flag} below {share:g} × {whole}'
+            for flag, share in (('warn', self.warn), ('fail', self.fail))
+            if share is not None
+        ]
         above = f', where that is {self.least:g} or more' if self.least else ''
         told = ', '.join(f'`{name}`' for name in self.unless)
         return f'{part}: {", ".join(limits)}{above}' + (f'; not if {told} failed' if told else '')
@@ -101,9 +106,14 @@ class Share:
         whole = float(sum(known[name] for name in self.whole))
         if whole < self.least or whole <= 0:
             return None
-        flag = next((flag for flag in ('fail', 'warn')
-                     if (share := getattr(self, flag)) is not None and part < share * whole),
-                    None)  # fmt: skip
+        flag = next(
+            (
+                flag
+                for flag in ('fail', 'warn')
+                if (share := getattr(self, flag)) is not None and part < share * whole
+            ),
+            None,
+        )
         words = self.words.format(part=f'{part:.3g}', whole=f'{whole:.3g}')
         return Contradiction(self.name, flag, words, self.concerns) if flag else None
 
@@ -148,8 +158,10 @@ class Apart:
     def rule(self) -> str:
         """The rule in words."""
         grades = ', '.join(f'`{name}`' for name in self.highest_of)
-        return (f'highest of {grades} and `{self.other}`: warn where {self.warn} apart, '
-                f'fail where {self.fail}')  # fmt: skip
+        return (
+            f'highest of {grades} and `{self.other}`: warn where {self.warn} apart, '
+            f'fail where {self.fail}'
+        )
 
     def contradiction(self, values: Mapping[str, float | None]) -> Contradiction | None:
         """Compare; None where the grades agree or one is not known.
@@ -182,92 +194,223 @@ _TOGETHER = ('qc_flair_t1w_edges', 'qc_flair_mask_dice')
 
 #: What has to agree, the most serious first.
 CHECKS: tuple[Share | Apart, ...] = (
-    Share(name='preliminary and final hyperintensities', part=_WMH, also=_ELSEWHERE,
-          whole=('qc_filled_ml',),
-          warn=0.5, fail=0.33, least=5,
-          words='A first look at the FLAIR found {whole} mL of hyperintensities, the mask has '
-                '{part} mL.', concerns=_WMH),
-    Share(name='brightness of the FLAIR and hyperintensities', part=_WMH, also=_ELSEWHERE,
-          whole=('qc_flair_bright_ml',), warn=0.5, fail=0.33, least=5,
-          words='{whole} mL deep in the brain are brighter than normal tissue on the FLAIR, the '
-                'mask of hyperintensities has {part} mL.', concerns=_WMH),
-    Share(name='final and preliminary hyperintensities', part=('qc_filled_ml',), whole=_WMH,
-          warn=0.08, least=10,
-          words='The mask of hyperintensities has {whole} mL, but a first look at the FLAIR found '
-                'only {part} mL: cortex, or healthy white matter, may be in it.',
-          concerns=_WMH),
-    Share(name='dark fluid of the FLAIR and ventricles', part=('lv_ml',),
-          whole=('qc_flair_dark_ml',), warn=0.5, fail=0.33, least=8,
-          words='The FLAIR shows {whole} mL of fluid in the middle of the brain, the lateral '
-                'ventricles have {part} mL.', concerns=('lv_ml',), unless=_TOGETHER),
-    Share(name='ventricles and dark fluid of the FLAIR', part=('qc_flair_dark_ml',),
-          whole=('lv_ml',), warn=0.4, fail=0.2, least=15,
-          words='The lateral ventricles have {whole} mL, but the FLAIR shows only {part} mL of '
-                'fluid in the middle of the brain.', concerns=('lv_ml',), unless=_TOGETHER),
-    Share(name='ventricles and cerebrospinal fluid', part=('csf_ml',), whole=('lv_ml',),
-          warn=1.2, fail=1.0, least=5,
-          words='The lateral ventricles have {whole} mL, all cerebrospinal fluid together '
-                '{part} mL.', concerns=('lv_ml', 'csf_ml', 'bpf')),
-    Share(name='ventricles and Evans index', part=('lv_ml',), whole=('evans',),
-          warn=25, fail=12, least=0.15,
-          words='The Evans index is {whole}, but the lateral ventricles have {part} mL.',
-          concerns=('lv_ml', 'evans')),
-    Share(name='intracranial volume and that of the template', part=('icv_ml',),
-          whole=('icv_template_ml',), warn=0.88, fail=0.75,
-          words='The brain mask has {part} mL, the template suggests {whole} mL.',
-          concerns=('icv_ml',)),
-    Share(name='intracranial volume of the template and by the mask', part=('icv_template_ml',),
-          whole=('icv_ml',), warn=0.88, fail=0.75,
-          words='The brain mask has {whole} mL, the template suggests {part} mL.',
-          concerns=('icv_ml',)),
-    Share(name='tissues and intracranial volume', part=('gm_ml', 'wm_ml', 'csf_ml'),
-          whole=('icv_ml',), warn=0.95, fail=0.9,
-          words='Grey matter, white matter and fluid sum up to {part} mL of {whole} mL of '
-                'intracranial volume.', concerns=('gm_ml', 'wm_ml', 'csf_ml', 'bpf')),
-    Share(name='white matter and hyperintensities', part=('wm_ml',), whole=_WMH,
-          warn=4, fail=2, least=10,
-          words='Hyperintensities have {whole} mL, all white matter {part} mL.', concerns=_WMH),
-    Share(name='hyperintensities beside the brainstem and cerebellum', part=_WMH,
-          whole=('wmh_infratentorial_ml',), warn=1.0, fail=0.5, least=2,
-          words='Brainstem and cerebellum have {whole} mL of hyperintensities, the white matter '
-                'of the hemispheres {part} mL.', concerns=_WMH),
-    Share(name='hyperintensities beside deep grey matter', part=_WMH,
-          whole=('wmh_deepgrey_ml',), warn=1.0, fail=0.5, least=2,
-          words='Deep grey matter has {whole} mL of hyperintensities, white matter {part} mL.',
-          concerns=_WMH),
-    Share(name='hyperintensities away from the cortex', part=_ZONES[:3], whole=_WMH,
-          warn=0.25, fail=0.1, least=3,
-          words='Of {whole} mL of hyperintensities all but {part} mL are juxtacortical: the '
-                'ventricles, or the cortex, were not found.',
-          concerns=('wmh_jv_ml', 'wmh_pv_ml', 'wmh_dw_ml', 'wmh_jc_ml', 'fazekas_pv',
-                    'fazekas_deep', 'fazekas_total')),
-    Share(name='zones and all hyperintensities', part=_ZONES, whole=_WMH, warn=0.97, fail=0.9,
-          least=1, words='The four zones sum up to {part} mL of {whole} mL of hyperintensities.',
-          concerns=_ZONES),
-    Share(name='hyperintensities of left and right', part=('wmh_left_ml',),
-          whole=('wmh_right_ml',), warn=0.1, fail=0.02, least=5,
-          words='The right hemisphere has {whole} mL of hyperintensities, the left {part} mL: an '
-                'infarct, shading, or a side that was missed.', concerns=_WMH),
-    Share(name='hyperintensities of right and left', part=('wmh_right_ml',),
-          whole=('wmh_left_ml',), warn=0.1, fail=0.02, least=5,
-          words='The left hemisphere has {whole} mL of hyperintensities, the right {part} mL: an '
-                'infarct, shading, or a side that was missed.', concerns=_WMH),
-    Apart(name='Fazekas grades and volume', highest_of=('fazekas_pv', 'fazekas_deep'),
-          other='fazekas_by_volume', warn=2, fail=3,
-          words='The higher Fazekas grade is {highest}, the volume suggests {other}.',
-          concerns=('fazekas_pv', 'fazekas_deep', 'fazekas_total')),
-    Share(name='diffusivity of hyperintensities and white matter', part=('md_wmh',),
-          whole=('md_nawm',), warn=0.98, fail=0.85,
-          words='Mean diffusivity is {part} in hyperintensities and {whole} in normal-appearing '
-                'white matter (1e-3 mm²/s): they may not lie on each other.',
-          concerns=('md_wmh', 'fa_wmh')),
-)  # fmt: skip
+    Share(
+        name='preliminary and final hyperintensities',
+        part=_WMH,
+        also=_ELSEWHERE,
+        whole=('qc_filled_ml',),
+        warn=0.5,
+        fail=0.33,
+        least=5,
+        words='A first look at the FLAIR found {whole} mL of hyperintensities, the mask has '
+        '{part} mL.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='brightness of the FLAIR and hyperintensities',
+        part=_WMH,
+        also=_ELSEWHERE,
+        whole=('qc_flair_bright_ml',),
+        warn=0.5,
+        fail=0.33,
+        least=5,
+        words='{whole} mL deep in the brain are brighter than normal tissue on the FLAIR, the '
+        'mask of hyperintensities has {part} mL.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='final and preliminary hyperintensities',
+        part=('qc_filled_ml',),
+        whole=_WMH,
+        warn=0.08,
+        least=10,
+        words='The mask of hyperintensities has {whole} mL, but a first look at the FLAIR found '
+        'only {part} mL: cortex, or healthy white matter, may be in it.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='dark fluid of the FLAIR and ventricles',
+        part=('lv_ml',),
+        whole=('qc_flair_dark_ml',),
+        warn=0.5,
+        fail=0.33,
+        least=8,
+        words='The FLAIR shows {whole} mL of fluid in the middle of the brain, the lateral '
+        'ventricles have {part} mL.',
+        concerns=('lv_ml',),
+        unless=_TOGETHER,
+    ),
+    Share(
+        name='ventricles and dark fluid of the FLAIR',
+        part=('qc_flair_dark_ml',),
+        whole=('lv_ml',),
+        warn=0.4,
+        fail=0.2,
+        least=15,
+        words='The lateral ventricles have {whole} mL, but the FLAIR shows only {part} mL of '
+        'fluid in the middle of the brain.',
+        concerns=('lv_ml',),
+        unless=_TOGETHER,
+    ),
+    Share(
+        name='ventricles and cerebrospinal fluid',
+        part=('csf_ml',),
+        whole=('lv_ml',),
+        warn=1.2,
+        fail=1.0,
+        least=5,
+        words='The lateral ventricles have {whole} mL, all cerebrospinal fluid together '
+        '{part} mL.',
+        concerns=('lv_ml', 'csf_ml', 'bpf'),
+    ),
+    Share(
+        name='ventricles and Evans index',
+        part=('lv_ml',),
+        whole=('evans',),
+        warn=25,
+        fail=12,
+        least=0.15,
+        words='The Evans index is {whole}, but the lateral ventricles have {part} mL.',
+        concerns=('lv_ml', 'evans'),
+    ),
+    Share(
+        name='intracranial volume and that of the template',
+        part=('icv_ml',),
+        whole=('icv_template_ml',),
+        warn=0.88,
+        fail=0.75,
+        words='The brain mask has {part} mL, the template suggests {whole} mL.',
+        concerns=('icv_ml',),
+    ),
+    Share(
+        name='intracranial volume of the template and by the mask',
+        part=('icv_template_ml',),
+        whole=('icv_ml',),
+        warn=0.88,
+        fail=0.75,
+        words='The brain mask has {whole} mL, the template suggests {part} mL.',
+        concerns=('icv_ml',),
+    ),
+    Share(
+        name='tissues and intracranial volume',
+        part=('gm_ml', 'wm_ml', 'csf_ml'),
+        whole=('icv_ml',),
+        warn=0.95,
+        fail=0.9,
+        words='Grey matter, white matter and fluid sum up to {part} mL of {whole} mL of '
+        'intracranial volume.',
+        concerns=('gm_ml', 'wm_ml', 'csf_ml', 'bpf'),
+    ),
+    Share(
+        name='white matter and hyperintensities',
+        part=('wm_ml',),
+        whole=_WMH,
+        warn=4,
+        fail=2,
+        least=10,
+        words='Hyperintensities have {whole} mL, all white matter {part} mL.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='hyperintensities beside the brainstem and cerebellum',
+        part=_WMH,
+        whole=('wmh_infratentorial_ml',),
+        warn=1.0,
+        fail=0.5,
+        least=2,
+        words='Brainstem and cerebellum have {whole} mL of hyperintensities, the white matter '
+        'of the hemispheres {part} mL.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='hyperintensities beside deep grey matter',
+        part=_WMH,
+        whole=('wmh_deepgrey_ml',),
+        warn=1.0,
+        fail=0.5,
+        least=2,
+        words='Deep grey matter has {whole} mL of hyperintensities, white matter {part} mL.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='hyperintensities away from the cortex',
+        part=_ZONES[:3],
+        whole=_WMH,
+        warn=0.25,
+        fail=0.1,
+        least=3,
+        words='Of {whole} mL of hyperintensities all but {part} mL are juxtacortical: the '
+        'ventricles, or the cortex, were not found.',
+        concerns=(
+            'wmh_jv_ml',
+            'wmh_pv_ml',
+            'wmh_dw_ml',
+            'wmh_jc_ml',
+            'fazekas_pv',
+            'fazekas_deep',
+            'fazekas_total',
+        ),
+    ),
+    Share(
+        name='zones and all hyperintensities',
+        part=_ZONES,
+        whole=_WMH,
+        warn=0.97,
+        fail=0.9,
+        least=1,
+        words='The four zones sum up to {part} mL of {whole} mL of hyperintensities.',
+        concerns=_ZONES,
+    ),
+    Share(
+        name='hyperintensities of left and right',
+        part=('wmh_left_ml',),
+        whole=('wmh_right_ml',),
+        warn=0.1,
+        fail=0.02,
+        least=5,
+        words='The right hemisphere has {whole} mL of hyperintensities, the left {part} mL: an '
+        'infarct, shading, or a side that was missed.',
+        concerns=_WMH,
+    ),
+    Share(
+        name='hyperintensities of right and left',
+        part=('wmh_right_ml',),
+        whole=('wmh_left_ml',),
+        warn=0.1,
+        fail=0.02,
+        least=5,
+        words='The left hemisphere has {whole} mL of hyperintensities, the right {part} mL: an '
+        'infarct, shading, or a side that was missed.',
+        concerns=_WMH,
+    ),
+    Apart(
+        name='Fazekas grades and volume',
+        highest_of=('fazekas_pv', 'fazekas_deep'),
+        other='fazekas_by_volume',
+        warn=2,
+        fail=3,
+        words='The higher Fazekas grade is {highest}, the volume suggests {other}.',
+        concerns=('fazekas_pv', 'fazekas_deep', 'fazekas_total'),
+    ),
+    Share(
+        name='diffusivity of hyperintensities and white matter',
+        part=('md_wmh',),
+        whole=('md_nawm',),
+        warn=0.98,
+        fail=0.85,
+        words='Mean diffusivity is {part} in hyperintensities and {whole} in normal-appearing '
+        'white matter (1e-3 mm²/s): they may not lie on each other.',
+        concerns=('md_wmh', 'fa_wmh'),
+    ),
+)
 
 
 def contradictions(
-    values: Mapping[str, float | None], checks: Iterable[Share | Apart] = CHECKS,
-    *, failed: Collection[str] = (),
-) -> list[Contradiction]:  # fmt: skip
+    values: Mapping[str, float | None],
+    checks: Iterable[Share | Apart] = CHECKS,
+    *,
+    failed: Collection[str] = (),
+) -> list[Contradiction]:
     """Hold the measures of a visit against each other.
 
     Parameters
@@ -292,14 +435,19 @@ def contradictions(
     []
 
     """
-    found = [item for check in checks if not set(check.unless) & set(failed)
-             and (item := check.contradiction(values))]  # fmt: skip
+    found = [
+        item
+        for check in checks
+        if not set(check.unless) & set(failed) and (item := check.contradiction(values))
+    ]
     return sorted(found, key=lambda item: item.flag != 'fail')
 
 
 def checks_table(checks: Iterable[Share | Apart] = CHECKS) -> str:
     """Write the table in Markdown, as the docs have it."""
     rows = ['| check | rule | flags |', '|---|---|---|']
-    rows += [f'| {check.name} | {check.rule} | {", ".join(f"`{n}`" for n in check.concerns)} |'
-             for check in checks]  # fmt: skip
+    rows += [
+        f'| {check.name} | {check.rule} | {", ".join(f"`{n}`" for n in check.concerns)} |'
+        for check in checks
+    ]
     return '\n'.join(rows)

@@ -42,8 +42,11 @@ class Column:
     def described(self) -> dict[str, Any]:
         """Return the column's entry in a sidecar."""
         facts = {'Description': self.description, 'Units': self.units, 'Levels': self.levels}
-        return {key: dict(value) if isinstance(value, Mapping) else value
-                for key, value in facts.items() if value}  # fmt: skip
+        return {
+            key: dict(value) if isinstance(value, Mapping) else value
+            for key, value in facts.items()
+            if value
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,17 +85,26 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'The configuration cannot be read: {error}.', file=path) from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f'The configuration is not valid TOML: {error}.', file=path,
-                         remedy='Correct that line.') from error  # fmt: skip
+        raise UsageError(
+            f'The configuration is not valid TOML: {error}.',
+            file=path,
+            remedy='Correct that line.',
+        ) from error
     except RecursionError as error:
         raise UsageError('The configuration is nested too deep.', file=path) from error
     known = {item.name for item in fields(Settings)} - {'options', 'bids_dir', 'output_dir'}
-    options = {key: tables.pop(key) for key in list(tables)
-               if isinstance(tables[key], dict) and key.replace('-', '_') not in known}
+    options = {
+        key: tables.pop(key)
+        for key in list(tables)
+        if isinstance(tables[key], dict) and key.replace('-', '_') not in known
+    }
     asked = {key.replace('-', '_'): value for key, value in tables.items()}
     if unknown := sorted(set(asked) - known):
-        raise UsageError(f'Unknown setting: {", ".join(unknown)}.', file=path,
-                         remedy=f'Known settings are: {", ".join(sorted(known))}.')  # fmt: skip
+        raise UsageError(
+            f'Unknown setting: {", ".join(unknown)}.',
+            file=path,
+            remedy=f'Known settings are: {", ".join(sorted(known))}.',
+        )
     hints = get_type_hints(Settings, include_extras=True)
     for name, value in asked.items():
         if wrong := _faulty(hints[name], value):

@@ -40,8 +40,12 @@ def decide(given: VisitInput, settings: Settings) -> Plan:
     markers = set(settings.markers)
     if markers:
         # What is resampled into a space follows from what is asked for.
-        markers |= {room.name for room in rooms if room.name.startswith('space_')
-                    and (not room.name.endswith('_wmh') or 'wmh' in markers)}  # fmt: skip
+        markers |= {
+            room.name
+            for room in rooms
+            if room.name.startswith('space_')
+            and (not room.name.endswith('_wmh') or 'wmh' in markers)
+        }
     try:
         plan = make_plan(
             given,

@@ -27,9 +27,7 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
 
 
 @cache
-def discover(
-    output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()
-) -> tuple[Room, ...]:
+def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -> tuple[Room, ...]:
     """Return the room of every subpackage of ``wings``.
 
     Parameters
@@ -67,8 +65,9 @@ def discover(
         if strange := sorted({*room.needs, *room.wants} - known):
             raise ValueError(f'{room.name} takes {", ".join(strange)}, which nobody makes.')
         if strange := sorted({made.frame for made in room.makes.values()} - frames):
-            raise ValueError(f'{room.name} makes images on {", ".join(strange)}, a grid that '
-                             'nobody declares.')  # fmt: skip
+            raise ValueError(
+                f'{room.name} makes images on {", ".join(strange)}, a grid that nobody declares.'
+            )
         for name in (*room.outputs(), *(m.name for m in room.measures)):
             if (other := makers.setdefault(name, room.name)) != room.name:
                 raise ValueError(f'Both {other} and {room.name} make {name}.')

@@ -20,22 +20,36 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.telling import harmless, said
 from csvdprep.graph.workspace import DRAWINGS, GRAPH
 
-_MEMORY = ('The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
-           '(--nprocs).')  # fmt: skip
+_MEMORY = (
+    'The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
+    '(--nprocs).'
+)
 #: What the user can do about failures that come from outside the application.
 ADVICE = {
-    'MemoryError': _MEMORY, 'bad_alloc': _MEMORY, 'Cannot allocate memory': _MEMORY,
-    'Failed to allocate memory': _MEMORY, 'failed to map segment': _MEMORY,
+    'MemoryError': _MEMORY,
+    'bad_alloc': _MEMORY,
+    'Cannot allocate memory': _MEMORY,
+    'Failed to allocate memory': _MEMORY,
+    'failed to map segment': _MEMORY,
     'No space left on device': 'The disk is full. Remedy: free some space, or name another '
-                               'working directory (-w), and start again; what is finished stays.',
+    'working directory (-w), and start again; what is finished stays.',
     'Read-only file system': 'The disk cannot be written. Remedy: name another output or '
-                             'working directory.',
+    'working directory.',
     'Disk quota exceeded': 'The disk quota is used up. Remedy: free some space and start again.',
-}  # fmt: skip
+}
 
 
-def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, failures, statuses,
-            progress, on_visit_done, check):  # fmt: skip
+def execute(
+    plans: dict[str, Plan],
+    settings: Settings,
+    *,
+    workspace: Path,
+    failures,
+    statuses,
+    progress,
+    on_visit_done,
+    check,
+):
     """Build one graph of all visits and run it.
 
     Parameters
@@ -64,18 +78,30 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
     from csvdprep.graph.plugin import ForkPlugin
     from csvdprep.graph.visit import init_visit_wf
 
-    config.update_config({
-        'execution': {
-            'crashfile_format': 'txt', 'stop_on_first_crash': settings.stop_on_first_crash,
-            'remove_node_directories': False, 'poll_sleep_duration': 0.2,
-            'hash_method': 'content', 'check_version': False, 'local_hash_check': False,
-            'keep_inputs': False, 'remove_unnecessary_outputs': False, 'parameterize_dirs': True,
-            'create_report': False,
-            # Plugins that run elsewhere wait for files that a network disk shows late.
-            'job_finished_timeout': 65,
-        },
-        'logging': {'workflow_level': 'ERROR', 'interface_level': 'ERROR', 'utils_level': 'ERROR'},
-    })  # fmt: skip
+    config.update_config(
+        {
+            'execution': {
+                'crashfile_format': 'txt',
+                'stop_on_first_crash': settings.stop_on_first_crash,
+                'remove_node_directories': False,
+                'poll_sleep_duration': 0.2,
+                'hash_method': 'content',
+                'check_version': False,
+                'local_hash_check': False,
+                'keep_inputs': False,
+                'remove_unnecessary_outputs': False,
+                'parameterize_dirs': True,
+                'create_report': False,
+                # Plugins that run elsewhere wait for files that a network disk shows late.
+                'job_finished_timeout': 65,
+            },
+            'logging': {
+                'workflow_level': 'ERROR',
+                'interface_level': 'ERROR',
+                'utils_level': 'ERROR',
+            },
+        }
+    )
     logging.update_logging(config)
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
@@ -96,8 +122,9 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
             node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
         owner[visit_wf.name] = label
         progress.open(label)
-    if not owner or all(step.done and not step.to_draw
-                        for plan in plans.values() for step in plan.steps):  # fmt: skip
+    if not owner or all(
+        step.done and not step.to_draw for plan in plans.values() for step in plan.steps
+    ):
         # Something can no longer be done, and all else is there: a graph without nodes fails.
         return
     if settings.write_graph:
@@ -146,10 +173,15 @@ def execute(plans: dict[str, Plan], settings: Settings, *, workspace: Path, fail
             file.write(tsv_text(rows))
 
     order = {label: place for place, label in enumerate(plans)}
-    arguments = {'n_procs': settings.nprocs, 'memory_gb': settings.mem_gb,
-                 'status_callback': heard, 'on_failure': failed,
-                 'on_graph': counted, 'on_turn': check,
-                 'rank': lambda node: order.get(whose(node), 0)}  # fmt: skip
+    arguments = {
+        'n_procs': settings.nprocs,
+        'memory_gb': settings.mem_gb,
+        'status_callback': heard,
+        'on_failure': failed,
+        'on_graph': counted,
+        'on_turn': check,
+        'rank': lambda node: order.get(whose(node), 0),
+    }
     if settings.resource_monitor:
         arguments['on_usage'] = used
     try:
@@ -254,15 +286,19 @@ def read_plugin(path: Path) -> tuple[str, dict]:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError('The plugin file cannot be used.', file=path,
-                         remedy="Write 'plugin: NAME' and 'plugin_args: {...}' as YAML or "
-                         'JSON.') from error  # fmt: skip
+        raise UsageError(
+            'The plugin file cannot be used.',
+            file=path,
+            remedy="Write 'plugin: NAME' and 'plugin_args: {...}' as YAML or JSON.",
+        ) from error
     if name.endswith('Graph'):
         raise UsageError(
             f'The plugin {name} submits jobs and does not wait for them: nobody would collect '
-            'what they compute.', file=path, field='plugin',
+            'what they compute.',
+            file=path,
+            field='plugin',
             remedy='Use csvdprep slurm, or a plugin that waits (SLURM, SGE, PBS, MultiProc).',
-        )  # fmt: skip
+        )
     return name, arguments
 
 
@@ -290,8 +326,12 @@ def _read_crash(path: Path) -> dict[str, str]:
     node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
     name = node.group(1) if node else path.stem
     room = re.search(r'(\w+)_room_wf', name)
-    return {'room': room.group(1) if room else '', 'node': name.rsplit('.', 1)[-1],
-            'message': last_words(text), 'file': str(path)}  # fmt: skip
+    return {
+        'room': room.group(1) if room else '',
+        'node': name.rsplit('.', 1)[-1],
+        'message': last_words(text),
+        'file': str(path),
+    }
 
 
 def _clean(label: str, workspace: Path, settings: Settings):

@@ -22,8 +22,9 @@ from csvdprep.graph.telling import said
 from csvdprep.graph.visit import checkpoints
 
 
-def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
-           interrupted: bool = False) -> None:  # fmt: skip
+def finish(
+    plan: Plan, status: Status, settings: Settings, *, before: set[str], interrupted: bool = False
+) -> None:
     """Write what belongs to the visit as a whole, from what is finished of it.
 
     Parameters
@@ -81,11 +82,16 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
         'tables': lambda: write_tables(plan.visit, judged, rooms, output_dir),
         'log': lambda: _write_log(log_dir, plan, settings),
         'report': lambda: write_visit_report(
-            output_dir=output_dir, plan=plan, values=judged.rows, status=vars(status),
-            versions=versions(), lists=_lists(rooms, files),
-            titles={room.name: room.title for room in rooms}),
+            output_dir=output_dir,
+            plan=plan,
+            values=judged.rows,
+            status=vars(status),
+            versions=versions(),
+            lists=_lists(rooms, files),
+            titles={room.name: room.title for room in rooms},
+        ),
         'methods text': lambda: write_citation(plan, output_dir / 'logs'),
-    }  # fmt: skip
+    }
     for part, write in parts.items():
         try:
             write()
@@ -98,8 +104,12 @@ def finish(plan: Plan, status: Status, settings: Settings, *, before: set[str],
 
 def _lists(rooms, files) -> list:
     """Return the lists of lesions that the report shows, each with its declaration."""
-    return [(made, files[room.name][name]) for room in rooms for name, made in room.makes.items()
-            if made.lists and files.get(room.name, {}).get(name)]  # fmt: skip
+    return [
+        (made, files[room.name][name])
+        for room in rooms
+        for name, made in room.makes.items()
+        if made.lists and files.get(room.name, {}).get(name)
+    ]
 
 
 def _write_log(log_dir: Path, plan: Plan, settings: Settings) -> None:
@@ -121,10 +131,14 @@ def room_files(plan: Plan, output_dir: Path) -> dict[str, dict[str, str]]:
 
 def field_strengths(plan: Plan) -> dict[str, list[float]]:
     """Return the field strengths (T) that the sidecars behind each room's results tell."""
-    known = {name: Facts(scan.metadata).number('MagneticFieldStrength')
-             for name, scan in plan.scans.items()}  # fmt: skip
-    return {room: [known[name] for name in scans if known.get(name)]
-            for room, scans in plan.origins.items()}  # fmt: skip
+    known = {
+        name: Facts(scan.metadata).number('MagneticFieldStrength')
+        for name, scan in plan.scans.items()
+    }
+    return {
+        room: [known[name] for name in scans if known.get(name)]
+        for room, scans in plan.origins.items()
+    }
 
 
 def _state(room, files, before, blamed) -> str:
@@ -140,8 +154,20 @@ def versions() -> dict[str, str]:
 
     from csvdprep import __version__
 
-    names = ('antspyx', 'nipype', 'nibabel', 'numpy', 'scipy', 'scikit-image', 'onnxruntime',
-             'nireports', 'niworkflows', 'nilearn', 'pybids', 'templateflow')  # fmt: skip
+    names = (
+        'antspyx',
+        'nipype',
+        'nibabel',
+        'numpy',
+        'scipy',
+        'scikit-image',
+        'onnxruntime',
+        'nireports',
+        'niworkflows',
+        'nilearn',
+        'pybids',
+        'templateflow',
+    )
     found = {'csvdprep': __version__, 'python': platform.python_version()}
     for name in names:
         try:
@@ -164,8 +190,11 @@ def settings_text(settings: Settings) -> str:
 
     """
     where = {name: str(getattr(settings, name)) for name in ('bids_dir', 'output_dir')}
-    kept = {name: value for name, value in vars(settings).items()
-            if name not in (*where, 'options') and value not in (None, (), '') and value != {}}
+    kept = {
+        name: value
+        for name, value in vars(settings).items()
+        if name not in (*where, 'options') and value not in (None, (), '') and value != {}
+    }
     tables = {room: dict(table) for room, table in settings.options.items()}
     noted = ''.join(f'# {line}\n' for line in tomli_w.dumps(where).splitlines())
     return noted + tomli_w.dumps(_plain(kept | tables))

@@ -67,15 +67,21 @@ class Judged:
     def remarks(self) -> list[tuple[str, str]]:
         """Flag and sentence of what a reader has to know first, failures before the rest."""
         found = [(item.flag, item.words) for item in self.contradictions]
-        found += [(item.flag, f'{item.words[:1].upper()}{item.words[1:]}.')
-                  for item in self.footings if not item.told]  # fmt: skip
+        found += [
+            (item.flag, f'{item.words[:1].upper()}{item.words[1:]}.')
+            for item in self.footings
+            if not item.told
+        ]
         return sorted(found, key=lambda item: item[0] != 'fail')
 
 
 def judge_together(
-    rows: Iterable[Mapping[str, Any]], rooms: Iterable[Room], *,
-    gates: Iterable[Gate] = GATES, checks: Iterable[Share | Apart] = CHECKS,
-) -> Judged:  # fmt: skip
+    rows: Iterable[Mapping[str, Any]],
+    rooms: Iterable[Room],
+    *,
+    gates: Iterable[Gate] = GATES,
+    checks: Iterable[Share | Apart] = CHECKS,
+) -> Judged:
     """Hold measures against each other, then take those whose foundation failed.
 
     Parameters
@@ -121,8 +127,9 @@ def judge_together(
                 against.setdefault(name, item)  # failures come first
     # A foundation is judged by what its measures say themselves, not by what others said of them.
     alone = {name: dict(row) for name, row in by_name.items()}
-    footings = [footing for gate in gates
-                if (footing := _apply(gate, by_name, alone, measures, against))]  # fmt: skip
+    footings = [
+        footing for gate in gates if (footing := _apply(gate, by_name, alone, measures, against))
+    ]
     # What is not given out needs no defence.
     found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
     return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
@@ -134,9 +141,12 @@ def counts(measure: Measure) -> bool:
 
 
 def _apply(
-    gate: Gate, rows: dict[str, dict], alone: Mapping[str, Mapping],
-    measures: Mapping[str, Measure], against: Mapping[str, Contradiction],
-) -> Footing | None:  # fmt: skip
+    gate: Gate,
+    rows: dict[str, dict],
+    alone: Mapping[str, Mapping],
+    measures: Mapping[str, Measure],
+    against: Mapping[str, Contradiction],
+) -> Footing | None:
     """Judge one foundation, and change the rows of what stands on it."""
     judges = [alone[name] for name in gate.judged_by if _is_given(rows.get(name))]
     worst = max(judges, key=lambda row: _ORDER.index(row['qc']), default=None)
@@ -154,8 +164,15 @@ def _apply(
         if name in gate.judged_by or not _is_given(row):
             continue
         if flag == 'fail' and matches(name, gate.stops):
-            row |= {'ungated': row['value'], 'value': None, 'low': None, 'high': None,
-                    'n': None, 'qc': 'na', 'reason': words}  # fmt: skip
+            row |= {
+                'ungated': row['value'],
+                'value': None,
+                'low': None,
+                'high': None,
+                'n': None,
+                'qc': 'na',
+                'reason': words,
+            }
             stopped.append(name)
         elif matches(name, gate.warns):
             _flag(row, 'warn', words)
@@ -188,10 +205,19 @@ def _why(row: Mapping[str, Any], measure: Measure | None, *, alone: bool) -> str
 
 
 def _verdict(rows: Mapping[str, Mapping], measures: Mapping[str, Measure]) -> str:
-    flags = {'fail' if row['ungated'] is not None else row['qc']
-             for name, row in rows.items() if name in measures and counts(measures[name])}
-    return next((said for flag, said in (('fail', 'failed'), ('warn', 'check'), ('ok', 'ok'))
-                 if flag in flags), 'n/a')  # fmt: skip
+    flags = {
+        'fail' if row['ungated'] is not None else row['qc']
+        for name, row in rows.items()
+        if name in measures and counts(measures[name])
+    }
+    return next(
+        (
+            said
+            for flag, said in (('fail', 'failed'), ('warn', 'check'), ('ok', 'ok'))
+            if flag in flags
+        ),
+        'n/a',
+    )
 
 
 def _flag(row: dict[str, Any], flag: str, words: str) -> None:

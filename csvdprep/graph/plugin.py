@@ -46,8 +46,10 @@ class ForkPlugin(MultiProcPlugin):
         DistributedPluginBase.__init__(self, plugin_args=plugin_args)
         if self._status_callback:
             self._status_callback = harmless(self._status_callback)
-        self._tell = {name: harmless(self.plugin_args.get(name) or _nothing)
-                      for name in ('on_graph', 'on_failure', 'on_usage')}  # fmt: skip
+        self._tell = {
+            name: harmless(self.plugin_args.get(name) or _nothing)
+            for name in ('on_graph', 'on_failure', 'on_usage')
+        }
         self.processors = self.plugin_args['n_procs']
         self.memory_gb = self.plugin_args['memory_gb']
         self.raise_insufficient = False
@@ -152,8 +154,11 @@ def _run(node, updatehash, sender, parent):
         result['traceback'] = traceback_lines(error)
         result['result'] = getattr(node, '_result', None)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    result['usage'] = (time.monotonic() - start, used.ru_utime + used.ru_stime,
-                       used.ru_maxrss / 1024)  # fmt: skip
+    result['usage'] = (
+        time.monotonic() - start,
+        used.ru_utime + used.ru_stime,
+        used.ru_maxrss / 1024,
+    )
     try:
         data = pickle.dumps(result)
     except Exception:

@@ -114,9 +114,17 @@ def run_participants(
                 pool, waiting = (later, []) if patient else (waiting, waiting)
                 batch, rest = pool[:batch_size], pool[batch_size:]
                 later, waiting = (rest, []) if patient else (later, rest)
-                held = _run_batch(batch, settings, outcome=outcome, run_id=run_id, say=say,
-                                  progress=progress, patient=patient, folder=folder,
-                                  interrupt=interrupt)  # fmt: skip
+                held = _run_batch(
+                    batch,
+                    settings,
+                    outcome=outcome,
+                    run_id=run_id,
+                    say=say,
+                    progress=progress,
+                    patient=patient,
+                    folder=folder,
+                    interrupt=interrupt,
+                )
                 later += held
                 interrupt.check()
         except KeyboardInterrupt:
@@ -154,13 +162,18 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
                 plans[label] = plan
             outcome.statuses[label] = status
         if plans:
-            _compute(plans, settings, outcome=outcome, progress=progress, folder=folder,
-                     interrupt=interrupt)  # fmt: skip
+            _compute(
+                plans,
+                settings,
+                outcome=outcome,
+                progress=progress,
+                folder=folder,
+                interrupt=interrupt,
+            )
     return held
 
 
-def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, folder,
-             interrupt):  # fmt: skip
+def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, folder, interrupt):
     """Run the graphs of these visits as one, and close each visit."""
     from csvdprep.graph.execute import execute, run_folder
 
@@ -180,8 +193,11 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
         except Exception as error:  # nor may one visit lose another
             status.state = 'failed'
             _blame(status, 'tables and report', error)
-            keep(run_folder(plan, settings, status.run_id), 'crash-finish.txt',
-                 traceback_lines(error))  # fmt: skip
+            keep(
+                run_folder(plan, settings, status.run_id),
+                'crash-finish.txt',
+                traceback_lines(error),
+            )
             harmless(status.write)(settings.output_dir, plan.visit)
         except KeyboardInterrupt:
             status.state = 'interrupted'
@@ -206,9 +222,16 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
     try:
         # A plugin of Nipype's knows no turns: it has to be interrupted where it is.
         with nullcontext() if settings.use_plugin else interrupt.defer():
-            execute(plans, settings, workspace=folder, failures=failures,
-                    statuses=outcome.statuses, progress=progress, on_visit_done=close,
-                    check=turn)  # fmt: skip
+            execute(
+                plans,
+                settings,
+                workspace=folder,
+                failures=failures,
+                statuses=outcome.statuses,
+                progress=progress,
+                on_visit_done=close,
+                check=turn,
+            )
         interrupt.check()
         close_all()
     except KeyboardInterrupt:
@@ -219,8 +242,11 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
         raise
     except Exception as error:
         for label in open_visits:
-            file = keep(run_folder(plans[label], settings, outcome.statuses[label].run_id),
-                        'crash-run.txt', traceback_lines(error))  # fmt: skip
+            file = keep(
+                run_folder(plans[label], settings, outcome.statuses[label].run_id),
+                'crash-run.txt',
+                traceback_lines(error),
+            )
             failures[label].append(_failure('run', error, file))
             harmless(progress.fail)(label, failures[label][-1])
         close_all()

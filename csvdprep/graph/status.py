@@ -14,8 +14,11 @@ from csvdprep.bids.files import atomic_write, read_text
 from csvdprep.core.plan import Plan, Visit
 
 #: Where sidecars tell on which scanner an image was made; serial numbers are nobody's business.
-SCANNER = {'manufacturer': 'Manufacturer', 'model': 'ManufacturersModelName',
-           'field_t': 'MagneticFieldStrength'}  # fmt: skip
+SCANNER = {
+    'manufacturer': 'Manufacturer',
+    'model': 'ManufacturersModelName',
+    'field_t': 'MagneticFieldStrength',
+}
 
 
 @dataclass
@@ -85,11 +88,17 @@ class Status:
     def begun(cls, plan: Plan, *, run_id: str, version: str) -> Status:
         """Describe a visit whose run begins."""
         return cls(
-            visit=plan.visit.label, run_id=run_id, version=version, key=plan.key, started=now(),
-            skipped=dict(plan.skipped), origins=plan.origins, refused=plan.refused,
+            visit=plan.visit.label,
+            run_id=run_id,
+            version=version,
+            key=plan.key,
+            started=now(),
+            skipped=dict(plan.skipped),
+            origins=plan.origins,
+            refused=plan.refused,
             inputs={name: scan.uri for name, scan in plan.scans.items() if name != 'anat'},
             scanner=_scanner(plan),
-        )  # fmt: skip
+        )
 
     def write(self, output_dir: Path, visit: Visit) -> None:
         """Write the file, replacing the last one at once."""
@@ -121,21 +130,38 @@ def _is_sound(status: Status) -> bool:
     return (
         isinstance(status.run_id, str)
         and re.fullmatch(r'[A-Za-z0-9][\w-]{0,99}', status.run_id, re.ASCII) is not None
-        and all(isinstance(part, str) for part in (
-            status.visit, status.state, status.version, status.key, status.started,
-            status.finished, status.verdict))
-        and all(isinstance(part, Mapping) and all(isinstance(v, str) for v in part.values())
-                for part in (status.rooms, status.skipped, status.inputs, status.scanner))
+        and all(
+            isinstance(part, str)
+            for part in (
+                status.visit,
+                status.state,
+                status.version,
+                status.key,
+                status.started,
+                status.finished,
+                status.verdict,
+            )
+        )
+        and all(
+            isinstance(part, Mapping) and all(isinstance(v, str) for v in part.values())
+            for part in (status.rooms, status.skipped, status.inputs, status.scanner)
+        )
         and isinstance(status.origins, Mapping)
         and all(_are_texts(names) for names in status.origins.values())
-        and isinstance(status.refused, list | tuple) and all(map(_are_texts, status.refused))
-        and _are_texts(status.warnings) and _are_pairs(status.remarks)
+        and isinstance(status.refused, list | tuple)
+        and all(map(_are_texts, status.refused))
+        and _are_texts(status.warnings)
+        and _are_pairs(status.remarks)
         and isinstance(status.nodes, int)
         and (status.peak_mb is None or isinstance(status.peak_mb, int | float))
         and isinstance(status.failures, list)
-        and all(isinstance(item, Mapping) and isinstance(item.get('room'), str)
-                and isinstance(item.get('message'), str) for item in status.failures)
-    )  # fmt: skip
+        and all(
+            isinstance(item, Mapping)
+            and isinstance(item.get('room'), str)
+            and isinstance(item.get('message'), str)
+            for item in status.failures
+        )
+    )
 
 
 def _are_texts(values: object) -> bool:
@@ -144,7 +170,8 @@ def _are_texts(values: object) -> bool:
 
 def _are_pairs(values: object) -> bool:
     return isinstance(values, list | tuple) and all(
-        _are_texts(item) and len(item) == 2 for item in values)
+        _are_texts(item) and len(item) == 2 for item in values
+    )
 
 
 def now() -> str:
@@ -156,8 +183,11 @@ def _scanner(plan: Plan) -> dict[str, str]:
     for item in plan.declared.inputs:
         facts = plan.scans[item.name].metadata if item.name in plan.scans else {}
         found = {key: _single(facts.get(field)) for key, field in SCANNER.items()}
-        told = {key: ' '.join(str(value).split())[:60] for key, value in found.items()
-                if isinstance(value, str | int | float)}  # fmt: skip
+        told = {
+            key: ' '.join(str(value).split())[:60]
+            for key, value in found.items()
+            if isinstance(value, str | int | float)
+        }
         if told:
             return told
     return {}

@@ -57,15 +57,25 @@ def judge(measure: Measure, value: Value, mind: str = '') -> dict[str, Any]:
     if mind and value.value is not None and not measure.name.startswith('qc_'):
         reason = f'{reason}; {mind}' if reason else mind
         qc = max(qc, 'warn' if measure.table else 'ok', key=order.index)
-    return {'name': measure.name, 'value': value.value, 'low': value.low, 'high': value.high,
-            'n': value.n, 'reason': reason, 'qc': qc, 'units': measure.units,
-            'method': value.method or measure.method}  # fmt: skip
+    return {
+        'name': measure.name,
+        'value': value.value,
+        'low': value.low,
+        'high': value.high,
+        'n': value.n,
+        'reason': reason,
+        'qc': qc,
+        'units': measure.units,
+        'method': value.method or measure.method,
+    }
 
 
 def collect(
-    rooms: Iterable[Room], found: Mapping[str, str], missing: Mapping[str, str],
+    rooms: Iterable[Room],
+    found: Mapping[str, str],
+    missing: Mapping[str, str],
     fields_t: Mapping[str, Iterable[float]] | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Gather the values of all rooms, those that did not run as missing with their reason.
 
     Parameters
@@ -123,13 +133,24 @@ def write_tables(
     who = {'participant_id': f'sub-{visit.subject}'}
     if visit.session:
         who['session_id'] = f'ses-{visit.session}'
-    wide = {**who, **{row['name']: text(row['value']) for row in judged.rows},
-            'qc': VERDICTS[judged.verdict]}  # fmt: skip
-    long_columns = ('name', 'value', 'units', 'low', 'high', 'n', 'qc', 'method', 'reason',
-                    'ungated')  # fmt: skip
-    long = [
-        [*who.values(), *(text(row[c]) for c in long_columns)] for row in judged.rows
-    ]
+    wide = {
+        **who,
+        **{row['name']: text(row['value']) for row in judged.rows},
+        'qc': VERDICTS[judged.verdict],
+    }
+    long_columns = (
+        'name',
+        'value',
+        'units',
+        'low',
+        'high',
+        'n',
+        'qc',
+        'method',
+        'reason',
+        'ungated',
+    )
+    long = [[*who.values(), *(text(row[c]) for c in long_columns)] for row in judged.rows]
     tables = {
         'csvd': ([list(wide.values())], list(wide), wide_dictionary(rooms, who)),
         'csvdlong': (long, [*who, 'measure', *long_columns[1:]], _long_dictionary(who)),
@@ -181,16 +202,18 @@ def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, 
             }
     dictionary['qc'] = {
         'Description': 'Worst flag among the results of the visit (the numbers that a report '
-                       'shows first); one that a failed foundation took counts as fail. What only '
-                       'judges quality counts by what stands on it.',
+        'shows first); one that a failed foundation took counts as fail. What only '
+        'judges quality counts by what stands on it.',
         'Levels': FLAGS,
-    }  # fmt: skip
+    }
     return dictionary
 
 
 #: What the bounds of a value are.
-RANGE = ('95 % interval, calibrated on phantoms and on lesions inserted into real scans; scans of '
-         'another kind may lie outside more often')  # fmt: skip
+RANGE = (
+    '95 % interval, calibrated on phantoms and on lesions inserted into real scans; scans of '
+    'another kind may lie outside more often'
+)
 #: Meaning of the flags.
 FLAGS = {
     'ok': 'within the plausible range',
@@ -212,7 +235,9 @@ def _long_dictionary(who):
         'qc': {'Description': 'Quality flag.', 'Levels': FLAGS},
         'method': {'Description': 'Identifier of the algorithm.'},
         'reason': {'Description': 'Why there is no value, or what to mind about it.'},
-        'ungated': {'Description': 'Value as computed where it is not given out because what it '
-                                   'stands on failed; n/a for all others. Not to be used without '
-                                   'correction.'},
+        'ungated': {
+            'Description': 'Value as computed where it is not given out because what it '
+            'stands on failed; n/a for all others. Not to be used without '
+            'correction.'
+        },
     }

@@ -100,17 +100,25 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
         return workflow
 
     room_wf = room.builder()(room=room, options=step.options, context=plan.context)
-    workflow.connect([
-        (inputnode, room_wf, [(need, f'inputnode.{need}') for need in step.takes]),
-    ])  # fmt: skip
+    workflow.connect([(inputnode, room_wf, [(need, f'inputnode.{need}') for need in step.takes])])
     done = pe.Node(
-        Checkpoint(outputs, folder=str(checkpoints(plan, output_dir)), root=str(output_dir),
-                   name=room.name, key=step.key),
-        name='checkpoint', run_without_submitting=True,
-    )  # fmt: skip
+        Checkpoint(
+            outputs,
+            folder=str(checkpoints(plan, output_dir)),
+            root=str(output_dir),
+            name=room.name,
+            key=step.key,
+        ),
+        name='checkpoint',
+        run_without_submitting=True,
+    )
     for name, derivative in outputs.items():
         path = names.derivative_path(
-            name, derivative, visit=plan.visit, hub=plan.context.hub, scans=plan.scans,
+            name,
+            derivative,
+            visit=plan.visit,
+            hub=plan.context.hub,
+            scans=plan.scans,
             declared=plan.declared,
         )
         sink = pe.Node(
@@ -122,11 +130,13 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
             name=f'ds_{name}',
             run_without_submitting=True,
         )
-        workflow.connect([
-            (room_wf, sink, [(f'outputnode.{name}', 'in_file')]),
-            (sink, outputnode, [('out_file', name)]),
-            (sink, done, [('out_file', name)]),
-        ])  # fmt: skip
+        workflow.connect(
+            [
+                (room_wf, sink, [(f'outputnode.{name}', 'in_file')]),
+                (sink, outputnode, [('out_file', name)]),
+                (sink, done, [('out_file', name)]),
+            ]
+        )
     return workflow
 
 
@@ -163,21 +173,28 @@ def _draw(workflow, step, *, plan, makers, fixed, output_dir):
         tag = figure.desc.replace('-', '')
         draw = pe.Node(
             DrawFigure(asked, function=figure.build, extension=figure.extension),
-            name=f'draw_{tag}', mem_gb=0.8,
-        )  # fmt: skip
+            name=f'draw_{tag}',
+            mem_gb=0.8,
+        )
         path = str(figure_path(plan, figure, output_dir))
-        sink = pe.Node(SaveDerivative(out_path=path), name=f'ds_fig_{tag}',
-                       run_without_submitting=True)  # fmt: skip
+        sink = pe.Node(
+            SaveDerivative(out_path=path), name=f'ds_fig_{tag}', run_without_submitting=True
+        )
         done = pe.Node(
-            Checkpoint(['figure'], folder=str(checkpoints(plan, output_dir)),
-                       root=str(output_dir), name=f'figure-{figure.desc}', key=step.key),
-            name=f'checkpoint_{tag}', run_without_submitting=True,
-        )  # fmt: skip
+            Checkpoint(
+                ['figure'],
+                folder=str(checkpoints(plan, output_dir)),
+                root=str(output_dir),
+                name=f'figure-{figure.desc}',
+                key=step.key,
+            ),
+            name=f'checkpoint_{tag}',
+            run_without_submitting=True,
+        )
         for name in asked:
             if takes[name] in makers:
                 node, field = makers[takes[name]]
                 workflow.connect(node, field, draw, name)
-        workflow.connect([
-            (draw, sink, [('out_file', 'in_file')]),
-            (sink, done, [('out_file', 'figure')]),
-        ])  # fmt: skip
+        workflow.connect(
+            [(draw, sink, [('out_file', 'in_file')]), (sink, done, [('out_file', 'figure')])]
+        )

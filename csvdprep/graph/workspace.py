@@ -69,14 +69,16 @@ def workspace(work_dir: Path, run_id: str, *, keep: bool = False) -> Iterator[Pa
         _tidy(work_dir)
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise PreflightError(f'The working directory cannot be written: {error.strerror}.',
-                             file=work_dir, field='--work-dir',
-                             remedy='Name a folder you may write with -w.') from error  # fmt: skip
+        raise PreflightError(
+            f'The working directory cannot be written: {error.strerror}.',
+            file=work_dir,
+            field='--work-dir',
+            remedy='Name a folder you may write with -w.',
+        ) from error
     with contextlib.ExitStack() as stack:
         if not keep:
             # It was made a moment ago, so it is removed even if it could not be marked.
-            stack.callback(lambda: remove_own(folder)
-                           or shutil.rmtree(folder, ignore_errors=True))
+            stack.callback(lambda: remove_own(folder) or shutil.rmtree(folder, ignore_errors=True))
         stack.enter_context(lock(folder / _LOCK))
         # Marked when it is locked: a marked folder without a holder is nobody's.
         mark(folder)

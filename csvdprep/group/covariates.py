@@ -30,7 +30,9 @@ NAMED, TOLD = 5, 20
 _AGE = re.compile(
     r'(?P<over>>=?|≥|over|above|older than|at least)?\s*(?P<number>\d+(?:[.,]\d+)?)\s*'
     r'(?P<more>\+)?\s*(?P<unit>y|yo|yrs?|years?(?: old)?|mo?|months?|w|weeks?|d|days?)?\.?\s*'
-    r'(?P<older>\+|plus|(?:and|or|&) (?:older|above|over|up|more))?', re.IGNORECASE)  # fmt: skip
+    r'(?P<older>\+|plus|(?:and|or|&) (?:older|above|over|up|more))?',
+    re.IGNORECASE,
+)
 #: Parts of a year by the first letter of the unit, as DICOM has them.
 _PARTS = {'y': 1.0, 'm': 12.0, 'w': 365.25 / 7, 'd': 365.25}
 
@@ -90,8 +92,10 @@ class Covariates:
         """Tell which visits that were asked for the tables do not name, or not by their label."""
         if self._renamed:
             pairs = [f'{given} is {label}' for label, given in sorted(self._renamed.items())]
-            self._tell('Labels in participants.tsv or sessions.tsv differ from folders in case '
-                       f'or in zeros at the beginning; they are used: {_listed(pairs)}.')
+            self._tell(
+                'Labels in participants.tsv or sessions.tsv differ from folders in case '
+                f'or in zeros at the beginning; they are used: {_listed(pairs)}.'
+            )
         if self._people.name and self._nowhere:
             who = 'any' if self._nowhere == self._seen else f'{len(self._nowhere)}'
             self._tell(
@@ -137,21 +141,28 @@ class Covariates:
     def _tell_doubles(self, name: str, table: Table, columns: Mapping[str, list[str]]) -> None:
         """Tell of columns that mean the same and say different things."""
         for kind, names in columns.items():
-            if any(len({row[c] for c in names if not _unknown(row[c], kind)}) > 1
-                   for row in table.rows):  # fmt: skip
-                self._tell(f'{name} gives the {kind} in several columns ({", ".join(names)}), '
-                           f'which differ; {names[0]} counts where it has a value.')  # fmt: skip
+            if any(
+                len({row[c] for c in names if not _unknown(row[c], kind)}) > 1
+                for row in table.rows
+            ):
+                self._tell(
+                    f'{name} gives the {kind} in several columns ({", ".join(names)}), '
+                    f'which differ; {names[0]} counts where it has a value.'
+                )
 
-    def _agreed(self, rows: Iterable[Mapping[str, str]], people: _People, label: str
-                ) -> dict[str, str]:  # fmt: skip
+    def _agreed(
+        self, rows: Iterable[Mapping[str, str]], people: _People, label: str
+    ) -> dict[str, str]:
         """Return what all rows of somebody say; contradictions are told, and not used."""
         facts = {}
         for kind in COLUMNS:
             values = {row[kind] for row in rows} - {MISSING}
             facts[kind] = values.pop() if len(values) == 1 else MISSING
             if values:
-                self._tell(f'{people.name} gives several values for the {kind} of '
-                           f'{people.prefix}-{label}; none is used: keep one row.')  # fmt: skip
+                self._tell(
+                    f'{people.name} gives several values for the {kind} of '
+                    f'{people.prefix}-{label}; none is used: keep one row.'
+                )
         return facts
 
 
@@ -174,8 +185,11 @@ class _People:
         """Return the rows of a label, or of the one that a spreadsheet may have made of it."""
         if label in self.rows:
             return self.rows[label]
-        near = [other for other in self.near.get(_alike(label), ())
-                if not (self.folder / f'{self.prefix}-{other}').exists()]  # fmt: skip
+        near = [
+            other
+            for other in self.near.get(_alike(label), ())
+            if not (self.folder / f'{self.prefix}-{other}').exists()
+        ]
         if len(near) != 1:
             return []
         self.renamed[f'{self.prefix}-{label}'] = near[0]
@@ -281,8 +295,10 @@ def about_ages(texts: Iterable[str]) -> list[str]:
     if values := kinds['unclear']:
         many = 'age is no number' if values.total() == 1 else 'ages are no numbers'
         verb = 'is' if values.total() == 1 else 'are'
-        notes.append(f'{values.total()} {many} of years and {verb} not used ({_listed(values)}): '
-                     'write years, or n/a.')  # fmt: skip
+        notes.append(
+            f'{values.total()} {many} of years and {verb} not used ({_listed(values)}): '
+            'write years, or n/a.'
+        )
     if values := kinds['bound']:
         many = 'age is a lower bound' if values.total() == 1 else 'ages are lower bounds'
         notes.append(f'{values.total()} {many} ({_listed(values)}), taken for the age itself.')

@@ -51,15 +51,18 @@ class Overview:
         # Who waits has nothing to tell.
         shown = [line for line in self.lines if line.why or line.state != 'waiting']
         width = max((len(line.visit) for line in shown[:LINES]), default=0)
-        out += [f'  {line.visit:<{width}}  {line.state:<11} {line.why}'.rstrip()
-                for line in shown[:LINES]]  # fmt: skip
+        out += [
+            f'  {line.visit:<{width}}  {line.state:<11} {line.why}'.rstrip()
+            for line in shown[:LINES]
+        ]
         if len(shown) > LINES:
             out.append(f'  and {len(shown) - LINES} more')
         return '\n'.join(out)
 
 
-def overview(output_dir: Path, expected: Iterable[Visit] = (),
-             said: Mapping[Visit, str] | None = None) -> Overview:  # fmt: skip
+def overview(
+    output_dir: Path, expected: Iterable[Visit] = (), said: Mapping[Visit, str] | None = None
+) -> Overview:
     """Look up all visits.
 
     Parameters
@@ -85,16 +88,20 @@ def overview(output_dir: Path, expected: Iterable[Visit] = (),
         if entry.state == 'ok':
             continue
         status = entry.status
-        whys = [f'{f.get("room", "")}: {f.get("message", "")}' for f in status.failures] \
-            if status else []  # fmt: skip
+        whys = (
+            [f'{f.get("room", "")}: {f.get("message", "")}' for f in status.failures]
+            if status
+            else []
+        )
         if entry.state == 'lost':
             whys.append('killed, out of memory or out of time; start it again')
         if entry.by:
             whys.append(entry.by)
         if told := said.get(visit):
             whys.append(told)
-        lines.append(Line(visit.label, entry.state, '; '.join(whys),
-                          status.finished if status else ''))  # fmt: skip
+        lines.append(
+            Line(visit.label, entry.state, '; '.join(whys), status.finished if status else '')
+        )
     rank = {state: place for place, state in enumerate(STATES)}
     lines.sort(key=lambda line: rank[line.state])
     return Overview(dict(counts), tuple(lines), now())
@@ -115,15 +122,30 @@ def write_overview(found: Overview, path: Path, *, reports: str, refresh: int = 
         Seconds after which a browser reads the page again; 0 means never.
     """
     most = 2000
-    text = environment().get_template('status.html').render(
-        total=found.total, moment=found.moment, refresh=refresh,
-        states=[(s, found.counts[s], about, 100 * found.counts[s] / max(found.total, 1))
-                for s, about in STATES.items() if found.counts.get(s)],
-        lines=[{'visit': line.visit, 'state': line.state, 'why': line.why,
-                'href': f'{reports}{href(line.visit)}' if line.finished else ''}
-               for line in found.lines[:most]],
-        more=max(0, len(found.lines) - most),
-    )  # fmt: skip
+    text = (
+        environment()
+        .get_template('status.html')
+        .render(
+            total=found.total,
+            moment=found.moment,
+            refresh=refresh,
+            states=[
+                (s, found.counts[s], about, 100 * found.counts[s] / max(found.total, 1))
+                for s, about in STATES.items()
+                if found.counts.get(s)
+            ],
+            lines=[
+                {
+                    'visit': line.visit,
+                    'state': line.state,
+                    'why': line.why,
+                    'href': f'{reports}{href(line.visit)}' if line.finished else '',
+                }
+                for line in found.lines[:most]
+            ],
+            more=max(0, len(found.lines) - most),
+        )
+    )
     atomic_write(path, text)
     return path
 

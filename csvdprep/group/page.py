@@ -35,8 +35,11 @@ def write_page(gathered, output_dir: Path) -> Path:
         The page. All text of files is escaped.
     """
     groups = {'site': gathered.sites, 'scanner': gathered.scanners}
-    groups = {kind: np.array(names, dtype=object) for kind, names in groups.items()
-              if set(names) - {'n/a'}}  # fmt: skip
+    groups = {
+        kind: np.array(names, dtype=object)
+        for kind, names in groups.items()
+        if set(names) - {'n/a'}
+    }
     groups = groups or {'all': np.array(['all'] * len(gathered.visits), dtype=object)}
     # What differs most between scanners is told by the site where one is given.
     judged_by = next(iter(groups.values()))
@@ -53,46 +56,89 @@ def write_page(gathered, output_dir: Path) -> Path:
         found = values[np.isfinite(values)]
         few = found.size < 20
         low, high = np.quantile(found, (0, 1) if few else (0.05, 0.95))
-        panels.append({
-            'name': measure.name, 'about': measure.description, 'n': found.size,
-            'median': _short(np.median(found)), 'low': _short(low), 'high': _short(high),
-            'range': 'range' if few else '5 to 95 %', 'units': measure.units,
-            'flags': gathered.flags[measure.name],
-            'inputs': _inputs(gathered.origins.get(rooms[measure.name])),
-            'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
-        })  # fmt: skip
+        panels.append(
+            {
+                'name': measure.name,
+                'about': measure.description,
+                'n': found.size,
+                'median': _short(np.median(found)),
+                'low': _short(low),
+                'high': _short(high),
+                'range': 'range' if few else '5 to 95 %',
+                'units': measure.units,
+                'flags': gathered.flags[measure.name],
+                'inputs': _inputs(gathered.origins.get(rooms[measure.name])),
+                'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
+            }
+        )
         far = robust_z(values, judged_by)
         with np.errstate(invalid='ignore'):
-            outliers += [(abs(far[i]), i, measure, values[i], far[i])
-                         for i in np.flatnonzero(np.abs(far) > FAR)]  # fmt: skip
+            outliers += [
+                (abs(far[i]), i, measure, values[i], far[i])
+                for i in np.flatnonzero(np.abs(far) > FAR)
+            ]
     outliers.sort(key=lambda item: (-item[0], item[1], item[2].name))
-    text = environment().get_template('group.html').render(
-        states=[(state, gathered.states[state], about) for state, about in STATES.items()
-                if gathered.states[state]],
-        verdicts=[(verdict, gathered.verdicts[verdict]) for verdict in VERDICTS
-                  if gathered.verdicts[verdict]],
-        remarks=[{'visit': label, 'href': href(label), 'verdict': verdict, 'words': told}
-                 for label, (verdict, told) in sorted(
-                     gathered.remarks.items(), key=lambda item: (item[1][0] != 'failed', item[0])
-                 )[:ROWS]],
-        remark_count=len(gathered.remarks),
-        total=len(gathered.visits), panels=panels,
-        judged_by='' if 'all' in groups else next(iter(groups)),
-        versions=sorted(gathered.versions.items()), notes=gathered.notes,
-        outliers=[{'visit': gathered.visits[i].label, 'href': href(gathered.visits[i].label),
-                   'measure': m.name, 'value': _short(v), 'units': m.units, 'z': f'{z:+.1f}'}
-                  for _, i, m, v, z in outliers[:ROWS]],
-        outlier_count=len(outliers), far=FAR,
-        reasons=[{'kind': kind, 'why': why, 'count': len(set(labels)),
-                  'visits': [(label, href(label)) for label in sorted(set(labels))[:20]]}
-                 for (kind, why), labels in sorted(gathered.reasons.items(),
-                                                   key=lambda item: -len(item[1]))[:ROWS]],
-        missing=[{'title': titles.get(room, room), 'why': why, 'count': count}
-                 for (room, why), count in gathered.missing.most_common(ROWS)],
-        flags=[{'name': name, **{f: counts[f] for f in ('ok', 'warn', 'fail')}}
-               for name, counts in gathered.flags.items()
-               if counts['warn'] + counts['fail']],
-    )  # fmt: skip
+    text = (
+        environment()
+        .get_template('group.html')
+        .render(
+            states=[
+                (state, gathered.states[state], about)
+                for state, about in STATES.items()
+                if gathered.states[state]
+            ],
+            verdicts=[
+                (verdict, gathered.verdicts[verdict])
+                for verdict in VERDICTS
+                if gathered.verdicts[verdict]
+            ],
+            remarks=[
+                {'visit': label, 'href': href(label), 'verdict': verdict, 'words': told}
+                for label, (verdict, told) in sorted(
+                    gathered.remarks.items(), key=lambda item: (item[1][0] != 'failed', item[0])
+                )[:ROWS]
+            ],
+            remark_count=len(gathered.remarks),
+            total=len(gathered.visits),
+            panels=panels,
+            judged_by='' if 'all' in groups else next(iter(groups)),
+            versions=sorted(gathered.versions.items()),
+            notes=gathered.notes,
+            outliers=[
+                {
+                    'visit': gathered.visits[i].label,
+                    'href': href(gathered.visits[i].label),
+                    'measure': m.name,
+                    'value': _short(v),
+                    'units': m.units,
+                    'z': f'{z:+.1f}',
+                }
+                for _, i, m, v, z in outliers[:ROWS]
+            ],
+            outlier_count=len(outliers),
+            far=FAR,
+            reasons=[
+                {
+                    'kind': kind,
+                    'why': why,
+                    'count': len(set(labels)),
+                    'visits': [(label, href(label)) for label in sorted(set(labels))[:20]],
+                }
+                for (kind, why), labels in sorted(
+                    gathered.reasons.items(), key=lambda item: -len(item[1])
+                )[:ROWS]
+            ],
+            missing=[
+                {'title': titles.get(room, room), 'why': why, 'count': count}
+                for (room, why), count in gathered.missing.most_common(ROWS)
+            ],
+            flags=[
+                {'name': name, **{f: counts[f] for f in ('ok', 'warn', 'fail')}}
+                for name, counts in gathered.flags.items()
+                if counts['warn'] + counts['fail']
+            ],
+        )
+    )
     page = Path(output_dir) / 'group.html'
     atomic_write(page, text)
     return page
@@ -101,9 +147,12 @@ def write_page(gathered, output_dir: Path) -> Path:
 def environment() -> jinja2.Environment:
     """Return the templates of this package; what they are given is escaped."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def href(label: str) -> str:

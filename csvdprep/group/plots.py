@@ -16,8 +16,9 @@ POINTS = 300
 _BLUE, _GREY = '#17466f', '#8a97a5'
 
 
-def draw(values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray,
-         label: str) -> str:  # fmt: skip
+def draw(
+    values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray, label: str
+) -> str:
     """Draw a measure by site, by scanner and by age.
 
     Parameters
@@ -43,9 +44,16 @@ def draw(values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray,
     found = np.isfinite(values)
     aged = found & np.isfinite(ages)
     panels = len(groups) + bool(aged.any())
-    look = {'svg.hashsalt': label, 'font.size': 8, 'svg.fonttype': 'none', 'axes.linewidth': 0.6,
-            'axes.spines.top': False, 'axes.spines.right': False, 'text.parse_math': False,
-            'font.family': 'sans-serif'}  # fmt: skip
+    look = {
+        'svg.hashsalt': label,
+        'font.size': 8,
+        'svg.fonttype': 'none',
+        'axes.linewidth': 0.6,
+        'axes.spines.top': False,
+        'axes.spines.right': False,
+        'text.parse_math': False,
+        'font.family': 'sans-serif',
+    }
     with mpl.rc_context(look):
         figure = Figure(figsize=(3.4 * panels, 2.1))
         FigureCanvasSVG(figure)
@@ -60,10 +68,13 @@ def draw(values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray,
             _by_age(axes[-1], ages[aged], values[aged])
             axes[-1].set_xlabel('age, years')
         text = io.StringIO()
-        figure.savefig(text, format='svg', metadata={'Date': None, 'Creator': None,
-                                                     'Format': None, 'Type': None})  # fmt: skip
+        figure.savefig(
+            text,
+            format='svg',
+            metadata={'Date': None, 'Creator': None, 'Format': None, 'Type': None},
+        )
     svg = text.getvalue()
-    svg = svg[svg.index('<svg'):]
+    svg = svg[svg.index('<svg') :]
     # Two pictures on one page may not share identifiers.
     tag = re.sub(r'\W', '', label) or 'x'
     svg = re.sub(r'\bid="', f'id="{tag}-', svg)
@@ -73,9 +84,13 @@ def draw(values: np.ndarray, groups: Mapping[str, np.ndarray], ages: np.ndarray,
 
 def _by_group(axes, values, groups):
     parts = _parts(values, groups)
-    boxes = axes.boxplot(list(parts.values()), widths=0.6, showfliers=len(values) > POINTS,
-                         flierprops={'marker': '.', 'markersize': 2, 'markeredgecolor': _GREY},
-                         medianprops={'color': _BLUE, 'linewidth': 1.4})  # fmt: skip
+    boxes = axes.boxplot(
+        list(parts.values()),
+        widths=0.6,
+        showfliers=len(values) > POINTS,
+        flierprops={'marker': '.', 'markersize': 2, 'markeredgecolor': _GREY},
+        medianprops={'color': _BLUE, 'linewidth': 1.4},
+    )
     for line in (*boxes['boxes'], *boxes['whiskers'], *boxes['caps']):
         line.set(color=_GREY, linewidth=0.8)
     if len(values) <= POINTS:
@@ -84,8 +99,10 @@ def _by_group(axes, values, groups):
             order = np.argsort(np.argsort(part, kind='stable'), kind='stable')
             shift = 0.22 * (((order * 0.618034) % 1) * 2 - 1)
             axes.plot(place + shift, part, '.', color=_BLUE, markersize=3, alpha=0.6)
-    names = [f'{textwrap.fill(name, 12, max_lines=3, placeholder="…")}\n{len(part)}'
-             for name, part in parts.items()]  # fmt: skip
+    names = [
+        f'{textwrap.fill(name, 12, max_lines=3, placeholder="…")}\n{len(part)}'
+        for name, part in parts.items()
+    ]
     axes.set_xticks(range(1, len(names) + 1), names)
 
 

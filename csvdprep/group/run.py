@@ -111,9 +111,11 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     wanted, sessions = set(settings.participant_label), set(settings.session_label)
     rooms = discover(settings.output_spaces)
     measures = [m for room in rooms for m in room.measures if m.table and m.units]
-    gathered = Gathered(measures, values={m.name: [] for m in measures},
-                        flags={m.name: Counter() for room in rooms
-                               for m in room.measures})  # fmt: skip
+    gathered = Gathered(
+        measures,
+        values={m.name: [] for m in measures},
+        flags={m.name: Counter() for room in rooms for m in room.measures},
+    )
     said: list[str] = []
 
     def tell(sentence: str) -> None:
@@ -122,13 +124,18 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
 
     covariates = Covariates(settings.bids_dir, warn=tell)
     writer = GroupWriter(output_dir, rooms, declared(settings.output_spaces).names)
-    visits = (v for v in computed_visits(output_dir)
-              if (not wanted or v.subject in wanted)
-              and (not sessions or v.session in sessions))  # fmt: skip
+    visits = (
+        v
+        for v in computed_visits(output_dir)
+        if (not wanted or v.subject in wanted) and (not sessions or v.session in sessions)
+    )
     first = next(visits, None)
     if first is None:
-        raise NothingToDo('No visit of what was asked for has been computed.', file=output_dir,
-                          remedy='Run the participant level first.')  # fmt: skip
+        raise NothingToDo(
+            'No visit of what was asked for has been computed.',
+            file=output_dir,
+            remedy='Run the participant level first.',
+        )
     given: list[str] = []
     absent: list[str] = []
     with lock(output_dir / 'logs' / 'group.lock'), writer.open() as write:
@@ -140,8 +147,10 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
             given.append(facts['age'])
             gathered.add(entry, facts, write(entry, facts))
     if absent:
-        tell(f'{absent[0]} So it is with {len(absent)} tables or states of visits, whose values '
-             'are n/a.')  # fmt: skip
+        tell(
+            f'{absent[0]} So it is with {len(absent)} tables or states of visits, whose values '
+            'are n/a.'
+        )
     covariates.finish()
     for sentence in about_ages(given):
         tell(sentence)
@@ -149,11 +158,16 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     write_page(gathered, output_dir)
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)
-    checks = ', '.join(f'{words} ({gathered.verdicts[verdict]})' for verdict, words in (
-        ('check', 'to be checked'), ('failed', 'that failed')) if gathered.verdicts[verdict])
+    checks = ', '.join(
+        f'{words} ({gathered.verdicts[verdict]})'
+        for verdict, words in (('check', 'to be checked'), ('failed', 'that failed'))
+        if gathered.verdicts[verdict]
+    )
     if checks:
         say(f'csvdprep: visits with results {checks}: see Contradictions in the page')
-    say(f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
+    say(
+        f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
-        + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html')  # fmt: skip
+        + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html'
+    )
     return 0

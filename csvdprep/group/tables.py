@@ -77,8 +77,10 @@ class GroupWriter:
     def open(self) -> Iterator[Callable[[Entry, Mapping[str, str]], dict[str, dict[str, str]]]]:
         """Begin the tables; yields a function that writes one visit and returns its rows."""
         with ExitStack() as stack:
-            files = {name: stack.enter_context(replacing(self._dir / f'group_{name}.tsv'))
-                     for name in self.columns}  # fmt: skip
+            files = {
+                name: stack.enter_context(replacing(self._dir / f'group_{name}.tsv'))
+                for name in self.columns
+            }
             for name, file in files.items():
                 file.write(_line(self.columns[name]))
 
@@ -107,21 +109,27 @@ class GroupWriter:
             state |= {
                 'verdict': verdict,
                 'remarks': public(' '.join(words for _, words in status.remarks)),
-                **status.scanner, 'version': status.version, 'key': status.key,
-                'started': status.started, 'finished': status.finished,
+                **status.scanner,
+                'version': status.version,
+                'key': status.key,
+                'started': status.started,
+                'finished': status.finished,
                 'peak_mb': status.peak_mb,
-                'failures': public('; '.join(f'{_get(f, "room")}: {_get(f, "message")}'
-                                             for f in status.failures)),
+                'failures': public(
+                    '; '.join(f'{_get(f, "room")}: {_get(f, "message")}' for f in status.failures)
+                ),
                 'not_run': public('; '.join(f'{k}: {v}' for k, v in status.skipped.items())),
                 'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
                 **{INPUT.format(name): uri for name, uri in status.inputs.items()},
-            }  # fmt: skip
+            }
         return {'measures': values, 'qc': flags, 'status': state}
 
     def dictionary(self) -> dict[str, Any]:
         """Describe every column of every table."""
-        who = {'participant_id': {'Description': 'Label of the participant.'},
-               'session_id': {'Description': 'Label of the session, n/a where there is none.'}}
+        who = {
+            'participant_id': {'Description': 'Label of the participant.'},
+            'session_id': {'Description': 'Label of the session, n/a where there is none.'},
+        }
         measures = wide_dictionary(self._rooms, who)
         for room in self._rooms:
             for measure in room.measures:
@@ -130,8 +138,10 @@ class GroupWriter:
             'group_measures.tsv': measures,
             'group_qc.tsv': {
                 **who,
-                **{name: {'Description': f'Flag of {name}.', 'Levels': FLAGS}
-                   for name in self.measures},
+                **{
+                    name: {'Description': f'Flag of {name}.', 'Levels': FLAGS}
+                    for name in self.measures
+                },
                 'qc': measures['qc'],
             },
             'group_status.tsv': {
@@ -141,10 +151,12 @@ class GroupWriter:
                 'verdict': {'Description': STATUS['verdict'], 'Levels': VERDICT_LEVELS},
                 'field_t': {'Description': STATUS['field_t'], 'Units': 'T'},
                 'peak_mb': {'Description': STATUS['peak_mb'], 'Units': 'MB'},
-                **{INPUT.format(name): {'Description': f'Image that was used as {name}.'}
-                   for name in self._scans},
+                **{
+                    INPUT.format(name): {'Description': f'Image that was used as {name}.'}
+                    for name in self._scans
+                },
             },
-        }  # fmt: skip
+        }
 
 
 def long_table(output_dir: Path, visit: Visit) -> Path:

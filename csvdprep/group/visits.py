@@ -118,8 +118,7 @@ def _held(lock: Path) -> bool:
 def _labels(folder: Path, prefix: str) -> list[str]:
     try:
         with os.scandir(folder) as found:
-            names = [item.name for item in found if item.name.startswith(prefix)
-                     and item.is_dir()]  # fmt: skip
+            names = [item.name for item in found if item.name.startswith(prefix) and item.is_dir()]
     except OSError:
         return []
     return sorted(label for name in names if is_label(label := name.removeprefix(prefix)))

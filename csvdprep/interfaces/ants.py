@@ -70,8 +70,9 @@ def to_ants(image) -> ants.ANTsImage:
     )
 
 
-def n4(image, mask: np.ndarray, *, spline_mm: float = 200.0, levels: int = 3,
-       coarse_mm: float = 4.0):  # fmt: skip
+def n4(
+    image, mask: np.ndarray, *, spline_mm: float = 200.0, levels: int = 3, coarse_mm: float = 4.0
+):
     """Correct the slow intensity drift of an image (N4).
 
     The field is estimated on block means of about ``coarse_mm`` in the box around the brain,
@@ -124,23 +125,31 @@ def n4(image, mask: np.ndarray, *, spline_mm: float = 200.0, levels: int = 3,
     field = ants.n4_bias_field_correction(
         to_ants(nib.Nifti1Image(small, grid)),
         to_ants(nib.Nifti1Image((support > 0.5).astype(np.float32), grid)),
-        shrink_factor=1, convergence={'iters': [50] * levels, 'tol': N4_TOLERANCE},
-        spline_param=spline_mm, return_bias_field=True,
-    ).numpy()  # fmt: skip
+        shrink_factor=1,
+        convergence={'iters': [50] * levels, 'tol': N4_TOLERANCE},
+        spline_param=spline_mm,
+        return_bias_field=True,
+    ).numpy()
     drift = np.log(field)
     first = np.array([side.start for side in box]) + (factors - 1) / 2
     fine = ndimage.affine_transform(
-        drift, np.diag(1 / factors), -first / factors,
-        output_shape=data.shape, order=1, mode='nearest', output=np.float32,
-    )  # fmt: skip
+        drift,
+        np.diag(1 / factors),
+        -first / factors,
+        output_shape=data.shape,
+        order=1,
+        mode='nearest',
+        output=np.float32,
+    )
     brain = weight > 0
     corrected = data / np.exp(fine - fine[brain].mean(dtype=float))
     corrected *= data[brain].mean(dtype=float) / corrected[brain].mean(dtype=float)
     return _like(corrected.astype(np.float32), image)
 
 
-def rigid(fixed, moving, output, *, fixed_mask=None, moving_mask=None,
-          resolution_mm: float = 2.0) -> Path:  # fmt: skip
+def rigid(
+    fixed, moving, output, *, fixed_mask=None, moving_mask=None, resolution_mm: float = 2.0
+) -> Path:
     """Register two images of one head by rotation and translation (mutual information).
 
     Parameters
@@ -168,8 +177,9 @@ def rigid(fixed, moving, output, *, fixed_mask=None, moving_mask=None,
     return write_linear(matrix, output)
 
 
-def realign(fixed, moving, start: np.ndarray, *, kind: str = 'Rigid', fine: bool = True
-            ) -> np.ndarray:  # fmt: skip
+def realign(
+    fixed, moving, start: np.ndarray, *, kind: str = 'Rigid', fine: bool = True
+) -> np.ndarray:
     """Align a volume of a series with what it should look like (mutual information).
 
     Parameters
@@ -188,11 +198,15 @@ def realign(fixed, moving, start: np.ndarray, *, kind: str = 'Rigid', fine: bool
     ndarray, shape (4, 4)
         As ``start``.
     """
-    stages = [{
-        'transform': f'{kind}[0.1]', 'metric': ('MI', '32', 'Regular', '0.3'),
-        'convergence': '[60x30,1e-6,6]' if fine else '[60,1e-6,6]',
-        'shrink': '2x1' if fine else '2', 'sigmas': '2x1mm' if fine else '2mm',
-    }]  # fmt: skip
+    stages = [
+        {
+            'transform': f'{kind}[0.1]',
+            'metric': ('MI', '32', 'Regular', '0.3'),
+            'convergence': '[60x30,1e-6,6]' if fine else '[60,1e-6,6]',
+            'shrink': '2x1' if fine else '2',
+            'sigmas': '2x1mm' if fine else '2mm',
+        }
+    ]
     return _register(fixed, moving, stages, start)[0]
 
 
@@ -216,22 +230,35 @@ def register_along(fixed, moving, axis: int, mask: np.ndarray) -> np.ndarray:
     size = nib.affines.voxel_sizes(fixed.affine)
     # On a grid of its own axes the displacements along one of them are one component.
     grid = np.diag([*size, 1.0])
-    brain = [nib.Nifti1Image(_finite(image) * (np.asanyarray(mask) > 0), grid)
-             for image in (fixed, moving)]  # fmt: skip
+    brain = [
+        nib.Nifti1Image(_finite(image) * (np.asanyarray(mask) > 0), grid)
+        for image in (fixed, moving)
+    ]
     stage = {
-        'transform': 'SyN[0.2,3,0]', 'metric': ('MI', '32'),
-        'convergence': '[60x40x20,1e-6,10]', 'shrink': '4x2x1', 'sigmas': '3x1.5x0.5mm',
+        'transform': 'SyN[0.2,3,0]',
+        'metric': ('MI', '32'),
+        'convergence': '[60x40x20,1e-6,10]',
+        'shrink': '4x2x1',
+        'sigmas': '3x1.5x0.5mm',
         'only': 'x'.join('1' if a == axis else '0' for a in range(3)),
-    }  # fmt: skip
+    }
     _, warp, _ = _register(*brain, [stage], np.eye(4))
     way = np.asanyarray(warp.dataobj, dtype=np.float32).reshape(*fixed.shape[:3], 3)[..., axis]
     return way * np.float32(LPS[axis, axis] / size[axis])
 
 
 def register_to_template(
-    anat, mask, template, template_mask, forward, inverse, *, tissues=None, exclude=None,
+    anat,
+    mask,
+    template,
+    template_mask,
+    forward,
+    inverse,
+    *,
+    tissues=None,
+    exclude=None,
     resolution_mm: float = 2.0,
-) -> dict:  # fmt: skip
+) -> dict:
     """Register a brain to the template (rigid, affine, SyN) and save both directions.
 
     Parameters
@@ -260,13 +287,15 @@ def register_to_template(
         determinant, mL of patient per mL of template).
 
     """
-    fixed = _brain_at(template, np.asanyarray(template_mask.dataobj) > 0, resolution_mm,
-                      MARGIN_MM)  # fmt: skip
+    fixed = _brain_at(template, np.asanyarray(template_mask.dataobj) > 0, resolution_mm, MARGIN_MM)
     moving = _brain_at(anat, mask, 0.75 * resolution_mm)
     keep = None
     if exclude is not None and np.any(exclude):
-        keep = _brain_at(nib.Nifti1Image((np.asanyarray(exclude) == 0).astype(np.float32),
-                                         anat.affine), None, 0.75 * resolution_mm)  # fmt: skip
+        keep = _brain_at(
+            nib.Nifti1Image((np.asanyarray(exclude) == 0).astype(np.float32), anat.affine),
+            None,
+            0.75 * resolution_mm,
+        )
         keep = nib.Nifti1Image((keep.get_fdata() > 0.5).astype(np.float32), keep.affine)
     matrix = _register(fixed, moving, [_linear('Rigid'), _linear('Affine')])[0]
     if tissues is not None:
@@ -309,8 +338,12 @@ def register_fa(fa, mask, template, forward, inverse, *, resolution_mm: float = 
     # Edges of a brain mask have no anisotropy that means anything.
     fixed = _brain_at(_like(_finite(fa) * inner, fa), None, resolution_mm)
     moving = _brain_at(template, None, resolution_mm)
-    start = find_place(fixed.get_fdata(dtype=np.float32), fixed.affine,
-                       moving.get_fdata(dtype=np.float32), moving.affine)  # fmt: skip
+    start = find_place(
+        fixed.get_fdata(dtype=np.float32),
+        fixed.affine,
+        moving.get_fdata(dtype=np.float32),
+        moving.affine,
+    )
     # Steps at full resolution cost most; a coarse result does without.
     last = 12 if resolution_mm <= COARSE_MM else 0
     syn = _syn() | {'metric': ('CC', '2'), 'convergence': f'[80x50x{last},1e-6,10]'}
@@ -324,8 +357,7 @@ def register_fa(fa, mask, template, forward, inverse, *, resolution_mm: float = 
     return {'scale': 1 / float(np.linalg.det(matrix[:3, :3])), 'agreement': agreement}
 
 
-def apply_transform(moving, reference, transforms, *, interpolation: str = 'linear',
-                    dtype=None):  # fmt: skip
+def apply_transform(moving, reference, transforms, *, interpolation: str = 'linear', dtype=None):
     """Resample an image onto the grid of another.
 
     Parameters
@@ -347,16 +379,22 @@ def apply_transform(moving, reference, transforms, *, interpolation: str = 'line
 
     """
     transforms = [transforms] if isinstance(transforms, (str, os.PathLike)) else list(transforms)
-    names = {'linear': 'linear', 'nearest': 'nearestNeighbor', 'label': 'genericLabel',
-             'bspline': 'bSpline'}  # fmt: skip
+    names = {
+        'linear': 'linear',
+        'nearest': 'nearestNeighbor',
+        'label': 'genericLabel',
+        'bspline': 'bSpline',
+    }
     target = nib.Nifti1Image(np.zeros(reference.shape[:3], np.uint8), reference.affine)
     with tempfile.TemporaryDirectory() as folder:
         files = [os.fspath(name) for name in transforms]
         result = ants.apply_transforms(
-            to_ants(target), to_ants(moving),
+            to_ants(target),
+            to_ants(moving),
             files or [str(write_linear(np.eye(4), Path(folder) / 'identity.txt'))],
-            interpolator=names[interpolation], singleprecision=True,
-        ).numpy()  # fmt: skip
+            interpolator=names[interpolation],
+            singleprecision=True,
+        ).numpy()
     if dtype is None:
         dtype = np.float32 if interpolation in ('linear', 'bspline') else moving.get_data_dtype()
     if np.issubdtype(dtype, np.integer):
@@ -392,10 +430,10 @@ def _brain_at(image, mask, resolution_mm: float, margin_mm: float = np.inf):
         if np.isfinite(margin_mm):
             box = bounding_box(inside, int(np.ceil(margin_mm / voxel_mm.min())))
             # Whole blocks, so that the crop is part of the coarse grid of the whole image.
-            first = [side.start - side.start % factor
-                     for side, factor in zip(box, factors, strict=True)]  # fmt: skip
-            data = data[tuple(slice(low, side.stop)
-                              for low, side in zip(first, box, strict=True))]  # fmt: skip
+            first = [
+                side.start - side.start % factor for side, factor in zip(box, factors, strict=True)
+            ]
+            data = data[tuple(slice(low, side.stop) for low, side in zip(first, box, strict=True))]
             affine = moved_affine(affine, first)
     return nib.Nifti1Image(block_mean(data, factors), coarse_affine(affine, factors))
 
@@ -404,8 +442,7 @@ def _padded(field, whole):
     """Return a displacement field with zeros around, on the whole grid of an image."""
     first = np.rint((np.linalg.inv(whole.affine) @ field.affine)[:3, 3]).astype(int)
     data = np.zeros((*whole.shape, 3), np.float32)
-    inner = tuple(slice(low, low + size)
-                  for low, size in zip(first, field.shape[:3], strict=True))  # fmt: skip
+    inner = tuple(slice(low, low + size) for low, size in zip(first, field.shape[:3], strict=True))
     data[inner] = np.asanyarray(field.dataobj).reshape(*field.shape[:3], 3)
     return nib.Nifti1Image(data, whole.affine)
 
@@ -416,9 +453,12 @@ def _in_contrast_of(moving, matrix, tissues, template_mask, resolution_mm: float
     maps = [_brain_at(tissue, inside, resolution_mm, MARGIN_MM) for tissue in tissues]
     voxels = np.linalg.inv(moving.affine) @ matrix @ maps[0].affine
     seen = ndimage.affine_transform(
-        moving.get_fdata(dtype=np.float32), voxels[:3, :3], voxels[:3, 3],
-        output_shape=maps[0].shape, order=1,
-    )  # fmt: skip
+        moving.get_fdata(dtype=np.float32),
+        voxels[:3, :3],
+        voxels[:3, 3],
+        output_shape=maps[0].shape,
+        order=1,
+    )
     painted = np.zeros(maps[0].shape, np.float32)
     for tissue in maps:
         probability = tissue.get_fdata(dtype=np.float32)
@@ -433,48 +473,74 @@ def _metric(name: str, fixed, moving, *rest) -> str:
 
 def _linear(kind: str) -> dict:
     return {
-        'transform': f'{kind}[0.1]', 'metric': ('MI', '32', 'Regular', '0.25'),
-        'convergence': '[200x100,1e-6,10]', 'shrink': '3x2', 'sigmas': '3x2mm',
-    }  # fmt: skip
+        'transform': f'{kind}[0.1]',
+        'metric': ('MI', '32', 'Regular', '0.25'),
+        'convergence': '[200x100,1e-6,10]',
+        'shrink': '3x2',
+        'sigmas': '3x2mm',
+    }
 
 
 def _polish(kind: str) -> dict:
     return {
-        'transform': f'{kind}[0.05]', 'metric': ('MI', '32', 'Regular', '0.1'),
-        'convergence': '[30,1e-6,10]', 'shrink': '1', 'sigmas': '1mm',
-    }  # fmt: skip
+        'transform': f'{kind}[0.05]',
+        'metric': ('MI', '32', 'Regular', '0.1'),
+        'convergence': '[30,1e-6,10]',
+        'shrink': '1',
+        'sigmas': '1mm',
+    }
 
 
 def _syn() -> dict:
     # The last level costs most by far; six steps of it gain what 20 of the coarser do not.
     return {
-        'transform': 'SyN[0.2,3,0]', 'metric': ('MI', '32'),
-        'convergence': '[60x30x6,1e-6,10]', 'shrink': '4x2x1', 'sigmas': '3x1x0mm',
-    }  # fmt: skip
+        'transform': 'SyN[0.2,3,0]',
+        'metric': ('MI', '32'),
+        'convergence': '[60x30x6,1e-6,10]',
+        'shrink': '4x2x1',
+        'sigmas': '3x1x0mm',
+    }
 
 
 def _register(fixed, moving, stages: list[dict], start=None, moving_mask=None) -> tuple:
     """Run antsRegistration; return the matrix and, after SyN, both displacement fields."""
     if start is None:
         start = best_start(
-            fixed.get_fdata(dtype=np.float32), fixed.affine,
-            moving.get_fdata(dtype=np.float32), moving.affine,
-        )  # fmt: skip
+            fixed.get_fdata(dtype=np.float32),
+            fixed.affine,
+            moving.get_fdata(dtype=np.float32),
+            moving.affine,
+        )
     f, m = to_ants(fixed), to_ants(moving)
     with tempfile.TemporaryDirectory() as folder:
         initial = write_linear(start, Path(folder) / 'initial.txt')
         arguments = [
-            '--dimensionality', '3', '--float', '1', '--random-seed', SEED,
-            '--write-composite-transform', '0', '--output', f'{folder}/out_',
-            '--initial-moving-transform', str(initial),
-        ]  # fmt: skip
+            '--dimensionality',
+            '3',
+            '--float',
+            '1',
+            '--random-seed',
+            SEED,
+            '--write-composite-transform',
+            '0',
+            '--output',
+            f'{folder}/out_',
+            '--initial-moving-transform',
+            str(initial),
+        ]
         for stage in stages:
             arguments += [
-                '--transform', stage['transform'],
-                '--metric', _metric(stage['metric'][0], f, m, *stage['metric'][1:]),
-                '--convergence', stage['convergence'], '--shrink-factors', stage['shrink'],
-                '--smoothing-sigmas', stage['sigmas'],
-            ]  # fmt: skip
+                '--transform',
+                stage['transform'],
+                '--metric',
+                _metric(stage['metric'][0], f, m, *stage['metric'][1:]),
+                '--convergence',
+                stage['convergence'],
+                '--shrink-factors',
+                stage['shrink'],
+                '--smoothing-sigmas',
+                stage['sigmas'],
+            ]
             if 'only' in stage:
                 arguments += ['--restrict-deformation', stage['only']]
         if moving_mask is not None:

@@ -100,8 +100,9 @@ def find_ventricles(csf, mask, structures, prior, voxel_mm) -> np.ndarray:
     """
     left, right = labels_of('structures', 'lateral ventricle')
     template = np.where(structures == left, 1, np.where(structures == right, 2, 0))
-    others = np.isin(structures, labels_of('structures', 'third', 'fourth', 'brainstem',
-                                           'cerebellum'))  # fmt: skip
+    others = np.isin(
+        structures, labels_of('structures', 'third', 'fourth', 'brainstem', 'cerebellum')
+    )
     others |= ((np.asarray(prior) > 0.5) & (template == 0)) | ~ndi.binary_erosion(mask)
     return lateral_ventricles(csf, template, others, voxel_mm)
 

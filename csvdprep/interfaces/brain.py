@@ -99,8 +99,9 @@ def model_folder() -> Path:
     return models() / 'deepbet'
 
 
-def extract_brain(image: nib.spatialimages.SpatialImage, *, threshold: float = 0.5,
-                  networks: Path | None = None) -> tuple[np.ndarray, dict]:  # fmt: skip
+def extract_brain(
+    image: nib.spatialimages.SpatialImage, *, threshold: float = 0.5, networks: Path | None = None
+) -> tuple[np.ndarray, dict]:
     """Find the brain in a T1w, FLAIR or similar image.
 
     Parameters
@@ -176,15 +177,19 @@ def extract_brain(image: nib.spatialimages.SpatialImage, *, threshold: float = 0
         )
     template, inside = (nib.load(template_file(kind, resolution=2)) for kind in ('T1w', 'mask'))
     likeness = likeness_to_template(
-        data, mask, affine, np.asanyarray(template.dataobj), np.asanyarray(inside.dataobj) > 0,
+        data,
+        mask,
+        affine,
+        np.asanyarray(template.dataobj),
+        np.asanyarray(inside.dataobj) > 0,
         template.affine,
-    )  # fmt: skip
+    )
     if likeness < LEAST_LIKENESS:
         raise MeasureError(
             'No brain was found: what the image shows has not the inner structure of one.',
             remedy='Look at the image and at its orientation; give a brain mask of your own if it '
-                   'is a brain.',
-        )  # fmt: skip
+            'is a brain.',
+        )
     info = {
         'volume_ml': volume,
         'stripped': stripped,
@@ -252,9 +257,7 @@ def _predict_in(axes: np.ndarray, data, affine, networks: Path) -> np.ndarray:
             remedy='Look at the image; give a brain mask of your own if it is a brain.',
         )
     head = _around(found, whole)
-    inside = _run(
-        networks / 'segment.onnx', _sample(data, affine, head, SEGMENT_EDGE), low, high
-    )
+    inside = _run(networks / 'segment.onnx', _sample(data, affine, head, SEGMENT_EDGE), low, high)
     return _resample(inside, head.affine(SEGMENT_EDGE), data.shape, affine)
 
 
@@ -300,9 +303,15 @@ def _resample(data, affine, shape, target, *, fill: float = 0.0, order: int = 1)
         if all(line is not None for line in coordinates):
             return _separable(data, coordinates, order)
     return ndimage.affine_transform(
-        data, linear, offset, output_shape=shape, order=order, mode='constant', cval=fill,
+        data,
+        linear,
+        offset,
+        output_shape=shape,
+        order=order,
+        mode='constant',
+        cval=fill,
         output=np.float32,
-    )  # fmt: skip
+    )
 
 
 def _covers(offset: float, step: float, count: int, size: int) -> bool:
@@ -338,9 +347,7 @@ def _run(model: Path, image: np.ndarray, low: float, high: float) -> np.ndarray:
     options.use_deterministic_compute = True
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        str(model), options, providers=['CPUExecutionProvider']
-    )
+    session = onnxruntime.InferenceSession(str(model), options, providers=['CPUExecutionProvider'])
     return session.run(None, {'image': scaled[None, None]})[0][0, 0]
 
 

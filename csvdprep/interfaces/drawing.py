@@ -151,13 +151,18 @@ def draw_mosaic(
     limits = [layer.limits or window(layer.image) for layer in layers]
     drawn = []
     for layer, limit in zip(layers, limits, strict=True):
-        parts = [_panel(layer, limit, cut, box, *place)
-                 for cut, place in zip(cuts, places, strict=True)]  # fmt: skip
+        parts = [
+            _panel(layer, limit, cut, box, *place) for cut, place in zip(cuts, places, strict=True)
+        ]
         drawn.append(''.join(parts))
     marks = ''.join(_marks(first, cut, *place) for cut, place in zip(cuts, places, strict=True))
     foot, height = _foot(bottom, legend or {}, note)
-    write_svg(out_file, (*drawn, marks + foot), height,
-              flicker=[layer.name for layer in layers] if len(layers) > 1 else None)  # fmt: skip
+    write_svg(
+        out_file,
+        (*drawn, marks + foot),
+        height,
+        flicker=[layer.name for layer in layers] if len(layers) > 1 else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -226,11 +231,20 @@ def draw_gallery(
         parts.append(_panel(shown, limits, item.cut, box, x, y, side, side))
         parts.append(_marks(layer.image, item.cut, x, y, side, side))
         bar = 10 * side / item.field
-        parts.append(f'<path d="M{x + side - 8 - bar:.1f} {y + side - 8:.1f}h{bar:.1f}" '
-                     'stroke="#fff" stroke-width="3"/>')  # fmt: skip
-        parts += [_text(x + 2, y + side + 17 * (k + 1), line, size=14 if k == 0 else 13,
-                        fill='#fff' if k == 0 else '#bbb')
-                  for k, line in enumerate(item.lines)]  # fmt: skip
+        parts.append(
+            f'<path d="M{x + side - 8 - bar:.1f} {y + side - 8:.1f}h{bar:.1f}" '
+            'stroke="#fff" stroke-width="3"/>'
+        )
+        parts += [
+            _text(
+                x + 2,
+                y + side + 17 * (k + 1),
+                line,
+                size=14 if k == 0 else 13,
+                fill='#fff' if k == 0 else '#bbb',
+            )
+            for k, line in enumerate(item.lines)
+        ]
     rows = -(-len(closeups) // columns)
     foot, height = _foot(rows * tall, legend or {}, note)
     write_svg(out_file, (''.join(parts), foot), height)
@@ -272,8 +286,10 @@ def _flow(cuts, sizes, scale, top):
 
 def _panel(layer, limits, cut, box, x, y, wide, tall) -> str:
     pixels = plane(layer.image.data, cut, box)
-    parts = [f'<g transform="translate({x:.1f} {y:.1f})">',
-             _image(grey(pixels, limits), wide, tall)]  # fmt: skip
+    parts = [
+        f'<g transform="translate({x:.1f} {y:.1f})">',
+        _image(grey(pixels, limits), wide, tall),
+    ]
     if layer.labels is not None:
         labels = plane(layer.labels, cut, box)
         if np.isin(labels, list(layer.colours)).any():
@@ -281,15 +297,19 @@ def _panel(layer, limits, cut, box, x, y, wide, tall) -> str:
             parts.append(_image(picture, wide, tall, sharp=True))
     for mask, colour in layer.outlines:
         if path := outline(plane(mask, cut, box), wide, tall):
-            parts.append(f'<path d="{path}" fill="none" stroke="{colour}" '
-                         f'stroke-width="{layer.stroke:g}" stroke-linejoin="round"/>')  # fmt: skip
+            parts.append(
+                f'<path d="{path}" fill="none" stroke="{colour}" '
+                f'stroke-width="{layer.stroke:g}" stroke-linejoin="round"/>'
+            )
     return ''.join(parts) + '</g>'
 
 
 def _image(uri: str, wide: float, tall: float, *, sharp: bool = False) -> str:
     style = ' style="image-rendering:pixelated"' if sharp else ''
-    return (f'<image width="{wide:.1f}" height="{tall:.1f}" preserveAspectRatio="none"{style} '
-            f'xlink:href="{uri}"/>')  # fmt: skip
+    return (
+        f'<image width="{wide:.1f}" height="{tall:.1f}" preserveAspectRatio="none"{style} '
+        f'xlink:href="{uri}"/>'
+    )
 
 
 def _marks(volume: Volume, cut: Cut, x: float, y: float, wide: float, tall: float) -> str:
@@ -308,20 +328,32 @@ def _foot(y: float, legend: Mapping[str, str], note: str) -> tuple[str, float]:
     """Write legend and note on one line under the picture."""
     x, parts, line = 12.0, [], y + 24
     for name, colour in legend.items():
-        parts.append(f'<rect x="{x:.0f}" y="{line - 11:.0f}" width="14" height="14" rx="2" '
-                     f'fill="{colour}"/>' + _text(x + 20, line + 1, name, size=14))  # fmt: skip
+        parts.append(
+            f'<rect x="{x:.0f}" y="{line - 11:.0f}" width="14" height="14" rx="2" '
+            f'fill="{colour}"/>' + _text(x + 20, line + 1, name, size=14)
+        )
         x += 44 + 7.2 * len(name)
     if legend and note and x + 6.4 * len(note) > WIDTH:
         line += 22
     said = f'{note} ' if note else ''
-    parts.append(_text(WIDTH - 12, line + 1, f'{said}Patient\u2019s right on the left.',
-                       size=13, anchor='end', fill='#ccc'))  # fmt: skip
+    parts.append(
+        _text(
+            WIDTH - 12,
+            line + 1,
+            f'{said}Patient\u2019s right on the left.',
+            size=13,
+            anchor='end',
+            fill='#ccc',
+        )
+    )
     return ''.join(parts), line + 14
 
 
 def _text(x, y, text, *, size=12, anchor='start', fill='#fff') -> str:
-    return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
-            f'fill="{fill}">{escape(text)}</text>')  # fmt: skip
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
+        f'fill="{fill}">{escape(text)}</text>'
+    )
 
 
 _STYLE = (
@@ -341,9 +373,12 @@ _FLICKER = (
 
 
 def write_svg(
-    out_file: str | Path, groups: Sequence[str], height: float, *,
+    out_file: str | Path,
+    groups: Sequence[str],
+    height: float,
+    *,
     flicker: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Wrap groups of elements into an SVG file in ASCII.
 
     Parameters

@@ -39,8 +39,9 @@ class DwiSpace:
     to_flair: np.ndarray | None = None
 
     @classmethod
-    def read(cls, image: str, dwi_to_anat: str | None = None, flair_to_anat: str | None = None
-             ) -> DwiSpace:  # fmt: skip
+    def read(
+        cls, image: str, dwi_to_anat: str | None = None, flair_to_anat: str | None = None
+    ) -> DwiSpace:
         """Read from files; transforms resample series and FLAIR onto the reference."""
         to_anat = np.linalg.inv(read_linear(dwi_to_anat)) if dwi_to_anat else None
         to_flair = None
@@ -79,8 +80,9 @@ class DwiSpace:
         offsets = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
         for shift in product(*offsets):
             at = matrix[:3, 3] + matrix[:3, :3] @ np.array(shift)
-            total += ndi.affine_transform(data, matrix[:3, :3], at, output_shape=total.shape,
-                                          order=1, output=np.float32)  # fmt: skip
+            total += ndi.affine_transform(
+                data, matrix[:3, :3], at, output_shape=total.shape, order=1, output=np.float32
+            )
         return total / np.prod(counts)
 
     def distance(self, mask: np.ndarray) -> np.ndarray:
@@ -114,15 +116,25 @@ class Cerebrum:
     others: np.ndarray
 
     @classmethod
-    def read(cls, space: DwiSpace, *, wm_probseg: str, csf_probseg: str, structures_dseg: str,
-             dwi_mask: str) -> Cerebrum:  # fmt: skip
+    def read(
+        cls,
+        space: DwiSpace,
+        *,
+        wm_probseg: str,
+        csf_probseg: str,
+        structures_dseg: str,
+        dwi_mask: str,
+    ) -> Cerebrum:
         """Read from files: probabilities and structures on the reference, brain of the series."""
         structures = np.asanyarray(load(structures_dseg).dataobj)
         labels = np.unique(structures[structures > 0])
         return cls(
-            space, np.asanyarray(load(dwi_mask).dataobj) > 0, space.share(wm_probseg),
-            space.share(csf_probseg), space.share(structures_dseg, labels=labels),
-        )  # fmt: skip
+            space,
+            np.asanyarray(load(dwi_mask).dataobj) > 0,
+            space.share(wm_probseg),
+            space.share(csf_probseg),
+            space.share(structures_dseg, labels=labels),
+        )
 
     @property
     def tissue(self) -> np.ndarray:
@@ -136,8 +148,10 @@ class Cerebrum:
 
 
 #: What the values of free water of one shell are.
-ONE_SHELL = ('one shell does not determine free water: the mean diffusivity of tissue is assumed, '
-             'so that this is a contrast and no measured fraction')  # fmt: skip
+ONE_SHELL = (
+    'one shell does not determine free water: the mean diffusivity of tissue is assumed, '
+    'so that this is a contrast and no measured fraction'
+)
 
 
 def as_free_water(value: Value, how: str) -> Value:

@@ -58,8 +58,11 @@ class FlairSpace:
         for part in (np.arange(count) + 0.5) / count - 0.5:
             shift = np.eye(4)
             shift[thick, 3] = part
-            grids.append(nib.Nifti1Image(np.empty(self.image.shape[:3], np.uint8),
-                                         self.image.affine @ shift))  # fmt: skip
+            grids.append(
+                nib.Nifti1Image(
+                    np.empty(self.image.shape[:3], np.uint8), self.image.affine @ shift
+                )
+            )
         return grids
 
     def sample(self, path: str) -> np.ndarray:
@@ -100,5 +103,6 @@ class FlairSpace:
         if not np.any(mask):
             raise MeasureError(f'There is no distance from {what}: nothing was found of them.')
         in_flair_world = np.linalg.inv(self.to_anat) @ affine
-        return distance_map(mask, in_flair_world, self.image.shape[:3], self.image.affine,
-                            where=where)  # fmt: skip
+        return distance_map(
+            mask, in_flair_world, self.image.shape[:3], self.image.affine, where=where
+        )

@@ -110,10 +110,17 @@ def read_header(path: str | os.PathLike, *, series: bool = False) -> Grid:
     zooms = _zooms(path, header)
     affine, source = _affine(path, header, shape, zooms, warnings)
     return Grid(
-        shape=shape, zooms=tuple(map(float, nib.affines.voxel_sizes(affine).round(6))),
-        affine=affine, source=source, dtype=dtype, offset=_offset(path, header), slope=slope,
-        inter=inter, warnings=tuple(warnings), volumes=volumes,
-    )  # fmt: skip
+        shape=shape,
+        zooms=tuple(map(float, nib.affines.voxel_sizes(affine).round(6))),
+        affine=affine,
+        source=source,
+        dtype=dtype,
+        offset=_offset(path, header),
+        slope=slope,
+        inter=inter,
+        warnings=tuple(warnings),
+        volumes=volumes,
+    )
 
 
 def _first_bytes(path: str | os.PathLike) -> bytes:
@@ -128,23 +135,35 @@ def _first_bytes(path: str | os.PathLike) -> bytes:
             refuse(path, 'This is a folder, not an image.', None, _AGAIN)
         if not stat.S_ISREG(os.stat(path).st_mode):
             # Opening a pipe waits for somebody who writes to it; a device may have no end.
-            refuse(path, 'This is no ordinary file (but a pipe, a socket or a device).', None,
-                   'Replace it by the image.')  # fmt: skip
+            refuse(
+                path,
+                'This is no ordinary file (but a pipe, a socket or a device).',
+                None,
+                'Replace it by the image.',
+            )
         with open(path, 'rb') as stream:
             first = stream.read(600)
         if not first:
             refuse(path, 'The file is empty (0 bytes).', None, 'Copy or convert it again.')
         if path.endswith('.gz'):
             if first[:2] != b'\x1f\x8b':
-                refuse(path, 'The name ends in .gz, but the file is not compressed.', None,
-                       'Rename it to .nii, or compress it with gzip.')  # fmt: skip
+                refuse(
+                    path,
+                    'The name ends in .gz, but the file is not compressed.',
+                    None,
+                    'Rename it to .nii, or compress it with gzip.',
+                )
             with gzip.open(path, 'rb') as stream:
                 first = stream.read(600)
     except PermissionError:
         refuse(path, 'The file may not be read.', None, 'Ask for read permission (chmod a+r).')
     except EOFError:
-        refuse(path, 'The file is truncated: it ends within its header.', None,
-               'Copy or convert it again.')  # fmt: skip
+        refuse(
+            path,
+            'The file is truncated: it ends within its header.',
+            None,
+            'Copy or convert it again.',
+        )
     except (OSError, zlib.error) as error:
         refuse(path, f'The file cannot be read ({error}).', None, 'Copy or convert it again.')
     return first
@@ -161,11 +180,16 @@ def _parse(path: str | os.PathLike, first: bytes) -> nib.Nifti1Header:
                 refuse(path, 'The header contradicts itself.', 'sizeof_hdr', _AGAIN)
             return header
     if len(first) >= 348 and first[344:347] == b'ni1':
-        refuse(path, 'Header and voxels are in two files (.hdr and .img).', 'magic',
-               'Convert the pair to one .nii.gz file.')  # fmt: skip
+        refuse(
+            path,
+            'Header and voxels are in two files (.hdr and .img).',
+            'magic',
+            'Convert the pair to one .nii.gz file.',
+        )
     if len(first) >= 348 and 348 in (int.from_bytes(first[:4], o) for o in ('little', 'big')):
-        refuse(path, 'This is an ANALYZE image, which does not tell left from right.', 'magic',
-               _AGAIN)  # fmt: skip
+        refuse(
+            path, 'This is an ANALYZE image, which does not tell left from right.', 'magic', _AGAIN
+        )
     refuse(path, 'This is no NIfTI image.', 'magic', _AGAIN)
 
 
@@ -180,12 +204,17 @@ def _shape(
         refuse(path, f'The image cannot have {_times(shape)} voxels.', 'dim', _AGAIN)
     volumes = math.prod(shape[3:])
     if series and number > 4 and max(shape[4:]) > 1:
-        refuse(path, f'The series has more than four dimensions ({_times(shape)}).', 'dim[0]',
-               _AGAIN)  # fmt: skip
+        refuse(
+            path, f'The series has more than four dimensions ({_times(shape)}).', 'dim[0]', _AGAIN
+        )
     if volumes > 1 and not series:
-        refuse(path, f'The image has {volumes} volumes ({_times(shape)}); a structural image has '
-               'one.', 'dim[4]', 'Keep one volume (or the mean of aligned ones), or leave the '
-               'file out with --bids-filter-file or .bidsignore.')  # fmt: skip
+        refuse(
+            path,
+            f'The image has {volumes} volumes ({_times(shape)}); a structural image has one.',
+            'dim[4]',
+            'Keep one volume (or the mean of aligned ones), or leave the '
+            'file out with --bids-filter-file or .bidsignore.',
+        )
     if number > 3 and not series:
         warnings.append(f'The image has {number} dimensions with one volume; the rest is dropped.')
     return (*shape, 1, 1)[:3], volumes
@@ -204,8 +233,12 @@ def _dtype(path, header) -> np.dtype:
     except (nib.spatialimages.HeaderDataError, KeyError):
         refuse(path, f'The data type {int(header["datatype"])} is unknown.', 'datatype', _AGAIN)
     if dtype.fields:
-        refuse(path, 'The image has colours (RGB), no intensities.', 'datatype',
-               'Convert the original image, not a screen capture or an overlay.')  # fmt: skip
+        refuse(
+            path,
+            'The image has colours (RGB), no intensities.',
+            'datatype',
+            'Convert the original image, not a screen capture or an overlay.',
+        )
     if dtype.kind == 'c':
         refuse(path, 'The image is complex.', 'datatype', 'Give its magnitude.')
     if dtype.kind not in 'iuf':
@@ -231,14 +264,23 @@ def _zooms(path, header) -> np.ndarray:
     unit = int(header['xyzt_units']) & 7
     if unit in (1, 3):
         name = {1: 'metre', 3: 'micrometre'}[unit]
-        refuse(path, f'Voxel sizes are in {name}s, which programs read differently.', 'xyzt_units',
-               'Save the image in millimetres.')  # fmt: skip
+        refuse(
+            path,
+            f'Voxel sizes are in {name}s, which programs read differently.',
+            'xyzt_units',
+            'Save the image in millimetres.',
+        )
     zooms = np.asarray(header['pixdim'][1:4], dtype=float)
     bad = ~np.isfinite(zooms) | (zooms < ZOOMS[0]) | (zooms > ZOOMS[1])
     if bad.any():
         axis = int(np.argmax(bad)) + 1
-        refuse(path, f'Voxels of {_times(zooms)} mm are implausible; each edge has to be within '
-               f'{ZOOMS[0]:g} to {ZOOMS[1]:g} mm.', f'pixdim[{axis}]', _AGAIN)  # fmt: skip
+        refuse(
+            path,
+            f'Voxels of {_times(zooms)} mm are implausible; each edge has to be within '
+            f'{ZOOMS[0]:g} to {ZOOMS[1]:g} mm.',
+            f'pixdim[{axis}]',
+            _AGAIN,
+        )
     return zooms
 
 
@@ -258,9 +300,13 @@ def _affine(path, header, shape, zooms, warnings: list[str]) -> tuple[np.ndarray
             else:
                 forms[name] = matrix
     if not forms and not faults:
-        refuse(path, 'The orientation is missing (sform_code and qform_code are 0), so that left '
-               'and right cannot be told.', 'sform_code', f'{_AGAIN} If you know the orientation '
-               'for certain, write it into the header.')  # fmt: skip
+        refuse(
+            path,
+            'The orientation is missing (sform_code and qform_code are 0), so that left '
+            'and right cannot be told.',
+            'sform_code',
+            f'{_AGAIN} If you know the orientation for certain, write it into the header.',
+        )
     if not forms:
         said = '; '.join(f'{name}: {fault}' for name, fault in faults.items())
         refuse(path, f'The orientation is unusable ({said}).', next(iter(faults)), _AGAIN)
@@ -298,13 +344,19 @@ def _fault(affine: np.ndarray, zooms: np.ndarray, shape: tuple[int, ...]) -> str
 def _compare(path, forms: dict[str, np.ndarray], shape, warnings: list[str]) -> None:
     sform, qform = forms['sform'], forms['qform']
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
-        refuse(path, 'The sform and the qform are mirror images of each other: one of them has '
-               'left and right exchanged.', 'sform', _AGAIN)  # fmt: skip
+        refuse(
+            path,
+            'The sform and the qform are mirror images of each other: one of them has '
+            'left and right exchanged.',
+            'sform',
+            _AGAIN,
+        )
     ends = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing='ij')).reshape(3, -1)
     apart = np.linalg.norm((sform - qform)[:3, :3] @ ends + (sform - qform)[:3, 3:], axis=0).max()
     if apart > FORMS_DIFFER:
-        warnings.append(f'The sform and the qform differ by up to {apart:.3g} mm; the sform is '
-                        'used.')  # fmt: skip
+        warnings.append(
+            f'The sform and the qform differ by up to {apart:.3g} mm; the sform is used.'
+        )
 
 
 def _times(values) -> str:

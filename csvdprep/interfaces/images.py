@@ -102,8 +102,9 @@ def canonical(image):
     if not np.array_equal(axes, [[0, 1], [1, 1], [2, 1]]):
         # Sums depend on the order in which numbers lie in memory, too.
         data = np.asfortranarray(orientations.apply_orientation(data, axes))
-    return nib.Nifti1Image(data, affine, dtype=data.dtype,
-                           extra={_KEY: Storage(axes, np.array(image.affine))})  # fmt: skip
+    return nib.Nifti1Image(
+        data, affine, dtype=data.dtype, extra={_KEY: Storage(axes, np.array(image.affine))}
+    )
 
 
 def storage_of(image) -> Storage:
@@ -224,8 +225,9 @@ def as_stored(data: np.ndarray, image):
         Stored order, with both header forms set.
     """
     storage = storage_of(image)
-    if not np.array_equal(storage_of(nib.Nifti1Image(np.empty((1, 1, 1)), image.affine)).axes,
-                          storage.axes):  # fmt: skip
+    if not np.array_equal(
+        storage_of(nib.Nifti1Image(np.empty((1, 1, 1)), image.affine)).axes, storage.axes
+    ):
         data = orientations.apply_orientation(data, storage.back)
     made = nib.Nifti1Image(data, storage.affine)
     made.set_qform(storage.affine, 1)
@@ -262,9 +264,13 @@ def resample(moving, target, *, matrix: np.ndarray | None = None, order: int = 1
     to_moving = np.linalg.inv(moving.affine) @ world @ target.affine
     data = np.asanyarray(moving.dataobj)
     return ndimage.affine_transform(
-        data.astype(np.float32) if order else data, to_moving[:3, :3], to_moving[:3, 3],
-        output_shape=target.shape[:3], order=order, mode='grid-constant',
-    )  # fmt: skip
+        data.astype(np.float32) if order else data,
+        to_moving[:3, :3],
+        to_moving[:3, 3],
+        output_shape=target.shape[:3],
+        order=order,
+        mode='grid-constant',
+    )
 
 
 def load_mask_on(

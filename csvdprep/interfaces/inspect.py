@@ -85,8 +85,9 @@ class ImageFacts:
     warnings: tuple[str, ...] = ()
 
 
-def inspect_image(path: str | os.PathLike, *, mask: bool = False, series: bool = False
-                  ) -> ImageFacts:  # fmt: skip
+def inspect_image(
+    path: str | os.PathLike, *, mask: bool = False, series: bool = False
+) -> ImageFacts:
     """Check that a file is a three-dimensional image of a head that can be measured.
 
     Parameters
@@ -131,21 +132,34 @@ def inspect_image(path: str | os.PathLike, *, mask: bool = False, series: bool =
     nonfinite = counts.nonfinite / total
     negative = counts.negative / counts.magnitude if counts.magnitude else 0.0
     if nonfinite > MAX_NONFINITE:
-        refuse(path, f'{nonfinite:.1%} of the voxels are NaN or infinite.', 'voxel data',
-               'If they are the background, replace them by zero; else convert the image again.')
+        refuse(
+            path,
+            f'{nonfinite:.1%} of the voxels are NaN or infinite.',
+            'voxel data',
+            'If they are the background, replace them by zero; else convert the image again.',
+        )
     if counts.nonfinite:
         warnings.append(f'{counts.nonfinite} voxels are NaN or infinite; taken for background.')
     if not mask:
         _check_content(path, grid, counts)
         if negative > MAX_NEGATIVE:
-            warnings.append('The image has many negative values, as if it had been normalised; '
-                            f'all values are raised by {-counts.low:g}.')  # fmt: skip
+            warnings.append(
+                'The image has many negative values, as if it had been normalised; '
+                f'all values are raised by {-counts.low:g}.'
+            )
     return ImageFacts(
-        shape=grid.shape, zooms=grid.zooms, affine=tuple(map(tuple, grid.affine.tolist())),
-        affine_source=grid.source, voxel_volume=float(np.prod(grid.zooms)), low=counts.low,
-        high=counts.high, nonfinite=nonfinite, negative=negative,
-        levels=min(len(counts.levels), 3), warnings=tuple(warnings),
-    )  # fmt: skip
+        shape=grid.shape,
+        zooms=grid.zooms,
+        affine=tuple(map(tuple, grid.affine.tolist())),
+        affine_source=grid.source,
+        voxel_volume=float(np.prod(grid.zooms)),
+        low=counts.low,
+        high=counts.high,
+        nonfinite=nonfinite,
+        negative=negative,
+        levels=min(len(counts.levels), 3),
+        warnings=tuple(warnings),
+    )
 
 
 def inspect_series(path: str | os.PathLike) -> ImageFacts:
@@ -181,30 +195,45 @@ def inspect_series(path: str | os.PathLike) -> ImageFacts:
     for axis, (number, zoom) in enumerate(zip(grid.shape, grid.zooms, strict=True), start=1):
         size = f'{number} voxels of {zoom:g} mm ({number * zoom:g} mm)'
         if number < SLAB_SLICES or number * zoom < SLAB_MM:
-            refuse(path, f'The series is too thin: {size} along axis {axis}, at least '
-                   f'{SLAB_SLICES} voxels and {SLAB_MM:g} mm are needed.', f'dim[{axis}]',
-                   'Use a scan that covers the brain.')  # fmt: skip
+            refuse(
+                path,
+                f'The series is too thin: {size} along axis {axis}, at least '
+                f'{SLAB_SLICES} voxels and {SLAB_MM:g} mm are needed.',
+                f'dim[{axis}]',
+                'Use a scan that covers the brain.',
+            )
         if number * zoom < BRAIN_MM:
-            warnings.append(f'The series is a slab: {size} along axis {axis}. What lies beyond '
-                            'it cannot be measured.')  # fmt: skip
+            warnings.append(
+                f'The series is a slab: {size} along axis {axis}. What lies beyond '
+                'it cannot be measured.'
+            )
     counts = _count(path, grid)
     total = math.prod(grid.shape) * grid.volumes
     if counts.nonfinite > MAX_NONFINITE * total:
-        refuse(path, f'{counts.nonfinite / total:.1%} of the voxels are NaN or infinite.',
-               'voxel data', 'If they are the background, replace them by zero; else convert '
-               'the series again.')  # fmt: skip
+        refuse(
+            path,
+            f'{counts.nonfinite / total:.1%} of the voxels are NaN or infinite.',
+            'voxel data',
+            'If they are the background, replace them by zero; else convert the series again.',
+        )
     if not counts.low < counts.high:
         refuse(path, 'All voxels are the same.', 'voxel data', 'Convert or copy it again.')
     return ImageFacts(
-        shape=(*grid.shape, grid.volumes), zooms=grid.zooms,
-        affine=tuple(map(tuple, grid.affine.tolist())), affine_source=grid.source,
-        voxel_volume=float(np.prod(grid.zooms)), low=counts.low, high=counts.high,
-        nonfinite=counts.nonfinite / total, warnings=tuple(warnings),
-    )  # fmt: skip
+        shape=(*grid.shape, grid.volumes),
+        zooms=grid.zooms,
+        affine=tuple(map(tuple, grid.affine.tolist())),
+        affine_source=grid.source,
+        voxel_volume=float(np.prod(grid.zooms)),
+        low=counts.low,
+        high=counts.high,
+        nonfinite=counts.nonfinite / total,
+        warnings=tuple(warnings),
+    )
 
 
-def load_series(path: str | os.PathLike, *, volumes: Sequence[int] | None = None,
-                level: float | None = None) -> nib.Nifti1Image:  # fmt: skip
+def load_series(
+    path: str | os.PathLike, *, volumes: Sequence[int] | None = None, level: float | None = None
+) -> nib.Nifti1Image:
     """Load a series as the graph wants it: four axes, float32, finite, not negative.
 
     Parameters
@@ -449,13 +478,21 @@ def _check_extent(path: str | os.PathLike, grid: Grid) -> None:
     for axis, (number, zoom) in enumerate(zip(grid.shape, grid.zooms, strict=True), start=1):
         size = f'{number} voxels of {zoom:g} mm ({number * zoom:g} mm)'
         if number < LEAST_SLICES or number * zoom < LEAST_MM:
-            refuse(path, f'The image is a slab: {size} along axis {axis}, at least {LEAST_SLICES} '
-                   f'voxels and {LEAST_MM:g} mm are needed.', f'dim[{axis}]',
-                   'Use a scan that covers the whole head.')  # fmt: skip
+            refuse(
+                path,
+                f'The image is a slab: {size} along axis {axis}, at least {LEAST_SLICES} '
+                f'voxels and {LEAST_MM:g} mm are needed.',
+                f'dim[{axis}]',
+                'Use a scan that covers the whole head.',
+            )
         if number * zoom < BRAIN_MM:
-            refuse(path, f'The image cannot hold a brain: {size} along axis {axis}, at least '
-                   f'{BRAIN_MM:g} mm are needed.', f'dim[{axis}]',
-                   'Use a scan that covers the whole head, and check its voxel size.')  # fmt: skip
+            refuse(
+                path,
+                f'The image cannot hold a brain: {size} along axis {axis}, at least '
+                f'{BRAIN_MM:g} mm are needed.',
+                f'dim[{axis}]',
+                'Use a scan that covers the whole head, and check its voxel size.',
+            )
 
 
 def _check_content(path: str | os.PathLike, grid: Grid, seen: _Counts) -> None:
@@ -463,14 +500,22 @@ def _check_content(path: str | os.PathLike, grid: Grid, seen: _Counts) -> None:
         what = 'The image is filled with zeros' if seen.high == 0 else 'All voxels are the same'
         refuse(path, f'{what}.', 'voxel data', 'Convert or copy the image again.')
     if len(seen.levels) <= 2:
-        refuse(path, 'The image has two values only: it is a mask.', 'voxel data',
-               'Give a mask with --derivatives, or rename it.')  # fmt: skip
+        refuse(
+            path,
+            'The image has two values only: it is a mask.',
+            'voxel data',
+            'Give a mask with --derivatives, or rename it.',
+        )
     total = math.prod(grid.shape)
     content = (total - seen.background - seen.nonfinite) * float(np.prod(grid.zooms)) / 1000
     if content < LEAST_ML:
-        refuse(path, f'No brain is plausible: only {content:.0f} mL of the image are not '
-               f'background, at least {LEAST_ML:g} mL are needed.', 'voxel data',
-               'Check the voxel size, and convert the image again.')  # fmt: skip
+        refuse(
+            path,
+            f'No brain is plausible: only {content:.0f} mL of the image are not '
+            f'background, at least {LEAST_ML:g} mL are needed.',
+            'voxel data',
+            'Check the voxel size, and convert the image again.',
+        )
 
 
 def _values(path: str | os.PathLike, grid: Grid) -> Iterator[np.ndarray]:
@@ -492,8 +537,12 @@ def _values(path: str | os.PathLike, grid: Grid) -> Iterator[np.ndarray]:
         for _ in range(REST):
             if not stream.read(PIECE):
                 return
-        refuse(path, f'The file goes on for more than {REST * PIECE >> 20} MiB after its last '
-               'voxel.', 'dim', 'Copy or convert it again.')  # fmt: skip
+        refuse(
+            path,
+            f'The file goes on for more than {REST * PIECE >> 20} MiB after its last voxel.',
+            'dim',
+            'Copy or convert it again.',
+        )
 
 
 @contextmanager

@@ -20,8 +20,9 @@ _FIELD = 44.0
 _SAME = 3.0
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], path: Path, *,
-               digits: int = 4) -> str:  # fmt: skip
+def write_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], path: Path, *, digits: int = 4
+) -> str:
     """Write a table with the columns that its declaration has.
 
     Parameters
@@ -58,8 +59,15 @@ def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], pat
     return str(path)
 
 
-def draw_list(out_file: str, image_file: str, mask_file: str, table: str | None = None, *,
-              what: str = 'lesion', kinds: Mapping[str, str] | None = None) -> None:  # fmt: skip
+def draw_list(
+    out_file: str,
+    image_file: str,
+    mask_file: str,
+    table: str | None = None,
+    *,
+    what: str = 'lesion',
+    kinds: Mapping[str, str] | None = None,
+) -> None:
     """Draw the largest lesions of a list, each in the slice where it is widest.
 
     Parameters
@@ -90,15 +98,28 @@ def draw_list(out_file: str, image_file: str, mask_file: str, table: str | None 
         wide = (np.ptp(shown, axis=0) + 1) * image.zooms
         row = _match(rows, image.affine @ [*points.mean(axis=0), 1])
         volume = sizes[rank] * float(np.prod(image.zooms)) / 1000
-        closeups.append(Closeup(Cut(axis, int(index)), (shown.min(axis=0) + shown.max(axis=0)) / 2,
-                                max(_FIELD, 1.3 * wide.max()), _lines(row, volume, kinds or {}),
-                                labels == rank + 1))  # fmt: skip
-    layer = Layer(image, window(image, head(image), high=99.9),
-                  outlines=[(mask, COLOURS['sky'])], stroke=1.4)  # fmt: skip
+        closeups.append(
+            Closeup(
+                Cut(axis, int(index)),
+                (shown.min(axis=0) + shown.max(axis=0)) / 2,
+                max(_FIELD, 1.3 * wide.max()),
+                _lines(row, volume, kinds or {}),
+                labels == rank + 1,
+            )
+        )
+    layer = Layer(
+        image, window(image, head(image), high=99.9), outlines=[(mask, COLOURS['sky'])], stroke=1.4
+    )
     note = f'The {len(closeups)} largest of {count} lesions.' if count > _LARGEST else ''
-    draw_gallery(out_file, layer, closeups, note=note if count else f'No {what} found.',
-                 legend={'This lesion': COLOURS['orange'], 'Other lesions': COLOURS['sky']}
-                 if count else {})  # fmt: skip
+    draw_gallery(
+        out_file,
+        layer,
+        closeups,
+        note=note if count else f'No {what} found.',
+        legend={'This lesion': COLOURS['orange'], 'Other lesions': COLOURS['sky']}
+        if count
+        else {},
+    )
 
 
 def _rows(table: str | None) -> list[dict[str, str]]:
@@ -127,14 +148,17 @@ def _position(row: Mapping[str, str]) -> list[str]:
     return sorted(names, key=lambda n: n.removeprefix('native_'))
 
 
-def _lines(row: Mapping[str, str], volume: float, kinds: Mapping[str, str]
-           ) -> tuple[str, ...]:  # fmt: skip
+def _lines(row: Mapping[str, str], volume: float, kinds: Mapping[str, str]) -> tuple[str, ...]:
     """Name a lesion: number and volume, zone, side and lobe, degree of membership."""
     given = {key: value for key, value in row.items() if value not in (None, '', 'n/a')}
     number = f'#{given["index"]}  ' if 'index' in given else ''
     zone = given.get('zone', '')
     where = ' '.join(given[key] for key in ('side', 'lobe') if key in given)
     sure = given.get('mean_probability', '')
-    lines = (f'{number}{volume:.2f} mL', kinds.get(zone, zone), where,
-             f'membership {float(sure):.2f}' if sure else '')  # fmt: skip
+    lines = (
+        f'{number}{volume:.2f} mL',
+        kinds.get(zone, zone),
+        where,
+        f'membership {float(sure):.2f}' if sure else '',
+    )
     return tuple(line for line in lines if line)

@@ -73,8 +73,13 @@ class Checkpoint(SimpleInterface):
 
     def _run_interface(self, runtime):
         files = {name: getattr(self.inputs, name) for name in self._names}
-        write_checkpoint(Path(self.inputs.folder), self.inputs.name, key=self.inputs.key,
-                         root=Path(self.inputs.root), files=files)  # fmt: skip
+        write_checkpoint(
+            Path(self.inputs.folder),
+            self.inputs.name,
+            key=self.inputs.key,
+            root=Path(self.inputs.root),
+            files=files,
+        )
         return runtime
 
 

@@ -121,8 +121,12 @@ def write_composite(steps: list, path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     with h5py.File(path, 'w', libver='earliest', track_order=False) as file:
-        for key, value in (('HDFVersion', '1.12'), ('ITKVersion', '5.4'), ('OSName', 'any'),
-                           ('OSVersion', 'any')):  # fmt: skip
+        for key, value in (
+            ('HDFVersion', '1.12'),
+            ('ITKVersion', '5.4'),
+            ('OSName', 'any'),
+            ('OSVersion', 'any'),
+        ):
             _text(file, key, value)
         group = file.create_group('TransformGroup')
         _text(group.create_group('0'), 'TransformType', 'CompositeTransform_float_3_3')
@@ -134,9 +138,11 @@ def write_composite(steps: list, path: str | os.PathLike) -> Path:
             entry.create_dataset('TransformFixedParameters', data=fixed, track_times=False)
             packed = {'compression': 'gzip', 'compression_opts': 4, 'shuffle': True}
             entry.create_dataset(
-                'TransformParameters', data=parameters, track_times=False,
+                'TransformParameters',
+                data=parameters,
+                track_times=False,
                 **(packed if parameters.size > 100 else {}),
-            )  # fmt: skip
+            )
     return path
 
 

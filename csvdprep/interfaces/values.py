@@ -128,5 +128,4 @@ def _finite(value: Value) -> Value:
     if number is None and value.value is not None and not reason:
         reason = 'the result is not finite'
     n = plain(value.n)
-    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc,
-                 value.method)  # fmt: skip
+    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc, value.method)

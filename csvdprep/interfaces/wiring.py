@@ -34,8 +34,10 @@ def init_single_wf(interface, *, room: Room, mem_gb: float, name: str | None = N
     inputnode = pe.Node(niu.IdentityInterface(fields=takes), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=makes), name='outputnode')
     work = pe.Node(interface, name=room.name, mem_gb=mem_gb)
-    workflow.connect([
-        (inputnode, work, [(field, field) for field in takes]),
-        (work, outputnode, [(field, field) for field in makes]),
-    ])  # fmt: skip
+    workflow.connect(
+        [
+            (inputnode, work, [(field, field) for field in takes]),
+            (work, outputnode, [(field, field) for field in makes]),
+        ]
+    )
     return workflow

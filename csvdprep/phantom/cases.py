@@ -57,9 +57,7 @@ class Case:
     truth: Mapping[str, Any] = field(default_factory=dict)
 
 
-def p1_head(
-    wmh_ml: float, *, thick: bool = False, spacing: float = 1.0, seed: int = 3
-) -> Case:
+def p1_head(wmh_ml: float, *, thick: bool = False, spacing: float = 1.0, seed: int = 3) -> Case:
     """Make a head with a load of hyperintensities: T1w and FLAIR, 20 % bias, 3 % noise.
 
     Parameters
@@ -87,20 +85,25 @@ def p1_head(
     anatomy = make_anatomy(seed, spacing=spacing, ventricles_mm=3, atrophy=0.7)
     scene = Scene(anatomy=anatomy, wmh=lesion_growth(anatomy, seed).fraction(wmh_ml), seed=seed)
     fine = (spacing,) * 3
-    flair = replace(THICK, bias=0.2, noise=0.03) if thick else replace(
-        THIN, voxel=fine, bias=0.2, noise=0.03)  # fmt: skip
+    flair = (
+        replace(THICK, bias=0.2, noise=0.03)
+        if thick
+        else replace(THIN, voxel=fine, bias=0.2, noise=0.03)
+    )
     protocols = (
-        Protocol(suffix='T1w', sequence=MPRAGE,
-                 scan=replace(T1W_3D, voxel=fine, bias=0.2, noise=0.03)),
+        Protocol(
+            suffix='T1w', sequence=MPRAGE, scan=replace(T1W_3D, voxel=fine, bias=0.2, noise=0.03)
+        ),
         Protocol(suffix='FLAIR', sequence=FLAIR_2D if thick else FLAIR_3D, scan=flair),
-    )  # fmt: skip
+    )
     images = {p.suffix: _image(scene, p, number) for number, p in enumerate(protocols)}
     mask = flair.sample(scene.wmh, scene.affine) >= 0.5
     volumes = {f'{name}_ml': anatomy.volume_ml(name) for name in ('gm', 'wm', 'csf')}
     return Case(
-        images=images, masks={'WMH': _mask(mask, flair)},
+        images=images,
+        masks={'WMH': _mask(mask, flair)},
         truth={'wmh_ml': float(scene.wmh.sum(dtype=float)) * anatomy.voxel_ml, **volumes},
-    )  # fmt: skip
+    )
 
 
 def p3_grades(pv: int, deep: int, *, spacing: float = 2.0, seed: int = 3) -> Case:
@@ -156,22 +159,33 @@ def p4_overlaps() -> dict[str, tuple[np.ndarray, np.ndarray, dict[str, float | N
     pair[1:3, 1, 1] = left[1, 1, 1] = right[2, 1, 1] = one[1, 1, 1] = 1
     two = one.copy()
     two[6, 6, 3] = 1
-    perfect = {'dice': 1.0, 'hd95': 0.0, 'avd': 0.0, 'recall': 1.0, 'precision': 1.0,
-               'f1': 1.0}  # fmt: skip
+    perfect = {'dice': 1.0, 'hd95': 0.0, 'avd': 0.0, 'recall': 1.0, 'precision': 1.0, 'f1': 1.0}
     half = {'dice': 2 / 3, 'hd95': 0.95, 'avd': 50.0, 'recall': 1.0, 'precision': 1.0, 'f1': 1.0}
     # Directed distances of 'missed': 0 from the prediction; 0 and √(5² + 5² + 2²) back.
-    missed = {'dice': 2 / 3, 'hd95': 0.95 * np.sqrt(54), 'avd': 50.0, 'recall': 0.5,
-              'precision': 1.0, 'f1': 2 / 3}  # fmt: skip
+    missed = {
+        'dice': 2 / 3,
+        'hd95': 0.95 * np.sqrt(54),
+        'avd': 50.0,
+        'recall': 0.5,
+        'precision': 1.0,
+        'f1': 2 / 3,
+    }
     return {
         'same': (pair, pair, perfect),
         'half': (pair, left, half),
         'missed': (two, one, missed),
-        'nothing found': (pair, empty, {'dice': 0.0, 'hd95': None, 'avd': 100.0, 'recall': 0.0,
-                                        'precision': 1.0, 'f1': 0.0}),
-        'nothing there': (empty, pair, {'dice': 0.0, 'hd95': None, 'avd': None, 'recall': 1.0,
-                                        'precision': 0.0, 'f1': 0.0}),
+        'nothing found': (
+            pair,
+            empty,
+            {'dice': 0.0, 'hd95': None, 'avd': 100.0, 'recall': 0.0, 'precision': 1.0, 'f1': 0.0},
+        ),
+        'nothing there': (
+            empty,
+            pair,
+            {'dice': 0.0, 'hd95': None, 'avd': None, 'recall': 1.0, 'precision': 0.0, 'f1': 0.0},
+        ),
         'both empty': (empty, empty, {'hd95': None, 'recall': 1.0, 'precision': 1.0, 'f1': 1.0}),
-    }  # fmt: skip
+    }
 
 
 def p5_mix(*, lacunes: int = 6, spaces: int = 40, spacing: float = 1.0, seed: int = 5) -> Case:
@@ -293,10 +307,17 @@ def p14_pair(*, spacing: float = 1.0, seed: int = 3, loss_pct: float = 0.5) -> C
             protocol = Protocol(suffix=suffix, sequence=sequence, scan=turned)
             images[f'{suffix}_{visit}'] = _image(scene, protocol, 10 * visit + number)
         masks[f'WMH_{visit}'] = _mask(turned.sample(share, anatomy.affine) >= 0.5, turned)
-    return Case(images=images, masks=masks, truth={
-        'growth_ml': 2.0, 'shrink_ml': 1.0, 'wmh_ml_1': shares[0], 'wmh_ml_2': shares[1],
-        'pbvc': 100 * (_brain_ml(after) / _brain_ml(before) - 1),
-    })  # fmt: skip
+    return Case(
+        images=images,
+        masks=masks,
+        truth={
+            'growth_ml': 2.0,
+            'shrink_ml': 1.0,
+            'wmh_ml_1': shares[0],
+            'wmh_ml_2': shares[1],
+            'pbvc': 100 * (_brain_ml(after) / _brain_ml(before) - 1),
+        },
+    )
 
 
 def _atrophied(before: Anatomy, seed: int, spacing: float, loss_pct: float) -> Anatomy:
@@ -362,8 +383,16 @@ def p15_sites(
     delta /= np.sqrt((delta[site] ** 2).mean(axis=0))
     e = rng.standard_normal((persons, measures))
     y = alpha + x @ beta + sigma * (gamma[site] + delta[site] * e)
-    return {'y': y, 'x': x, 'site': site, 'alpha': alpha, 'sigma': sigma, 'beta': beta,
-            'gamma': gamma, 'delta': delta}  # fmt: skip
+    return {
+        'y': y,
+        'x': x,
+        'site': site,
+        'alpha': alpha,
+        'sigma': sigma,
+        'beta': beta,
+        'gamma': gamma,
+        'delta': delta,
+    }
 
 
 def p16_poses(*, spacing: float = 1.0, seed: int = 3, wmh_ml: float = 10.0) -> Case:
@@ -393,8 +422,9 @@ def p16_poses(*, spacing: float = 1.0, seed: int = 3, wmh_ml: float = 10.0) -> C
     anatomy = make_anatomy(seed, spacing=spacing, ventricles_mm=3, atrophy=0.7)
     scene = Scene(anatomy=anatomy, wmh=lesion_growth(anatomy, seed).fraction(wmh_ml), seed=seed)
     # Room for the turned head: nothing of it may be cut off.
-    straight = Scan(voxel=(spacing,) * 3, noise=0, bias=0, low=(-104, -130, -120),
-                    high=(104, 130, 116))  # fmt: skip
+    straight = Scan(
+        voxel=(spacing,) * 3, noise=0, bias=0, low=(-104, -130, -120), high=(104, 130, 116)
+    )
     turned = replace(straight, stored='LPI').after((12, 0, 0), (3, -2, 4))
     turned = turned.after((0, 5, -7), (0, 0, 0))
     images, masks = {}, {}

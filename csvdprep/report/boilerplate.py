@@ -118,4 +118,3 @@ def _html(paragraphs, cited: Citations) -> str:
 def _linked(found: re.Match[str]) -> str:
     links = (f'<a href="#ref-{n}">{n}</a>' for n in found[1].split(', '))
     return f'[{", ".join(links)}]'
-

@@ -32,15 +32,22 @@ _ENDS = {
 }
 #: Flag and badge of a finished visit, by what its results are worth.
 _VERDICTS = {
-    'ok': ('ok', 'Finished'), 'check': ('warn', 'Finished, please check'),
+    'ok': ('ok', 'Finished'),
+    'check': ('warn', 'Finished, please check'),
     'failed': ('fail', 'Finished, quality failed'),
-}  # fmt: skip
+}
 #: What a reader wants to know of the acquisition, and its unit.
 _ACQUISITION = {
-    'Manufacturer': '', 'ManufacturersModelName': '', 'MagneticFieldStrength': 'T',
-    'MRAcquisitionType': '', 'RepetitionTime': 's TR', 'EchoTime': 's TE',
-    'InversionTime': 's TI', 'SliceThickness': 'mm slices', 'SpacingBetweenSlices': 'mm apart',
-}  # fmt: skip
+    'Manufacturer': '',
+    'ManufacturersModelName': '',
+    'MagneticFieldStrength': 'T',
+    'MRAcquisitionType': '',
+    'RepetitionTime': 's TR',
+    'EchoTime': 's TE',
+    'InversionTime': 's TI',
+    'SliceThickness': 'mm slices',
+    'SpacingBetweenSlices': 'mm apart',
+}
 LONGEST = 30
 
 
@@ -64,8 +71,9 @@ def number(value: Any) -> str:
     return text.replace('-', '\N{MINUS SIGN}')
 
 
-def measure_rows(measures: Iterable[Measure], values: Mapping[str, Mapping[str, Any]],
-                 hub: str) -> list[dict[str, Any]]:  # fmt: skip
+def measure_rows(
+    measures: Iterable[Measure], values: Mapping[str, Mapping[str, Any]], hub: str
+) -> list[dict[str, Any]]:
     """Bring measures and what was found for them together.
 
     Parameters
@@ -90,18 +98,26 @@ def measure_rows(measures: Iterable[Measure], values: Mapping[str, Mapping[str, 
         qc = found.get('qc') or 'na'
         level = (measure.levels or {}).get(str(value), '')
         limits = measure.limits
-        rows.append({
-            'name': measure.name, 'label': fill(measure.description, hub) or measure.name,
-            'value': number(value), 'units': '' if measure.units == '1' else measure.units,
-            'interval': _DASH if low is None or high is None
-            else f'{number(low)} to {number(high)}',
-            'range': str(limits) if limits else _DASH, 'beyond': _beyond(limits),
-            'qc': qc if qc in FLAGS else 'na', 'flag': FLAGS.get(qc, str(qc)),
-            'reason': '; '.join(part for part in (level, _reason(found),
-                                                  _computed(found, measure)) if part)
-            or ('not measured' if value is None else ''),
-            'id': measure.qc_id or '',
-        })  # fmt: skip
+        rows.append(
+            {
+                'name': measure.name,
+                'label': fill(measure.description, hub) or measure.name,
+                'value': number(value),
+                'units': '' if measure.units == '1' else measure.units,
+                'interval': _DASH
+                if low is None or high is None
+                else f'{number(low)} to {number(high)}',
+                'range': str(limits) if limits else _DASH,
+                'beyond': _beyond(limits),
+                'qc': qc if qc in FLAGS else 'na',
+                'flag': FLAGS.get(qc, str(qc)),
+                'reason': '; '.join(
+                    part for part in (level, _reason(found), _computed(found, measure)) if part
+                )
+                or ('not measured' if value is None else ''),
+                'id': measure.qc_id or '',
+            }
+        )
     return rows
 
 
@@ -123,8 +139,9 @@ def _beyond(limits: Limits | None) -> str:
     return str(Limits(ok=limits.warn)) if limits and limits.warn else _DASH
 
 
-def measure_groups(plan: Plan, values: Mapping[str, Mapping[str, Any]], *,
-                   main: bool) -> list[dict[str, Any]]:  # fmt: skip
+def measure_groups(
+    plan: Plan, values: Mapping[str, Mapping[str, Any]], *, main: bool
+) -> list[dict[str, Any]]:
     """Group the measures by room, markers first.
 
     With ``main``, those of the first table; else the others. What only judges quality (``qc_``)
@@ -134,8 +151,9 @@ def measure_groups(plan: Plan, values: Mapping[str, Mapping[str, Any]], *,
     for step in sorted(plan.steps, key=lambda step: not step.room.marker):
         measures = [m for m in step.room.measures if main == (m.table and not _judges(m))]
         if measures:
-            groups.append({'title': fill(step.room.title, hub),
-                           'rows': measure_rows(measures, values, hub)})  # fmt: skip
+            groups.append(
+                {'title': fill(step.room.title, hub), 'rows': measure_rows(measures, values, hub)}
+            )
     return groups
 
 
@@ -150,8 +168,9 @@ def _judges(measure: Measure) -> bool:
     return measure.name.startswith('qc_')
 
 
-def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
-             status: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
+def headline(
+    plan: Plan, values: Sequence[Mapping[str, Any]], status: Mapping[str, Any]
+) -> dict[str, Any]:
     """Say in one badge and one sentence how the visit came out.
 
     Parameters
@@ -190,26 +209,35 @@ def headline(plan: Plan, values: Sequence[Mapping[str, Any]],
     if plan.refused:
         said.append(f'{_count(len(plan.refused), "file")} could not be used.')
     if taken:
-        said.append(f'{_count(taken, "result")} {_are(taken)} not given out, because what '
-                    f'{"it stands" if taken == 1 else "they stand"} on failed.')  # fmt: skip
+        said.append(
+            f'{_count(taken, "result")} {_are(taken)} not given out, because what '
+            f'{"it stands" if taken == 1 else "they stand"} on failed.'
+        )
     if bad:
         said.append(f'{_count(bad, "result")} must not be used without correction.')
     if odd:
-        said.append(f'{_count(odd, "result")} {"asks" if odd == 1 else "ask"} for a look at the '
-                    'figures.')  # fmt: skip
+        said.append(
+            f'{_count(odd, "result")} {"asks" if odd == 1 else "ask"} for a look at the figures.'
+        )
     if state == 'ok' and not (odd or bad or taken) and any(f == 'ok' for f in flags):
         said.append('No result is out of its plausible range, and none contradicts another.')
     if plan.skipped:
-        said.append(f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan '
-                    'says why.')  # fmt: skip
+        said.append(
+            f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan says why.'
+        )
     facts = [
         f'Anatomical reference: {plan.context.hub}' if 'anat' in plan.scans else '',
         f'Run {status["run_id"]}' if status.get('run_id') else '',
         f'Finished {_time(status["finished"])}' if status.get('finished') else '',
     ]
-    return {'visit': ' \u00b7 '.join(plan.visit.folder.split('/')), 'flag': flag, 'badge': badge,
-            'sentence': ' '.join(said), 'facts': [f for f in facts if f],
-            'remarks': list(status.get('remarks') or ())}  # fmt: skip
+    return {
+        'visit': ' \u00b7 '.join(plan.visit.folder.split('/')),
+        'flag': flag,
+        'badge': badge,
+        'sentence': ' '.join(said),
+        'facts': [f for f in facts if f],
+        'remarks': list(status.get('remarks') or ()),
+    }
 
 
 def _count(number_: int, noun: str) -> str:
@@ -232,10 +260,15 @@ def failures(plan: Plan, status: Mapping[str, Any], output_dir: Path) -> list[di
         file = str(failure.get('file') or '')
         shown = relative(file, output_dir) if file else ''
         room = str(failure.get('room') or '')
-        rows.append({'title': titles.get(room, room) or 'Failure',
-                     'node': str(failure.get('node') or ''),
-                     'message': str(failure.get('message') or 'No message.'),
-                     'file': shown or file, 'href': href(shown)})  # fmt: skip
+        rows.append(
+            {
+                'title': titles.get(room, room) or 'Failure',
+                'node': str(failure.get('node') or ''),
+                'message': str(failure.get('message') or 'No message.'),
+                'file': shown or file,
+                'href': href(shown),
+            }
+        )
     return rows
 
 
@@ -269,18 +302,29 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
     steps = []
     for step in plan.steps:
         state, flag = _STATES.get(rooms.get(step.room.name, ''), ('planned', 'na'))
-        steps.append({'name': step.room.name, 'title': fill(step.room.title, plan.context.hub),
-                      'takes': step.takes,
-                      'options': _options(step.room, step.asked or step.options),
-                      'decisions': [str(item) for item in step.decisions],
-                      'state': state, 'flag': flag})  # fmt: skip
+        steps.append(
+            {
+                'name': step.room.name,
+                'title': fill(step.room.title, plan.context.hub),
+                'takes': step.takes,
+                'options': _options(step.room, step.asked or step.options),
+                'decisions': [str(item) for item in step.decisions],
+                'state': state,
+                'flag': flag,
+            }
+        )
     return {
-        'scans': [{'name': ', '.join(names), 'uri': scan.uri or scan.path, 'facts': _facts(scan)}
-                  for names, scan in _distinct(plan.scans)],
-        'notes': plan.notes, 'refused': plan.refused, 'steps': steps,
-        'skipped': [{'title': titles.get(name, name), 'why': why}
-                    for name, why in plan.skipped.items()],
-    }  # fmt: skip
+        'scans': [
+            {'name': ', '.join(names), 'uri': scan.uri or scan.path, 'facts': _facts(scan)}
+            for names, scan in _distinct(plan.scans)
+        ],
+        'notes': plan.notes,
+        'refused': plan.refused,
+        'steps': steps,
+        'skipped': [
+            {'title': titles.get(name, name), 'why': why} for name, why in plan.skipped.items()
+        ],
+    }
 
 
 def _distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
@@ -294,10 +338,12 @@ def _distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
 def _facts(scan: Scan) -> str:
     """Name what the sidecar says about the acquisition."""
     told = Facts(scan.metadata)
-    known = {key: told.number(key) if key in RANGES else scan.metadata.get(key)
-             for key in _ACQUISITION}  # fmt: skip
+    known = {
+        key: told.number(key) if key in RANGES else scan.metadata.get(key) for key in _ACQUISITION
+    }
     parts = [
-        f'{number(value)} {_ACQUISITION[key]}'.strip() for key, value in known.items()
+        f'{number(value)} {_ACQUISITION[key]}'.strip()
+        for key, value in known.items()
         if isinstance(value, (str, int, float)) and value != ''
     ]
     return ', '.join(parts) or _DASH
@@ -325,16 +371,21 @@ def list_content(path: Path, output_dir: Path, derivative: Derivative) -> dict[s
     shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:LONGEST]]
     aside = {column.name for column in derivative.columns if column.aside}
     names = [
-        name for name in names
-        if name not in aside and any(row[name] != 'n/a' for row in shown)
-    ]  # fmt: skip
+        name for name in names if name not in aside and any(row[name] != 'n/a' for row in shown)
+    ]
     numbers = [name for name in names if all(_is_number(row[name]) for row in shown)]
     for name in numbers:
         cells = [row[name] for row in shown]
         for row, cell in zip(shown, _rounded(cells), strict=True):
             row[name] = cell
-    return {'names': names, 'numbers': numbers, 'rows': shown, 'total': len(rows),
-            'href': href(relative(path, output_dir)), 'file': path.name}  # fmt: skip
+    return {
+        'names': names,
+        'numbers': numbers,
+        'rows': shown,
+        'total': len(rows),
+        'href': href(relative(path, output_dir)),
+        'file': path.name,
+    }
 
 
 def _is_number(text: str) -> bool:
@@ -364,22 +415,31 @@ def _rounded(cells: Sequence[str]) -> list[str]:
     ]
 
 
-def provenance(plan: Plan, status: Mapping[str, Any], versions: Mapping[str, str],
-               output_dir: Path) -> dict[str, Any]:  # fmt: skip
+def provenance(
+    plan: Plan, status: Mapping[str, Any], versions: Mapping[str, str], output_dir: Path
+) -> dict[str, Any]:
     """Tell with what, when and from which bytes the results were made."""
     log = output_dir / plan.visit.folder / 'log' / str(status.get('run_id') or '')
-    files = [(log / 'csvdprep.toml', 'Settings of this run'), (log / 'plan.txt', 'Plan as text'),
-             (output_dir / 'logs' / 'CITATION.bib', 'References')]  # fmt: skip
+    files = [
+        (log / 'csvdprep.toml', 'Settings of this run'),
+        (log / 'plan.txt', 'Plan as text'),
+        (output_dir / 'logs' / 'CITATION.bib', 'References'),
+    ]
     facts = {
-        'Run': status.get('run_id'), 'Started': _time(status.get('started') or ''),
-        'Finished': _time(status.get('finished') or ''), 'Plan': plan.key,
+        'Run': status.get('run_id'),
+        'Started': _time(status.get('started') or ''),
+        'Finished': _time(status.get('finished') or ''),
+        'Plan': plan.key,
         'Random seed': str(plan.context.random_seed),
         'Accuracy': 'reduced for speed (--sloppy)' if plan.context.sloppy else 'full',
-    }  # fmt: skip
+    }
     return {
         'facts': [(name, value) for name, value in facts.items() if value],
         'files': [link(path, output_dir, what) for path, what in files if os.path.isfile(path)],
         'versions': list(versions.items()),
-        'inputs': [{'uri': scan.uri or scan.path, 'digest': scan.digest}
-                   for _, scan in _distinct(plan.scans) if scan.digest],
-    }  # fmt: skip
+        'inputs': [
+            {'uri': scan.uri or scan.path, 'digest': scan.digest}
+            for _, scan in _distinct(plan.scans)
+            if scan.digest
+        ],
+    }

@@ -44,8 +44,12 @@ class Entry:
         volume = get('volume', '') + (f'({get("number")})' if get('number') else '')
         pages = get('pages', '').replace('--', '\u2013')
         where = get('journal') or get('booktitle') or get('publisher') or ''
-        parts = [who.rstrip('.'), get('title', '').rstrip('.'), where,
-                 ';'.join(p for p in (get('year', ''), volume) if p)]  # fmt: skip
+        parts = [
+            who.rstrip('.'),
+            get('title', '').rstrip('.'),
+            where,
+            ';'.join(p for p in (get('year', ''), volume) if p),
+        ]
         text = '. '.join(part for part in parts if part)
         return text + (f':{pages}' if pages else '') + '.'
 

@@ -71,6 +71,7 @@ def bootstrap_text(spec: dict[str, Any]) -> str:
 
     """
     # Every text is quoted, so that a brace can be written by its code.
-    text = yaml.safe_dump(spec, default_style='"', default_flow_style=False, sort_keys=False,
-                          width=10**9)  # fmt: skip
+    text = yaml.safe_dump(
+        spec, default_style='"', default_flow_style=False, sort_keys=False, width=10**9
+    )
     return text.replace('{', '\\x7B')

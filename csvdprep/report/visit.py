@@ -87,8 +87,14 @@ def write_visit_report(
         for file in _figures(plan, output_dir):
             shutil.copyfile(file, figures / file.name)
         (root / 'spec.yml').write_text(bootstrap_text(spec), encoding='ascii')
-        report = Report(root, None, bootstrap_file=root / 'spec.yml', out_filename='report.html',
-                        reportlets_dir=figures, plugins=[])  # fmt: skip
+        report = Report(
+            root,
+            None,
+            bootstrap_file=root / 'spec.yml',
+            out_filename='report.html',
+            reportlets_dir=figures,
+            plugins=[],
+        )
         drawn = {part.name: part for section in report.sections for part in section.reportlets}
         failed = content.failures(plan, status, output_dir)
         head = content.headline(plan, values, status)
@@ -96,9 +102,10 @@ def write_visit_report(
         report.footer = [_FOOTER]
         report.sections = [
             SubReport(name, reportlets=pieces)
-            for name, pieces in _sections(plan, values, status, versions, lists, titles or {},
-                                          failed, drawn, output_dir)
-        ]  # fmt: skip
+            for name, pieces in _sections(
+                plan, values, status, versions, lists, titles or {}, failed, drawn, output_dir
+            )
+        ]
         report.generate_report()
         page = output_dir / f'{plan.visit.label}.html'
         atomic_write(page, report.out_filename.read_bytes())
@@ -133,22 +140,35 @@ def _sections(plan, values, status, versions, lists, titles, failed, drawn, outp
     main = content.measure_groups(plan, known, main=True)
     more = content.measure_groups(plan, known, main=False)
     folder = output_dir / plan.visit.folder
-    tables = [folder / f'{plan.visit.label}_desc-{desc}_measures.tsv'
-              for desc in ('csvd', 'csvdlong')]  # fmt: skip
-    yield 'Measures', [_piece(
-        'measures', main=main, more=more, count=sum(len(g['rows']) for g in more),
-        files=[content.link(path, output_dir) for path in tables if path.is_file()],
-    )]  # fmt: skip
-    yield 'Plan', [_piece('plan', **content.plan_content(plan, status, titles))]
-    yield 'Failures and warnings', [
-        _piece('failures', failures=failed, warnings=status.get('warnings') or [])
+    tables = [
+        folder / f'{plan.visit.label}_desc-{desc}_measures.tsv' for desc in ('csvd', 'csvdlong')
     ]
+    yield (
+        'Measures',
+        [
+            _piece(
+                'measures',
+                main=main,
+                more=more,
+                count=sum(len(g['rows']) for g in more),
+                files=[content.link(path, output_dir) for path in tables if path.is_file()],
+            )
+        ],
+    )
+    yield 'Plan', [_piece('plan', **content.plan_content(plan, status, titles))]
+    yield (
+        'Failures and warnings',
+        [_piece('failures', failures=failed, warnings=status.get('warnings') or [])],
+    )
     for step in plan.steps:
         if step.room.figures:
-            yield fill(step.room.title, plan.context.hub), [
-                drawn.get(f'figure-{figure.desc}') or _undrawn(figure, step, plan, status)
-                for figure in step.room.figures
-            ]
+            yield (
+                fill(step.room.title, plan.context.hub),
+                [
+                    drawn.get(f'figure-{figure.desc}') or _undrawn(figure, step, plan, status)
+                    for figure in step.room.figures
+                ],
+            )
     read = [(item, content.list_content(Path(path), output_dir, item)) for item, path in lists]
     if pieces := [_piece('lesions', lists=item.lists, **found) for item, found in read if found]:
         yield 'Lesions', pieces
@@ -156,17 +176,17 @@ def _sections(plan, values, status, versions, lists, titles, failed, drawn, outp
         yield 'Quality control', [_piece('quality', rows=checks)]
     text = f'<div class="methods">{methods_text(plan)[1]}</div>'
     yield 'Methods', [Piece('methods', [(text, '')])]
-    yield 'Software and provenance', [
-        _piece('software', **content.provenance(plan, status, versions, output_dir))
-    ]
+    yield (
+        'Software and provenance',
+        [_piece('software', **content.provenance(plan, status, versions, output_dir))],
+    )
 
 
 def _undrawn(figure, step: Step, plan: Plan, status: Mapping[str, Any]) -> Piece:
     """Stand for a figure that is not there, and say why."""
-    why = {
-        'failed': 'the step failed',
-        'not run': 'the step was not run',
-    }.get((status.get('rooms') or {}).get(step.room.name, ''), 'what it shows was not made')
+    why = {'failed': 'the step failed', 'not run': 'the step was not run'}.get(
+        (status.get('rooms') or {}).get(step.room.name, ''), 'what it shows was not made'
+    )
     subtitle = fill(figure.title, plan.context.hub)
     return Piece(f'figure-{figure.desc}', [(_render('undrawn', why=why), '')], subtitle=subtitle)
 
@@ -184,6 +204,9 @@ def _render(template: str, **data: Any) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )

@@ -127,8 +127,14 @@ def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 32) ->
     return float((joint[filled] * np.log(joint[filled] / product[filled])).sum())
 
 
-def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
-               moving_affine: np.ndarray, *, step_mm: float = 6.0) -> np.ndarray:  # fmt: skip
+def best_start(
+    fixed: np.ndarray,
+    fixed_affine: np.ndarray,
+    moving: np.ndarray,
+    moving_affine: np.ndarray,
+    *,
+    step_mm: float = 6.0,
+) -> np.ndarray:
     """Find where to start a registration: as the headers say, or by centres of mass and turned.
 
     Parameters
@@ -178,8 +184,14 @@ def best_start(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
     return best
 
 
-def find_place(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
-               moving_affine: np.ndarray, *, step_mm: float = 6.0) -> np.ndarray:  # fmt: skip
+def find_place(
+    fixed: np.ndarray,
+    fixed_affine: np.ndarray,
+    moving: np.ndarray,
+    moving_affine: np.ndarray,
+    *,
+    step_mm: float = 6.0,
+) -> np.ndarray:
     """Find where in a whole brain an image of one contrast lies that may be a slab of it.
 
     Parameters
@@ -229,15 +241,20 @@ def find_place(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
     def best(candidates):
         return max(candidates, key=lambda item: score(item[0]))
 
-    shifts = itertools.product((0.0, -12.0, 12.0), (0.0, -12.0, 12.0),
-                               sorted(np.arange(-72.0, 73, 8), key=abs))  # fmt: skip
-    level = [(_about((0, 0, 0), centre, target + shift), target + shift)
-             for shift in map(np.array, shifts)]  # fmt: skip
+    shifts = itertools.product(
+        (0.0, -12.0, 12.0), (0.0, -12.0, 12.0), sorted(np.arange(-72.0, 73, 8), key=abs)
+    )
+    level = [
+        (_about((0, 0, 0), centre, target + shift), target + shift)
+        for shift in map(np.array, shifts)
+    ]
     ranked = sorted(level, key=lambda item: -score(item[0]))[:6]
-    turns = list(itertools.product((0, -12, 12, -24, 24), (0, -12, 12, -24, 24),
-                                   (0, -12, 12, -24, 24)))  # fmt: skip
-    matrix, place = best([(_about(turn, centre, place), place)
-                          for _, place in ranked for turn in turns])  # fmt: skip
+    turns = list(
+        itertools.product((0, -12, 12, -24, 24), (0, -12, 12, -24, 24), (0, -12, 12, -24, 24))
+    )
+    matrix, place = best(
+        [(_about(turn, centre, place), place) for _, place in ranked for turn in turns]
+    )
     here = matrix[:3, 3]
     near = []
     for step in itertools.product((0, -4, 4), repeat=3):
@@ -247,9 +264,14 @@ def find_place(fixed: np.ndarray, fixed_affine: np.ndarray, moving: np.ndarray,
     return best(near)[0]
 
 
-def likeness_to_template(data: np.ndarray, mask: np.ndarray, affine: np.ndarray,
-                         template: np.ndarray, template_mask: np.ndarray,
-                         template_affine: np.ndarray) -> float:  # fmt: skip
+def likeness_to_template(
+    data: np.ndarray,
+    mask: np.ndarray,
+    affine: np.ndarray,
+    template: np.ndarray,
+    template_mask: np.ndarray,
+    template_affine: np.ndarray,
+) -> float:
     """Say how much the inside of a mask has in common with a brain, whatever the contrast.
 
     The template is scaled to the volume of the mask, laid over it by `best_start`, and compared

@@ -128,11 +128,13 @@ def group_diameter(
 def _group(region, group, box, plane, width_mm: float, least_mm2: float) -> float:
     """Diameter of the foci of a group; 0 if there is too little of them."""
     margin = np.ceil(2 * width_mm / np.linalg.norm(plane, axis=0)).astype(int)
-    wide = tuple(slice(max(0, edge.start - m), edge.stop + m)
-                 for edge, m in zip(box, margin, strict=True))  # fmt: skip
+    wide = tuple(
+        slice(max(0, edge.start - m), edge.stop + m) for edge, m in zip(box, margin, strict=True)
+    )
     counted = np.zeros(region[wide].shape, bool)
-    counted[tuple(slice(b.start - w.start, b.stop - w.start)
-                  for b, w in zip(box, wide, strict=True))] = group  # fmt: skip
+    counted[
+        tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
+    ] = group
     fine, times = _fine(region[wide], plane)
     solid = _opened(_depth(fine, plane / times), plane / times, width_mm) & _repeat(counted, times)
     if solid.sum() * _pixel_mm2(plane / times) < least_mm2:
@@ -164,8 +166,10 @@ def _size(piece, kept, plane, sizes: Sequence[float]) -> float:
     depth = _depth(fine, fine_plane)
     for size, larger in zip(sizes[::-1], [np.inf, *sizes[:0:-1]], strict=True):
         labels, _ = ndi.label(_opened(depth, fine_plane, size * LEAST_WIDTH) & counted, _AROUND)
-        lengths = [feret(labels[box] == number, fine_plane)
-                   for number, box in enumerate(ndi.find_objects(labels), start=1)]  # fmt: skip
+        lengths = [
+            feret(labels[box] == number, fine_plane)
+            for number, box in enumerate(ndi.find_objects(labels), start=1)
+        ]
         length = max(lengths, default=0.0)
         if length >= size:
             return length if length < larger else size

@@ -13,12 +13,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.science.free_water_solver import FREE, mean_diffusivity, refine, start
-from csvdprep.science.tensor_equations import (
-    MIN_SIGNAL,
-    design_matrix,
-    in_chunks,
-    weighted_fit,
-)
+from csvdprep.science.tensor_equations import MIN_SIGNAL, design_matrix, in_chunks, weighted_fit
 
 __all__ = ['FREE', 'FreeWater', 'fit_free_water', 'free_water_single_shell']
 
@@ -289,8 +284,9 @@ def _fit(signal, mask, volumes: int, work, threads: int) -> FreeWater:
 
     in_chunks(part, len(where[0]), threads)
     tissue = tensor.any(axis=-1)
-    return FreeWater(f.reshape(grid), tensor.reshape(*grid, 6), s0.reshape(grid),
-                     tissue.reshape(grid))  # fmt: skip
+    return FreeWater(
+        f.reshape(grid), tensor.reshape(*grid, 6), s0.reshape(grid), tissue.reshape(grid)
+    )
 
 
 def _fa(found: np.ndarray) -> np.ndarray:

@@ -20,9 +20,7 @@ def mean_diffusivity(found: np.ndarray) -> np.ndarray:
     return found[:, [0, 3, 5]].mean(axis=1)
 
 
-def start(
-    signal: np.ndarray, s0: np.ndarray, design: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def start(signal: np.ndarray, s0: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find f on a grid, and for each f the tensor by linear least squares.
 
     Weights and grid are those of DIPY's ``fwdti.wls_iter``, which refines it everywhere.
@@ -59,8 +57,9 @@ def start(
     def attempt(f: np.ndarray, who: np.ndarray) -> None:
         water = (f * s0[who])[:, None] * free
         tissue = np.maximum(signal[who] - water, 1e-6) / (1 - f)[:, None]
-        found = np.einsum('nij,nj->ni', inverse[who],
-                          product(weight[who] * np.log(tissue), design))  # fmt: skip
+        found = np.einsum(
+            'nij,nj->ni', inverse[who], product(weight[who] * np.log(tissue), design)
+        )
         model = (1 - f)[:, None] * np.exp(product(found, design.T)) + water
         off = ((signal[who] - model) ** 2).sum(axis=1)
         better = off < error[who]
@@ -127,8 +126,9 @@ def refine(signal: np.ndarray, begin: np.ndarray, design: np.ndarray) -> np.ndar
         left[:, 6, 6] = (total * total).sum(axis=1)
         left[:, 6, 7] = left[:, 7, 6] = (total * change).sum(axis=1)
         left[:, 7, 7] = (change * change).sum(axis=1)
-        right = np.column_stack([product(part * off, rows), (total * off).sum(axis=1),
-                                 (change * off).sum(axis=1)])  # fmt: skip
+        right = np.column_stack(
+            [product(part * off, rows), (total * off).sum(axis=1), (change * off).sum(axis=1)]
+        )
         diagonal = np.einsum('nii->ni', left)
         diagonal *= (1 + damping)[:, None]
         diagonal += 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-300

@@ -15,15 +15,24 @@ import numpy as np
 from csvdprep.core.errors import MeasureError
 from csvdprep.science.distances import voxel_sizes
 
-__all__ = ['VARIANTS', 'TableCheck', 'flipped_table', 'fsl_axes', 'fsl_vectors',
-           'world_directions']  # fmt: skip
+__all__ = [
+    'VARIANTS',
+    'TableCheck',
+    'flipped_table',
+    'fsl_axes',
+    'fsl_vectors',
+    'world_directions',
+]
 
 #: The 24 ways in which axes can be swapped and one of them reversed; the first changes nothing.
 #: Reversing two axes is the same as reversing the third, as gradients have no sign.
-VARIANTS = np.stack([
-    np.eye(3)[list(order)] * np.where(np.arange(3) == flip, -1.0, 1.0)[:, None]
-    for order in permutations(range(3)) for flip in (None, 0, 1, 2)
-])  # fmt: skip
+VARIANTS = np.stack(
+    [
+        np.eye(3)[list(order)] * np.where(np.arange(3) == flip, -1.0, 1.0)[:, None]
+        for order in permutations(range(3))
+        for flip in (None, 0, 1, 2)
+    ]
+)
 
 #: Voxels count as fibres from here on, as in tractography.
 _FA = 0.2
@@ -226,8 +235,10 @@ def _coherence(fibres: np.ndarray, fa, v: np.ndarray, affine: np.ndarray) -> np.
     sizes = voxel_sizes(affine)
     sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
     coordinates = np.indices(fibres.shape, sparse=True)
-    cells = [np.floor(i * size / _CUBE_MM).astype(int)
-             for i, size in zip(coordinates, sizes, strict=True)]  # fmt: skip
+    cells = [
+        np.floor(i * size / _CUBE_MM).astype(int)
+        for i, size in zip(coordinates, sizes, strict=True)
+    ]
     counts = [int(cell.max()) + 1 for cell in cells]
     cube = (cells[0] * counts[1] + cells[1]) * counts[2] + cells[2]
     sums = np.zeros((int(np.prod(counts)), 24))
@@ -235,9 +246,12 @@ def _coherence(fibres: np.ndarray, fa, v: np.ndarray, affine: np.ndarray) -> np.
         if step <= (0, 0, 0):
             continue
         here, there = (
-            tuple(slice(max(0, sign_ * k), min(n, n + sign_ * k))
-                  for k, n in zip(step, fibres.shape, strict=True)) for sign_ in (-1, 1)
-        )  # fmt: skip
+            tuple(
+                slice(max(0, sign_ * k), min(n, n + sign_ * k))
+                for k, n in zip(step, fibres.shape, strict=True)
+            )
+            for sign_ in (-1, 1)
+        )
         pair = fibres[here] & fibres[there]
         u = np.array(step) * sizes * [sign, 1, 1]
         # u' P v for all variants P at once.
@@ -259,6 +273,7 @@ def _words(transform: np.ndarray) -> tuple[str, str]:
         if not negative.any():
             return 'ok', 'ok'
         return 'flipped', f'flipped along {"xyz"[int(negative.argmax())]}'
-    rows = ', '.join(f'{"-" if minus else ""}{"xyz"[axis]}'
-                     for axis, minus in zip(order, negative, strict=True))  # fmt: skip
+    rows = ', '.join(
+        f'{"-" if minus else ""}{"xyz"[axis]}' for axis, minus in zip(order, negative, strict=True)
+    )
     return 'permuted', f'permuted: x, y, z of the file should be its {rows}'

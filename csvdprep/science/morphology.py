@@ -247,6 +247,7 @@ def close_mm(mask: np.ndarray, voxel_mm, radius_mm: float) -> np.ndarray:
     padding = [(int(np.ceil(radius_mm / size)) + 1,) * 2 for size in voxel_mm]
     padded = np.pad(mask.astype(bool), padding)
     closed = erode(dilate(padded, voxel_mm, radius_mm), voxel_mm, radius_mm)
-    inner = tuple(slice(before, before + size)
-                  for (before, _), size in zip(padding, mask.shape, strict=True))  # fmt: skip
+    inner = tuple(
+        slice(before, before + size) for (before, _), size in zip(padding, mask.shape, strict=True)
+    )
     return closed[inner] | mask.astype(bool)

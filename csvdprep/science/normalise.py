@@ -318,8 +318,10 @@ def normalise_flair(
         method='class' if by_class else 'global',
         **{f'mu_{name}': value[0] for name, value in found.items()},
         **{f'sd_{name}': value[1] for name, value in found.items()},
-        mode=mode, width=width, noise_ratio=width / mode if mode > 0 else np.nan,
-    )  # fmt: skip
+        mode=mode,
+        width=width,
+        noise_ratio=width / mode if mode > 0 else np.nan,
+    )
     return z, stats
 
 
@@ -427,6 +429,11 @@ def reference_field(
     prior = 0.02 * float(support.max()) + 1e-6
     level = (total + prior * overall) / (support + prior)
     return ndi.affine_transform(
-        level, np.diag(1 / factors), -(factors - 1) / (2 * factors),
-        output_shape=values.shape, order=1, mode='nearest', output=np.float32,
-    )  # fmt: skip
+        level,
+        np.diag(1 / factors),
+        -(factors - 1) / (2 * factors),
+        output_shape=values.shape,
+        order=1,
+        mode='nearest',
+        output=np.float32,
+    )

@@ -107,13 +107,12 @@ def tables(model: Model, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def expected(inner: np.ndarray) -> np.ndarray:
     """Return the expected share of each tissue in each class, shape (6, 3, b)."""
     fractions, kind = states()
-    return np.stack([
-        fractions[kind == k].T @ inner[kind == k] for k in range(len(CLASSES))
-    ])  # fmt: skip
+    return np.stack([fractions[kind == k].T @ inner[kind == k] for k in range(len(CLASSES))])
 
 
-def refit(model: Model, inner: np.ndarray, counts: np.ndarray, centres: np.ndarray,
-          spread: float) -> Model:  # fmt: skip
+def refit(
+    model: Model, inner: np.ndarray, counts: np.ndarray, centres: np.ndarray, spread: float
+) -> Model:
     """Estimate the intensities of pure tissue from what voxels are thought to be made of.
 
     Parameters

@@ -92,8 +92,9 @@ def choose_shells(
     if every_up_to is not None:
         used = [b for b in levels if b <= every_up_to * 1.03] or levels[:1]
     else:
-        able = [b for k, b in enumerate(levels)
-                if _determines(bvals, directions, plain | (near == k))]  # fmt: skip
+        able = [
+            b for k, b in enumerate(levels) if _determines(bvals, directions, plain | (near == k))
+        ]
         within = [b for b in able if RANGE[0] <= b <= RANGE[1]] or able
         best = sorted(within, key=lambda b: (abs(b - wanted), -np.sum(near == levels.index(b))))
         used = best[:1] or levels

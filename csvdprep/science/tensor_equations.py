@@ -9,8 +9,18 @@ import numpy as np
 
 from csvdprep.core.errors import MeasureError
 
-__all__ = ['FULL', 'MIN_SIGNAL', 'PARTS', 'UPPER', 'can_be_solved', 'design_matrix', 'in_chunks',
-           'product', 'tensor_rows', 'weighted_fit']  # fmt: skip
+__all__ = [
+    'FULL',
+    'MIN_SIGNAL',
+    'PARTS',
+    'UPPER',
+    'can_be_solved',
+    'design_matrix',
+    'in_chunks',
+    'product',
+    'tensor_rows',
+    'weighted_fit',
+]
 
 #: Signals below this are taken for it, so that they have a logarithm (as DIPY does).
 MIN_SIGNAL = 1e-4

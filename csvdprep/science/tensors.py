@@ -24,8 +24,16 @@ from csvdprep.science.tensor_equations import (
     weighted_fit,
 )
 
-__all__ = ['FLOOR', 'Fit', 'Measures', 'fit_tensor', 'matrices', 'measures', 'predict',
-           'residuals']  # fmt: skip
+__all__ = [
+    'FLOOR',
+    'Fit',
+    'Measures',
+    'fit_tensor',
+    'matrices',
+    'measures',
+    'predict',
+    'residuals',
+]
 
 #: Smallest eigenvalue that counts, mm²/s: noise makes negative ones, water has none.
 FLOOR = 1e-6
@@ -217,8 +225,7 @@ def measures(tensor: np.ndarray, floor: float = FLOOR) -> Measures:
     fa = np.sqrt(1.5) * size / np.maximum(np.linalg.norm(values, axis=-1), 1e-30)
     shape = apart / np.where(size > 1e-9 * md, size, np.inf)[..., None]
     mode = np.clip(3 * np.sqrt(6) * shape.prod(axis=-1), -1, 1)
-    return Measures(fa, md, values[..., 2], values[..., :2].mean(axis=-1), mode,
-                    vectors[..., 2])  # fmt: skip
+    return Measures(fa, md, values[..., 2], values[..., :2].mean(axis=-1), mode, vectors[..., 2])
 
 
 def matrices(tensor: np.ndarray) -> np.ndarray:
@@ -269,8 +276,9 @@ def predict(
     return np.asarray(s0)[..., None] * np.exp(exponent)
 
 
-def residuals(signal: np.ndarray, fit: Fit, bvals: np.ndarray,
-              directions: np.ndarray) -> np.ndarray:  # fmt: skip
+def residuals(
+    signal: np.ndarray, fit: Fit, bvals: np.ndarray, directions: np.ndarray
+) -> np.ndarray:
     """Subtract what a fit predicts from the signal.
 
     Parameters

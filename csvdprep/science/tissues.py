@@ -127,8 +127,9 @@ def segment_tissues(
         normal = ~(np.asarray(lesion[box])[inside_box] > 0)
     scale = _Scale.of(y)
     model, share = _learn(y[normal], prior[:, normal], scale, contrast)
-    p = _classify(y, prior, normal, scale, model, share, inside_box,
-                  _neighbour_weights(voxel_mm), contrast)  # fmt: skip
+    p = _classify(
+        y, prior, normal, scale, model, share, inside_box, _neighbour_weights(voxel_mm), contrast
+    )
     p[:, ~normal] = np.array([0, 0, 1], np.float32)[:, None]
     mean, sd = model.mean, model.sd
     if not (np.isfinite(mean).all() and mean[CSF] < min(mean[GM], mean[WM])):
@@ -159,8 +160,11 @@ def _learn(y, prior, scale_of_all, contrast):
     """Estimate the intensities under the atlas alone, from a part of the voxels."""
     every = max(1, y.size // LEARN_FROM)
     y, prior = y[::every], prior[:, ::every]
-    scale = _Scale(scale_of_all.centres, np.searchsorted(scale_of_all.centres, y).clip(0, BINS - 1)
-                   .astype(np.int16), scale_of_all.spread)
+    scale = _Scale(
+        scale_of_all.centres,
+        np.searchsorted(scale_of_all.centres, y).clip(0, BINS - 1).astype(np.int16),
+        scale_of_all.spread,
+    )
     model = Model(*_start(y, prior))
     share = np.full(len(CLASSES), 1 / len(CLASSES))
     for _ in range(LEARN_ITERATIONS):
@@ -174,10 +178,12 @@ def _posterior(step, place, model, share, centres):
     """Return probability of each class, expected fractions, inner table and overall shares."""
     likelihood, inner = tables(model, centres)
     fractions = expected(inner)
-    weight = np.stack([
-        share[k] * (place[t[0]] if len(t) == 1 else np.sqrt(place[t[0]] * place[t[1]]))
-        for k, t in enumerate(CLASSES)
-    ])  # fmt: skip
+    weight = np.stack(
+        [
+            share[k] * (place[t[0]] if len(t) == 1 else np.sqrt(place[t[0]] * place[t[1]]))
+            for k, t in enumerate(CLASSES)
+        ]
+    )
     before = (weight / weight.sum(0)).mean(1, dtype=float)
     for k in range(len(CLASSES)):
         weight[k] *= likelihood[k].astype(np.float32)[step]
@@ -272,9 +278,14 @@ def _agreement(p, inside, weights):
 
 
 def fill_lesions(
-    image: np.ndarray, lesion: np.ndarray, wm: np.ndarray, voxel_mm, *, seed: int = 42,
+    image: np.ndarray,
+    lesion: np.ndarray,
+    wm: np.ndarray,
+    voxel_mm,
+    *,
+    seed: int = 42,
     rim_mm: float = 6.0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Replace lesions by what normal white matter around them looks like.
 
     Parameters
@@ -320,8 +331,9 @@ def fill_lesions(
     # White matter further out stands in where a lesion has none within the rim.
     sigma = rim_mm / 2 / np.asarray(voxel_mm, float)
     weight = ndi.gaussian_filter(normal.astype(np.float32), sigma, truncate=3)
-    local = ndi.gaussian_filter(np.where(normal, filled - centre, 0).astype(np.float32), sigma,
-                                truncate=3)  # fmt: skip
+    local = ndi.gaussian_filter(
+        np.where(normal, filled - centre, 0).astype(np.float32), sigma, truncate=3
+    )
     level = centre + np.where(weight > 1e-3, local / np.maximum(weight, 1e-3), 0)
     rng = np.random.default_rng(seed)
     filled[lesion] = level[lesion] + 0.5 * noise * rng.standard_normal(int(lesion.sum()))

@@ -33,10 +33,7 @@ OTHER = 3
 
 
 def lateral_ventricles(
-    csf: np.ndarray,
-    template: np.ndarray,
-    others: np.ndarray,
-    voxel_mm,
+    csf: np.ndarray, template: np.ndarray, others: np.ndarray, voxel_mm
 ) -> np.ndarray:
     """Find the lateral ventricles.
 
@@ -125,11 +122,18 @@ def _divide(fluid, depth, start, voxel_mm):
         columns.append(number[b][both])
         costs.append(voxel_mm[axis] / width**2)
     size = int(fluid.sum())
-    graph = coo_array((np.concatenate(costs), (np.concatenate(rows), np.concatenate(columns))),
-                      shape=(size, size)).tocsr()  # fmt: skip
+    graph = coo_array(
+        (np.concatenate(costs), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(size, size),
+    ).tocsr()
     label = start[fluid]
-    cost, _, source = dijkstra(graph, directed=False, indices=np.flatnonzero(label),
-                               return_predecessors=True, min_only=True)  # fmt: skip
+    cost, _, source = dijkstra(
+        graph,
+        directed=False,
+        indices=np.flatnonzero(label),
+        return_predecessors=True,
+        min_only=True,
+    )
     reached = np.isfinite(cost)
     label[reached] = label[source[reached]]
     label[~reached | ((cost > FARTHEST) & (label < OTHER))] = 0
@@ -147,9 +151,7 @@ def _closed(found, voxel_mm):
     closed = ndi.binary_closing(np.pad(found, CLOSE_PAD), near)
     crop = tuple(slice(CLOSE_PAD, -CLOSE_PAD) for _ in range(3))
     slices = np.moveaxis(closed[crop], through, 0)
-    return np.moveaxis(
-        np.stack([ndi.binary_fill_holes(plane) for plane in slices]), 0, through
-    )  # fmt: skip
+    return np.moveaxis(np.stack([ndi.binary_fill_holes(plane) for plane in slices]), 0, through)
 
 
 def _box(mask, margin):

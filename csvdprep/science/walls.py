@@ -100,8 +100,9 @@ def horn_ends(wall: Wall, length_mm: float) -> np.ndarray:
     right = x > (x.min(initial=0) + x.max(initial=0)) / 2
     for side in (right, ~right):
         if side.any():
-            ends[side] = (y[side] > y[side].max() - length_mm) | (y[side] < y[side].min()
-                                                                   + length_mm)  # fmt: skip
+            ends[side] = (y[side] > y[side].max() - length_mm) | (
+                y[side] < y[side].min() + length_mm
+            )
     return ends
 
 

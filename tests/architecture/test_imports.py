@@ -16,7 +16,12 @@ def test_the_command_line_is_light():
 
 def test_import_contracts():
     # In a process of its own: the linter reconfigures logging.
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                          cwd=Path(__file__).parents[2], check=False)  # fmt: skip
+    code = 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
     assert done.returncode == 0, done.stdout

@@ -56,11 +56,16 @@ def slurm(tmp_path_factory):
     if not all(shutil.which(name) for name in ('slurmctld', 'slurmd', 'munged')):
         if not shutil.which('apt-get'):
             pytest.skip('Slurm is not installed')
-        for command in (['update', '-qq'],
-                        ['install', '-y', '--no-install-recommends', 'slurm-wlm', 'munge']):
-            if subprocess.run(['apt-get', '-o', 'DPkg::Lock::Timeout=600', *command], check=False,
-                              stdout=subprocess.DEVNULL,
-                              env={**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}).returncode:
+        for command in (
+            ['update', '-qq'],
+            ['install', '-y', '--no-install-recommends', 'slurm-wlm', 'munge'],
+        ):
+            if subprocess.run(
+                ['apt-get', '-o', 'DPkg::Lock::Timeout=600', *command],
+                check=False,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'},
+            ).returncode:
                 pytest.skip('Slurm cannot be installed here')
     folder = tmp_path_factory.mktemp('slurm')
     # munged refuses a key below a folder that others may write; sockets below one they may not
@@ -72,14 +77,25 @@ def slurm(tmp_path_factory):
     key.chmod(0o600)
     memory = int(psutil.virtual_memory().total / 2**20 * 0.9)
     configuration = folder / 'slurm.conf'
-    configuration.write_text(CONFIGURATION.format(
-        host=socket.gethostname().split('.')[0], folder=folder, cpus=max(2, os.cpu_count()),
-        memory=memory))
+    configuration.write_text(
+        CONFIGURATION.format(
+            host=socket.gethostname().split('.')[0],
+            folder=folder,
+            cpus=max(2, os.cpu_count()),
+            memory=memory,
+        )
+    )
     os.environ['SLURM_CONF'] = str(configuration)
     started = [
-        ['munged', '--force', f'--key-file={key}', f'--socket={folder}/munge.sock',
-         f'--pid-file={folder}/munged.pid', f'--seed-file={folder}/munge/seed',
-         f'--log-file={folder}/munge/log'],
+        [
+            'munged',
+            '--force',
+            f'--key-file={key}',
+            f'--socket={folder}/munge.sock',
+            f'--pid-file={folder}/munged.pid',
+            f'--seed-file={folder}/munge/seed',
+            f'--log-file={folder}/munge/log',
+        ],
         ['slurmctld', '-f', str(configuration)],
         ['slurmd', '-N', 'n1', '-f', str(configuration)],
     ]
@@ -87,8 +103,9 @@ def slurm(tmp_path_factory):
         for command in started:
             subprocess.run(command, check=True, timeout=60)
         for _ in range(300):
-            state = subprocess.run(['sinfo', '-h', '-o', '%T'], capture_output=True, text=True,
-                                   check=False).stdout.strip()
+            state = subprocess.run(
+                ['sinfo', '-h', '-o', '%T'], capture_output=True, text=True, check=False
+            ).stdout.strip()
             if state == 'idle':
                 break
             time.sleep(0.1)

@@ -32,8 +32,13 @@ def raw(tmp_path_factory):
 
 
 def csvdprep(*argv, **more):
-    return subprocess.run([sys.executable, '-m', 'csvdprep', *map(str, argv)],
-                          capture_output=True, text=True, check=False, **more)
+    return subprocess.run(
+        [sys.executable, '-m', 'csvdprep', *map(str, argv)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **more,
+    )
 
 
 def states(out):
@@ -50,13 +55,15 @@ def wait_until(done, *, limit_s=900):
     limit = time.monotonic() + limit_s
     while not done():
         assert time.monotonic() < limit, subprocess.run(
-            ['scontrol', 'show', 'job'], capture_output=True, text=True, check=False).stdout
+            ['scontrol', 'show', 'job'], capture_output=True, text=True, check=False
+        ).stdout
         time.sleep(1)
 
 
 def queue():
-    return subprocess.run(['squeue', '-h', '-o', '%i %T'], capture_output=True, text=True,
-                          check=True).stdout.split('\n')[:-1]
+    return subprocess.run(
+        ['squeue', '-h', '-o', '%i %T'], capture_output=True, text=True, check=True
+    ).stdout.split('\n')[:-1]
 
 
 def logs(out):
@@ -65,8 +72,9 @@ def logs(out):
 
 def test_array_and_group(slurm, raw, tmp_path):
     out = tmp_path / 'out'
-    done = csvdprep('slurm', raw, out, '--submit', '--mem', '3G', '--time', 20,
-                    '--array-limit', 1, *MARKERS)  # fmt: skip
+    done = csvdprep(
+        'slurm', raw, out, '--submit', '--mem', '3G', '--time', 20, '--array-limit', 1, *MARKERS
+    )
     assert done.returncode == 0, done.stderr
     # The cluster allows arrays of two tasks: three visits make two arrays, and the group job.
     jobs = [line.split() for line in done.stdout.splitlines()]
@@ -91,8 +99,20 @@ def test_array_and_group(slurm, raw, tmp_path):
 
 def test_killed_for_memory_is_told_and_finished(slurm, raw, tmp_path):
     out = tmp_path / 'out'
-    done = csvdprep('slurm', raw, out, '--participant-label', '01', '--submit', '--no-group',
-                    '--mem', '300M', '--time', 20, *MARKERS)  # fmt: skip
+    done = csvdprep(
+        'slurm',
+        raw,
+        out,
+        '--participant-label',
+        '01',
+        '--submit',
+        '--no-group',
+        '--mem',
+        '300M',
+        '--time',
+        20,
+        *MARKERS,
+    )
     assert done.returncode == 0, done.stderr
     wait_until(lambda: not queue())
     told = csvdprep('status', out)
@@ -100,8 +120,19 @@ def test_killed_for_memory_is_told_and_finished(slurm, raw, tmp_path):
     assert 'sub-01' in told.stdout
     assert '1 lost' in told.stdout or 'memory' in told.stdout or 'killed' in told.stdout
     assert 'Slurm: ' in told.stdout
-    resumed = csvdprep('slurm', raw, out, '--participant-label', '01', '--resume', '--submit',
-                       '--no-group', '--time', 20, *MARKERS)  # fmt: skip
+    resumed = csvdprep(
+        'slurm',
+        raw,
+        out,
+        '--participant-label',
+        '01',
+        '--resume',
+        '--submit',
+        '--no-group',
+        '--time',
+        20,
+        *MARKERS,
+    )
     assert resumed.returncode == 0, resumed.stderr
     assert 'ran out of memory' in resumed.stderr
     wait_until(lambda: not queue())
@@ -110,8 +141,20 @@ def test_killed_for_memory_is_told_and_finished(slurm, raw, tmp_path):
 
 def test_out_of_time_goes_back_into_the_queue(slurm, raw, tmp_path):
     out = tmp_path / 'out'
-    done = csvdprep('slurm', raw, out, '--participant-label', '01', '--submit', '--no-group',
-                    '--mem', '4G', '--time', 20, *MARKERS)  # fmt: skip
+    done = csvdprep(
+        'slurm',
+        raw,
+        out,
+        '--participant-label',
+        '01',
+        '--submit',
+        '--no-group',
+        '--mem',
+        '4G',
+        '--time',
+        20,
+        *MARKERS,
+    )
     assert done.returncode == 0, done.stderr
     job = done.stdout.split()[0]
     wait_until(lambda: list(out.rglob('*desc-brain_mask.nii.gz')))
@@ -127,8 +170,22 @@ def test_out_of_time_goes_back_into_the_queue(slurm, raw, tmp_path):
 def test_two_arrays_on_one_output(slurm, raw, tmp_path):
     out = tmp_path / 'out'
     for _ in range(2):
-        done = csvdprep('slurm', raw, out, '--participant-label', '01', '--submit', '--no-group',
-                        '--mem', '3G', '--nprocs', 1, '--time', 20, *MARKERS)  # fmt: skip
+        done = csvdprep(
+            'slurm',
+            raw,
+            out,
+            '--participant-label',
+            '01',
+            '--submit',
+            '--no-group',
+            '--mem',
+            '3G',
+            '--nprocs',
+            1,
+            '--time',
+            20,
+            *MARKERS,
+        )
         assert done.returncode == 0, done.stderr
     wait_until(lambda: not queue())
     assert csvdprep('status', out).returncode == 0
@@ -139,10 +196,21 @@ def test_two_arrays_on_one_output(slurm, raw, tmp_path):
 @pytest.mark.parametrize('plugin', ['MultiProc', 'SLURM'])
 def test_plugins_of_nipype(slurm, raw, tmp_path, plugin):
     file = tmp_path / 'plugin.json'
-    arguments = {'n_procs': 2} if plugin == 'MultiProc' else {
-        'sbatch_args': '--mem=2500 ', 'max_jobs': 2}
+    arguments = (
+        {'n_procs': 2} if plugin == 'MultiProc' else {'sbatch_args': '--mem=2500 ', 'max_jobs': 2}
+    )
     file.write_text(json.dumps({'plugin': plugin, 'plugin_args': arguments}))
-    done = csvdprep(raw, tmp_path / 'out', 'participant', '--participant-label', '01', '-w',
-                    tmp_path / 'work', '--use-plugin', file, *MARKERS,
-                    env={k: v for k, v in os.environ.items() if k != 'LOGNAME'})  # fmt: skip
+    done = csvdprep(
+        raw,
+        tmp_path / 'out',
+        'participant',
+        '--participant-label',
+        '01',
+        '-w',
+        tmp_path / 'work',
+        '--use-plugin',
+        file,
+        *MARKERS,
+        env={k: v for k, v in os.environ.items() if k != 'LOGNAME'},
+    )
     assert done.returncode == 0, done.stderr

@@ -22,11 +22,29 @@ REPO = Path(__file__).resolve().parents[2]
 #: Programs that are called, each in the Debian package of its name.
 TOOLS = ('buildah', 'podman', 'runc', 'debootstrap')
 #: What every container is run with: nothing may be written, no power, no network, no user.
-CONFINED = ('--rm', '--read-only', '--network', 'none', '--user', '12345:12345', '--passwd=false',
-            '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges')  # fmt: skip
+CONFINED = (
+    '--rm',
+    '--read-only',
+    '--network',
+    'none',
+    '--user',
+    '12345:12345',
+    '--passwd=false',
+    '--cap-drop',
+    'ALL',
+    '--security-opt',
+    'no-new-privileges',
+)
 #: Options of pip that say where packages come from.
-_SOURCES = ('index-url', 'extra-index-url', 'find-links', 'trusted-host', 'proxy', 'timeout',
-            'default-timeout')  # fmt: skip
+_SOURCES = (
+    'index-url',
+    'extra-index-url',
+    'find-links',
+    'trusted-host',
+    'proxy',
+    'timeout',
+    'default-timeout',
+)
 
 
 class Unusable(Exception):  # noqa: N818
@@ -78,8 +96,15 @@ class Engine:
     def call(self, *command: str, timeout: float = 1800, check: bool = True):
         """Run a command on this store; its output is text."""
         # When a limit of memory is hit, podman's monitor leaves a file where it was started.
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True,
-                              timeout=timeout, check=False, cwd=self.folder)  # fmt: skip
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=self.folder,
+        )
         if check and done.returncode:
             raise Unusable(f'{" ".join(command[:3])}: {done.stderr.strip()[-2000:]}')
         return done
@@ -110,18 +135,38 @@ class Engine:
         start = time.monotonic()
         # HOME is the one place where pip looks that every image has: a file mounted elsewhere
         # would leave an empty one behind.
-        self.call('buildah', 'bud', '--isolation', 'chroot', '--network', 'host', '--pull-never',
-                  '--layers' if self.keep else '--no-cache', '--volume', f'{home}:/root:ro',
-                  '--build-arg', f'VERSION={version}', '--build-arg', f'TAG={tag}',
-                  '--tag', f'localhost/{tag}', str(REPO))  # fmt: skip
+        self.call(
+            'buildah',
+            'bud',
+            '--isolation',
+            'chroot',
+            '--network',
+            'host',
+            '--pull-never',
+            '--layers' if self.keep else '--no-cache',
+            '--volume',
+            f'{home}:/root:ro',
+            '--build-arg',
+            f'VERSION={version}',
+            '--build-arg',
+            f'TAG={tag}',
+            '--tag',
+            f'localhost/{tag}',
+            str(REPO),
+        )
         return time.monotonic() - start
 
     def inspect(self, tag: str) -> dict:
         """Return what podman knows of an image."""
         return json.loads(self.call('podman', 'image', 'inspect', f'localhost/{tag}').stdout)[0]
 
-    def command(self, tag: str, *arguments: object, mounts: Mapping[str, str | Path] | None = None,
-                options: Sequence[str] = ()) -> list[str]:  # fmt: skip
+    def command(
+        self,
+        tag: str,
+        *arguments: object,
+        mounts: Mapping[str, str | Path] | None = None,
+        options: Sequence[str] = (),
+    ) -> list[str]:
         """Return the command line that runs an image as nobody in particular.
 
         Parameters
@@ -136,13 +181,26 @@ class Engine:
             Further options of ``podman run``.
         """
         volumes = [f'--volume={folder}:{place}' for place, folder in (mounts or {}).items()]
-        return ['podman', 'run', *CONFINED, *volumes, *options, f'localhost/{tag}',
-                *map(str, arguments)]  # fmt: skip
+        return [
+            'podman',
+            'run',
+            *CONFINED,
+            *volumes,
+            *options,
+            f'localhost/{tag}',
+            *map(str, arguments),
+        ]
 
     def start(self, command: Sequence[str]) -> subprocess.Popen:
         """Start a command of `command`; its two streams are text."""
-        return subprocess.Popen(command, env=self.environment, text=True, cwd=self.folder,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            text=True,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def close(self):
         """End what runs; unmount and remove what was made."""
@@ -172,22 +230,41 @@ class Engine:
         suite = name.rsplit('-', 1)[-1]
         root = self.folder / 'base'
         shutil.rmtree(root, ignore_errors=True)
-        self.call('debootstrap', '--variant=minbase',
-                  '--include=ca-certificates,python3,python3-venv,python3-pip', suite, str(root),
-                  debian_mirror())  # fmt: skip
-        for path in [*root.glob('var/cache/apt/archives/*.deb'), *root.glob('var/log/*.log'),
-                     *root.glob('usr/lib/python3*/EXTERNALLY-MANAGED'),
-                     root / 'etc/resolv.conf', root / 'etc/hostname']:  # fmt: skip
+        self.call(
+            'debootstrap',
+            '--variant=minbase',
+            '--include=ca-certificates,python3,python3-venv,python3-pip',
+            suite,
+            str(root),
+            debian_mirror(),
+        )
+        for path in [
+            *root.glob('var/cache/apt/archives/*.deb'),
+            *root.glob('var/log/*.log'),
+            *root.glob('usr/lib/python3*/EXTERNALLY-MANAGED'),
+            root / 'etc/resolv.conf',
+            root / 'etc/hostname',
+        ]:
             path.unlink(missing_ok=True)
         shutil.rmtree(root / 'var/lib/apt/lists')
         (root / 'etc/apt/sources.list').write_text('')
         (root / 'usr/bin/python').symlink_to('python3')
         made = self.call('buildah', 'from', 'scratch').stdout.strip()
         self.call('buildah', 'add', '--quiet', made, str(root), '/')
-        path = ':'.join(f'{top}/{name}' for name in ('sbin', 'bin')
-                        for top in ('/usr/local', '/usr', ''))  # fmt: skip
-        self.call('buildah', 'config', '--env', 'LANG=C.UTF-8', '--env', f'PATH={path}',
-                  '--cmd', 'python3', made)  # fmt: skip
+        path = ':'.join(
+            f'{top}/{name}' for name in ('sbin', 'bin') for top in ('/usr/local', '/usr', '')
+        )
+        self.call(
+            'buildah',
+            'config',
+            '--env',
+            'LANG=C.UTF-8',
+            '--env',
+            f'PATH={path}',
+            '--cmd',
+            'python3',
+            made,
+        )
         self.call('buildah', 'commit', '--quiet', '--rm', made, name)
         shutil.rmtree(root)
 
@@ -208,8 +285,13 @@ def install_tools():
         raise Unusable(f'one of {", ".join(TOOLS)} is missing, and there is no apt-get')
     quiet = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     for command in (['update'], ['install', '-y', '--no-install-recommends', *TOOLS]):
-        done = subprocess.run(['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=600', *command],
-                              env=quiet, capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            ['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=600', *command],
+            env=quiet,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode or not all(map(shutil.which, TOOLS)):
         raise Unusable(f'{", ".join(TOOLS)} cannot be installed: {done.stderr.strip()[-500:]}')
 
@@ -231,8 +313,10 @@ def debian_mirror() -> str:
     """Return where this machine's apt gets Debian from."""
     sites = subprocess.run(
         ['apt-get', 'indextargets', '--format', '$(SITE)', 'Created-By: Packages'],
-        capture_output=True, text=True, check=False,
-    ).stdout.split()  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
     found = [site for site in sites if 'security' not in site]
     if not found:
         raise Unusable('apt has no source of packages')
@@ -241,8 +325,12 @@ def debian_mirror() -> str:
 
 def pip_settings() -> dict[str, str]:
     """Return where this machine's pip gets packages from, without folders, and its ``cert``."""
-    listed = subprocess.run([sys.executable, '-m', 'pip', 'config', 'list'], capture_output=True,
-                            text=True, check=False).stdout  # fmt: skip
+    listed = subprocess.run(
+        [sys.executable, '-m', 'pip', 'config', 'list'],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     found: dict[str, str] = {}
     for line in listed.splitlines():
         name, _, value = line.partition('=')

@@ -63,17 +63,26 @@ def contents(out):
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in Path(out).rglob('*')
-        if path.is_file() and not {'log', 'logs'} & set(path.parts)
+        if path.is_file()
+        and not {'log', 'logs'} & set(path.parts)
         and not path.name.endswith(TELLS_THE_RUN)
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope='module')
 def by_venv(raw, tmp_path_factory):
     """Return the bytes that this interpreter makes of the phantom."""
     folder = tmp_path_factory.mktemp('venv')
-    command = [sys.executable, '-m', 'csvdprep', str(raw), str(folder / 'out'), *RUN, '-w',
-               str(folder / 'work')]  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        str(raw),
+        str(folder / 'out'),
+        *RUN,
+        '-w',
+        str(folder / 'work'),
+    ]
     # From the checkout, which is what the image was built from, whatever is installed.
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -85,10 +94,23 @@ def by_image(engine, image, raw, tmp_path_factory):
     """Run the phantom through the image."""
     folders = Folders(tmp_path_factory.mktemp('image'), raw)
     start = time.monotonic()
-    code, said = finish(engine.start(engine.command(
-        image, '-u', 'HOME', 'csvdprep', '/data', '/out', *RUN, '-w', '/work',
-        mounts=folders.mounts, options=(NO_TMP, '--entrypoint=env', '--env=TMPDIR=/work',
-    ))))  # fmt: skip
+    code, said = finish(
+        engine.start(
+            engine.command(
+                image,
+                '-u',
+                'HOME',
+                'csvdprep',
+                '/data',
+                '/out',
+                *RUN,
+                '-w',
+                '/work',
+                mounts=folders.mounts,
+                options=(NO_TMP, '--entrypoint=env', '--env=TMPDIR=/work'),
+            )
+        )
+    )
     print(f'\nthe tiny phantom took {time.monotonic() - start:.0f} s')
     assert code == 0, said
     return folders
@@ -107,8 +129,10 @@ def test_it_says_what_it_is(engine, image):
 
 
 def test_all_packages_are_pinned(engine, image):
-    code = ('from importlib.metadata import distributions as d\n'
-            "for x in d(): print(x.metadata['Name'] + '==' + x.version)")  # fmt: skip
+    code = (
+        'from importlib.metadata import distributions as d\n'
+        "for x in d(): print(x.metadata['Name'] + '==' + x.version)"
+    )
     done = engine.call(*engine.command(image, '-c', code, options=['--entrypoint=python']))
     lock = {_normal(x) for x in (REPO / 'constraints.txt').read_text().splitlines()}
     found = {_normal(line) for line in done.stdout.splitlines()}
@@ -129,8 +153,9 @@ def test_nothing_of_this_machine_is_inside(engine, image):
         print(*pathlib.Path('/root').rglob('pip*'), *pathlib.Path('/etc').glob('pip*'))
     """
     words = [*hosts_of_this_machine(), str(REPO)]
-    done = engine.call(*engine.command(image, '-c', code, *words,
-                                       options=['--entrypoint=python', '--user=0']))  # fmt: skip
+    done = engine.call(
+        *engine.command(image, '-c', code, *words, options=['--entrypoint=python', '--user=0'])
+    )
     assert done.stdout.strip() == ''
     told = json.dumps(engine.inspect(image))
     assert not [word for word in words if word in told]
@@ -141,8 +166,9 @@ def test_it_answers_anybody(engine, image, argument):
     done = engine.call(*engine.command(image, argument), check=False)
     assert done.returncode == 0, done.stdout
     assert 'Traceback' not in done.stderr
-    assert {'--version': __version__, '--help': 'exit status:',
-            'doctor': 'ok    templates'}[argument] in done.stdout  # fmt: skip
+    assert {'--version': __version__, '--help': 'exit status:', 'doctor': 'ok    templates'}[
+        argument
+    ] in done.stdout
 
 
 def test_no_arguments_give_the_usage(engine, image):
@@ -169,12 +195,12 @@ def test_nobody_is_told_of_the_run(by_image):
     assert left == []
 
 
-@pytest.mark.parametrize('ending', [('kill', '--signal', 'TERM'), ('stop', '--time', '30')],
-                         ids=['SIGTERM', 'stop'])  # fmt: skip
+@pytest.mark.parametrize(
+    'ending', [('kill', '--signal', 'TERM'), ('stop', '--time', '30')], ids=['SIGTERM', 'stop']
+)
 def test_ended_and_started_again(engine, image, by_venv, folders, ending):
     name = f'csvdprep-{ending[0]}'
-    command = engine.command(image, '/data', '/out', *RUN, '-w', '/work',
-                             mounts=folders.mounts)  # fmt: skip
+    command = engine.command(image, '/data', '/out', *RUN, '-w', '/work', mounts=folders.mounts)
     process = engine.start([*command[:2], f'--name={name}', *command[2:]])
     _wait_for(folders.out, '*desc-brain_mask.nii.gz')
     asked = time.monotonic()
@@ -190,9 +216,14 @@ def test_ended_and_started_again(engine, image, by_venv, folders, ending):
 
 def test_too_little_memory_is_told(engine, image, folders):
     options = ['--memory=400m', '--memory-swap=400m']
-    code, said = finish(engine.start(engine.command(
-        image, '/data', '/out', *RUN, '-w', '/work', mounts=folders.mounts,
-        options=options)), within=300)  # fmt: skip
+    code, said = finish(
+        engine.start(
+            engine.command(
+                image, '/data', '/out', *RUN, '-w', '/work', mounts=folders.mounts, options=options
+            )
+        ),
+        within=300,
+    )
     if code in (125, 126):
         pytest.skip(f'memory cannot be limited here: {said.strip()}')
     assert code in (1, 137)  # 137: the kernel chose the first process
@@ -201,16 +232,20 @@ def test_too_little_memory_is_told(engine, image, folders):
 
 
 def test_no_place_to_write_is_told(engine, image, folders):
-    code, said = finish(engine.start(engine.command(
-        image, '/data', '/out', *RUN, mounts=folders.mounts, options=[NO_TMP])))  # fmt: skip
+    code, said = finish(
+        engine.start(
+            engine.command(image, '/data', '/out', *RUN, mounts=folders.mounts, options=[NO_TMP])
+        )
+    )
     assert code == 3
     assert 'Name a folder you may write with -w' in said
 
 
 def test_what_is_not_mounted_is_told(engine, image, folders):
     mounts = {'/data:ro': folders.raw}
-    code, said = finish(engine.start(engine.command(image, '/data', '/out', *RUN, '-w', '/tmp',
-                                                    mounts=mounts)))  # fmt: skip
+    code, said = finish(
+        engine.start(engine.command(image, '/data', '/out', *RUN, '-w', '/tmp', mounts=mounts))
+    )
     assert code == 3
     assert 'cannot be written' in said
 

@@ -55,12 +55,15 @@ def test_every_product_is_named_in_a_way_of_its_own():
     from csvdprep.bids.names import derivative_path
 
     for hub in ('T1w', 'FLAIR'):
-        scans = {'anat': Scan(name='anat', path='', uri=''),
-                 'flair': Scan(name='flair', path='', uri='')}  # fmt: skip
+        scans = {
+            'anat': Scan(name='anat', path='', uri=''),
+            'flair': Scan(name='flair', path='', uri=''),
+        }
         rooms = [r for r in ROOMS if not (hub == 'FLAIR' and 't1w' in r.needs)]
         paths = [
-            derivative_path(name, item, visit=Visit('01'), hub=hub, scans=scans,
-                            declared=declared())
+            derivative_path(
+                name, item, visit=Visit('01'), hub=hub, scans=scans, declared=declared()
+            )
             for r in rooms
             for name, item in r.outputs().items()
         ]

@@ -17,8 +17,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3000)]
 
 
 def run(raw, out, work):
-    command = [sys.executable, '-m', 'csvdprep', str(raw), str(out), 'participant', '-w',
-               str(work), '--sloppy', '--nprocs', '2']  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        str(raw),
+        str(out),
+        'participant',
+        '-w',
+        str(work),
+        '--sloppy',
+        '--nprocs',
+        '2',
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 'Traceback' not in done.stderr
     return done
@@ -161,7 +172,8 @@ def test_what_can_be_used_is_used(whole, tmp_path, case):
     sdc = {'no sidecar': 'none'}.get(case, 'pepolar')
     assert measure(out, 'dwi_sdc') == sdc
     assert float(measure(out, 'md_wm')) == pytest.approx(
-        float(measure(whole / 'out', 'md_wm')), rel=0.03)  # fmt: skip
+        float(measure(whole / 'out', 'md_wm')), rel=0.03
+    )
 
 
 def test_a_slab_gives_what_it_holds(whole, tmp_path):
@@ -170,6 +182,7 @@ def test_a_slab_gives_what_it_holds(whole, tmp_path):
     assert measure(out, 'bpf') == measure(whole / 'out', 'bpf')
     assert measure(out, 'dwi_n_directions') == measure(whole / 'out', 'dwi_n_directions')
     assert float(measure(out, 'md_wm')) == pytest.approx(
-        float(measure(whole / 'out', 'md_wm')), rel=0.1)  # fmt: skip
+        float(measure(whole / 'out', 'md_wm')), rel=0.1
+    )
     # Of the skeleton it holds a part, which is told.
     assert measure(out, 'psmd_1e4') == 'n/a' or measure(out, 'qc_psmd_coverage_pct', 'qc') != 'ok'

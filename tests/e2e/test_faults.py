@@ -25,11 +25,25 @@ def raw(tmp_path_factory):
 
 
 def start(raw, out, work, *more):
-    command = [sys.executable, '-m', 'csvdprep', str(raw), str(out), 'participant', '-w',
-               str(work), '--sloppy', *more]  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        str(raw),
+        str(out),
+        'participant',
+        '-w',
+        str(work),
+        '--sloppy',
+        *more,
+    ]
     # A shell starts background jobs deaf to SIGINT, and their children inherit it.
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def finish(process):
@@ -57,8 +71,9 @@ def undisturbed(raw, tmp_path_factory):
 
 
 def test_same_bytes_whatever_the_processes(raw, undisturbed, tmp_path):
-    code, _ = finish(start(raw, tmp_path / 'out', tmp_path / 'work', '--nprocs', '3',
-                           '--omp-nthreads', '2'))  # fmt: skip
+    code, _ = finish(
+        start(raw, tmp_path / 'out', tmp_path / 'work', '--nprocs', '3', '--omp-nthreads', '2')
+    )
     assert code == 0
     assert contents(tmp_path / 'out') == undisturbed
 
@@ -108,8 +123,9 @@ def test_two_runs_on_one_folder(raw, undisturbed, tmp_path):
 def test_full_disk(raw, tmp_path):
     small = tmp_path / 'small'
     small.mkdir()
-    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', str(small)],
-                             check=False)  # fmt: skip
+    mounted = subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', str(small)], check=False
+    )
     if mounted.returncode:
         pytest.skip('a tmpfs cannot be mounted here')
     try:
@@ -157,13 +173,27 @@ def _wait_for(out, pattern):
 
 
 def test_too_little_memory_is_told_at_once(raw, tmp_path):
-    command = [sys.executable, '-m', 'csvdprep', str(raw), str(tmp_path / 'out'), 'participant',
-               '-w', str(tmp_path / 'work'), '--sloppy', '--nprocs', '1']  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        str(raw),
+        str(tmp_path / 'out'),
+        'participant',
+        '-w',
+        str(tmp_path / 'work'),
+        '--sloppy',
+        '--nprocs',
+        '1',
+    ]
     begin = time.monotonic()
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False,
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (900 * 10**6, 900 * 10**6)),
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert time.monotonic() - begin < 60
     assert 'The memory did not suffice. Remedy:' in done.stderr
@@ -227,8 +257,11 @@ def test_a_changed_image_is_computed_again_and_the_rest_is_not(raw, tmp_path):
     after = contents(tmp_path / 'out')
     changed = {name for name in before if before[name] != after.get(name)}
     assert any('label-WMH_mask' in name for name in changed)
-    assert not any('T1w_desc-brain' in name or name.endswith('_desc-brain_mask.nii.gz')
-                   for name in changed if 'FLAIR' not in name and '/dwi/' not in name)
+    assert not any(
+        'T1w_desc-brain' in name or name.endswith('_desc-brain_mask.nii.gz')
+        for name in changed
+        if 'FLAIR' not in name and '/dwi/' not in name
+    )
     status = json.loads(next((tmp_path / 'out').rglob('log/status.json')).read_text())
     assert status['rooms']['brain'] == 'cached'
     assert status['rooms']['wmh'] == 'done'
@@ -236,7 +269,8 @@ def test_a_changed_image_is_computed_again_and_the_rest_is_not(raw, tmp_path):
 
 @pytest.mark.parametrize('utf8', [[], ['-X', 'utf8=0']], ids=['started again', 'as it is'])
 def test_a_failure_is_told_under_an_ascii_locale_with_other_letters_in_all_paths(
-        raw, tmp_path, utf8):  # fmt: skip
+    raw, tmp_path, utf8
+):
     import nibabel as nib
 
     root = tmp_path / 'é' / 'raw'
@@ -251,11 +285,33 @@ def test_a_failure_is_told_under_an_ascii_locale_with_other_letters_in_all_paths
     data = np.random.default_rng(0).normal(500, 20, image.shape).astype('int16')
     nib.save(nib.Nifti1Image(data, image.affine, image.header), noise)
     out = tmp_path / 'é' / 'out'
-    command = [sys.executable, *utf8, '-m', 'csvdprep', str(root), str(out), 'participant', '-w',
-               str(tmp_path / 'é' / 'work'), '--sloppy', '--markers', 'atrophy', '--ignore', 'dwi',
-               '--nprocs', '2', '--resource-monitor', '--write-graph']  # fmt: skip
-    env = {'PATH': os.environ['PATH'], 'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
-           'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '1' if utf8 else '0'}
+    command = [
+        sys.executable,
+        *utf8,
+        '-m',
+        'csvdprep',
+        str(root),
+        str(out),
+        'participant',
+        '-w',
+        str(tmp_path / 'é' / 'work'),
+        '--sloppy',
+        '--markers',
+        'atrophy',
+        '--ignore',
+        'dwi',
+        '--nprocs',
+        '2',
+        '--resource-monitor',
+        '--write-graph',
+    ]
+    env = {
+        'PATH': os.environ['PATH'],
+        'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+        'LC_ALL': 'C',
+        'PYTHONCOERCECLOCALE': '0',
+        'PYTHONUTF8': '1' if utf8 else '0',
+    }
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     assert done.returncode == 1, done.stderr
     assert b'Traceback' not in done.stderr
@@ -269,5 +325,7 @@ def test_a_failure_is_told_under_an_ascii_locale_with_other_letters_in_all_paths
     # ANTs takes no names that are not text, which they are once the command is started again.
     assert states == {'sub-01': 'failed' if utf8 else 'ok', 'sub-02': 'failed'}
     assert len(list(out.glob('sub-*.html'))) == 2
-    assert any('No brain was found' in path.read_text(encoding='utf-8', errors='replace')
-               for path in out.rglob('crash-*.txt'))
+    assert any(
+        'No brain was found' in path.read_text(encoding='utf-8', errors='replace')
+        for path in out.rglob('crash-*.txt')
+    )

@@ -17,15 +17,24 @@ from csvdprep.interfaces.slices import Cut, load_volume
 from csvdprep.report.visit import write_visit_report
 
 LISTED = Derivative(
-    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    suffix='lesions',
+    extension='.tsv',
+    description='',
+    lists='Hyperintensities',
     columns=(Column(name='x_mni', description='', aside=True),),
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-         '--disable-background-networking', '--disable-component-update',
-         '--disable-sync']  # fmt: skip
+FLAGS = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+]
 HOSTILE = '"><script>window.hacked=1</script><img src=x onerror="window.hacked=1"><svg/onload=a()>'
 
 
@@ -40,29 +49,71 @@ def report(tmp_path_factory) -> Path:
     volume, cuts = load_volume(folder / 'a.nii.gz'), [Cut(2, 3), Cut(2, 6)]
     layer = Layer(volume, name='before')
     draw_mosaic(figures / 'sub-01_desc-plain_FLAIR.svg', layer, cuts, columns=2)
-    draw_mosaic(figures / 'sub-01_desc-flicker_FLAIR.svg', [layer, Layer(volume, name='after')],
-                cuts, columns=2)  # fmt: skip
+    draw_mosaic(
+        figures / 'sub-01_desc-flicker_FLAIR.svg',
+        [layer, Layer(volume, name='after')],
+        cuts,
+        columns=2,
+    )
     room = Room(
-        name='wmh', title=HOSTILE, needs=('flair',), build='', methods='Made.',
+        name='wmh',
+        title=HOSTILE,
+        needs=('flair',),
+        build='',
+        methods='Made.',
         inputs=declared().inputs,
         makes={'wmh_mask': Derivative(suffix='mask', description='')},
-        figures=tuple(Figure(desc=desc, suffix='FLAIR', title=f'{desc} {HOSTILE}', caption=HOSTILE,
-                             build='', takes=()) for desc in ('plain', 'flicker')),
+        figures=tuple(
+            Figure(
+                desc=desc,
+                suffix='FLAIR',
+                title=f'{desc} {HOSTILE}',
+                caption=HOSTILE,
+                build='',
+                takes=(),
+            )
+            for desc in ('plain', 'flicker')
+        ),
         measures=(Measure(name='wmh_ml', units=HOSTILE, description=HOSTILE, method='m'),),
-    )  # fmt: skip
-    flair = Scan(name='flair', path='/a', uri=HOSTILE, digest=HOSTILE,
-                 metadata={'Manufacturer': HOSTILE})  # fmt: skip
-    plan = make_plan(VisitInput(visit=Visit('01'), scans={'flair': flair}, notes=(HOSTILE,),
-                                refused=((HOSTILE, HOSTILE),)), [room])  # fmt: skip
+    )
+    flair = Scan(
+        name='flair', path='/a', uri=HOSTILE, digest=HOSTILE, metadata={'Manufacturer': HOSTILE}
+    )
+    plan = make_plan(
+        VisitInput(
+            visit=Visit('01'),
+            scans={'flair': flair},
+            notes=(HOSTILE,),
+            refused=((HOSTILE, HOSTILE),),
+        ),
+        [room],
+    )
     table = folder / 'lesions.tsv'
     table.write_text(f'index\tzone\n1\t{HOSTILE}\n')
-    value = {'name': 'wmh_ml', 'value': HOSTILE, 'low': 1, 'high': 2, 'qc': 'warn',
-             'reason': HOSTILE}  # fmt: skip
+    value = {
+        'name': 'wmh_ml',
+        'value': HOSTILE,
+        'low': 1,
+        'high': 2,
+        'qc': 'warn',
+        'reason': HOSTILE,
+    }
     failure = {'room': 'wmh', 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
-    status = {'state': 'failed', 'run_id': HOSTILE, 'rooms': {'wmh': 'done'},
-              'failures': [failure], 'warnings': [HOSTILE]}  # fmt: skip
-    return write_visit_report(output_dir=folder, plan=plan, values=[value], status=status,
-                              versions={'x': HOSTILE}, lists=[(LISTED, table)])  # fmt: skip
+    status = {
+        'state': 'failed',
+        'run_id': HOSTILE,
+        'rooms': {'wmh': 'done'},
+        'failures': [failure],
+        'warnings': [HOSTILE],
+    }
+    return write_visit_report(
+        output_dir=folder,
+        plan=plan,
+        values=[value],
+        status=status,
+        versions={'x': HOSTILE},
+        lists=[(LISTED, table)],
+    )
 
 
 @pytest.fixture(scope='module')
@@ -124,9 +175,7 @@ def test_the_flicker_follows_the_pointer(opened):
     frame = next(f for f in opened.frames if 'flicker' in f.url)
 
     def running():
-        return frame.evaluate(
-            'getComputedStyle(document.querySelector(".front")).animationName'
-        )
+        return frame.evaluate('getComputedStyle(document.querySelector(".front")).animationName')
 
     assert running() == 'none'
     opened.locator('object[data*=flicker]').scroll_into_view_if_needed()

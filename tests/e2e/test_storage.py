@@ -17,15 +17,17 @@ from csvdprep.preprocessing.brain.interfaces import Brain
 CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
 #: For each copy the order of the axes of each image, and what else of its storage.
 PHANTOM = {
-    '02': ({'T1w': 'LPI', 'FLAIR': 'PSR', 'dwi': 'SLA', 'epi': 'IPR'},
-           {'scale': 275.0, 'dtype': np.float64, 'big_endian': True}),
+    '02': (
+        {'T1w': 'LPI', 'FLAIR': 'PSR', 'dwi': 'SLA', 'epi': 'IPR'},
+        {'scale': 275.0, 'dtype': np.float64, 'big_endian': True},
+    ),
     '03': ({'T1w': 'PSR', 'FLAIR': 'ARI', 'dwi': 'PSR', 'epi': 'PSR'}, {'scale': 1e-5}),
-}  # fmt: skip
+}
 REAL = {
     '02': ({'T1w': 'RAS', 'FLAIR': 'PSR'}, {'dtype': np.int32, 'big_endian': True}),
     '03': ({'T1w': 'SLA', 'FLAIR': 'IPR'}, {'scale': 1e-5}),
     '04': ({'T1w': 'ARI', 'FLAIR': 'RAI'}, {'scale': 275.0, 'dtype': np.float64}),
-}  # fmt: skip
+}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(5000)]
 
@@ -34,16 +36,46 @@ def processed(folder: Path, copies, *options: str) -> Path:
     """Copy participant 01 in several ways, and run the app on all."""
     for label, (orders, how) in copies.items():
         copy_visit(folder / 'raw', label, orders, how)
-    assert run([str(folder / 'raw'), str(folder / 'out'), 'participant', '-w',
-                str(folder / 'work'), '--nprocs', '2', *options]) == 0  # fmt: skip
+    assert (
+        run(
+            [
+                str(folder / 'raw'),
+                str(folder / 'out'),
+                'participant',
+                '-w',
+                str(folder / 'work'),
+                '--nprocs',
+                '2',
+                *options,
+            ]
+        )
+        == 0
+    )
     return folder
 
 
 @pytest.fixture(scope='module')
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp('phantom')
-    assert run(['phantom', str(folder / 'raw'), '--preset', 'tiny', '--participants', '1',
-                '--wmh-ml', '15', '--modalities', 'T1w', 'FLAIR', 'dwi']) == 0  # fmt: skip
+    assert (
+        run(
+            [
+                'phantom',
+                str(folder / 'raw'),
+                '--preset',
+                'tiny',
+                '--participants',
+                '1',
+                '--wmh-ml',
+                '15',
+                '--modalities',
+                'T1w',
+                'FLAIR',
+                'dwi',
+            ]
+        )
+        == 0
+    )
     return processed(folder, PHANTOM, '--sloppy')
 
 
@@ -52,7 +84,8 @@ def clinical(tmp_path_factory):
     folder = tmp_path_factory.mktemp('clinical')
     shutil.copytree(CLINICAL / 'sub-01' / 'ses-1', folder / 'raw' / 'sub-01' / 'ses-1')
     (folder / 'raw' / 'dataset_description.json').write_text(
-        json.dumps({'Name': 'storage', 'BIDSVersion': '1.10.0'}))
+        json.dumps({'Name': 'storage', 'BIDSVersion': '1.10.0'})
+    )
     return processed(folder, REAL)
 
 
@@ -81,10 +114,17 @@ def test_a_brain_mask_of_the_flair_of_the_phantom_goes_by_its_transform(phantom,
     given = tmp_path / 'mask.nii.gz'
     given.write_bytes((truth / 'sub-01_ses-1_space-FLAIR_desc-brain_mask.nii.gz').read_bytes())
     stored(given, 'PIR', dtype=np.uint8)
-    external = {'mask': str(given), 'image': str(anat / 'sub-01_ses-1_FLAIR.nii.gz'),
-                'on': 'flair'}  # fmt: skip
-    found = Brain(anat=str(anat / 'sub-01_ses-1_T1w.nii.gz'), brain_mask_external=external,
-                  hub='T1w', spline_mm=200.0).run(cwd=str(tmp_path))  # fmt: skip
+    external = {
+        'mask': str(given),
+        'image': str(anat / 'sub-01_ses-1_FLAIR.nii.gz'),
+        'on': 'flair',
+    }
+    found = Brain(
+        anat=str(anat / 'sub-01_ses-1_T1w.nii.gz'),
+        brain_mask_external=external,
+        hub='T1w',
+        spline_mm=200.0,
+    ).run(cwd=str(tmp_path))
     mask = load(found.outputs.brain_mask).get_fdata() > 0
     known = load(truth / 'sub-01_ses-1_space-T1w_desc-brain_mask.nii.gz').get_fdata() > 0
     assert 2 * (mask & known).sum() / (mask.sum() + known.sum()) > 0.97

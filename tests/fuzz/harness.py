@@ -156,7 +156,10 @@ def _odd_lines(said: str, shown: str):
 
 
 def _where(error: BaseException) -> str:
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__)
-            if '/csvdprep/' in frame.filename]  # fmt: skip
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if '/csvdprep/' in frame.filename
+    ]
     last = [f'{Path(frame.filename).name}:{frame.lineno}' for frame in ours[-3:]]
     return f'at {" < ".join(reversed(last))}'

@@ -60,8 +60,18 @@ def test_the_sound_dataset_is_used_whole(template, tmp_path, capsys):
     # Else the cases would spoil what nobody reads.
     from csvdprep.cli.run import run
 
-    run([str(template / 'raw'), str(tmp_path / 'out'), 'participant', '--dry-run', '-w',
-         str(tmp_path / 'work'), '-d', f'lst={template / "deriv"}'])  # fmt: skip
+    run(
+        [
+            str(template / 'raw'),
+            str(tmp_path / 'out'),
+            'participant',
+            '--dry-run',
+            '-w',
+            str(tmp_path / 'work'),
+            '-d',
+            f'lst={template / "deriv"}',
+        ]
+    )
     said = capsys.readouterr()
     assert 'refused' not in said.out
     assert 'cannot be used' not in said.err
@@ -73,9 +83,12 @@ def test_a_seed_always_gives_the_same_case(template, tmp_path):
     for seed in (0, 4003, 13001):
         one, two = (make_case(seed, template, tmp_path / name / str(seed)) for name in 'ab')
         left, right = (
-            {p.relative_to(box.folder): p.read_bytes().replace(b'/a/', b'/b/')
-             for p in box.folder.rglob('*') if p.is_file()}
+            {
+                p.relative_to(box.folder): p.read_bytes().replace(b'/a/', b'/b/')
+                for p in box.folder.rglob('*')
+                if p.is_file()
+            }
             for box in (one, two)
-        )  # fmt: skip
+        )
         assert left == right
         assert [o.replace('/a/', '/b/') for o in one.options] == two.options

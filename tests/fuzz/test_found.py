@@ -131,8 +131,9 @@ def test_the_run_of_a_status_names_no_folder_elsewhere(box):
     box.mode = ['--reports-only', '--participant-label', '02']
     folder = box.out / 'sub-02' / 'ses-1' / 'log'
     folder.mkdir(parents=True)
-    (folder / 'status.json').write_text(json.dumps(
-        {'visit': 'sub-02_ses-1', 'run_id': '../../../../elsewhere', 'state': 'ok'}))  # fmt: skip
+    (folder / 'status.json').write_text(
+        json.dumps({'visit': 'sub-02_ses-1', 'run_id': '../../../../elsewhere', 'state': 'ok'})
+    )
     assert not faults_of(box)
     assert not (box.folder / 'elsewhere').exists()
 
@@ -142,11 +143,25 @@ def test_a_real_terminal_can_print_every_name(box, name):
     # In a process of its own, with streams as Python opens them.
     moved = os.path.join(os.fsencode(box.folder), name)
     os.rename(box.raw, moved)
-    command = [sys.executable, '-m', 'csvdprep', os.fsdecode(moved), str(box.out), 'participant',
-               '--dry-run', '-w', str(box.work)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=False, cwd=box.cwd,
-                          stdin=subprocess.DEVNULL, env={**os.environ,
-                                                         'PYTHONUTF8': '1'})  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        os.fsdecode(moved),
+        str(box.out),
+        'participant',
+        '--dry-run',
+        '-w',
+        str(box.work),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        check=False,
+        cwd=box.cwd,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, 'PYTHONUTF8': '1'},
+    )
     assert done.returncode == 0, done.stderr
     assert b'Traceback' not in done.stderr
     assert b'will run' in done.stdout

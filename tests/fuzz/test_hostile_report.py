@@ -17,7 +17,10 @@ from csvdprep.report.boilerplate import write_citation
 from csvdprep.report.visit import write_visit_report
 
 LISTED = Derivative(
-    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    suffix='lesions',
+    extension='.tsv',
+    description='',
+    lists='Hyperintensities',
     columns=(Column(name='x_mni', description='', aside=True),),
 )
 
@@ -25,19 +28,33 @@ SAMPLE, ALL = 25, 250
 #: What tells that a text got through as markup.
 MARK = 'zzmark'
 INJECTIONS = (
-    f'<script>{MARK}</script>', f'"><img src=x onerror={MARK}>', f"' onmouseover='{MARK}",
-    f'</style></title></code><script src=//x/{MARK}></script>', f'javascript:{MARK}()',
-    f'<svg/onload={MARK}>', f'<a href="javascript:{MARK}">x</a>', f'&lt;script&gt;{MARK}',
-    f'--><iframe srcdoc="<script>{MARK}</script>">', f'{{{{{MARK}}}}}', f'{{% {MARK} %}}',
-    f'<meta http-equiv=refresh content="0;url=//{MARK}">', f'\x00<{MARK}>',
+    f'<script>{MARK}</script>',
+    f'"><img src=x onerror={MARK}>',
+    f"' onmouseover='{MARK}",
+    f'</style></title></code><script src=//x/{MARK}></script>',
+    f'javascript:{MARK}()',
+    f'<svg/onload={MARK}>',
+    f'<a href="javascript:{MARK}">x</a>',
+    f'&lt;script&gt;{MARK}',
+    f'--><iframe srcdoc="<script>{MARK}</script>">',
+    f'{{{{{MARK}}}}}',
+    f'{{% {MARK} %}}',
+    f'<meta http-equiv=refresh content="0;url=//{MARK}">',
+    f'\x00<{MARK}>',
     f'<base href=//{MARK}/>',
     f'data:text/html,<script>{MARK}</script>',
     f'<form action=//{MARK}><input autofocus onfocus=x>',
-    f'\u2028<{MARK}\u2029', f'[@{MARK}]', f'<!--{MARK}', f']]><{MARK}>', f'%3Cscript%3E{MARK}',
-)  # fmt: skip
-TAGS = frozenset('''html head meta title style body div nav b a main header h1 span p section h2 h3
+    f'\u2028<{MARK}\u2029',
+    f'[@{MARK}]',
+    f'<!--{MARK}',
+    f']]><{MARK}>',
+    f'%3Cscript%3E{MARK}',
+)
+TAGS = frozenset(
+    """html head meta title style body div nav b a main header h1 span p section h2 h3
     table thead tbody tr th td code details summary ul ol li dl dt dd br footer small object
-    '''.split())  # fmt: skip
+    """.split()
+)
 STATES = ('ok', 'failed', 'interrupted', 'running')
 
 
@@ -75,42 +92,82 @@ def make_report(seed, folder):
         return tuple(hostile(rng) for _ in range(int(rng.integers(1, number + 1))))
 
     def scan(name):
-        facts = {field: clean(value(rng)) if rng.random() < 0.5 else hostile(rng)
-                 for field in (*FIELDS, 'ManufacturersModelName',
-                               'MRAcquisitionType')}  # fmt: skip
-        return Scan(name=name, path=f'/{hostile(rng)}', uri=hostile(rng), digest=hostile(rng),
-                    metadata=facts)  # fmt: skip
+        facts = {
+            field: clean(value(rng)) if rng.random() < 0.5 else hostile(rng)
+            for field in (*FIELDS, 'ManufacturersModelName', 'MRAcquisitionType')
+        }
+        return Scan(
+            name=name,
+            path=f'/{hostile(rng)}',
+            uri=hostile(rng),
+            digest=hostile(rng),
+            metadata=facts,
+        )
 
     measures = (
-        Measure(name='wmh_ml', units='mL', description='Volume.', method='sum',
-                limits=Limits(ok=(0, 10), warn=(0, 20))),
+        Measure(
+            name='wmh_ml',
+            units='mL',
+            description='Volume.',
+            method='sum',
+            limits=Limits(ok=(0, 10), warn=(0, 20)),
+        ),
         Measure(name='wmh_side', units='1', description='Side.', method='x', levels={'2': 'two'}),
         Measure(name='qc_wmh', units='1', description='Contrast.', method='x', qc_id='Q1'),
-    )  # fmt: skip
-    room = Room(name='wmh', title='Room', needs=('flair',), build='', marker=True,
-                measures=measures, inputs=declared().inputs,
-                makes={'wmh_mask': Derivative(suffix='mask', description='')},
-                figures=(Figure(desc='wmh', suffix='{hub}', title='Look', caption='{x}', build='',
-                                takes=()),))  # fmt: skip
+    )
+    room = Room(
+        name='wmh',
+        title='Room',
+        needs=('flair',),
+        build='',
+        marker=True,
+        measures=measures,
+        inputs=declared().inputs,
+        makes={'wmh_mask': Derivative(suffix='mask', description='')},
+        figures=(
+            Figure(desc='wmh', suffix='{hub}', title='Look', caption='{x}', build='', takes=()),
+        ),
+    )
     unable = Room(name='cmb', title='Other', needs=('swi',), build='', makes={}, marker=True)
     visit = Visit('01', pick(rng, (None, '1')))
-    given = VisitInput(visit=visit, scans={name: scan(name) for name in ('flair', 't1w')},
-                       notes=some(), refused=tuple((hostile(rng),
-                                                    hostile(rng)) for _ in some()))  # fmt: skip
+    given = VisitInput(
+        visit=visit,
+        scans={name: scan(name) for name in ('flair', 't1w')},
+        notes=some(),
+        refused=tuple((hostile(rng), hostile(rng)) for _ in some()),
+    )
     plan = make_plan(given, [room, unable])
     odd = (None, 1.5, 10**400, float('nan'), float('inf'), -3)
-    values = [{'name': m.name, 'value': hostile(rng) if rng.random() < 0.5 else pick(rng, odd),
-               'low': pick(rng, odd), 'high': pick(rng, odd), 'n': None, 'reason': hostile(rng),
-               'qc': pick(rng, ('ok', 'warn', 'fail', 'na', hostile(rng)))}
-              for m in measures if rng.random() < 0.9]  # fmt: skip
+    values = [
+        {
+            'name': m.name,
+            'value': hostile(rng) if rng.random() < 0.5 else pick(rng, odd),
+            'low': pick(rng, odd),
+            'high': pick(rng, odd),
+            'n': None,
+            'reason': hostile(rng),
+            'qc': pick(rng, ('ok', 'warn', 'fail', 'na', hostile(rng))),
+        }
+        for m in measures
+        if rng.random() < 0.9
+    ]
     status = {
-        'state': pick(rng, STATES), 'run_id': hostile(rng), 'started': hostile(rng),
-        'finished': hostile(rng), 'rooms': {'wmh': hostile(rng), hostile(rng): hostile(rng)},
+        'state': pick(rng, STATES),
+        'run_id': hostile(rng),
+        'started': hostile(rng),
+        'finished': hostile(rng),
+        'rooms': {'wmh': hostile(rng), hostile(rng): hostile(rng)},
         'warnings': list(some()),
-        'failures': [{'room': hostile(rng), 'node': hostile(rng), 'message': hostile(rng),
-                      'file': pick(rng, (hostile(rng), str(folder / hostile(rng)), '../../x'))}
-                     for _ in some()],
-    }  # fmt: skip
+        'failures': [
+            {
+                'room': hostile(rng),
+                'node': hostile(rng),
+                'message': hostile(rng),
+                'file': pick(rng, (hostile(rng), str(folder / hostile(rng)), '../../x')),
+            }
+            for _ in some()
+        ],
+    }
     lesions = folder / pick(rng, ('l.tsv', '<b>zzmark.tsv', 'a"b\'.tsv', 'j:x.tsv'))
     rows = ['\t'.join(hostile(rng) for _ in range(3)) for _ in range(3)]
     table = '\n'.join(['index\t' + '\t'.join(some()), *rows])
@@ -118,10 +175,17 @@ def make_report(seed, folder):
     figures = folder / visit.folder / 'figures'
     figures.mkdir(parents=True)
     (figures / f'{visit.label}_desc-wmh_T1w.svg').write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')  # fmt: skip
-    page = write_visit_report(output_dir=folder, plan=plan, values=values, status=status,
-                              versions={hostile(rng): hostile(rng)}, lists=[(LISTED, lesions)],
-                              titles={'cmb': hostile(rng)})  # fmt: skip
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
+    )
+    page = write_visit_report(
+        output_dir=folder,
+        plan=plan,
+        values=values,
+        status=status,
+        versions={hostile(rng): hostile(rng)},
+        lists=[(LISTED, lesions)],
+        titles={'cmb': hostile(rng)},
+    )
     return page, write_citation(plan, folder / 'logs')
 
 
@@ -144,9 +208,11 @@ def faults_of(html):
         yield 'another style'
 
 
-@pytest.mark.parametrize('seeds', [
-    range(SAMPLE), pytest.param(range(ALL), marks=[pytest.mark.e2e, pytest.mark.timeout(1200)]),
-], ids=['sample', 'all'])  # fmt: skip
+@pytest.mark.parametrize(
+    'seeds',
+    [range(SAMPLE), pytest.param(range(ALL), marks=[pytest.mark.e2e, pytest.mark.timeout(1200)])],
+    ids=['sample', 'all'],
+)
 def test_no_script_in_the_report(seeds, tmp_path):
     failed = []
     for seed in seeds:
@@ -155,16 +221,26 @@ def test_no_script_in_the_report(seeds, tmp_path):
         page, cited = make_report(seed, folder)
         html = page.read_text(encoding='utf-8')
         failed += [f'seed {seed}: {fault}' for fault in faults_of(html)]
-        policy = [dict(attrs).get('content', '') for tag, attrs in Page(html).tags
-                  if tag == 'meta' and dict(attrs).get('http-equiv')]  # fmt: skip
+        policy = [
+            dict(attrs).get('content', '')
+            for tag, attrs in Page(html).tags
+            if tag == 'meta' and dict(attrs).get('http-equiv')
+        ]
         if len(policy) != 1 or "default-src 'none'" not in policy[0] or 'script' in policy[0]:
             failed.append(f'seed {seed}: policy {policy}')
         methods = next(path for path in cited if path.suffix == '.html')
-        failed += [f'seed {seed}: methods: {fault}'
-                   for fault in faults_of(methods.read_text(encoding='utf-8'))]  # fmt: skip
+        failed += [
+            f'seed {seed}: methods: {fault}'
+            for fault in faults_of(methods.read_text(encoding='utf-8'))
+        ]
         made = {path.relative_to(folder).parts[0] for path in folder.rglob('*')}
-        if not made <= {'sub-01', 'sub-01.html', 'sub-01_ses-1.html', 'logs',
-                        *(p for p in os.listdir(folder) if p.endswith('.tsv'))}:  # fmt: skip
+        if not made <= {
+            'sub-01',
+            'sub-01.html',
+            'sub-01_ses-1.html',
+            'logs',
+            *(p for p in os.listdir(folder) if p.endswith('.tsv')),
+        }:
             failed.append(f'seed {seed}: {sorted(made)}')
     assert not failed, '\n'.join(failed)
 

@@ -38,8 +38,14 @@ def test_no_label_leads_out_of_the_output():
         visit = Visit(pick(rng, ('01', text(rng))), pick(rng, (None, '1', text(rng))))
         mask = Derivative(suffix='mask', desc='brain', description='')
         try:
-            path = derivative_path('brain_mask', mask, visit=visit, hub='T1w',
-                                   scans={'anat': scan}, declared=declared())  # fmt: skip
+            path = derivative_path(
+                'brain_mask',
+                mask,
+                visit=visit,
+                hub='T1w',
+                scans={'anat': scan},
+                declared=declared(),
+            )
         except InputError:
             continue
         assert inside(path), seed
@@ -59,10 +65,17 @@ def test_no_label_becomes_a_part_of_a_name_that_is_none(label):
 
 
 @pytest.mark.parametrize('field', ['IntendedFor', 'B0FieldIdentifier', 'B0FieldSource'])
-@pytest.mark.parametrize('target', ['../secret.nii', '/secret.nii', 'bids::../../secret.nii',
-                                    'file:///etc/passwd', 'http://127.0.0.1:9/x.nii'])  # fmt: skip
-def test_links_of_field_maps_are_compared_and_never_followed(tmp_path, monkeypatch, field,
-                                                             target):  # fmt: skip
+@pytest.mark.parametrize(
+    'target',
+    [
+        '../secret.nii',
+        '/secret.nii',
+        'bids::../../secret.nii',
+        'file:///etc/passwd',
+        'http://127.0.0.1:9/x.nii',
+    ],
+)
+def test_links_of_field_maps_are_compared_and_never_followed(tmp_path, monkeypatch, field, target):
     box = write_template(tmp_path / 'box')
     secret = tmp_path / 'secret.nii'
     secret.write_bytes(b'x')
@@ -97,8 +110,9 @@ def test_links_in_a_circle_do_not_end_up_in_a_database(tmp_path):
     for name in 'abcd':
         (root / 'sub-01' / 'anat' / name).symlink_to('..')
     said = []
-    settings = Settings(bids_dir=root, output_dir=tmp_path / 'out',
-                        bids_database_dir=tmp_path / 'base')  # fmt: skip
+    settings = Settings(
+        bids_dir=root, output_dir=tmp_path / 'out', bids_database_dir=tmp_path / 'base'
+    )
     (visit,) = collect_visits(settings, declared(), inspect=inspect_image, warn=said.append)
     assert visit.scans['t1w']
     assert 'links lead in a circle' in said[0]

@@ -22,11 +22,26 @@ def runs(tmp_path_factory):
     two = tmp_path_factory.mktemp('turned')
     make_tiny(one / 'raw')
     shutil.copytree(one / 'raw', two / 'raw')
-    copy_visit(two / 'raw', '02', {'T1w': 'LPI', 'FLAIR': 'PSR'},
-               {'scale': 275.0, 'dtype': np.float64, 'big_endian': True})  # fmt: skip
+    copy_visit(
+        two / 'raw',
+        '02',
+        {'T1w': 'LPI', 'FLAIR': 'PSR'},
+        {'scale': 275.0, 'dtype': np.float64, 'big_endian': True},
+    )
     shutil.rmtree(two / 'raw' / 'sub-01')
-    command = [sys.executable, '-m', 'csvdprep', two / 'raw', two / 'out', 'participant', '-w',
-               two / 'work', *APP_OPTIONS, '--nprocs', '1']  # fmt: skip
+    command = [
+        sys.executable,
+        '-m',
+        'csvdprep',
+        two / 'raw',
+        two / 'out',
+        'participant',
+        '-w',
+        two / 'work',
+        *APP_OPTIONS,
+        '--nprocs',
+        '1',
+    ]
     beside = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert app(one / 'raw', one / 'out', one / 'work', '--nprocs', '2') == 0
     _, said = beside.communicate()

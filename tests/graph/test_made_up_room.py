@@ -12,7 +12,7 @@ from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo
 from csvdprep.graph import discover as house
 
-INIT = '''
+INIT = """
 from csvdprep.core.declared import External, Frame, Input
 from csvdprep.core.lesionlist import IDENTITY
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
@@ -39,9 +39,9 @@ ROOM = Room(
     build='rooms.glow.make:init_wf',
     methods='Glow was counted.',
 )
-'''
+"""
 
-MAKE = '''
+MAKE = """
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def init_wf(*, room, options, context):
 
 def draw(*, out_file, glow, glow_mask):
     Path(out_file).write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')
-'''
+"""
 
 
 @pytest.fixture

@@ -43,20 +43,21 @@ def node(function, name, **inputs):
 def workflow(tmp_path):
     wf = pe.Workflow(name='wf', base_dir=str(tmp_path))
     asked = {'poll_sleep_duration': 0.05, 'stop_on_first_crash': False}
-    wf.config = {
-        'execution': {'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt', **asked}
-    }
+    wf.config = {'execution': {'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt', **asked}}
     return wf
 
 
 def run(wf, **more):
     failures, ended = [], []
-    plugin = ForkPlugin(plugin_args={
-        'n_procs': 2, 'memory_gb': 4,
-        'on_failure': lambda n, lines: failures.append((n.name, ''.join(lines))),
-        'status_callback': lambda n, event: ended.append(n.name) if event == 'end' else None,
-        **more,
-    })  # fmt: skip
+    plugin = ForkPlugin(
+        plugin_args={
+            'n_procs': 2,
+            'memory_gb': 4,
+            'on_failure': lambda n, lines: failures.append((n.name, ''.join(lines))),
+            'status_callback': lambda n, event: ended.append(n.name) if event == 'end' else None,
+            **more,
+        }
+    )
     try:
         wf.run(plugin=plugin)
     except RuntimeError:
@@ -103,8 +104,14 @@ def test_interruption_ends_the_children(workflow):
 
     with Interrupt() as interrupt, interrupt.defer():
         previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        plugin = ForkPlugin(plugin_args={'n_procs': 2, 'memory_gb': 4, 'status_callback': heard,
-                                         'on_turn': interrupt.check})  # fmt: skip
+        plugin = ForkPlugin(
+            plugin_args={
+                'n_procs': 2,
+                'memory_gb': 4,
+                'status_callback': heard,
+                'on_turn': interrupt.check,
+            }
+        )
         try:
             with pytest.raises(KeyboardInterrupt):
                 workflow.run(plugin=plugin)
@@ -154,8 +161,13 @@ def _raise(error):
     return told
 
 
-ODD = (ValueError('odd'), UnicodeEncodeError('ascii', 'é', 0, 1, 'not in range'), MuteError(),
-       OSError(28, 'No space left on device'), BrokenPipeError(32, 'Broken pipe'))  # fmt: skip
+ODD = (
+    ValueError('odd'),
+    UnicodeEncodeError('ascii', 'é', 0, 1, 'not in range'),
+    MuteError(),
+    OSError(28, 'No space left on device'),
+    BrokenPipeError(32, 'Broken pipe'),
+)
 
 
 @pytest.mark.parametrize('error', ODD, ids=lambda error: type(error).__name__)

@@ -97,8 +97,13 @@ def test_measures_agree_with_the_truth(tiny, visit):
     truth = tiny / 'raw' / 'derivatives' / 'truth'
     columns, values = (truth / 'measures.tsv').read_text().splitlines()
     known = dict(zip(columns.split('\t'), values.split('\t'), strict=True))
-    for name, share in (('icv_ml', 0.04), ('gm_ml', 0.08), ('wm_ml', 0.1), ('csf_ml', 0.15),
-                        ('lv_ml', 0.1)):  # fmt: skip
+    for name, share in (
+        ('icv_ml', 0.04),
+        ('gm_ml', 0.08),
+        ('wm_ml', 0.1),
+        ('csf_ml', 0.15),
+        ('lv_ml', 0.1),
+    ):
         assert float(found[name]) == pytest.approx(float(known[name]), rel=share), name
     assert float(found['bpf']) == pytest.approx(float(known['bpf']), abs=0.02)
     assert found['qc_reference'] == 'T1w'
@@ -196,8 +201,9 @@ def test_the_validator_finds_no_error(tiny):
 
     command = Path(sys.executable).with_name('bids-validator-deno')
     for folder in (tiny / 'raw', tiny / 'out'):
-        done = subprocess.run([command, str(folder), '--format', 'json'], capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [command, str(folder), '--format', 'json'], capture_output=True, text=True, check=False
+        )
         issues = json.loads(done.stdout)['issues']['issues']
         assert [i for i in issues if i['severity'] == 'error'] == []
 
@@ -207,9 +213,16 @@ def test_external_masks_take_the_place_of_ours(tiny, tmp_path):
     other = tmp_path / 'other' / 'sub-01' / 'ses-1' / 'anat'
     other.mkdir(parents=True)
     shutil.copy(mask, other)
-    (tmp_path / 'other' / 'dataset_description.json').write_text(json.dumps(
-        {'Name': 'other', 'BIDSVersion': '1.10.0', 'DatasetType': 'derivative',
-         'GeneratedBy': [{'Name': 'hand'}]}))  # fmt: skip
+    (tmp_path / 'other' / 'dataset_description.json').write_text(
+        json.dumps(
+            {
+                'Name': 'other',
+                'BIDSVersion': '1.10.0',
+                'DatasetType': 'derivative',
+                'GeneratedBy': [{'Name': 'hand'}],
+            }
+        )
+    )
     out = tmp_path / 'out'
     shutil.copytree(tiny / 'out', out)
     assert app(tiny / 'raw', out, tmp_path / 'work', '-d', f'hand={tmp_path / "other"}') == 0
@@ -218,8 +231,10 @@ def test_external_masks_take_the_place_of_ours(tiny, tmp_path):
     image = nib.load(mask)
     volume = np.asanyarray(image.dataobj).sum() * np.prod(image.header.get_zooms()) / 1000
     # The total is that of white matter; deep grey and what is below the tentorium are apart.
-    parts = [long_value(out / 'sub-01' / 'ses-1', f'wmh_{part}_ml')
-             for part in ('total', 'deepgrey', 'infratentorial')]  # fmt: skip
+    parts = [
+        long_value(out / 'sub-01' / 'ses-1', f'wmh_{part}_ml')
+        for part in ('total', 'deepgrey', 'infratentorial')
+    ]
     assert sum(parts) == pytest.approx(volume, rel=1e-4)
     assert parts[0] > 0.9 * volume
     assert found['wmh_volume_cv'] == 'n/a'

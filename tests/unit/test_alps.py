@@ -90,13 +90,18 @@ for number in range(8):
     rng = np.random.default_rng([7, number])
     axis = rng.normal(size=3)
     angles = Rotation.from_rotvec(np.radians(rng.uniform(5, 30)) * axis / np.linalg.norm(axis))
-    POSES.append(replace(
-        SMALL, rotation=tuple(angles.as_euler('xyz', degrees=True)),
-        shift=tuple(rng.uniform(-1, 1, 3)), stored=('RAS', 'LPS', 'PIR', 'ASL')[number % 4],
-        tilt=tuple(rng.uniform(-15, 15, 3)) if number % 2 else (0, 0, 0),
-        voxel=((2, 2, 2), (2.5, 2.5, 2.5), (1.7, 1.7, 1.7), (2, 2, 3))[number % 4],
-        low=(-58, -36, -36), high=(58, 36, 36),
-    ))  # fmt: skip
+    POSES.append(
+        replace(
+            SMALL,
+            rotation=tuple(angles.as_euler('xyz', degrees=True)),
+            shift=tuple(rng.uniform(-1, 1, 3)),
+            stored=('RAS', 'LPS', 'PIR', 'ASL')[number % 4],
+            tilt=tuple(rng.uniform(-15, 15, 3)) if number % 2 else (0, 0, 0),
+            voxel=((2, 2, 2), (2.5, 2.5, 2.5), (1.7, 1.7, 1.7), (2, 2, 3))[number % 4],
+            low=(-58, -36, -36),
+            high=(58, 36, 36),
+        )
+    )
 
 
 @pytest.mark.parametrize(('scan', 'warped'), [(scan, k % 3 == 0) for k, scan in enumerate(POSES)])
@@ -113,7 +118,8 @@ def test_no_rotation_changes_the_ratio(scan, warped):
     assert value(found, 'alps_dyy_assoc_left') == pytest.approx(1.10, rel=5e-3)
     assert value(found, 'alps_md_assoc') == pytest.approx(0.72, rel=5e-3)
     assert value(found, 'alps_fa_proj_right') == pytest.approx(
-        float(tensors.scalars(np.array([[0.6, 0.42, 1.1, 0, 0, 0]]).T)['fa'][0]), rel=1e-3)
+        float(tensors.scalars(np.array([[0.6, 0.42, 1.1, 0, 0, 0]]).T)['fa'][0]), rel=1e-3
+    )
     if not warped:
         said = [value(found, f'alps_{name}_deg') for name in ('pitch', 'roll', 'yaw')]
         # The scale differs between axes, so that the best rotation is not quite the pose.
@@ -129,8 +135,9 @@ def test_ppd_agrees_without_shear():
 
 
 def test_pitch_biases_what_is_not_reoriented():
-    found = alps.measure_alps(*head(replace(SMALL, rotation=(15, 0, 0), high=(52, 28, 28),
-                                            low=(-52, -28, -28))))  # fmt: skip
+    found = alps.measure_alps(
+        *head(replace(SMALL, rotation=(15, 0, 0), high=(52, 28, 28), low=(-52, -28, -28)))
+    )
     assert found.unreoriented['both'] / TRUTH - 1 == pytest.approx(-0.095, abs=0.002)
     lab = found.values['alps_lab_r2p5']
     assert lab.value is None
@@ -232,13 +239,15 @@ def test_voxels_without_tensor_do_not_count():
 
 def bundle(offset, radius):
     """Give projection fibres on the left only within a radius of a point, across elsewhere."""
+
     def field(template):
         out = pair(template)
         near = np.linalg.norm(template - regions.CENTRES['left', 'proj'] - offset, axis=-1)
         across = np.diag([1.1, 0.42, 0.6]) * 1e-3
         other = (near > radius) & (template[..., 0] < 0) & (template[..., 0] > -32)
         return np.where(other[..., None, None], across, out)
-    return field  # fmt: skip
+
+    return field
 
 
 @pytest.mark.parametrize('offset', [(3, 0, 0), (0, -4, 1), (2, 2, -3)])
@@ -282,8 +291,10 @@ def test_too_few_voxels_are_a_warning_and_far_too_few_no_value(radius, qc):
 
 def test_lesions_are_left_out():
     def field(template):
-        return pair(template) * np.where(template[..., 2] > 27.5, 1.3, 1)[..., None, None] \
-            + np.diag([1, 0, 0]) * 2e-4 * (template[..., 2] > 27.5)[..., None, None]  # fmt: skip
+        return (
+            pair(template) * np.where(template[..., 2] > 27.5, 1.3, 1)[..., None, None]
+            + np.diag([1, 0, 0]) * 2e-4 * (template[..., 2] > 27.5)[..., None, None]
+        )
 
     tensor, affine, positions = head(RAISED, field=field)
     lesion = np.where(positions[..., 2] > 27.5, 0.02, 0)
@@ -315,9 +326,10 @@ def test_fluid_and_grey_matter_do_not_count(factor, isotropic):
     assert value(found, 'alps_reo_r2p5') == pytest.approx(TRUTH, rel=1e-3)
 
 
-@pytest.mark.parametrize('change', [
-    {'tensor': (3, 3, 3, 6)}, {'mask': (3, 3, 3)}, {'lesion': (40, 3, 3)}, {'tensor': (3, 3)},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'change',
+    [{'tensor': (3, 3, 3, 6)}, {'mask': (3, 3, 3)}, {'lesion': (40, 3, 3)}, {'tensor': (3, 3)}],
+)
 def test_shapes_must_fit(change):
     tensor, affine, positions = head(replace(SMALL, voxel=(4, 4, 4)))
     given = {'tensor': tensor, 'mask': None, 'lesion': None}
@@ -361,9 +373,9 @@ def test_preserved_direction_turns_axes_as_the_map_does():
     assert np.allclose((normal * second[..., 0]).sum(axis=1), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize(('angles', 'direction', 'grows'), [
-    ((10, 0, 0), 1, 2), ((0, 10, 0), 2, 0), ((0, 0, 10), 1, 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('angles', 'direction', 'grows'), [((10, 0, 0), 1, 2), ((0, 10, 0), 2, 0), ((0, 0, 10), 1, 0)]
+)
 def test_signs_of_the_head_angles(angles, direction, grows):
     # Chin raised: the face looks up; right shoulder: the vertex goes right; left: face to -x.
     pose = turn(angles)
@@ -387,7 +399,8 @@ def test_noisy_rotations_are_replaced():
     tensor, affine, positions = head()
     positions[26:28, 10, 10] += [0, 0, 3]
     assert value(alps.measure_alps(tensor, affine, positions), 'alps_reo_r2p5') == pytest.approx(
-        TRUTH, rel=0.01)  # fmt: skip
+        TRUTH, rel=0.01
+    )
 
 
 def test_shares_are_those_of_a_sphere():
@@ -400,8 +413,9 @@ def test_shares_are_those_of_a_sphere():
             edges = turn(rng.uniform(-30, 30, 3)) * [2, 2, 2.5] if k else np.diag([2, 2, 2.5])
             centre = rng.uniform(-1, 1, 3)
             position = grid @ edges.T
-            share = voxels.sphere_share(position, np.broadcast_to(edges, (len(grid), 3, 3)),
-                                        centre, 2.5, samples)  # fmt: skip
+            share = voxels.sphere_share(
+                position, np.broadcast_to(edges, (len(grid), 3, 3)), centre, 2.5, samples
+            )
             volumes.append(share.sum() * 10 / (4 / 3 * np.pi * 2.5**3))
             middles.append(np.linalg.norm(share @ position / share.sum() - centre))
         spread[samples] = np.std(volumes), max(middles)
@@ -419,16 +433,31 @@ def anatomy():
     """Give a deformation of the phantom without the tissue."""
     shape, affine = (45, 56, 53), np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = (-88, -120, -110)
-    flow = diffeomorphism(shape, affine, SCALE, np.random.default_rng(3), rms=3.0, push=None,
-                          push_affine=None, push_mm=0)  # fmt: skip
-    return Anatomy(fractions={'gm': np.zeros(shape), 'wm': np.zeros(shape)}, affine=affine,
-                   flow=flow)  # fmt: skip
+    flow = diffeomorphism(
+        shape,
+        affine,
+        SCALE,
+        np.random.default_rng(3),
+        rms=3.0,
+        push=None,
+        push_affine=None,
+        push_mm=0,
+    )
+    return Anatomy(
+        fractions={'gm': np.zeros(shape), 'wm': np.zeros(shape)}, affine=affine, flow=flow
+    )
 
 
 @pytest.mark.parametrize('angles', [(0, 0, 0), (18, -6, 12)])
 def test_a_head_of_the_phantom(anatomy, angles):
-    scan = Scan(voxel=(2, 2, 2.5), low=(-56, -52, -4), high=(56, 24, 60), rotation=angles,
-                tilt=(5, 0, 0), stored='LPS')  # fmt: skip
+    scan = Scan(
+        voxel=(2, 2, 2.5),
+        low=(-56, -52, -4),
+        high=(56, 24, 60),
+        rotation=angles,
+        tilt=(5, 0, 0),
+        stored='LPS',
+    )
     shape, affine = scan.grid()
     world = np.moveaxis(np.indices(shape), 0, -1).reshape(-1, 3) @ affine[:3, :3].T
     own = (world + affine[:3, 3] - scan.pose[:3, 3]) @ scan.pose[:3, :3]
@@ -439,14 +468,16 @@ def test_a_head_of_the_phantom(anatomy, angles):
     tensor = np.swapaxes(local, 1, 2) @ field @ local
     parts = np.stack([tensor[:, i, j] for i, j in PARTS])
     turned = scan.pose[:3, :3] @ tensor @ scan.pose[:3, :3].T
-    found = alps.measure_alps(six(turned).reshape(*shape, 6), affine,
-                              positions.reshape(*shape, 3))  # fmt: skip
+    found = alps.measure_alps(six(turned).reshape(*shape, 6), affine, positions.reshape(*shape, 3))
     scene = Scene(anatomy=anatomy, wmh=np.zeros_like(anatomy.fractions['wm']))
     inside, nothing = np.ones(shape, bool), np.zeros(len(own))
     for short, side in zip('LR', SIDES, strict=True):
-        truth = tensors.alps(*(
-            alps_region(scene, scan, parts, inside, nothing, centre, 2.5, along)[0]
-            for centre, along in zip(ALPS_CENTRES[short], (2, 1), strict=True)))  # fmt: skip
+        truth = tensors.alps(
+            *(
+                alps_region(scene, scan, parts, inside, nothing, centre, 2.5, along)[0]
+                for centre, along in zip(ALPS_CENTRES[short], (2, 1), strict=True)
+            )
+        )
         assert value(found, f'alps_reo_r2p5_{side}') == pytest.approx(truth, rel=2e-3)
 
 
@@ -464,8 +495,12 @@ def test_figure_is_the_same_for_any_storage(tmp_path):
     found = alps.measure_alps(tensor, affine, positions)
     fa, _, axis = voxels.scalars(tensor.reshape(-1, 6))
     grid = tensor.shape[:3]
-    arrays = {'dwi_fa': fa.reshape(grid), 'dwi_direction': axis.reshape(*grid, 3),
-              'alps_regions': found.spheres, 'alps_kept': found.kept}  # fmt: skip
+    arrays = {
+        'dwi_fa': fa.reshape(grid),
+        'dwi_direction': axis.reshape(*grid, 3),
+        'alps_regions': found.spheres,
+        'alps_kept': found.kept,
+    }
     drawn = []
     for axes in ('RAS', 'LPI'):
         paths = {name: str(tmp_path / f'{axes}_{name}.nii') for name in arrays}
@@ -479,8 +514,9 @@ def test_figure_is_the_same_for_any_storage(tmp_path):
     draw_alps(out_file=str(tmp_path / 'again.svg'), **paths)
     assert (tmp_path / 'again.svg').read_bytes() == drawn[1]
     # Left regions are on the right of the picture.
-    figure = alps_figure(arrays['dwi_fa'], arrays['dwi_direction'], found.spheres, found.kept,
-                         affine)  # fmt: skip
+    figure = alps_figure(
+        arrays['dwi_fa'], arrays['dwi_direction'], found.spheres, found.kept, affine
+    )
     titles = [axes.get_title() for axes in figure.axes]
     whole = figure.axes[titles.index(next(t for t in titles if t.startswith('Axial left')))]
     dots = figure.axes[titles.index(whole.get_title()) + 4].collections
@@ -488,8 +524,11 @@ def test_figure_is_the_same_for_any_storage(tmp_path):
     outline = whole.collections[0].get_paths()[0].vertices
     assert outline[:, 0].mean() > np.mean(whole.get_xlim())
     # The vertex is turned to the right: there regions are lower.
-    height = {title.split()[1]: float(title.split()[-2].replace('\u2212', '-'))
-              for title in titles if title.startswith('Axial')}  # fmt: skip
+    height = {
+        title.split()[1]: float(title.split()[-2].replace('\u2212', '-'))
+        for title in titles
+        if title.startswith('Axial')
+    }
     assert height['right'] < height['left']
 
 

@@ -43,9 +43,12 @@ def moved(image, matrix, shape=None):
     """Return the image as if the head had been moved by the matrix."""
     voxels = np.linalg.inv(image.affine) @ np.linalg.inv(matrix) @ image.affine
     data = ndimage.affine_transform(
-        np.asanyarray(image.dataobj, dtype=np.float32), voxels[:3, :3], voxels[:3, 3], order=1,
+        np.asanyarray(image.dataobj, dtype=np.float32),
+        voxels[:3, :3],
+        voxels[:3, 3],
+        order=1,
         output_shape=shape or image.shape,
-    )  # fmt: skip
+    )
     return nib.Nifti1Image(data, image.affine)
 
 
@@ -116,8 +119,9 @@ def patient(template):
     waves = np.stack([np.sin(j / 1.3), np.cos(k / 1.5), np.sin(i / 1.4)])
     data = []
     for image in template[:2]:
-        bent = ndimage.map_coordinates(image.get_fdata(dtype=np.float32),
-                                       np.indices(image.shape) + waves, order=1)  # fmt: skip
+        bent = ndimage.map_coordinates(
+            image.get_fdata(dtype=np.float32), np.indices(image.shape) + waves, order=1
+        )
         data.append(moved(nib.Nifti1Image(bent, image.affine), turned((8, 0, 5), (3, 5, -4))))
     thin = [image.get_fdata(dtype=np.float32)[:, :, ::2] for image in data]
     affine = template[0].affine @ np.diag([1, 1, 2, 1])
@@ -150,11 +154,13 @@ def test_the_template_is_reached_both_ways(template, patient, registered):
 
 
 def test_labels_stay_labels(template, patient, registered):
-    labels = nib.Nifti1Image((template[0].get_fdata() > 120).astype(np.uint8) * 7,
-                             template[0].affine)  # fmt: skip
+    labels = nib.Nifti1Image(
+        (template[0].get_fdata() > 120).astype(np.uint8) * 7, template[0].affine
+    )
     for interpolation in ('nearest', 'label'):
-        found = ants.apply_transform(labels, patient[0], registered[1],
-                                     interpolation=interpolation)  # fmt: skip
+        found = ants.apply_transform(
+            labels, patient[0], registered[1], interpolation=interpolation
+        )
         assert found.get_data_dtype() == np.uint8
         assert set(np.unique(found.dataobj)) == {0, 7}
 
@@ -188,8 +194,9 @@ def test_a_flair_meets_the_template_in_its_own_contrast(template, patient, tmp_p
     flair = np.interp(data, [0, 40, 90, 150, 200, 255], [0, 20, 120, 130, 105, 100])
     flair = nib.Nifti1Image(np.where(mask, flair, 0).astype(np.float32), image.affine)
     forward, inverse = tmp_path / 'forward.h5', tmp_path / 'inverse.h5'
-    ants.register_to_template(flair, mask, *template[:2], forward, inverse,
-                              tissues=template[2:], resolution_mm=MM)  # fmt: skip
+    ants.register_to_template(
+        flair, mask, *template[:2], forward, inverse, tissues=template[2:], resolution_mm=MM
+    )
     there = ants.apply_transform(image, template[0], forward)
     assert correlation(there, template[0], template[1].get_fdata() > 0) > 0.75
 
@@ -201,9 +208,15 @@ def test_lesions_do_not_drive_the_registration(template, patient, tmp_path):
     lesion[28:33, 26:36, 10:14] = True
     assert patient[1][lesion].all()
     data[lesion] = 1
-    ants.register_to_template(nib.Nifti1Image(data, image.affine), mask, *template[:2],
-                              tmp_path / 'f.h5', tmp_path / 'i.h5', exclude=lesion,
-                              resolution_mm=MM)  # fmt: skip
+    ants.register_to_template(
+        nib.Nifti1Image(data, image.affine),
+        mask,
+        *template[:2],
+        tmp_path / 'f.h5',
+        tmp_path / 'i.h5',
+        exclude=lesion,
+        resolution_mm=MM,
+    )
     there = ants.apply_transform(image, template[0], tmp_path / 'f.h5')
     assert correlation(there, template[0], template[1].get_fdata() > 0) > 0.8
 
@@ -211,8 +224,9 @@ def test_lesions_do_not_drive_the_registration(template, patient, tmp_path):
 def test_a_matrix_survives_text_and_composite(tmp_path):
     matrix = turned((12, 0, 7), (1.5, -2, 3))
     assert np.allclose(read_linear(write_linear(matrix, tmp_path / 'x.txt')), matrix)
-    grid = nib.Nifti1Image(np.random.default_rng(0).random((30, 30, 30)).astype(np.float32),
-                           np.diag([3, 3, 3, 1]))  # fmt: skip
+    grid = nib.Nifti1Image(
+        np.random.default_rng(0).random((30, 30, 30)).astype(np.float32), np.diag([3, 3, 3, 1])
+    )
     composite = write_composite([matrix], tmp_path / 'x.h5')
     one = ants.apply_transform(grid, grid, tmp_path / 'x.txt').get_fdata()
     assert np.allclose(ants.apply_transform(grid, grid, composite).get_fdata(), one, atol=1e-4)
@@ -238,8 +252,9 @@ def test_a_file_that_is_no_matrix_is_refused(tmp_path):
 @pytest.mark.parametrize('axes', ['LPS', 'PIR', 'SAL'])
 def test_the_storage_order_does_not_matter(template, axes):
     image = template[0]
-    other = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt('RAS'),
-                                            nib.orientations.axcodes2ornt(axes))  # fmt: skip
+    other = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt('RAS'), nib.orientations.axcodes2ornt(axes)
+    )
     stored = image.as_reoriented(other)
     assert stored.shape != image.shape or axes == 'LPS'
     again = ants.apply_transform(stored, image, [])

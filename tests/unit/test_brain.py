@@ -10,8 +10,15 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.brain import USUAL_LIKENESS, extract_brain
 from csvdprep.resources import template_file
 
-HEAD = (Path(__file__).parents[3] / 'shared' / 'data' / 'diffusion' / 'sub-siemens' / 'anat'
-        / 'sub-siemens_T1w.nii.gz')  # fmt: skip
+HEAD = (
+    Path(__file__).parents[3]
+    / 'shared'
+    / 'data'
+    / 'diffusion'
+    / 'sub-siemens'
+    / 'anat'
+    / 'sub-siemens_T1w.nii.gz'
+)
 needs_head = pytest.mark.skipif(not HEAD.is_file(), reason='../shared/data is not here')
 
 
@@ -57,17 +64,19 @@ def test_storage_order_obliquity_and_missing_voxels_do_not_matter(head, found):
     mask, info = extract_brain(stored)
     assert mask.shape == stored.shape != head.shape
     back = nib.Nifti1Image(mask, stored.affine).as_reoriented(
-        nib.orientations.ornt_transform(nib.orientations.axcodes2ornt('PIL'),
-                                        nib.orientations.axcodes2ornt('RAS'))
-    )  # fmt: skip
+        nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt('PIL'), nib.orientations.axcodes2ornt('RAS')
+        )
+    )
     assert dice(np.asarray(back.dataobj) > 0, found[0] > 0) > 0.96
     assert not info['stripped']
 
 
 @needs_head
 def test_thick_slices_cost_little(head, found):
-    thick = nib.Nifti1Image(head.get_fdata(dtype=np.float32)[:, :, ::4],
-                            head.affine @ np.diag([1, 1, 4, 1]))  # fmt: skip
+    thick = nib.Nifti1Image(
+        head.get_fdata(dtype=np.float32)[:, :, ::4], head.affine @ np.diag([1, 1, 4, 1])
+    )
     mask, _ = extract_brain(thick)
     assert dice(mask > 0, found[0][:, :, ::4] > 0) > 0.96
 

@@ -48,23 +48,43 @@ APP = ['bids', 'out', 'participant']
 @pytest.mark.parametrize(
     ('command', 'option'),
     [
-        (['', 'out', 'participant'], 'bids_dir'), (['bids', '', 'participant'], 'output_dir'),
-        *[([*APP, *more], more[0]) for more in (
-            ['-w', ''], ['--work-dir='], ['-d', 'qsi='], ['-d', ''], ['-d', '=/data'],
-            ['--bids-database-dir', ''], ['--bids-filter-file', ''], ['--config-file', ''],
-            ['--use-plugin', ''])],
-        (['slurm', '', 'out'], 'bids_dir'), (['slurm', 'bids', ''], 'output_dir'),
-        *[(['slurm', 'bids', 'out', *more], more[0]) for more in (
-            ['-w', ''], ['--bind', ''], ['--container', ''], ['--config-file', ''])],
-        (['phantom', ''], 'folder'), (['demo', ''], 'folder'), (['doctor', '-w', ''], '-w'),
-        (['score', '', 'truth'], 'DERIVATIVES'), (['score', 'a', ''], 'TRUTH'),
-        (['score', 'a', 'b', '-o', ''], '-o'), (['compare', '', 'b'], 'REFERENCE'),
-        (['compare', 'a', 'b', ''], 'PREDICTION'), (['compare', 'a', 'b', '--json', ''], '--json'),
-        (['compare', 'a', 'b', '--tsv', ''], '--tsv'), (['status', ''], 'output_dir'),
+        (['', 'out', 'participant'], 'bids_dir'),
+        (['bids', '', 'participant'], 'output_dir'),
+        *[
+            ([*APP, *more], more[0])
+            for more in (
+                ['-w', ''],
+                ['--work-dir='],
+                ['-d', 'qsi='],
+                ['-d', ''],
+                ['-d', '=/data'],
+                ['--bids-database-dir', ''],
+                ['--bids-filter-file', ''],
+                ['--config-file', ''],
+                ['--use-plugin', ''],
+            )
+        ],
+        (['slurm', '', 'out'], 'bids_dir'),
+        (['slurm', 'bids', ''], 'output_dir'),
+        *[
+            (['slurm', 'bids', 'out', *more], more[0])
+            for more in (['-w', ''], ['--bind', ''], ['--container', ''], ['--config-file', ''])
+        ],
+        (['phantom', ''], 'folder'),
+        (['demo', ''], 'folder'),
+        (['doctor', '-w', ''], '-w'),
+        (['score', '', 'truth'], 'DERIVATIVES'),
+        (['score', 'a', ''], 'TRUTH'),
+        (['score', 'a', 'b', '-o', ''], '-o'),
+        (['compare', '', 'b'], 'REFERENCE'),
+        (['compare', 'a', 'b', ''], 'PREDICTION'),
+        (['compare', 'a', 'b', '--json', ''], '--json'),
+        (['compare', 'a', 'b', '--tsv', ''], '--tsv'),
+        (['status', ''], 'output_dir'),
         (['status', 'a', '--html', ''], '--html'),
         (['status', 'a', '--bids-dir', ''], '--bids-dir'),
     ],
-)  # fmt: skip
+)
 def test_an_empty_path_is_wrong_usage_and_never_this_folder(command, option, capsys):
     with pytest.raises(SystemExit) as ended:
         run(command)
@@ -74,8 +94,10 @@ def test_an_empty_path_is_wrong_usage_and_never_this_folder(command, option, cap
     assert 'empty' in said or 'no name' in said
 
 
-@pytest.mark.parametrize('text', ['work_dir = ""', 'bids_database_dir = ""', 'use_plugin = ""',
-                                  'derivatives = {a = ""}'])  # fmt: skip
+@pytest.mark.parametrize(
+    'text',
+    ['work_dir = ""', 'bids_database_dir = ""', 'use_plugin = ""', 'derivatives = {a = ""}'],
+)
 def test_an_empty_path_of_the_file_is_wrong_usage(tmp_path, text):
     file = tmp_path / 'c.toml'
     file.write_text(text)
@@ -96,11 +118,21 @@ def places(tmp_path):
 @pytest.mark.parametrize('dry', [[], ['--dry-run']])
 @pytest.mark.parametrize(
     ('work', 'always'),
-    [('all/raw', True), ('link', True), ('all/raw/sub-01/..', True), ('all/raw/sub-01/work', True),
-     ('all/raw/work', True), ('all/raw/derivatives/csvdprep', True),
-     ('all/raw/derivatives/csvdprep/sub-01/work', True), ('all', False), ('.', False),
-     ('all/raw/derivatives', False), ('/', False), ('~', False)],
-)  # fmt: skip
+    [
+        ('all/raw', True),
+        ('link', True),
+        ('all/raw/sub-01/..', True),
+        ('all/raw/sub-01/work', True),
+        ('all/raw/work', True),
+        ('all/raw/derivatives/csvdprep', True),
+        ('all/raw/derivatives/csvdprep/sub-01/work', True),
+        ('all', False),
+        ('.', False),
+        ('all/raw/derivatives', False),
+        ('/', False),
+        ('~', False),
+    ],
+)
 def test_no_place_for_a_working_directory(tmp_path, monkeypatch, work, always, dry):
     raw, out = places(tmp_path)
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
@@ -121,8 +153,10 @@ def test_no_place_for_a_working_directory(tmp_path, monkeypatch, work, always, d
             run([*argv, '--dry-run'])
 
 
-@pytest.mark.parametrize('work', ['work', 'all/raw/derivatives/work', 'all/raw/code/work',
-                                  'all/raw/derivatives/csvdprep/work'])  # fmt: skip
+@pytest.mark.parametrize(
+    'work',
+    ['work', 'all/raw/derivatives/work', 'all/raw/code/work', 'all/raw/derivatives/csvdprep/work'],
+)
 def test_places_for_a_working_directory(tmp_path, work):
     raw, out = places(tmp_path)
     with pytest.raises(NothingToDo):
@@ -184,8 +218,9 @@ def test_wrong_options_are_refused(tmp_path):
 
 def test_help_is_quick_and_tells_the_exit_status():
     start = time.process_time()
-    done = subprocess.run([sys.executable, '-m', 'csvdprep', '--help'], capture_output=True,
-                          text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, '-m', 'csvdprep', '--help'], capture_output=True, text=True, check=True
+    )
     assert '130  interrupted' in done.stdout
     assert time.process_time() - start < 5
 
@@ -207,9 +242,11 @@ def test_what_is_no_dataset_is_told_so(tmp_path, make, error):
 
 
 def test_libraries_are_told_to_send_nothing_before_they_are_imported():
-    text = ('import os, sys; from csvdprep.cli.environment import hold_threads; hold_threads(); '
-            'print(os.environ["ORT_DISABLE_TELEMETRY"], os.environ["NO_ET"], os.environ["HOME"], '
-            '"onnxruntime" in sys.modules)')  # fmt: skip
+    text = (
+        'import os, sys; from csvdprep.cli.environment import hold_threads; hold_threads(); '
+        'print(os.environ["ORT_DISABLE_TELEMETRY"], os.environ["NO_ET"], os.environ["HOME"], '
+        '"onnxruntime" in sys.modules)'
+    )
     done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ['1', '1', os.environ['HOME'], 'False']
 
@@ -221,8 +258,15 @@ def test_nothing_to_do(tmp_path):
         '{"Name": "x", "BIDSVersion": "1.10.0"}'
     )
     with pytest.raises(NothingToDo):
-        run([str(tmp_path / 'bids'), str(tmp_path / 'out'), 'participant', '-w',
-             str(tmp_path / 'work')])  # fmt: skip
+        run(
+            [
+                str(tmp_path / 'bids'),
+                str(tmp_path / 'out'),
+                'participant',
+                '-w',
+                str(tmp_path / 'work'),
+            ]
+        )
 
 
 def test_every_option_of_a_room_can_be_set(tmp_path):
@@ -237,9 +281,15 @@ def test_every_option_of_a_room_can_be_set(tmp_path):
     for room in discover():
         file = tmp_path / f'{room.name}.toml'
         asked = settings()
-        file.write_text(settings_text(
-            type(asked)(bids_dir=Path('b'), output_dir=tmp_path,
-                        options={room.name: asdict(room.options())})))  # fmt: skip
+        file.write_text(
+            settings_text(
+                type(asked)(
+                    bids_dir=Path('b'),
+                    output_dir=tmp_path,
+                    options={room.name: asdict(room.options())},
+                )
+            )
+        )
         plan = decide(given, settings('--config-file', str(file)))
         step = next(s for s in plan.steps if s.room.name == room.name)
         assert step.options == room.options()

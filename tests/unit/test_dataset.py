@@ -24,13 +24,15 @@ def raw(tmp_path):
 def test_description(tmp_path, raw, monkeypatch):
     monkeypatch.setenv('APPTAINER_CONTAINER', '/secret/place/csvdprep.sif')
     description = json.loads((raw / 'dataset_description.json').read_text())
-    (raw / 'dataset_description.json').write_text(json.dumps(
-        description | {'DatasetDOI': 'doi:10.1/x'}))  # fmt: skip
+    (raw / 'dataset_description.json').write_text(
+        json.dumps(description | {'DatasetDOI': 'doi:10.1/x'})
+    )
     lst = tmp_path / 'lst'
     lst.mkdir()
     out = tmp_path / 'out'
-    prepare_output(out, bids_dir=raw, derivatives={'lst': lst}, version='1.2',
-                   command=['csvdprep', 'a b'])  # fmt: skip
+    prepare_output(
+        out, bids_dir=raw, derivatives={'lst': lst}, version='1.2', command=['csvdprep', 'a b']
+    )
     found = json.loads((out / 'dataset_description.json').read_text())
     assert found['DatasetType'] == 'derivative'
     assert found['DatasetLinks'] == {'raw': '../raw%20%C3%A9', 'lst': '../lst'}
@@ -61,8 +63,10 @@ def test_unfetched_files_of_the_output_are_not_overwritten(tmp_path, raw):
         content = (out / name).read_bytes()
         (out / name).unlink()
         (out / name).symlink_to('.git/annex/objects/MD5E-s1--a')
-        with pytest.raises(PreflightError if name[0] == '.' else UsageError,
-                           match=f'content of {name} is not here: fetch it'):  # fmt: skip
+        with pytest.raises(
+            PreflightError if name[0] == '.' else UsageError,
+            match=f'content of {name} is not here: fetch it',
+        ):
             prepare_output(out, bids_dir=raw)
         assert (out / name).is_symlink()
         (out / name).unlink()
@@ -75,11 +79,14 @@ def test_places_that_are_refused(tmp_path, raw):
     own.mkdir()
     (tmp_path / 'link').symlink_to(raw)
     places = {
-        raw: 'raw dataset itself', tmp_path / 'link': 'raw dataset itself',
-        raw / 'sub-01' / 'out': 'within the raw dataset', raw / 'out': 'within the raw dataset',
-        raw / 'derivatives': 'within the raw dataset', own: 'also the input "own"',
+        raw: 'raw dataset itself',
+        tmp_path / 'link': 'raw dataset itself',
+        raw / 'sub-01' / 'out': 'within the raw dataset',
+        raw / 'out': 'within the raw dataset',
+        raw / 'derivatives': 'within the raw dataset',
+        own: 'also the input "own"',
         raw / 'dataset_description.json': 'within the raw dataset',
-    }  # fmt: skip
+    }
     for place, words in places.items():
         with pytest.raises(UsageError, match=words) as caught:
             prepare_output(place, bids_dir=raw, derivatives={'own': own})
@@ -160,17 +167,24 @@ def test_validator(tmp_path, raw):
         write_image(visit / 'anat' / f'sub-01_ses-1_{name}.nii.gz')
         text = json.dumps(facts | {'Description': 'x', 'Sources': ['bids:raw:sub-01/a.nii.gz']})
         (visit / 'anat' / f'sub-01_ses-1_{name}.json').write_text(text)
-    for name in ('ses-1/anat/sub-01_ses-1_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
-                 'ses-1/anat/sub-01_ses-1_label-WMH_lesions.tsv', 'figures/sub-01_desc-a_T1w.svg',
-                 'ses-1/sub-01_ses-1_desc-csvd_measures.tsv', 'ses-1/log/lock',
-                 'ses-1/sub-01_ses-1_desc-csvd_measures.json', 'ses-1/log/run/status.json',
-                 'ses-1/log/checkpoints/sub-01_ses-1_desc-lesionguess_mask.nii.gz',
-                 '../sub-01_ses-1.html', '../logs/CITATION.md'):  # fmt: skip
+    for name in (
+        'ses-1/anat/sub-01_ses-1_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
+        'ses-1/anat/sub-01_ses-1_label-WMH_lesions.tsv',
+        'figures/sub-01_desc-a_T1w.svg',
+        'ses-1/sub-01_ses-1_desc-csvd_measures.tsv',
+        'ses-1/log/lock',
+        'ses-1/sub-01_ses-1_desc-csvd_measures.json',
+        'ses-1/log/run/status.json',
+        'ses-1/log/checkpoints/sub-01_ses-1_desc-lesionguess_mask.nii.gz',
+        '../sub-01_ses-1.html',
+        '../logs/CITATION.md',
+    ):
         path = out / 'sub-01' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('x\n')
-    run = subprocess.run([program, '--format', 'json', str(out)], capture_output=True, text=True,
-                         timeout=120)  # fmt: skip
+    run = subprocess.run(
+        [program, '--format', 'json', str(out)], capture_output=True, text=True, timeout=120
+    )
     issues = json.loads(run.stdout)['issues']['issues']
     assert [issue for issue in issues if issue.get('severity') == 'error'] == []
 

@@ -17,8 +17,17 @@ SAGITTAL = ((5, 0, 0, 0), (0, 0.5, 0, 0), (0, 0, 0.5, 0), (0, 0, 0, 1))
 def run_of(volumes=40, b=(1000,), **more):
     bvals = [0, 0, *(b[k % len(b)] for k in range(volumes - 2))]
     turns = [[0, 0, 0]] * 2 + [
-        [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.7, 0.7, 0), (0.7, 0, 0.7), (0, 0.7, 0.7),
-         (0.7, -0.7, 0)][k // len(b) % 7] for k in range(volumes - 2)]  # fmt: skip
+        [
+            (1, 0, 0),
+            (0, 1, 0),
+            (0, 0, 1),
+            (0.7, 0.7, 0),
+            (0.7, 0, 0.7),
+            (0, 0.7, 0.7),
+            (0.7, -0.7, 0),
+        ][k // len(b) % 7]
+        for k in range(volumes - 2)
+    ]
     return {'path': '/raw/sub-01_dwi.nii.gz', 'bvals': bvals, 'bvecs': turns, 'axis': 'j', **more}
 
 
@@ -37,36 +46,64 @@ def told(made, room):
     return {item.name: (item.value, item.reason) for item in step.decisions}
 
 
-@pytest.mark.parametrize(('runs', 'options', 'expected'), [
-    ([run_of(64)], None, ('reduced by MP-PCA', '64 volumes')),
-    ([run_of(20)], None, ('left as it is', '20 volumes: MP-PCA needs 30')),
-    ([run_of(64), run_of(20)], None,
-     ('reduced by MP-PCA in runs of 30 volumes or more', '64 and 20 volumes')),
-    ([run_of(64)], {'diffusion': {'denoise': 'none'}},
-     ('left as it is', 'asked for by diffusion.denoise = none')),
-])
+@pytest.mark.parametrize(
+    ('runs', 'options', 'expected'),
+    [
+        ([run_of(64)], None, ('reduced by MP-PCA', '64 volumes')),
+        ([run_of(20)], None, ('left as it is', '20 volumes: MP-PCA needs 30')),
+        (
+            [run_of(64), run_of(20)],
+            None,
+            ('reduced by MP-PCA in runs of 30 volumes or more', '64 and 20 volumes'),
+        ),
+        (
+            [run_of(64)],
+            {'diffusion': {'denoise': 'none'}},
+            ('left as it is', 'asked for by diffusion.denoise = none'),
+        ),
+    ],
+)
 def test_noise(runs, options, expected):
     assert told(plan(dwi=runs, options=options), 'diffusion')['noise'] == expected
 
 
-@pytest.mark.parametrize(('part', 'expected'), [
-    (None, 'removed by sub-voxel shifts'), (1.0, 'removed by sub-voxel shifts'),
-    (0.75, 'left as it is'),
-])
+@pytest.mark.parametrize(
+    ('part', 'expected'),
+    [
+        (None, 'removed by sub-voxel shifts'),
+        (1.0, 'removed by sub-voxel shifts'),
+        (0.75, 'left as it is'),
+    ],
+)
 def test_ringing(part, expected):
     found = told(plan(dwi=[run_of(partial_fourier=part)]), 'diffusion')
     assert found['ringing'][0] == expected
 
 
-@pytest.mark.parametrize(('field', 'more', 'expected'), [
-    ({'kind': 'pepolar', 'partners': [{'path': '/raw/sub-01_dir-AP_epi.nii.gz'}]}, {},
-     ('from images of opposite polarity', 'sub-01_dir-AP_epi.nii.gz')),
-    ({'kind': 'phasediff'}, {}, ('from a field map (phasediff)', 'the dataset has one')),
-    (None, {}, ('by registration to the anatomical reference',
-                'there is no field map, and no image of opposite polarity')),
-    (None, {'options': {'diffusion': {'fieldmapless': False}}},
-     ('not corrected', 'diffusion.fieldmapless = false')),
-])
+@pytest.mark.parametrize(
+    ('field', 'more', 'expected'),
+    [
+        (
+            {'kind': 'pepolar', 'partners': [{'path': '/raw/sub-01_dir-AP_epi.nii.gz'}]},
+            {},
+            ('from images of opposite polarity', 'sub-01_dir-AP_epi.nii.gz'),
+        ),
+        ({'kind': 'phasediff'}, {}, ('from a field map (phasediff)', 'the dataset has one')),
+        (
+            None,
+            {},
+            (
+                'by registration to the anatomical reference',
+                'there is no field map, and no image of opposite polarity',
+            ),
+        ),
+        (
+            None,
+            {'options': {'diffusion': {'fieldmapless': False}}},
+            ('not corrected', 'diffusion.fieldmapless = false'),
+        ),
+    ],
+)
 def test_distortion(field, more, expected):
     assert told(plan(dwi=[run_of()], field=field, **more), 'diffusion')['distortion'] == expected
 

@@ -49,8 +49,10 @@ def test_nothing_changes_outside_of_the_mask(series):
     assert np.abs(clean - whole)[mask].mean() < 1
 
 
-@pytest.mark.parametrize(('shape', 'stride', 'words'), [
-    ((4, 9, 9, 7), 2, 'smaller than a patch'), ((9, 9, 9, 7), 6, 'leaves gaps')])  # fmt: skip
+@pytest.mark.parametrize(
+    ('shape', 'stride', 'words'),
+    [((4, 9, 9, 7), 2, 'smaller than a patch'), ((9, 9, 9, 7), 6, 'leaves gaps')],
+)
 def test_what_cannot_be_is_refused(shape, stride, words):
     with pytest.raises(ValueError, match=words):
         denoise(np.ones(shape), np.ones(shape[:3], bool), stride=stride)
@@ -77,9 +79,13 @@ def test_more_volumes_than_voxels_are_no_trouble():
 def ringing():
     """Three slices of ellipses: high resolution, and as a scanner with few samples sees them."""
     x, y = np.meshgrid(*[np.linspace(-1, 1, 256, endpoint=False)] * 2, indexing='ij')
-    fine = np.stack([100.0 * (x**2 / a + y**2 / b < 1) + 60 * ((x - 0.2) ** 2 + y**2 < c)
-                     for a, b, c in ((0.5, 0.6, 0.05), (0.4, 0.7, 0.02), (0.6, 0.3, 0.1))],
-                    axis=2)  # fmt: skip
+    fine = np.stack(
+        [
+            100.0 * (x**2 / a + y**2 / b < 1) + 60 * ((x - 0.2) ** 2 + y**2 < c)
+            for a, b, c in ((0.5, 0.6, 0.05), (0.4, 0.7, 0.02), (0.6, 0.3, 0.1))
+        ],
+        axis=2,
+    )
     spectrum = np.fft.fftshift(np.fft.fft2(fine, axes=(0, 1)), axes=(0, 1))
     few = np.fft.ifftshift(spectrum[96:160, 98:158], axes=(0, 1))
     seen = np.abs(np.fft.ifft2(few, axes=(0, 1))) * (64 * 60) / 256**2

@@ -56,10 +56,16 @@ def write(path, *volumes, scale=1.0):
 
 def run(path, *, encoding='j-', directions=12):
     return {
-        'path': path, 'bvals': [0.0, *[1000.0] * directions], 'volumes': None,
-        'bvecs': [[0.0] * 3, *spread(directions).tolist()], 'encoding': encoding, 'axis': 'j',
-        'readout': 0.05, 'slices': 'k', 'partial_fourier': None,
-    }  # fmt: skip
+        'path': path,
+        'bvals': [0.0, *[1000.0] * directions],
+        'volumes': None,
+        'bvecs': [[0.0] * 3, *spread(directions).tolist()],
+        'encoding': encoding,
+        'axis': 'j',
+        'readout': 0.05,
+        'slices': 'k',
+        'partial_fourier': None,
+    }
 
 
 def series(folder, *, name='a.nii', scale=1.0, head=None, fade=1.0):
@@ -134,8 +140,10 @@ def pair(folder, *, shift=None, same=False, partner=None, scale=1.0, gain=1.0, a
     other = distorted(head, shift, 1.0 if same else -1.0)
     volumes = [noisy(other, 50)] if partner is None else partner(other)
     path = write(folder / 'epi.nii', *volumes, scale=gain)
-    field = {'kind': 'pepolar', 'partners': [
-        {'path': path, 'encoding': 'j', 'readout': 0.05, 'volumes': None}]}  # fmt: skip
+    field = {
+        'kind': 'pepolar',
+        'partners': [{'path': path, 'encoding': 'j', 'readout': 0.05, 'volumes': None}],
+    }
     content = {'runs': [first], 'field': field | ({'assumed': assumed} if assumed else {})}
     return assemble(content, **PLAIN), content
 
@@ -176,26 +184,37 @@ def test_one_polarity_under_two_names_is_told_and_an_assumed_one_not_used(tmp_pa
     assert (found.method, found.shift) == ('none', None)
     assert 'their polarity was taken from the label dir-AP' in found.reasons[0]
     # Where images and label agree, it is used; one that is noisy and moved is not taken for one.
-    given, content = pair(tmp_path, same=True, assumed='the label dir-AP', partner=lambda other: [
-        ndi.shift(noisy(other, 5) + 40, (0.4, 0.3, -0.4), order=1)])
+    given, content = pair(
+        tmp_path,
+        same=True,
+        assumed='the label dir-AP',
+        partner=lambda other: [ndi.shift(noisy(other, 5) + 40, (0.4, 0.3, -0.4), order=1)],
+    )
     assert find_field(given, content, given.brain).method == 'none'
     given, content = pair(tmp_path, assumed='the label dir-AP')
     assert find_field(given, content, given.brain).reasons == ()
 
 
 def test_a_partner_of_another_kind_is_told_and_not_used(tmp_path):
-    given, content = pair(tmp_path, partner=lambda other: [noisy(1200 * (other > 300)
-                          * np.linspace(0.1, 2, SHAPE[0])[:, None, None], 3)])  # fmt: skip
+    given, content = pair(
+        tmp_path,
+        partner=lambda other: [
+            noisy(1200 * (other > 300) * np.linspace(0.1, 2, SHAPE[0])[:, None, None], 3)
+        ],
+    )
     found = find_field(given, content, given.brain)
     assert found.method == 'none'
     assert 'The field from images of opposite polarity is not used' in found.reasons[0]
 
 
-@pytest.mark.parametrize(('shift', 'voxel_mm', 'words'), [
-    (np.full((9, 9, 9), 5.5), 2.0, '5 voxels or more'),
-    (np.where(np.arange(729).reshape(9, 9, 9) > 700, 14.0, 0), 2.0, 'by 28 mm'),
-    (np.full((9, 9, 9), np.nan), 2.0, 'not finite'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('shift', 'voxel_mm', 'words'),
+    [
+        (np.full((9, 9, 9), 5.5), 2.0, '5 voxels or more'),
+        (np.where(np.arange(729).reshape(9, 9, 9) > 700, 14.0, 0), 2.0, 'by 28 mm'),
+        (np.full((9, 9, 9), np.nan), 2.0, 'not finite'),
+    ],
+)
 def test_fields_that_no_magnet_has(shift, voxel_mm, words):
     with pytest.raises(MeasureError, match=words):
         check_plausible(shift, np.ones((9, 9, 9), bool), voxel_mm)
@@ -210,8 +229,12 @@ def test_a_field_map_that_cannot_be_is_told_and_not_used(tmp_path):
     write(tmp_path / 'magnitude.nii', brain())
     # rad/s under the name of Hz would still be plausible; a map of 9.4 T under it is not.
     write(tmp_path / 'map.nii', 4000 * (brain() > 0))
-    content['field'] = {'kind': 'fieldmap', 'map': str(tmp_path / 'map.nii'), 'units': 'Hz',
-                        'magnitude': str(tmp_path / 'magnitude.nii')}  # fmt: skip
+    content['field'] = {
+        'kind': 'fieldmap',
+        'map': str(tmp_path / 'map.nii'),
+        'units': 'Hz',
+        'magnitude': str(tmp_path / 'magnitude.nii'),
+    }
     found = find_field(given, content, given.brain)
     assert (found.method, found.shift) == ('none', None)
     assert 'The field map is not used: it shifts' in found.reasons[0]
@@ -221,8 +244,12 @@ def test_a_field_map_that_cannot_be_is_told_and_not_used(tmp_path):
 def test_a_field_map_the_wrong_way_round_is_seen_in_the_images(tmp_path, assumed):
     given, content = pair(tmp_path)
     write(tmp_path / 'magnitude.nii', brain())
-    field = {'kind': 'fieldmap', 'map': str(tmp_path / 'map.nii'), 'units': 'Hz',
-             'magnitude': str(tmp_path / 'magnitude.nii')}  # fmt: skip
+    field = {
+        'kind': 'fieldmap',
+        'map': str(tmp_path / 'map.nii'),
+        'units': 'Hz',
+        'magnitude': str(tmp_path / 'magnitude.nii'),
+    }
     content['field'] = field | ({'assumed': assumed} if assumed else {})
     # Encoding is towards the back: a positive field moves signal that way.
     write(tmp_path / 'map.nii', -bump() / 0.05)

@@ -38,15 +38,18 @@ def chosen(levels, table=None, **more):
     return choose_shells(table.bvals, table.directions, [b for b, *_ in levels], **more)
 
 
-@pytest.mark.parametrize(('levels', 'used'), [
-    ([(700, 12), (1000, 12), (2000, 12), (3000, 12)], (1000,)),
-    ([(800, 12), (1300, 30)], (800,)),
-    ([(500, 30), (1400, 12)], (1400,)),  # 500 is as near, but out of the range
-    ([(700, 12), (1300, 30)], (1300,)),  # equally near
-    ([(1000, 3), (1300, 12)], (1300,)),  # three directions are no tensor
-    ([(2500, 20)], (2500,)),
-    ([(400, 12), (2500, 20)], (400,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('levels', 'used'),
+    [
+        ([(700, 12), (1000, 12), (2000, 12), (3000, 12)], (1000,)),
+        ([(800, 12), (1300, 30)], (800,)),
+        ([(500, 30), (1400, 12)], (1400,)),  # 500 is as near, but out of the range
+        ([(700, 12), (1300, 30)], (1300,)),  # equally near
+        ([(1000, 3), (1300, 12)], (1300,)),  # three directions are no tensor
+        ([(2500, 20)], (2500,)),
+        ([(400, 12), (2500, 20)], (400,)),
+    ],
+)
 def test_the_shell_nearest_1000_is_taken(levels, used):
     found = chosen(levels)
     assert found.used == used
@@ -84,20 +87,30 @@ def fitted(signal, folder, table=TABLE, **more):
     nib.Nifti1Image(np.ones(signal.shape[:3], np.uint8), affine).to_filename(paths['mask.nii'])
     np.savetxt(paths['b.bval'], table.bvals[None])
     np.savetxt(paths['b.bvec'], fsl_vectors(table.directions, affine).T)
-    made = FitTensors(dwi_preproc=str(paths['dwi.nii']), dwi_mask=str(paths['mask.nii']),
-                      dwi_bval=str(paths['b.bval']), dwi_bvec=str(paths['b.bvec']),
-                      **more).run(cwd=str(folder)).outputs  # fmt: skip
+    made = (
+        FitTensors(
+            dwi_preproc=str(paths['dwi.nii']),
+            dwi_mask=str(paths['mask.nii']),
+            dwi_bval=str(paths['b.bval']),
+            dwi_bvec=str(paths['b.bvec']),
+            **more,
+        )
+        .run(cwd=str(folder))
+        .outputs
+    )
     middle = np.asanyarray(nib.load(made.dwi_md).dataobj)[2, 2, 2]
     water = np.asanyarray(nib.load(made.dwi_fw).dataobj)[2, 2, 2]
     return float(middle), float(water), read_values(made.tensors_values)
 
 
-def test_mean_diffusivity_of_several_shells_is_that_of_the_one_near_1000(two_compartments,
-                                                                         tmp_path):  # fmt: skip
+def test_mean_diffusivity_of_several_shells_is_that_of_the_one_near_1000(
+    two_compartments, tmp_path
+):
     md, water, told = fitted(two_compartments, tmp_path)
     one = TABLE.nearest(1000)
-    alone = fit_tensor(two_compartments[0, 0, 0, one], TABLE.bvals[one], TABLE.directions[one],
-                       reweightings=2)  # fmt: skip
+    alone = fit_tensor(
+        two_compartments[0, 0, 0, one], TABLE.bvals[one], TABLE.directions[one], reweightings=2
+    )
     assert md == pytest.approx(float(measures(alone.tensor).md), rel=1e-5)
     assert told['dwi_tensor_b'].value == 1000
     assert told['dwi_tensor_shells'].value == '1000'
@@ -132,9 +145,14 @@ def mean_values(folder, *, water='two-compartment', lesion_to=8, fluid=True):
     csf = ((x < 4) & fluid).astype(np.float32)
     # The first layer beside the ventricle is a quarter fluid, as in thick voxels.
     csf[4] = 0.25 * fluid
-    maps = {'wm_probseg': 1 - csf, 'csf_probseg': csf, 'structures_dseg': np.zeros(shape),
-            'dwi_mask': np.ones(shape), 'wmh_mask': (x >= 4) & (x < lesion_to),
-            'dwi_fw': 0.2 + 0 * csf}  # fmt: skip
+    maps = {
+        'wm_probseg': 1 - csf,
+        'csf_probseg': csf,
+        'structures_dseg': np.zeros(shape),
+        'dwi_mask': np.ones(shape),
+        'wmh_mask': (x >= 4) & (x < lesion_to),
+        'dwi_fw': 0.2 + 0 * csf,
+    }
     tissue = np.where((x >= 4) & (x < lesion_to), 1.2e-3, 0.8e-3)
     maps |= {f'dwi_{name}': csf * 3e-3 + (1 - csf) * tissue for name in ('md', 'ad', 'rd', 'fa')}
     takes = {}
@@ -143,8 +161,11 @@ def mean_values(folder, *, water='two-compartment', lesion_to=8, fluid=True):
         nib.Nifti1Image(np.asarray(values, np.float32), affine).to_filename(takes[name])
     still = write_linear(np.eye(4), folder / 'still.txt')
     takes['tensors_values'] = write_values(folder / 'how.json', {'fw_method': water})
-    return read_values(WhiteMatterDiffusion(dwi_to_anat=still, flair_to_anat=still, **takes)
-                       .run(cwd=str(folder)).outputs.nawm_values)  # fmt: skip
+    return read_values(
+        WhiteMatterDiffusion(dwi_to_anat=still, flair_to_anat=still, **takes)
+        .run(cwd=str(folder))
+        .outputs.nawm_values
+    )
 
 
 def test_fluid_is_left_out_of_hyperintensities_as_of_normal_white_matter(tmp_path):
@@ -159,8 +180,9 @@ def test_a_rim_of_the_ventricle_alone_has_no_mean(tmp_path):
     found = mean_values(tmp_path, lesion_to=5)
     assert found['md_wmh'].value is None
     assert found['fa_wmh'].value is None
-    assert found['md_wmh'].reason == ('fewer than 20 voxels: of 144 voxels 0 are without fluid '
-                                      'and deep grey matter')  # fmt: skip
+    assert found['md_wmh'].reason == (
+        'fewer than 20 voxels: of 144 voxels 0 are without fluid and deep grey matter'
+    )
     assert found['wmh_fluid_pct'].value == 100
     none = mean_values(tmp_path, lesion_to=4)
     assert none['wmh_fluid_pct'].value is None
@@ -171,9 +193,16 @@ def test_values_of_another_field_strength_say_so():
     def measure(name, **more):
         return Measure(name=name, units='1', method='m', description='It.', **more)
 
-    room = Room(name='a', title='', needs=('dwi',), makes={}, build='', pooled_t=(1.5, 3.0),
-                inputs=declared().inputs,
-                measures=(measure('x'), measure('y', table=False), measure('qc_z')))  # fmt: skip
+    room = Room(
+        name='a',
+        title='',
+        needs=('dwi',),
+        makes={},
+        build='',
+        pooled_t=(1.5, 3.0),
+        inputs=declared().inputs,
+        measures=(measure('x'), measure('y', table=False), measure('qc_z')),
+    )
 
     def rows(tesla, values):
         scan = Scan(name='dwi', path='', uri='', metadata={'MagneticFieldStrength': tesla})
@@ -201,16 +230,19 @@ def test_fewer_voxels_than_stated_are_a_warning():
 
 
 def test_masks_of_other_lesions_are_brought_to_the_flair(tmp_path):
-    grids = {'flair': ((20, 20, 10), np.diag([1.0, 1, 2, 1])),
-             't1w': ((20, 20, 20), np.diag([1.0, 1, 1, 1]))}  # fmt: skip
+    grids = {
+        'flair': ((20, 20, 10), np.diag([1.0, 1, 2, 1])),
+        't1w': ((20, 20, 20), np.diag([1.0, 1, 1, 1])),
+    }
     given = {}
     for on, (shape, affine) in grids.items():
         mask = np.zeros(shape, np.uint8)
         mask[{'flair': slice(2, 6), 't1w': slice(12, 16)}[on], 4:8, 4:8] = 2
         given[on] = {'mask': str(tmp_path / f'{on}.nii'), 'on': on}
         nib.Nifti1Image(mask, affine).to_filename(given[on]['mask'])
-    space = FlairSpace(nib.Nifti1Image(np.zeros(grids['flair'][0], np.float32),
-                                       grids['flair'][1]), np.eye(4))  # fmt: skip
+    space = FlairSpace(
+        nib.Nifti1Image(np.zeros(grids['flair'][0], np.float32), grids['flair'][1]), np.eye(4)
+    )
     both = load_excluded(space, given['flair'], None, given['t1w'])
     # 4 x 4 x 4 voxels of 2 mm3, and of 1 mm3, which two thick slices hold.
     assert both[2:6].sum() == 64
@@ -228,7 +260,7 @@ def test_no_hyperintensity_is_counted_in_an_infarct():
     white[5:35, 5:35, 5:35] = 1
     flair = 100 * white + rng.normal(0, 4, white.shape)
     for at in (10, 24):
-        flair[at:at + 5, 18:23, 18:23] += 40
+        flair[at : at + 5, 18:23, 18:23] += 40
     other = np.zeros(white.shape, bool)
     other[9:16, 17:24, 17:24] = True
     takes = flair, white > 0, 0 * white, 0 * white, white, (1, 1, 1)
@@ -238,8 +270,11 @@ def test_no_hyperintensity_is_counted_in_an_infarct():
 
 
 def test_voxels_are_counted_as_they_were_measured():
-    stored = {'qc_alps_voxels_r2p5_L': Value(6.0), 'alps_reo_r2p5': Value(1.4),
-              'qc_alps_voxels_r2p5_R': Value(None, reason='x')}  # fmt: skip
+    stored = {
+        'qc_alps_voxels_r2p5_L': Value(6.0),
+        'alps_reo_r2p5': Value(1.4),
+        'qc_alps_voxels_r2p5_R': Value(None, reason='x'),
+    }
     # 112 lines for 110 are a matter of rounding.
     assert as_measured(stored, 112 / 110) == stored
     found = as_measured(stored, 2.0)

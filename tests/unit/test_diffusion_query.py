@@ -20,8 +20,19 @@ from csvdprep.phantom.diffusion.gradients import spread
 SIDE = {'PhaseEncodingDirection': 'j-', 'TotalReadoutTime': 0.05, 'EchoTime': 0.08}
 
 
-def write_run(folder, name, *, bvals=None, bvecs=None, side=SIDE, shape=(20, 20, 12), shift=0.0,
-              suffix='dwi', datatype='dwi', volumes=None):  # fmt: skip
+def write_run(
+    folder,
+    name,
+    *,
+    bvals=None,
+    bvecs=None,
+    side=SIDE,
+    shape=(20, 20, 12),
+    shift=0.0,
+    suffix='dwi',
+    datatype='dwi',
+    volumes=None,
+):
     directions = spread(12)
     bvals = np.r_[0, np.full(12, 1000)] if bvals is None else np.asarray(bvals)
     if bvecs is None:
@@ -72,11 +83,15 @@ def test_polarities_and_runs_are_put_together_but_other_protocols_are_not(datase
     assert visit.scans['dwi'].entities == {}
 
 
-@pytest.mark.parametrize(('change', 'why'), [
-    ({'shift': 3.0}, 'grid'), ({'side': SIDE | {'EchoTime': 0.12}}, 'echo time'),
-    ({'shape': (20, 20, 14)}, 'shape'),
-    ({'side': SIDE | {'PhaseEncodingDirection': 'i'}}, 'axis'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('change', 'why'),
+    [
+        ({'shift': 3.0}, 'grid'),
+        ({'side': SIDE | {'EchoTime': 0.12}}, 'echo time'),
+        ({'shape': (20, 20, 14)}, 'shape'),
+        ({'side': SIDE | {'PhaseEncodingDirection': 'i'}}, 'axis'),
+    ],
+)
 def test_runs_of_another_grid_or_echo_time_are_not_mixed(dataset, change, why):
     write_run(dataset, 'run-1_')
     write_run(dataset, 'run-2_', **change)
@@ -107,17 +122,40 @@ def test_a_shell_for_the_tensor_is_preferred_then_directions(dataset):
 
 def test_field_maps_are_found_by_what_their_sidecars_say(dataset):
     write_run(dataset, 'dir-AP_')
-    write_run(dataset, 'dir-PA_', suffix='epi', datatype='fmap', bvals=[0], side=SIDE | {
-        'PhaseEncodingDirection': 'j', 'IntendedFor': 'bids::sub-01/dwi/sub-01_dir-AP_dwi.nii.gz'})
+    write_run(
+        dataset,
+        'dir-PA_',
+        suffix='epi',
+        datatype='fmap',
+        bvals=[0],
+        side=SIDE
+        | {
+            'PhaseEncodingDirection': 'j',
+            'IntendedFor': 'bids::sub-01/dwi/sub-01_dir-AP_dwi.nii.gz',
+        },
+    )
     found = read(dataset).scans['dwi'].content['field']
     assert found['kind'] == 'pepolar'
     assert [partner['encoding'] for partner in found['partners']] == ['j']
-    write_run(dataset, 'dir-PA_', suffix='epi', datatype='fmap', bvals=[0], side=SIDE | {
-        'PhaseEncodingDirection': 'j', 'IntendedFor': 'bids::sub-01/func/sub-01_bold.nii.gz'})
+    write_run(
+        dataset,
+        'dir-PA_',
+        suffix='epi',
+        datatype='fmap',
+        bvals=[0],
+        side=SIDE
+        | {'PhaseEncodingDirection': 'j', 'IntendedFor': 'bids::sub-01/func/sub-01_bold.nii.gz'},
+    )
     assert read(dataset).scans['dwi'].content['field'] == {'kind': 'none'}
     for name in ('magnitude1', 'phasediff'):
-        write_run(dataset, '', suffix=name, datatype='fmap', bvals=[0],
-                  side={'EchoTime1': 0.005, 'EchoTime2': 0.0075})  # fmt: skip
+        write_run(
+            dataset,
+            '',
+            suffix=name,
+            datatype='fmap',
+            bvals=[0],
+            side={'EchoTime1': 0.005, 'EchoTime2': 0.0075},
+        )
     found = read(dataset).scans['dwi'].content['field']
     assert (found['kind'], found['echo_times']) == ('phasediff', [0.005, 0.0075])
     assert found['magnitude'].endswith('magnitude1.nii.gz')
@@ -127,14 +165,17 @@ def _edit(path, ending, text):
     path.with_name(path.name.replace('.nii.gz', ending)).write_text(text)
 
 
-@pytest.mark.parametrize(('ending', 'text', 'words'), [
-    ('.bval', '0 1000\n', 'There are 2 b-values for 13 volumes'),
-    ('.bval', '0 nan ' + '1000 ' * 11, 'no number'),
-    ('.bvec', '0 1\n0 0\n0 0\n', 'b-vectors in 3 rows of 2 values'),
-    ('.bvec', ('0 ' * 13 + '\n') * 3, 'but no direction'),
-    ('.bvec', 'hello', 'cannot be read'),
-    ('.bval', '', 'empty'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('ending', 'text', 'words'),
+    [
+        ('.bval', '0 1000\n', 'There are 2 b-values for 13 volumes'),
+        ('.bval', '0 nan ' + '1000 ' * 11, 'no number'),
+        ('.bvec', '0 1\n0 0\n0 0\n', 'b-vectors in 3 rows of 2 values'),
+        ('.bvec', ('0 ' * 13 + '\n') * 3, 'but no direction'),
+        ('.bvec', 'hello', 'cannot be read'),
+        ('.bval', '', 'empty'),
+    ],
+)
 def test_broken_tables_are_refused_by_name(dataset, ending, text, words):
     path = write_run(dataset, '')
     _edit(path, ending, text)
@@ -201,12 +242,25 @@ def test_series_of_qsiprep_are_taken_as_corrected(dataset, tmp_path):
 
 @pytest.mark.parametrize('junk', [5, {'a': 1}, [1, None], True, float('nan'), 'k9'])
 def test_odd_metadata_are_no_reason_to_stop(dataset, junk):
-    names = ('PhaseEncodingDirection', 'PhaseEncodingAxis', 'TotalReadoutTime', 'EchoTime',
-             'EffectiveEchoSpacing', 'SliceEncodingDirection', 'PartialFourier',
-             'B0FieldSource')  # fmt: skip
+    names = (
+        'PhaseEncodingDirection',
+        'PhaseEncodingAxis',
+        'TotalReadoutTime',
+        'EchoTime',
+        'EffectiveEchoSpacing',
+        'SliceEncodingDirection',
+        'PartialFourier',
+        'B0FieldSource',
+    )
     write_run(dataset, '', side=dict.fromkeys(names, junk))
-    write_run(dataset, '', suffix='epi', datatype='fmap', bvals=[0], side=dict.fromkeys(
-        (*names, 'IntendedFor', 'B0FieldIdentifier'), junk))
+    write_run(
+        dataset,
+        '',
+        suffix='epi',
+        datatype='fmap',
+        bvals=[0],
+        side=dict.fromkeys((*names, 'IntendedFor', 'B0FieldIdentifier'), junk),
+    )
     run = read(dataset).scans['dwi'].content['runs'][0]
     assert (run['encoding'], run['slices']) == (None, 'k')
 
@@ -251,22 +305,37 @@ def test_b0field_comes_first_and_extensions_do_not_count(dataset):
     write_run(dataset, 'dir-PA_', **epi, side=PA | mark | stale)
     assert len(field_of(read(dataset))['partners']) == 1
     # The link prevails over one that only a name without its ending would make.
-    write_run(dataset, 'dir-PA_', **epi, side=PA | {'B0FieldIdentifier': 'other'} | {
-        'IntendedFor': 'bids::sub-01/dwi/sub-01_dir-AP_dwi.nii.gz'})
+    write_run(
+        dataset,
+        'dir-PA_',
+        **epi,
+        side=PA
+        | {'B0FieldIdentifier': 'other'}
+        | {'IntendedFor': 'bids::sub-01/dwi/sub-01_dir-AP_dwi.nii.gz'},
+    )
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
     assert 'its B0FieldIdentifier (other) is not the B0FieldSource' in said(visit)
     write_run(dataset, 'dir-AP_')
-    for target in ('bids::sub-01/dwi/sub-01_dir-AP_dwi.nii', 'dwi/sub-01_dir-AP_dwi.nii.gz',
-                   'dwi\\sub-01_dir-AP_dwi.nii.gz'):  # fmt: skip
+    for target in (
+        'bids::sub-01/dwi/sub-01_dir-AP_dwi.nii',
+        'dwi/sub-01_dir-AP_dwi.nii.gz',
+        'dwi\\sub-01_dir-AP_dwi.nii.gz',
+    ):
         write_run(dataset, 'dir-PA_', **epi, side=PA | {'IntendedFor': [target]})
         assert len(field_of(read(dataset))['partners']) == 1, target
 
 
 def test_a_stale_link_does_not_cost_the_partner_and_is_told(dataset):
     write_run(dataset, 'dir-AP_')
-    write_run(dataset, 'dir-PA_', suffix='epi', datatype='fmap', bvals=[0], side=PA | {
-        'IntendedFor': 'dwi/sub-01_acq-old_dwi.nii.gz'})
+    write_run(
+        dataset,
+        'dir-PA_',
+        suffix='epi',
+        datatype='fmap',
+        bvals=[0],
+        side=PA | {'IntendedFor': 'dwi/sub-01_acq-old_dwi.nii.gz'},
+    )
     visit = read(dataset)
     assert len(field_of(visit)['partners']) == 1
     assert 'IntendedFor names a series that the dataset does not have' in said(visit)
@@ -281,11 +350,18 @@ def test_every_image_of_the_field_that_is_not_used_is_named(dataset):
     write_run(dataset, 'dir-AP_', **epi, side=SIDE)
     write_run(dataset, 'dir-LR_', **epi, side=SIDE | {'PhaseEncodingDirection': 'i'})
     write_run(dataset, 'acq-dark_', **epi, side={})
-    write_run(dataset, 'acq-bold_dir-PA_', **epi, side=PA | {
-        'IntendedFor': 'func/sub-01_bold.nii.gz'})
+    write_run(
+        dataset, 'acq-bold_dir-PA_', **epi, side=PA | {'IntendedFor': 'func/sub-01_bold.nii.gz'}
+    )
     for name in ('magnitude1', 'phasediff'):
-        write_run(dataset, '', suffix=name, datatype='fmap', bvals=[0],
-                  side={'EchoTime1': 0.005, 'EchoTime2': 0.0075})  # fmt: skip
+        write_run(
+            dataset,
+            '',
+            suffix=name,
+            datatype='fmap',
+            bvals=[0],
+            side={'EchoTime1': 0.005, 'EchoTime2': 0.0075},
+        )
     visit = read(dataset)
     assert [p['path'].rsplit('_', 3)[-2] for p in field_of(visit)['partners']] == ['run-1']
     told = said(visit)
@@ -302,9 +378,18 @@ def test_every_image_of_the_field_that_is_not_used_is_named(dataset):
 
 def test_a_magnitude_that_does_not_say_goes_with_its_phase(dataset):
     write_run(dataset, 'dir-AP_')
-    write_run(dataset, '', suffix='phasediff', datatype='fmap', bvals=[0], side={
-        'EchoTime1': 4.92, 'EchoTime2': '0.00738',
-        'IntendedFor': 'dwi/sub-01_dir-AP_dwi.nii.gz'})  # fmt: skip
+    write_run(
+        dataset,
+        '',
+        suffix='phasediff',
+        datatype='fmap',
+        bvals=[0],
+        side={
+            'EchoTime1': 4.92,
+            'EchoTime2': '0.00738',
+            'IntendedFor': 'dwi/sub-01_dir-AP_dwi.nii.gz',
+        },
+    )
     write_run(dataset, '', suffix='magnitude1', datatype='fmap', bvals=[0], side={})
     visit = read(dataset)
     assert field_of(visit)['echo_times'] == pytest.approx([0.00492, 0.00738])
@@ -352,8 +437,9 @@ def test_of_series_of_qsiprep_the_rule_and_the_filter_choose(dataset, tmp_path):
     assert 'acq-b' in visit.scans['dwi'].path
     assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is taken before sub-01_acq-a' in said(visit)
     assert '12 directions, not 8' in said(visit)
-    asked = read(dataset, derivatives={'qsiprep': made},
-                 bids_filters={'dwi': {'acquisition': 'a'}})  # fmt: skip
+    asked = read(
+        dataset, derivatives={'qsiprep': made}, bids_filters={'dwi': {'acquisition': 'a'}}
+    )
     assert 'acq-a' in asked.scans['dwi'].path
     assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is left out' in said(asked)
     other = tmp_path / 'other'
@@ -382,9 +468,10 @@ def test_maps_that_were_appended_are_left_out_by_name(dataset):
     assert 'volume 13 (b = 1000 s/mm²), 14 (b = 1000 s/mm²) has no direction' in said(visit)
 
 
-@pytest.mark.parametrize(('low', 'threshold', 'plain'), [
-    (50, 100, True), (100, 100, True), (101, 100, False), (60, 55, False), (200, 200, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('low', 'threshold', 'plain'),
+    [(50, 100, True), (100, 100, True), (101, 100, False), (60, 55, False), (200, 200, True)],
+)
 def test_the_lowest_b_value_counts_as_none_up_to_the_threshold(dataset, low, threshold, plain):
     bvecs = np.vstack([[1, 0, 0], spread(12)])
     write_run(dataset, '', bvals=np.r_[low, np.full(12, 1000)], bvecs=bvecs.T)
@@ -408,8 +495,11 @@ def test_a_low_shell_beside_b0_keeps_its_b_value(dataset):
 
 
 def test_metadata_of_the_wrong_kind_are_read_or_named(dataset):
-    write_run(dataset, '', side=SIDE | {'TotalReadoutTime': '0.05', 'EchoTime': [80],
-                                        'PartialFourier': '6/8'})  # fmt: skip
+    write_run(
+        dataset,
+        '',
+        side=SIDE | {'TotalReadoutTime': '0.05', 'EchoTime': [80], 'PartialFourier': '6/8'},
+    )
     visit = read(dataset)
     run = visit.scans['dwi'].content['runs'][0]
     assert (run['readout'], run['partial_fourier']) == (0.05, 0.75)
@@ -429,9 +519,11 @@ def test_metadata_of_the_wrong_kind_are_read_or_named(dataset):
 VENDORS = {
     'UIH': ({'PhaseEncodingAxis': 'j', 'PhaseEncodingDirectionDisplayed': 'A->P'},) * 2,
     'Philips': ({'PhaseEncodingAxis': 'j'},) * 2,
-    'GE': ({'PhaseEncodingAxis': 'j', 'PhaseEncodingPolarityGE': 'Unflipped'},
-           {'PhaseEncodingAxis': 'j', 'PhaseEncodingPolarityGE': 'Flipped'}),
-}  # fmt: skip
+    'GE': (
+        {'PhaseEncodingAxis': 'j', 'PhaseEncodingPolarityGE': 'Unflipped'},
+        {'PhaseEncodingAxis': 'j', 'PhaseEncodingPolarityGE': 'Flipped'},
+    ),
+}
 
 
 @pytest.mark.parametrize('vendor', VENDORS)
@@ -464,18 +556,31 @@ def test_a_polarity_that_only_the_scanner_tells(dataset):
     write_run(dataset, 'run-2_', side=side | {'PhaseEncodingDirectionDisplayed': 'R->L'})
     visit = read(dataset)
     assert 'PhaseEncodingDirectionDisplayed names another axis than PhaseEncodingAxis' in said(
-        visit)
+        visit
+    )
 
 
-@pytest.mark.parametrize(('side', 'seconds'), [
-    ({'TotalReadoutTime': 50}, 0.05), ({'EffectiveEchoSpacing': 0.7e-3}, 0.7e-3 * 19),
-    ({'EffectiveEchoSpacing': 0.7}, 0.7e-3 * 19), ({'EstimatedTotalReadoutTime': 0.0316}, 0.0316),
-    ({'BandwidthPerPixelPhaseEncode': 25}, 19 / (25 * 20)),
-    # What the converter itself makes of these numbers, for this scan of a Philips scanner.
-    ({'WaterFatShift': 13.9626, 'ImagingFrequency': 127.774832, 'EchoTrainLength': 55}, 0.0315659),
-    ({'WaterFatShift': '13.9626', 'ImagingFrequency': 127774832, 'EchoTrainLength': 55},
-     0.0315659), ({}, None), ({'TotalReadoutTime': -1}, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('side', 'seconds'),
+    [
+        ({'TotalReadoutTime': 50}, 0.05),
+        ({'EffectiveEchoSpacing': 0.7e-3}, 0.7e-3 * 19),
+        ({'EffectiveEchoSpacing': 0.7}, 0.7e-3 * 19),
+        ({'EstimatedTotalReadoutTime': 0.0316}, 0.0316),
+        ({'BandwidthPerPixelPhaseEncode': 25}, 19 / (25 * 20)),
+        # What the converter itself makes of these numbers, for this scan of a Philips scanner.
+        (
+            {'WaterFatShift': 13.9626, 'ImagingFrequency': 127.774832, 'EchoTrainLength': 55},
+            0.0315659,
+        ),
+        (
+            {'WaterFatShift': '13.9626', 'ImagingFrequency': 127774832, 'EchoTrainLength': 55},
+            0.0315659,
+        ),
+        ({}, None),
+        ({'TotalReadoutTime': -1}, None),
+    ],
+)
 def test_readout_times_as_vendors_write_them(dataset, side, seconds):
     write_run(dataset, '', side={'PhaseEncodingDirection': 'j-', **side})
     found = read(dataset).scans['dwi'].content['runs'][0]['readout']
@@ -506,8 +611,13 @@ def test_runs_stored_in_two_orders_are_one_measurement(dataset):
 def test_of_a_reversed_series_that_is_no_part_only_b0_counts(dataset):
     write_run(dataset, 'dir-AP_')
     # Another echo time: it is not put together with the first.
-    path = write_run(dataset, 'dir-PA_', side=PA | {'EchoTime': 0.12}, bvals=np.r_[1000, 0, 1000],
-                     bvecs=np.vstack([spread(3)[0], [0, 0, 0], spread(3)[1]]).T)  # fmt: skip
+    path = write_run(
+        dataset,
+        'dir-PA_',
+        side=PA | {'EchoTime': 0.12},
+        bvals=np.r_[1000, 0, 1000],
+        bvecs=np.vstack([spread(3)[0], [0, 0, 0], spread(3)[1]]).T,
+    )
     (partner,) = field_of(read(dataset))['partners']
     assert (partner['path'], partner['volumes']) == (str(path), [1])
 
@@ -555,14 +665,22 @@ def test_tables_and_sidecars_that_were_not_fetched(dataset, ending, kind):
 
 def test_what_counts_as_b0_is_decided_for_the_measurement(dataset):
     write_run(dataset, 'run-1_')
-    write_run(dataset, 'run-2_', bvals=np.r_[[60] * 3, [1000] * 9],
-              bvecs=np.vstack([spread(12)[:3], spread(12)[:9]]).T)  # fmt: skip
+    write_run(
+        dataset,
+        'run-2_',
+        bvals=np.r_[[60] * 3, [1000] * 9],
+        bvecs=np.vstack([spread(12)[:3], spread(12)[:9]]).T,
+    )
     visit = read(dataset)
     assert visit.scans['dwi'].content['runs'][1]['bvals'][:4] == [60, 60, 60, 1000]
     assert 'lowest b-value' not in said(visit)
     # Another protocol decides for itself.
-    write_run(dataset, 'acq-low_', bvals=np.r_[60, [1000] * 12], bvecs=np.vstack(
-        [[1, 0, 0], spread(12)]).T)  # fmt: skip
+    write_run(
+        dataset,
+        'acq-low_',
+        bvals=np.r_[60, [1000] * 12],
+        bvecs=np.vstack([[1, 0, 0], spread(12)]).T,
+    )
     found = read(dataset, bids_filters={'dwi': {'acquisition': 'low'}})
     assert found.scans['dwi'].content['runs'][0]['bvals'][0] == 0
 
@@ -584,8 +702,14 @@ def test_a_threshold_only_extends_what_counts_as_b0(dataset):
 
 def fieldmap(dataset, acq, *, te=(0.005, 0.0075), side=None, magnitude=True, **place):
     made = {'datatype': 'fmap', 'bvals': [0]}
-    write_run(dataset, acq, suffix='phasediff', **made, **place,
-              side={'EchoTime1': te[0], 'EchoTime2': te[1], **(side or {})})
+    write_run(
+        dataset,
+        acq,
+        suffix='phasediff',
+        **made,
+        **place,
+        side={'EchoTime1': te[0], 'EchoTime2': te[1], **(side or {})},
+    )
     if magnitude:
         write_run(dataset, acq, suffix='magnitude1', **made, side={})
 
@@ -613,8 +737,13 @@ def test_identifiers_as_people_write_them(dataset):
     epi = {'suffix': 'epi', 'datatype': 'fmap', 'bvals': [0]}
     for own, other in ((7, 7), ('pep ', 'pep'), (['a', 'pep'], 'pep')):
         write_run(dataset, 'dir-AP_', side=SIDE | {'B0FieldIdentifier': own})
-        write_run(dataset, 'dir-PA_', **epi, side=PA | {
-            'B0FieldIdentifier': other, 'IntendedFor': 'bids::sub-01/func/sub-01_bold.nii.gz'})
+        write_run(
+            dataset,
+            'dir-PA_',
+            **epi,
+            side=PA
+            | {'B0FieldIdentifier': other, 'IntendedFor': 'bids::sub-01/func/sub-01_bold.nii.gz'},
+        )
         assert len(field_of(read(dataset))['partners']) == 1, own
 
 
@@ -668,10 +797,17 @@ def test_a_trace_map_of_its_own_is_left_out_by_name(dataset):
     assert 'sub-01_rec-trace_dwi.nii.gz is left out: Volume 1 has b = 1000' in said(visit)
 
 
-@pytest.mark.parametrize(('old', 'new', 'words'), [
-    ('fmap/sub-01_dir-PA_epi.nii.gz', 'fmap/sub-01_dir-PA_epi.NII.GZ', 'sub-01_dir-PA_epi.nii.gz'),
-    ('dwi/sub-01_dir-AP_dwi.json', 'dwi/sub-01_dir-AP_dwi.JSON', 'sub-01_dir-AP_dwi.json'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        (
+            'fmap/sub-01_dir-PA_epi.nii.gz',
+            'fmap/sub-01_dir-PA_epi.NII.GZ',
+            'sub-01_dir-PA_epi.nii.gz',
+        ),
+        ('dwi/sub-01_dir-AP_dwi.json', 'dwi/sub-01_dir-AP_dwi.JSON', 'sub-01_dir-AP_dwi.json'),
+    ],
+)
 def test_names_in_capitals(dataset, old, new, words):
     write_run(dataset, 'dir-AP_')
     write_run(dataset, 'dir-PA_', suffix='epi', datatype='fmap', bvals=[0], side=PA)

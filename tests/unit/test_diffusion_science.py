@@ -203,8 +203,14 @@ def test_motion_of_a_series_is_found(head):
         decay = 0.5 + 0.1 * np.tensordot(g**2, weight, 1) if g.any() else 1.0
         volumes.append(moved((image * decay).astype(np.float32), motion))
     data = np.stack(volumes, axis=3) + rng.normal(0, 1, (*SHAPE, 18)).astype(np.float32)
-    series = Series(data.astype(np.float32), Geometry(AFFINE, 1), np.ones(18),
-                    1000.0 * shell, directions, shell)  # fmt: skip
+    series = Series(
+        data.astype(np.float32),
+        Geometry(AFFINE, 1),
+        np.ones(18),
+        1000.0 * shell,
+        directions,
+        shell,
+    )
     found, expected = find_motion(series, brain)
     heads = series.motions_of_head(found, brain)
     centre = np.argwhere(brain).mean(axis=0) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
@@ -219,9 +225,13 @@ def test_outermost_slices_are_kept_by_small_movements_and_told_where_large_ones_
     shape = (12, 12, 8)
     data = np.full((*shape, 3), 50.0, np.float32)
     series = Series(
-        data=data, geometry=Geometry(AFFINE), factors=np.ones(3), bvals=np.array([0.0, 1e3, 1e3]),
-        directions=np.eye(3), shell_of=np.array([0, 1, 1]),
-    )  # fmt: skip
+        data=data,
+        geometry=Geometry(AFFINE),
+        factors=np.ones(3),
+        bvals=np.array([0.0, 1e3, 1e3]),
+        directions=np.eye(3),
+        shell_of=np.array([0, 1, 1]),
+    )
     motions = np.stack([np.eye(4), rigid((0, 0, 0), (0, 0, 1)), rigid((0, 0, 0), (0, 0, 6))])
     covered = series.covered(motions)
     # 1 mm is less than a voxel of 2.5 mm; 6 mm is more than two.

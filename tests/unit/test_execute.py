@@ -17,29 +17,46 @@ def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):
     path = tmp_path / 'sub-01_T1w.nii.gz'
     path.touch()
     scan = Scan(name='t1w', path=str(path), uri='bids:raw:sub-01_T1w.nii.gz', digest='d')
-    given = VisitInput(visit=Visit('01'), scans={'t1w': scan},
-                       refused=(('sub-01_dwi.nii.gz', 'Broken.'),))  # fmt: skip
+    given = VisitInput(
+        visit=Visit('01'), scans={'t1w': scan}, refused=(('sub-01_dwi.nii.gz', 'Broken.'),)
+    )
     plan = make_plan(given, discover(()))
-    done = [replace(step, cached=dict.fromkeys(step.room.outputs(), str(path)),
-                    drawn=frozenset(f.desc for f in step.room.figures))
-            for step in plan.steps]  # fmt: skip
+    done = [
+        replace(
+            step,
+            cached=dict.fromkeys(step.room.outputs(), str(path)),
+            drawn=frozenset(f.desc for f in step.room.figures),
+        )
+        for step in plan.steps
+    ]
     assert len(done) > 3
     opened = []
     settings = Settings(bids_dir=tmp_path, output_dir=tmp_path / 'out', work_dir=tmp_path / 'work')
-    execute({'sub-01': replace(plan, steps=tuple(done))}, settings, workspace=tmp_path / 'work',
-            failures={'sub-01': []},
-            statuses={'sub-01': SimpleNamespace(run_id='run', nodes=0)},
-            progress=SimpleNamespace(open=opened.append), on_visit_done=opened.append,
-            check=lambda: None)  # fmt: skip
+    execute(
+        {'sub-01': replace(plan, steps=tuple(done))},
+        settings,
+        workspace=tmp_path / 'work',
+        failures={'sub-01': []},
+        statuses={'sub-01': SimpleNamespace(run_id='run', nodes=0)},
+        progress=SimpleNamespace(open=opened.append),
+        on_visit_done=opened.append,
+        check=lambda: None,
+    )
     assert opened == ['sub-01']
 
 
 @pytest.mark.parametrize(
     ('text', 'said'),
-    [('{"plugin": "SLURMGraph"}', 'does not wait'), ('', 'cannot be used'), ('[]', 'cannot be'),
-     ('plugin: [1]', 'cannot be used'), ('plugin: x\nplugin_args: 3', 'cannot be used'),
-     ('{', 'cannot be used'), ('a: : b', 'cannot be used')],
-)  # fmt: skip
+    [
+        ('{"plugin": "SLURMGraph"}', 'does not wait'),
+        ('', 'cannot be used'),
+        ('[]', 'cannot be'),
+        ('plugin: [1]', 'cannot be used'),
+        ('plugin: x\nplugin_args: 3', 'cannot be used'),
+        ('{', 'cannot be used'),
+        ('a: : b', 'cannot be used'),
+    ],
+)
 def test_a_plugin_that_cannot_serve_is_refused_before_anything_begins(tmp_path, text, said):
     file = tmp_path / 'plugin'
     file.write_text(text)

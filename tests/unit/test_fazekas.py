@@ -69,8 +69,10 @@ class Place:
         self.middle = points[np.linalg.norm(points - (44, -15, 30), axis=1).argmin()]
 
     def lesion(self, near, deep):
-        parts = [periventricular_lesions(near, points, around) & (around.side > 0)
-                 for points, around in self.layers]  # fmt: skip
+        parts = [
+            periventricular_lesions(near, points, around) & (around.side > 0)
+            for points, around in self.layers
+        ]
         points, around = self.layers[len(self.layers) // 2]
         far = deep_lesions(deep, points, self.middle) & (around.side > 0)
         return (2 * np.sum(parts, axis=0) >= len(parts)) & (np.sum(parts, axis=0) > 0) | far
@@ -96,10 +98,12 @@ def test_deep_grades(deep, grid):
     assert (found.pv, found.deep) == (0, DEEP[deep]), found
 
 
-@pytest.mark.parametrize('near', ['nothing', 'lining and caps of 6.5 mm', 'halo of 7 mm',
-                                  'halo of 14 mm in places'])  # fmt: skip
-@pytest.mark.parametrize('deep', ['nothing', 'three points of 5 mm', 'a focus of 14 mm',
-                                  'a patch of 34 x 16 mm'])  # fmt: skip
+@pytest.mark.parametrize(
+    'near', ['nothing', 'lining and caps of 6.5 mm', 'halo of 7 mm', 'halo of 14 mm in places']
+)
+@pytest.mark.parametrize(
+    'deep', ['nothing', 'three points of 5 mm', 'a focus of 14 mm', 'a patch of 34 x 16 mm']
+)
 def test_the_two_grades_do_not_disturb_each_other(near, deep):
     found = place('1 x 1 x 5 mm').grade(near, deep)
     assert found.pv == PERIVENTRICULAR[near]
@@ -143,9 +147,13 @@ def test_more_lesion_never_lowers_a_grade():
     there = place('1 x 1 x 5 mm')
     lesion = np.zeros(there.shape, bool)
     before = (0, 0)
-    for near, deep in (('caps of 4 mm', 'three points of 5 mm'), ('halo of 7 mm', 'nothing'),
-                       ('nothing', 'a focus of 14 mm'), ('nothing', 'a ribbon of 40 x 2 x 3 mm'),
-                       ('irregular, 16 mm', 'a patch of 34 x 16 mm')):  # fmt: skip
+    for near, deep in (
+        ('caps of 4 mm', 'three points of 5 mm'),
+        ('halo of 7 mm', 'nothing'),
+        ('nothing', 'a focus of 14 mm'),
+        ('nothing', 'a ribbon of 40 x 2 x 3 mm'),
+        ('irregular, 16 mm', 'a patch of 34 x 16 mm'),
+    ):
         lesion |= there.lesion(near, deep)
         found = grade(lesion, there.d_v, there.affine, wall())
         assert (found.pv >= before[0], found.deep >= before[1]) == (True, True)

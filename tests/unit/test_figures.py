@@ -135,8 +135,9 @@ def test_another_grid_is_brought_over_by_the_affine(head, tmp_path):
     paths = save(head, tmp_path / 'a')
     image = slices.load_volume(paths['image'])
     mask = head['mask']
-    shifted = nb.Nifti1Image(mask.get_fdata()[5:], mask.affine @ nb.affines.from_matvec(
-        np.eye(3), (5, 0, 0)))  # fmt: skip
+    shifted = nb.Nifti1Image(
+        mask.get_fdata()[5:], mask.affine @ nb.affines.from_matvec(np.eye(3), (5, 0, 0))
+    )
     shifted.to_filename(tmp_path / 'b.nii.gz')
     again = slices.load_volume(tmp_path / 'b.nii.gz', image, order=0)
     assert np.array_equal(again.data[5:], mask.get_fdata()[5:])
@@ -162,8 +163,11 @@ def test_blank_and_broken_voxels_are_drawn(head, tmp_path):
     nb.Nifti1Image(np.zeros_like(data), head['image'].affine).to_filename(tmp_path / 'zero.nii.gz')
     mask = save(head, tmp_path / 'a')['mask']
     for name in ('nan', 'zero'):
-        draw_brain_mask(out_file=str(tmp_path / 'a.svg'), brain_mask=mask,
-                        anat_preproc=str(tmp_path / f'{name}.nii.gz'))  # fmt: skip
+        draw_brain_mask(
+            out_file=str(tmp_path / 'a.svg'),
+            brain_mask=mask,
+            anat_preproc=str(tmp_path / f'{name}.nii.gz'),
+        )
         assert len(pictures((tmp_path / 'a.svg').read_text())) > 10
 
 
@@ -194,8 +198,12 @@ def test_the_largest_lesions_are_named_after_the_table(head, tmp_path):
         f'7\t50\t{x}\t{y}\t{z}\tdw\tright\tparietal\t0.8\n'
     )
     out = tmp_path / 'a.svg'
-    draw_lesions(out_file=str(out), flair_preproc=paths['image'], wmh_mask=paths['lesion'],
-                 wmh_lesions=str(table))  # fmt: skip
+    draw_lesions(
+        out_file=str(out),
+        flair_preproc=paths['image'],
+        wmh_mask=paths['lesion'],
+        wmh_lesions=str(table),
+    )
     written = ' '.join(texts(out.read_text()))
     assert '#7' in written
     assert 'right parietal' in written
@@ -213,8 +221,13 @@ def test_zones_are_coloured(head, tmp_path):
 def test_tissues_without_ventricles(head, tmp_path):
     paths = save(head, tmp_path / 'a')
     out = tmp_path / 'a.svg'
-    draw_tissues(out_file=str(out), anat_preproc=paths['image'], brain_mask=paths['mask'],
-                 tissue_dseg=paths['mask'], ventricles=None)  # fmt: skip
+    draw_tissues(
+        out_file=str(out),
+        anat_preproc=paths['image'],
+        brain_mask=paths['mask'],
+        tissue_dseg=paths['mask'],
+        ventricles=None,
+    )
     assert 'Left lateral ventricle' not in texts(out.read_text())
 
 
@@ -227,10 +240,13 @@ def test_coregistration_moves_the_flair(head, tmp_path):
     matrix[0, 3] = 7
     write_linear(matrix, tmp_path / 'xfm.txt')
     out = tmp_path / 'a.svg'
-    draw_coregistration(out_file=str(out), anat_preproc=paths['image'],
-                        flair_preproc=str(tmp_path / 'flair.nii.gz'),
-                        flair_to_anat=str(tmp_path / 'xfm.txt'),
-                        brain_mask=paths['mask'])  # fmt: skip
+    draw_coregistration(
+        out_file=str(out),
+        anat_preproc=paths['image'],
+        flair_preproc=str(tmp_path / 'flair.nii.gz'),
+        flair_to_anat=str(tmp_path / 'xfm.txt'),
+        brain_mask=paths['mask'],
+    )
     found = pictures(out.read_text())
     before, after = found[: len(found) // 2], found[len(found) // 2 :]
     for one, other in zip(before, after, strict=True):
@@ -251,8 +267,14 @@ def test_hostile_text_stays_text(tmp_path, head):
     volume = slices.load_volume(save(head, tmp_path / 'a')['image'])
     out = tmp_path / 'a.svg'
     hostile = '<script>alert(1)</script>'
-    drawing.draw_mosaic(out, drawing.Layer(volume), [slices.Cut(2, 7)], columns=1, note=hostile,
-                        legend={hostile: '#ffffff'})  # fmt: skip
+    drawing.draw_mosaic(
+        out,
+        drawing.Layer(volume),
+        [slices.Cut(2, 7)],
+        columns=1,
+        note=hostile,
+        legend={hostile: '#ffffff'},
+    )
     assert '<script' not in out.read_text()
     assert hostile in ' '.join(texts(out.read_text()))
 
@@ -277,9 +299,12 @@ def test_registration_is_drawn_on_the_template(tmp_path, kind):
         step = nb.Nifti1Image(np.full((50, 60, 50, 3), (-6, 0, 4), np.float32), grid)
     write_composite([step], tmp_path / 'xfm.h5')
     out = tmp_path / 'a.svg'
-    draw_registration(out_file=str(out), anat_filled=str(tmp_path / 'template.nii.gz'),
-                      anat_to_mni=str(tmp_path / 'xfm.h5'),
-                      brain_mask=str(tmp_path / 'template_mask.nii.gz'))  # fmt: skip
+    draw_registration(
+        out_file=str(out),
+        anat_filled=str(tmp_path / 'template.nii.gz'),
+        anat_to_mni=str(tmp_path / 'xfm.h5'),
+        brain_mask=str(tmp_path / 'template_mask.nii.gz'),
+    )
     found = pictures(out.read_text())
     half = len(found) // 2
     for one, other in zip(found[:half], found[half:], strict=True):

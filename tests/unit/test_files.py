@@ -72,8 +72,10 @@ def test_readers_never_see_a_part(tmp_path):
     path = tmp_path / 'shared.json'
     texts = [letter * 200_000 for letter in 'ab']
     atomic_write(path, texts[0])
-    writers = [threading.Thread(target=lambda t=t: [atomic_write(path, t) for _ in range(5)])
-               for t in texts]  # fmt: skip
+    writers = [
+        threading.Thread(target=lambda t=t: [atomic_write(path, t) for _ in range(5)])
+        for t in texts
+    ]
     for writer in writers:
         writer.start()
     seen = set()
@@ -105,8 +107,10 @@ def other(tmp_path):
 
 def test_lock_names_its_holder(other):
     path, process = other
-    with pytest.raises(LockError, match=f'process {process.pid} on ') as caught, \
-            lock(path, blocking=False):  # fmt: skip
+    with (
+        pytest.raises(LockError, match=f'process {process.pid} on ') as caught,
+        lock(path, blocking=False),
+    ):
         pass
     assert str(path) in str(caught.value)
     assert caught.value.remedy
@@ -142,10 +146,12 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, caplog):
 
 LINKS = ['.git/annex/objects/Q1/2x/MD5E-s10--a.json/MD5E-s10--a.json', 'gone/elsewhere.json', 'it']
 POINTERS = [
-    '/annex/objects/MD5E-s10--a.json\n', '../../.git/annex/objects/Q1/2x/MD5E-s10--a/MD5E-s10--a',
-    '../.git/modules/a/annex/objects/MD5E-s10--a', '..\\.git\\annex\\objects\\MD5E-s10--a',
+    '/annex/objects/MD5E-s10--a.json\n',
+    '../../.git/annex/objects/Q1/2x/MD5E-s10--a/MD5E-s10--a',
+    '../.git/modules/a/annex/objects/MD5E-s10--a',
+    '..\\.git\\annex\\objects\\MD5E-s10--a',
     'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 10\n',
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize('target', LINKS)
@@ -169,10 +175,18 @@ def test_pointer_without_content(tmp_path, text):
             read(path)
 
 
-@pytest.mark.parametrize('text', [
-    '', '{"Sources": [".git/annex/objects/MD5E-s10--a"]}', 'annex objects', 'a\tannex/objects/\n',
-    '*/annex/objects/*\n', '.git\n', 'x' * (1 << 16),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        '{"Sources": [".git/annex/objects/MD5E-s10--a"]}',
+        'annex objects',
+        'a\tannex/objects/\n',
+        '*/annex/objects/*\n',
+        '.git\n',
+        'x' * (1 << 16),
+    ],
+)
 def test_what_is_no_pointer_is_read(tmp_path, text):
     path = tmp_path / 'a'
     path.write_text(text)
@@ -190,7 +204,12 @@ def test_why_a_file_cannot_be_read(tmp_path):
         with pytest.raises((OSError, UnicodeError)) as caught:
             read_text(tmp_path / name)
         said[name] = str(files.unreadable(tmp_path / name, caught.value))
-    for name, words in {'.': 'folder', 'pipe': 'pipe', 'latin': 'Save it as UTF-8',
-                        'link': 'fetch it', 'absent': 'does not exist'}.items():  # fmt: skip
+    for name, words in {
+        '.': 'folder',
+        'pipe': 'pipe',
+        'latin': 'Save it as UTF-8',
+        'link': 'fetch it',
+        'absent': 'does not exist',
+    }.items():
         assert words in said[name]
         assert 'Errno' not in said[name]

@@ -30,8 +30,9 @@ def mixture(table, f, tensor, s0):
 
 
 def noisy(signal, sigma, rng):
-    return np.hypot(signal + sigma * rng.normal(size=signal.shape),
-                    sigma * rng.normal(size=signal.shape))  # fmt: skip
+    return np.hypot(
+        signal + sigma * rng.normal(size=signal.shape), sigma * rng.normal(size=signal.shape)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -86,8 +87,9 @@ def test_water_alone_has_no_tissue():
 
 def test_what_is_no_signal_stays_finite():
     rng = np.random.default_rng(0)
-    signal = np.concatenate([np.zeros((5, 54)), noisy(np.zeros((50, 54)), 2, rng),
-                             np.full((5, 54), 7.0)])  # fmt: skip
+    signal = np.concatenate(
+        [np.zeros((5, 54)), noisy(np.zeros((50, 54)), 2, rng), np.full((5, 54), 7.0)]
+    )
     for found in (
         fit_free_water(signal, TWO.bvals, TWO.directions),
         free_water_single_shell(signal[:, None, None], TWO.bvals, TWO.directions),
@@ -119,8 +121,9 @@ def test_one_shell_against_the_search_of_the_kit():
     f, s0 = rng.uniform(0, 0.93, 60) * (np.arange(60) % 2), rng.uniform(500, 1500, 60)
     signal = mixture(ONE, f, random_tensors(60, values, rng), s0)
     signal = noisy(signal, (s0 / 40)[:, None], rng)
-    found = free_water_single_shell(signal.reshape(60, 1, 1, -1), ONE.bvals, ONE.directions,
-                                    smooth=False).f.ravel()  # fmt: skip
+    found = free_water_single_shell(
+        signal.reshape(60, 1, 1, -1), ONE.bvals, ONE.directions, smooth=False
+    ).f.ravel()
     water = np.exp(-3e-3 * ONE.bvals)
     s0 = signal[:, ONE.bvals < 50].mean(axis=1)
 
@@ -139,8 +142,10 @@ def test_one_shell_against_the_search_of_the_kit():
             trial = np.clip(middle + step, 0, 0.98)
             here = tissue(trial)
             better = (np.abs(here.md - goal) < away) & (here.fa <= 3 * plain.fa)
-            best, away = (np.where(better, new, old) for new, old in
-                          ((trial, best), (np.abs(here.md - goal), away)))  # fmt: skip
+            best, away = (
+                np.where(better, new, old)
+                for new, old in ((trial, best), (np.abs(here.md - goal), away))
+            )
     assert low.any()
     assert not low.all()
     assert np.abs(found - best).max() < 0.012
@@ -162,10 +167,15 @@ def test_smoothing_is_that_of_the_kit():
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(9)
-    signal = mixture(ONE, rng.uniform(0, 0.6, 512), random_tensors(
-        512, np.array([1.1, 0.4, 0.3]) * 1e-3, rng), np.full(512, 900.0)).reshape(8, 8, 8, -1)
-    blurred = np.stack([gaussian_filter(volume, 1.25 / 2.3548) for volume in
-                        np.moveaxis(signal, -1, 0)], axis=-1)  # fmt: skip
+    signal = mixture(
+        ONE,
+        rng.uniform(0, 0.6, 512),
+        random_tensors(512, np.array([1.1, 0.4, 0.3]) * 1e-3, rng),
+        np.full(512, 900.0),
+    ).reshape(8, 8, 8, -1)
+    blurred = np.stack(
+        [gaussian_filter(volume, 1.25 / 2.3548) for volume in np.moveaxis(signal, -1, 0)], axis=-1
+    )
     mask = np.zeros((8, 8, 8), bool)
     mask[2:6, 2:6, 2:6] = True
     found = free_water_single_shell(signal, ONE.bvals, ONE.directions, mask)

@@ -28,11 +28,21 @@ EVIL = '<script>alert(1)</script>'
 def leave(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **more):
     """Write what the participant level leaves of a visit, every measure with one value."""
     rooms = discover()
-    status = Status(visit.label, 'run', state, '0.1.0', 'key', '2026-01-01T00:00:00+00:00',
-                    '2026-01-01T00:10:00+00:00', failures=list(failures), nodes=9,
-                    inputs={'t1w': f'bids:raw:{visit.folder}/anat/{visit.label}_T1w.nii.gz'},
-                    origins={room.name: ('flair', 't1w') for room in rooms},
-                    scanner=scanner or {'manufacturer': 'M', 'model': 'X', 'field_t': '3'}, **more)
+    status = Status(
+        visit.label,
+        'run',
+        state,
+        '0.1.0',
+        'key',
+        '2026-01-01T00:00:00+00:00',
+        '2026-01-01T00:10:00+00:00',
+        failures=list(failures),
+        nodes=9,
+        inputs={'t1w': f'bids:raw:{visit.folder}/anat/{visit.label}_T1w.nii.gz'},
+        origins={room.name: ('flair', 't1w') for room in rooms},
+        scanner=scanner or {'manufacturer': 'M', 'model': 'X', 'field_t': '3'},
+        **more,
+    )
     status.write(out, visit)
     rows = collect(rooms, {}, {})
     for row in rows:
@@ -52,13 +62,21 @@ def study(tmp_path):
         visit = Visit(label, '1' if number % 3 else None)
         if number == 7:
             said = f'{EVIL} [file: /home/ann/secret/a.nii]'
-            leave(out, visit, 'failed',
-                  failures=[{'room': 'wmh', 'node': 'n', 'file': '', 'message': said}])
+            leave(
+                out,
+                visit,
+                'failed',
+                failures=[{'room': 'wmh', 'node': 'n', 'file': '', 'message': said}],
+            )
         else:
-            leave(out, visit, value=900.0 if number == 5 else 10.0 + number / 10,
-                  refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else (),
-                  verdict='failed' if number == 11 else 'ok',
-                  remarks=[('fail', f'The mask has 0 mL. {EVIL}')] if number == 11 else ())
+            leave(
+                out,
+                visit,
+                value=900.0 if number == 5 else 10.0 + number / 10,
+                refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else (),
+                verdict='failed' if number == 11 else 'ok',
+                remarks=[('fail', f'The mask has 0 mL. {EVIL}')] if number == 11 else (),
+            )
     (raw / 'participants.tsv').write_text('\n'.join(people) + '\n')
     return raw, out
 
@@ -164,9 +182,18 @@ def test_no_status_that_somebody_wrote_ends_a_command(study, tmp_path, undrawn, 
     rubbish = (None, 7, 1e999, '', EVIL, [], [1], {}, {'a': {}}, [[]], '../../x', True)
     for number, name in enumerate(sound):
         path.write_text(json.dumps(sound | {name: rubbish[number % len(rubbish)]}))
-        for argv in (['status', str(out)],
-                     [str(raw), str(out), 'group', '--participant-label', '01', '-w',
-                      str(tmp_path / 'work')]):  # fmt: skip
+        for argv in (
+            ['status', str(out)],
+            [
+                str(raw),
+                str(out),
+                'group',
+                '--participant-label',
+                '01',
+                '-w',
+                str(tmp_path / 'work'),
+            ],
+        ):
             with pytest.raises(SystemExit) as ended:
                 main(argv)
             assert ended.value.code in (0, 1)
@@ -218,8 +245,25 @@ def test_array_job_is_frozen(raw, tmp_path, capsys):
     out = tmp_path / 'out'
     filters = tmp_path / 'f.json'
     filters.write_text('{"t1w": {"run": null}}')
-    assert slurm(raw, out, '--bids-filter-file', filters, '--markers', 'wmh', '--array-limit', 3,
-                 '--mem', '5G', '--time', 30, '--sbatch', 'partition=long') == 0  # fmt: skip
+    assert (
+        slurm(
+            raw,
+            out,
+            '--bids-filter-file',
+            filters,
+            '--markers',
+            'wmh',
+            '--array-limit',
+            3,
+            '--mem',
+            '5G',
+            '--time',
+            30,
+            '--sbatch',
+            'partition=long',
+        )
+        == 0
+    )
     folder = next((out / 'logs' / 'slurm').iterdir())
     assert capsys.readouterr().out.split()[0] == 'bash'
     labels = (folder / 'visits.txt').read_text().split()
@@ -228,8 +272,14 @@ def test_array_job_is_frozen(raw, tmp_path, capsys):
     task = (folder / 'task.sh').read_text()
     assert str(folder / 'bids-filter-file.json') in task
     assert (folder / 'bids-filter-file.json').exists()
-    for line in ('--mem=5000M', '--time=30', '--partition=long', '--cpus-per-task=2',
-                 '--signal=B:USR1@300', '--requeue'):  # fmt: skip
+    for line in (
+        '--mem=5000M',
+        '--time=30',
+        '--partition=long',
+        '--cpus-per-task=2',
+        '--signal=B:USR1@300',
+        '--requeue',
+    ):
         assert f'#SBATCH {line}\n' in task
     assert '%3"' in (folder / 'submit.sh').read_text()
     # The group job waits for what a network disk shows late.
@@ -246,10 +296,18 @@ def test_a_task_computes_its_visit(raw, tmp_path):
     # In place of the app, something that tells what it was asked.
     task = task.replace(f'{sys.executable} -m csvdprep', 'echo asked:')
     for number, visit in ((1, 'sub-02'), (2, 'sub-02_ses-1')):
-        done = subprocess.run(['bash', '-c', task, 'task'], capture_output=True, text=True,
-                              check=True, env={'SLURM_ARRAY_TASK_ID': str(number), 'PATH':
-                                               '/usr/bin:/bin', 'TMPDIR': str(tmp_path)})
-        assert f"asked: {raw} {out} participant --visit {visit} -w " in done.stdout
+        done = subprocess.run(
+            ['bash', '-c', task, 'task'],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={
+                'SLURM_ARRAY_TASK_ID': str(number),
+                'PATH': '/usr/bin:/bin',
+                'TMPDIR': str(tmp_path),
+            },
+        )
+        assert f'asked: {raw} {out} participant --visit {visit} -w ' in done.stdout
     assert not list(tmp_path.glob('csvdprep-*'))
 
 
@@ -258,15 +316,22 @@ def test_long_lists_become_several_arrays():
 
     text = submit_script(folder='/x', count=2500, most=1000)
     assert [line for line in text.splitlines() if re.match(r'submit \d', line)] == [
-        'submit 0 1000', 'submit 1000 1000', 'submit 2000 500']  # fmt: skip
+        'submit 0 1000',
+        'submit 1000 1000',
+        'submit 2000 500',
+    ]
 
 
 def test_resume_leaves_out_what_is_complete(raw, tmp_path):
     out = tmp_path / 'out'
     slurm(raw, out, '--mem', '4G')
     leave(out, Visit('01', '1'))
-    leave(out, Visit('01', '2'), 'failed',
-          failures=[{'room': 'wmh', 'message': 'The memory did not suffice.'}])
+    leave(
+        out,
+        Visit('01', '2'),
+        'failed',
+        failures=[{'room': 'wmh', 'message': 'The memory did not suffice.'}],
+    )
     slurm(raw, out, '--resume')
     folder = max((out / 'logs' / 'slurm').iterdir())
     labels = (folder / 'visits.txt').read_text().split()
@@ -278,8 +343,9 @@ def test_resume_leaves_out_what_is_complete(raw, tmp_path):
         slurm(raw, out, '--resume')
 
 
-@pytest.mark.parametrize('wrong', [('--markers', 'nonsense'), ('--visit', '../x'),
-                                   ('--participant-label', '77')])  # fmt: skip
+@pytest.mark.parametrize(
+    'wrong', [('--markers', 'nonsense'), ('--visit', '../x'), ('--participant-label', '77')]
+)
 def test_what_every_task_would_refuse_is_refused_at_once(raw, tmp_path, wrong):
     with pytest.raises(UsageError):
         slurm(raw, tmp_path / 'out', *wrong)
@@ -293,8 +359,9 @@ def test_exactly_one_visit_is_taken(tmp_path):
     from csvdprep.graph.discover import declared
     from csvdprep.interfaces.inspect import inspect_image
 
-    root = write_dataset(tmp_path / 'raw', ['sub-02/anat/sub-02_T1w',
-                                            'sub-02/ses-1/anat/sub-02_ses-1_T1w'])
+    root = write_dataset(
+        tmp_path / 'raw', ['sub-02/anat/sub-02_T1w', 'sub-02/ses-1/anat/sub-02_ses-1_T1w']
+    )
 
     def found(*labels):
         settings = Settings(bids_dir=root, output_dir=tmp_path / 'out', visit=labels)
@@ -344,8 +411,15 @@ def test_a_list_or_table_that_somebody_wrote_ends_no_command(study, tmp_path, un
     raw, out = study
     folder = out / 'logs' / 'slurm' / 'x'
     folder.mkdir(parents=True)
-    facts = {'folder': 'x', 'version': '1', 'created': '', 'bids_dir': '', 'output_dir': '',
-             'options': [], 'mem_gb': 1.0}  # fmt: skip
+    facts = {
+        'folder': 'x',
+        'version': '1',
+        'created': '',
+        'bids_dir': '',
+        'output_dir': '',
+        'options': [],
+        'mem_gb': 1.0,
+    }
     (folder / 'manifest.json').write_text(json.dumps(facts))
     (folder / 'visits.txt').write_text('sub-../x\n')
     table = out / 'sub-01' / 'ses-1' / 'sub-01_ses-1_desc-csvdlong_measures.tsv'
@@ -382,9 +456,12 @@ def test_a_quotation_mark_costs_no_age(tmp_path):
 @pytest.mark.parametrize('encoding', ['cp1252', 'utf-16'])
 def test_sites_in_other_encodings(tmp_path, encoding):
     found, told = facts(
-        tmp_path, Visit('01', '1'), table='participant_id\tage\tsite\nsub-01\t71\tKøln\n',
-        sessions={'01': 'session_id\tage\tsite\nses-1\t72\tBesançon\n'}, encoding=encoding,
-    )  # fmt: skip
+        tmp_path,
+        Visit('01', '1'),
+        table='participant_id\tage\tsite\nsub-01\t71\tKøln\n',
+        sessions={'01': 'session_id\tage\tsite\nses-1\t72\tBesançon\n'},
+        encoding=encoding,
+    )
     assert found == [{'site': 'Besançon', 'age': '72', 'sex': 'n/a'}]
     assert [line.split()[0] for line in told] == ['participants.tsv', 'sub-01_sessions.tsv']
     assert all('in UTF-8' in line for line in told)
@@ -392,15 +469,19 @@ def test_sites_in_other_encodings(tmp_path, encoding):
 
 def test_names_of_columns_and_labels_as_people_write_them(tmp_path):
     found, told = facts(
-        tmp_path, Visit('01', '1'), Visit('02'), Visit('ab'),
+        tmp_path,
+        Visit('01', '1'),
+        Visit('02'),
+        Visit('ab'),
         table='\ufeff Participant ID\tAge (years)\tSITE_ID\tSex\n'
-              '01\t71\t A  b \tF\n Sub-02\t72\tB\tM\nsub-AB\t73\tC\tnan\n',
+        '01\t71\t A  b \tF\n Sub-02\t72\tB\tM\nsub-AB\t73\tC\tnan\n',
         sessions={'01': 'Session_ID\tAge\r\n1\t75\r\n'},
-    )  # fmt: skip
+    )
     assert found == [
-        {'site': 'A b', 'age': '75', 'sex': 'F'}, {'site': 'B', 'age': '72', 'sex': 'M'},
+        {'site': 'A b', 'age': '75', 'sex': 'F'},
+        {'site': 'B', 'age': '72', 'sex': 'M'},
         {'site': 'C', 'age': '73', 'sex': 'n/a'},
-    ]  # fmt: skip
+    ]
     assert len(told) == 1
     assert 'AB is sub-ab' in told[0]
 
@@ -426,13 +507,16 @@ def test_a_table_of_other_people_is_told(tmp_path):
     assert 'no row for 1 of the 2 participants (sub-02)' in told
 
 
-@pytest.mark.parametrize(('text', 'words'), [
-    ('participant_id,age\nsub-01,71\n', 'separated by commas, not by tabs'),
-    ('participant_id;age\nsub-01;71\n', 'separated by semicolons, not by tabs'),
-    ('subject\tage\nsub-01\t71\n', 'no column participant_id'),
-    ('participant_id\tage\n1\tsub-01\t71\n', 'more cells than columns in line 2'),
-    ('version https://git-lfs.github.com/spec/v1\n', 'is not here: fetch it'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('participant_id,age\nsub-01,71\n', 'separated by commas, not by tabs'),
+        ('participant_id;age\nsub-01;71\n', 'separated by semicolons, not by tabs'),
+        ('subject\tage\nsub-01\t71\n', 'no column participant_id'),
+        ('participant_id\tage\n1\tsub-01\t71\n', 'more cells than columns in line 2'),
+        ('version https://git-lfs.github.com/spec/v1\n', 'is not here: fetch it'),
+    ],
+)
 def test_tables_that_are_not_used_are_told(tmp_path, text, words):
     found, told = facts(tmp_path, Visit('01'), table=text)
     assert found[0]['age'] == 'n/a'
@@ -460,9 +544,11 @@ def test_columns_that_mean_the_same(tmp_path):
 
 def test_the_age_of_a_session_prevails_whatever_its_column(tmp_path):
     found, _ = facts(
-        tmp_path, Visit('01', '2'), table='participant_id\tage\nsub-01\t70\n',
+        tmp_path,
+        Visit('01', '2'),
+        table='participant_id\tage\nsub-01\t70\n',
         sessions={'01': 'session_id\tage_at_scan\nses-1\t70\nses-2\t74\n'},
-    )  # fmt: skip
+    )
     assert found[0]['age'] == '74'
 
 
@@ -477,16 +563,36 @@ def test_a_row_for_each_session(tmp_path):
     assert 'several values for the age of sub-01; none is used' in sentence
 
 
-@pytest.mark.parametrize(('text', 'years', 'kind'), [
-    ('73', 73, 'exact'), ('73.5', 73.5, 'exact'), ('73,5', 73.5, 'exact'), ('73 y', 73, 'exact'),
-    ('073Y', 73, 'exact'), ('73.5 years', 73.5, 'exact'), ('018M', 1.5, 'exact'),
-    ('73 years old', 73, 'exact'), ('89+', 89, 'bound'), ('>89', 89, 'bound'),
-    ('> 89', 89, 'bound'), ('>=90', 90, 'bound'), ('90 or older', 90, 'bound'),
-    ('89+ years', 89, 'bound'), ('n/a', None, 'unknown'), ('', None, 'unknown'),
-    ('NaN', None, 'unknown'), ('Unknown', None, 'unknown'), ('70-79', None, 'unclear'),
-    ('<65', None, 'unclear'), ('999', None, 'unclear'), ('-9', None, 'unclear'),
-    ('1950-03-01', None, 'unclear'), ('old', None, 'unclear'), ('inf', None, 'unclear'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('text', 'years', 'kind'),
+    [
+        ('73', 73, 'exact'),
+        ('73.5', 73.5, 'exact'),
+        ('73,5', 73.5, 'exact'),
+        ('73 y', 73, 'exact'),
+        ('073Y', 73, 'exact'),
+        ('73.5 years', 73.5, 'exact'),
+        ('018M', 1.5, 'exact'),
+        ('73 years old', 73, 'exact'),
+        ('89+', 89, 'bound'),
+        ('>89', 89, 'bound'),
+        ('> 89', 89, 'bound'),
+        ('>=90', 90, 'bound'),
+        ('90 or older', 90, 'bound'),
+        ('89+ years', 89, 'bound'),
+        ('n/a', None, 'unknown'),
+        ('', None, 'unknown'),
+        ('NaN', None, 'unknown'),
+        ('Unknown', None, 'unknown'),
+        ('70-79', None, 'unclear'),
+        ('<65', None, 'unclear'),
+        ('999', None, 'unclear'),
+        ('-9', None, 'unclear'),
+        ('1950-03-01', None, 'unclear'),
+        ('old', None, 'unclear'),
+        ('inf', None, 'unclear'),
+    ],
+)
 def test_ages_as_people_write_them(text, years, kind):
     assert age_of(text) == (years, kind)
 
@@ -506,8 +612,10 @@ def test_ages_that_are_not_understood_are_counted_and_told(study, tmp_path, caps
     assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
     said = capsys.readouterr().err
     page = html.unescape((out / 'group.html').read_text())
-    for words in ('3 ages are no numbers of years and are not used ("70-79", "about 80")',
-                  '1 age is a lower bound ("89+"), taken for the age itself.'):  # fmt: skip
+    for words in (
+        '3 ages are no numbers of years and are not used ("70-79", "about 80")',
+        '1 age is a lower bound ("89+"), taken for the age itself.',
+    ):
         assert words in said
         assert words in page
     assert '73,5' not in said

@@ -45,8 +45,11 @@ def test_all_orders_are_one_image(tmp_path, order):
     own = turned_vectors(vectors.T, OBLIQUE, turned.affine, change).T
     assert np.array_equal(canonical_vectors(own, two), canonical_vectors(vectors, one))
     assert np.array_equal(stored_vectors(canonical_vectors(own, two), two), own)
-    assert np.allclose(world_directions(canonical_vectors(own, two), two.affine),
-                       world_directions(own, turned.affine), atol=1e-6)  # fmt: skip
+    assert np.allclose(
+        world_directions(canonical_vectors(own, two), two.affine),
+        world_directions(own, turned.affine),
+        atol=1e-6,
+    )
     assert array_axis('j-', axes_of(turned.affine))[0] == 'ijk'[axes_of(turned.affine)[1][0]]
 
 
@@ -63,8 +66,16 @@ def test_oblique_grids_have_one_canonical_order(axis, degrees, zooms):
     wanted = canonical(first)
     for order in ORDERS:
         # By the array alone: halfway between two axes no code names them.
-        change = np.array([('RAS'.index(letter) if letter in 'RAS' else 'LPI'.index(letter),
-                            1 if letter in 'RAS' else -1) for letter in order], float)  # fmt: skip
+        change = np.array(
+            [
+                (
+                    'RAS'.index(letter) if letter in 'RAS' else 'LPI'.index(letter),
+                    1 if letter in 'RAS' else -1,
+                )
+                for letter in order
+            ],
+            float,
+        )
         found = canonical(first.as_reoriented(change))
         assert np.array_equal(found.get_fdata(), wanted.get_fdata()), order
         assert np.allclose(found.affine, wanted.affine, atol=2e-3)

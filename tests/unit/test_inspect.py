@@ -246,8 +246,9 @@ def test_shear(tmp_path):
 
 
 def test_impossible_quaternion(tmp_path):
-    path = write_image(tmp_path / 'sub-01_T1w.nii', codes=(0, 1),
-                       header={'quatern_b': 0.9, 'quatern_c': 0.9})  # fmt: skip
+    path = write_image(
+        tmp_path / 'sub-01_T1w.nii', codes=(0, 1), header={'quatern_b': 0.9, 'quatern_c': 0.9}
+    )
     assert refused(path, 'quaternion') == 'qform'
 
 
@@ -282,8 +283,9 @@ def test_units(tmp_path, unit, name):
 
 @pytest.mark.parametrize(('slope', 'inter'), [(0.0, 5.0), (np.nan, np.nan), (1.0, 0.0)])
 def test_no_scaling(tmp_path, slope, inter):
-    path = write_image(tmp_path / 'sub-01_T1w.nii',
-                       header={'scl_slope': slope, 'scl_inter': inter})  # fmt: skip
+    path = write_image(
+        tmp_path / 'sub-01_T1w.nii', header={'scl_slope': slope, 'scl_inter': inter}
+    )
     assert inspect_image(path).high == 199
     assert np.array_equal(load_clean(path).get_fdata(), on_level(nib.load(path).get_fdata()))
 
@@ -294,11 +296,13 @@ def test_scaling(tmp_path):
     assert np.array_equal(load_clean(path).get_fdata(), on_level(nib.load(path).get_fdata()))
 
 
-@pytest.mark.parametrize(('slope', 'inter', 'field'), [(np.inf, 0.0, 'scl_slope'),
-                                                       (2.0, np.nan, 'scl_inter')])  # fmt: skip
+@pytest.mark.parametrize(
+    ('slope', 'inter', 'field'), [(np.inf, 0.0, 'scl_slope'), (2.0, np.nan, 'scl_inter')]
+)
 def test_impossible_scaling(tmp_path, slope, inter, field):
-    path = write_image(tmp_path / 'sub-01_T1w.nii',
-                       header={'scl_slope': slope, 'scl_inter': inter})  # fmt: skip
+    path = write_image(
+        tmp_path / 'sub-01_T1w.nii', header={'scl_slope': slope, 'scl_inter': inter}
+    )
     assert refused(path) == field
 
 
@@ -351,7 +355,8 @@ def test_clean_image_has_one_orientation(tmp_path):
 @pytest.mark.parametrize('order', ORDERS)
 def test_every_order_of_storage_is_read_the_same_and_kept(tmp_path, order):
     affine = nib.affines.from_matvec(
-        nib.eulerangles.euler2mat(0.2, 0.1, 0.3) @ np.diag([4.5, 3.5, 2.5]), [-90, -80, -70])
+        nib.eulerangles.euler2mat(0.2, 0.1, 0.3) @ np.diag([4.5, 3.5, 2.5]), [-90, -80, -70]
+    )
     data = np.random.default_rng(0).integers(1, 900, (20, 24, 40)).astype('i2')
     first = write_image(tmp_path / 'sub-01_T1w.nii', data, affine=affine)
     other = tmp_path / 'sub-02_T1w.nii'
@@ -387,5 +392,8 @@ def test_the_unit_of_intensities_is_of_no_account(tmp_path, scale, dtype):
     nib.save(nib.Nifti1Image((four * scale).astype(dtype), np.diag([*ZOOMS, 1.0]), header), series)
     found = load_series(series).get_fdata(dtype=np.float32)
     assert np.allclose(found[..., 0], wanted, rtol=2e-7)
-    assert np.allclose(load_series(series, volumes=[1], level=LEVEL).get_fdata()[..., 0],
-                       four[..., 1] * scale, rtol=2e-7)  # fmt: skip
+    assert np.allclose(
+        load_series(series, volumes=[1], level=LEVEL).get_fdata()[..., 0],
+        four[..., 1] * scale,
+        rtol=2e-7,
+    )

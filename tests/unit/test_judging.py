@@ -18,25 +18,65 @@ from csvdprep.preprocessing.filling.science_histogram import suggested_volumes
 ROOMS = discover()
 MEASURES = {m.name: m for room in ROOMS for m in room.measures}
 SOUND = {
-    'qc_brain_ml': 1450.0, 'icv_ml': 1450.0, 'icv_template_ml': 1430.0, 'qc_template_dice': 0.98,
-    'head_scale': 0.75, 'qc_cnr': 2.6, 'gm_ml': 680.0, 'wm_ml': 500.0, 'csf_ml': 270.0,
-    'bpf': 0.81, 'evans': 0.24, 'lv_ml': 25.0, 'qc_lv_asymmetry': 0.05,
-    'qc_flair_t1w_edges': 0.8, 'qc_flair_mask_dice': 0.98, 'qc_flair_noise': 0.12,
-    'qc_filled_ml': 3.0, 'qc_flair_bright_ml': 6.0, 'qc_flair_dark_ml': 30.0,
-    'wmh_total_ml': 12.0, 'wmh_total_pct_icv': 0.8, 'wmh_jv_ml': 5.0, 'wmh_pv_ml': 5.0,
-    'wmh_dw_ml': 1.5, 'wmh_jc_ml': 0.5, 'wmh_left_ml': 6.0, 'wmh_right_ml': 6.0,
-    'wmh_deepgrey_ml': 0.1, 'wmh_infratentorial_ml': 0.2, 'wmh_infarct_ml': 0.0,
-    'fazekas_pv': 2, 'fazekas_deep': 1, 'fazekas_total': 3, 'fazekas_by_volume': 2,
-    'md_wmh': 1.1, 'md_nawm': 0.8, 'fa_nawm': 0.4, 'fa_wmh': 0.3, 'qc_dwi_table': 'ok',
-    'qc_dwi_fd_mm': 0.2, 'alps_reo_r2p5': 1.4, 'psmd_1e4': 2.5, 'qc_wmh_at_border': 'no',
-}  # fmt: skip
+    'qc_brain_ml': 1450.0,
+    'icv_ml': 1450.0,
+    'icv_template_ml': 1430.0,
+    'qc_template_dice': 0.98,
+    'head_scale': 0.75,
+    'qc_cnr': 2.6,
+    'gm_ml': 680.0,
+    'wm_ml': 500.0,
+    'csf_ml': 270.0,
+    'bpf': 0.81,
+    'evans': 0.24,
+    'lv_ml': 25.0,
+    'qc_lv_asymmetry': 0.05,
+    'qc_flair_t1w_edges': 0.8,
+    'qc_flair_mask_dice': 0.98,
+    'qc_flair_noise': 0.12,
+    'qc_filled_ml': 3.0,
+    'qc_flair_bright_ml': 6.0,
+    'qc_flair_dark_ml': 30.0,
+    'wmh_total_ml': 12.0,
+    'wmh_total_pct_icv': 0.8,
+    'wmh_jv_ml': 5.0,
+    'wmh_pv_ml': 5.0,
+    'wmh_dw_ml': 1.5,
+    'wmh_jc_ml': 0.5,
+    'wmh_left_ml': 6.0,
+    'wmh_right_ml': 6.0,
+    'wmh_deepgrey_ml': 0.1,
+    'wmh_infratentorial_ml': 0.2,
+    'wmh_infarct_ml': 0.0,
+    'fazekas_pv': 2,
+    'fazekas_deep': 1,
+    'fazekas_total': 3,
+    'fazekas_by_volume': 2,
+    'md_wmh': 1.1,
+    'md_nawm': 0.8,
+    'fa_nawm': 0.4,
+    'fa_wmh': 0.3,
+    'qc_dwi_table': 'ok',
+    'qc_dwi_fd_mm': 0.2,
+    'alps_reo_r2p5': 1.4,
+    'psmd_1e4': 2.5,
+    'qc_wmh_at_border': 'no',
+}
 
 
 def visit(flags=(), **values):
     """Judge a sound visit in which some values are others."""
-    rows = [judge(MEASURES[name], Value(value, qc=dict(flags).get(name, ''), reason=''
-                                        if value is not None else 'not measured'))
-            for name, value in {**SOUND, **values}.items()]  # fmt: skip
+    rows = [
+        judge(
+            MEASURES[name],
+            Value(
+                value,
+                qc=dict(flags).get(name, ''),
+                reason='' if value is not None else 'not measured',
+            ),
+        )
+        for name, value in {**SOUND, **values}.items()
+    ]
     return judge_together(rows, ROOMS)
 
 
@@ -64,14 +104,27 @@ def test_what_stands_on_failed_ventricles_is_not_given_out():
     assert judged.verdict == 'failed'
 
 
-@pytest.mark.parametrize(('failed', 'gone', 'left'), [
-    ({'qc_cnr': 0.5}, ('gm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_left_ml'), 'lv_pct_icv'),
-    ({'lv_ml': 0.1}, ('lv_pct_icv',), 'gm_pct_icv'),
-    ({'qc_brain_ml': 300.0}, ('gm_pct_icv', 'lv_pct_icv', 'hippocampus_pct_icv'), 'qc_cnr'),
-])
+@pytest.mark.parametrize(
+    ('failed', 'gone', 'left'),
+    [
+        (
+            {'qc_cnr': 0.5},
+            ('gm_ml', 'gm_pct_icv', 'wm_pct_icv', 'hippocampus_left_ml'),
+            'lv_pct_icv',
+        ),
+        ({'lv_ml': 0.1}, ('lv_pct_icv',), 'gm_pct_icv'),
+        ({'qc_brain_ml': 300.0}, ('gm_pct_icv', 'lv_pct_icv', 'hippocampus_pct_icv'), 'qc_cnr'),
+    ],
+)
 def test_percentages_go_with_their_volumes(failed, gone, left):
-    judged = visit(**failed, gm_pct_icv=47.0, wm_pct_icv=34.0, lv_pct_icv=1.7,
-                   hippocampus_left_ml=3.0, hippocampus_pct_icv=0.4)  # fmt: skip
+    judged = visit(
+        **failed,
+        gm_pct_icv=47.0,
+        wm_pct_icv=34.0,
+        lv_pct_icv=1.7,
+        hippocampus_left_ml=3.0,
+        hippocampus_pct_icv=0.4,
+    )
     assert [of(judged, name)['value'] for name in gone] == [None] * len(gone)
     assert of(judged, left)['value'] is not None
 
@@ -122,34 +175,50 @@ def test_a_flair_that_shows_another_brain_does_not_accuse_the_ventricles():
 
 
 def test_what_only_judges_quality_does_not_make_the_verdict():
-    judged = visit(qc_flair_bright_ml=0.0, qc_filled_ml=1.0,
-                   flags={'qc_filled_ml': 'warn'}.items())
+    judged = visit(
+        qc_flair_bright_ml=0.0, qc_filled_ml=1.0, flags={'qc_filled_ml': 'warn'}.items()
+    )
     assert judged.verdict == 'ok'
 
 
-@pytest.mark.parametrize(('values', 'flag', 'words'), [
-    ({'wmh_total_ml': 2.0, 'qc_filled_ml': 5.2}, 'warn', 'first look'),
-    ({'wmh_total_ml': 1.0, 'qc_flair_bright_ml': 9.0}, 'fail', 'brighter than normal'),
-    ({'wmh_total_ml': 40.0, 'qc_filled_ml': 0.1}, 'warn', 'only 0.1 mL'),
-    ({'lv_ml': 0.1, 'qc_flair_dark_ml': 160.0}, 'fail', 'FLAIR shows 160 mL of fluid'),
-    ({'lv_ml': 90.0, 'qc_flair_dark_ml': 5.0}, 'fail', 'but the FLAIR shows only 5 mL'),
-    ({'lv_ml': 150.0, 'csf_ml': 120.0}, 'fail', 'all cerebrospinal fluid'),
-    ({'lv_ml': 0.5, 'evans': 0.4}, 'fail', 'Evans index is 0.4'),
-    ({'icv_ml': 1000.0, 'icv_template_ml': 1500.0}, 'fail', 'template suggests 1.5e+03'),
-    ({'icv_template_ml': 1000.0, 'icv_ml': 1180.0}, 'warn', 'template suggests 1e+03'),
-    ({'gm_ml': 400.0, 'wm_ml': 300.0, 'csf_ml': 100.0, 'icv_ml': 1400.0}, 'fail', 'sum up'),
-    ({'wmh_total_ml': 300.0, 'wm_ml': 400.0}, 'fail', 'all white matter'),
-    ({'wmh_total_ml': 2.5, 'wmh_infratentorial_ml': 3.0}, 'warn', 'Brainstem'),
-    ({'wmh_total_ml': 0.5, 'wmh_deepgrey_ml': 3.0}, 'fail', 'Deep grey'),
-    ({'wmh_jv_ml': 0.0, 'wmh_pv_ml': 0.0, 'wmh_dw_ml': 0.1, 'wmh_total_ml': 20.0}, 'fail',
-     'all but 0.1 mL are juxtacortical'),
-    ({'wmh_jv_ml': 1.0, 'wmh_pv_ml': 3.0, 'wmh_dw_ml': 1.0, 'wmh_jc_ml': 1.0,
-      'wmh_total_ml': 10.0}, 'fail', 'four zones'),
-    ({'wmh_left_ml': 0.4, 'wmh_right_ml': 8.0}, 'warn', 'The right hemisphere has 8'),
-    ({'wmh_left_ml': 8.0, 'wmh_right_ml': 0.0}, 'fail', 'The left hemisphere has 8'),
-    ({'fazekas_pv': 0, 'fazekas_deep': 0, 'fazekas_by_volume': 3}, 'fail', 'suggests 3'),
-    ({'md_wmh': 0.6, 'md_nawm': 0.8}, 'fail', 'may not lie on each other'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('values', 'flag', 'words'),
+    [
+        ({'wmh_total_ml': 2.0, 'qc_filled_ml': 5.2}, 'warn', 'first look'),
+        ({'wmh_total_ml': 1.0, 'qc_flair_bright_ml': 9.0}, 'fail', 'brighter than normal'),
+        ({'wmh_total_ml': 40.0, 'qc_filled_ml': 0.1}, 'warn', 'only 0.1 mL'),
+        ({'lv_ml': 0.1, 'qc_flair_dark_ml': 160.0}, 'fail', 'FLAIR shows 160 mL of fluid'),
+        ({'lv_ml': 90.0, 'qc_flair_dark_ml': 5.0}, 'fail', 'but the FLAIR shows only 5 mL'),
+        ({'lv_ml': 150.0, 'csf_ml': 120.0}, 'fail', 'all cerebrospinal fluid'),
+        ({'lv_ml': 0.5, 'evans': 0.4}, 'fail', 'Evans index is 0.4'),
+        ({'icv_ml': 1000.0, 'icv_template_ml': 1500.0}, 'fail', 'template suggests 1.5e+03'),
+        ({'icv_template_ml': 1000.0, 'icv_ml': 1180.0}, 'warn', 'template suggests 1e+03'),
+        ({'gm_ml': 400.0, 'wm_ml': 300.0, 'csf_ml': 100.0, 'icv_ml': 1400.0}, 'fail', 'sum up'),
+        ({'wmh_total_ml': 300.0, 'wm_ml': 400.0}, 'fail', 'all white matter'),
+        ({'wmh_total_ml': 2.5, 'wmh_infratentorial_ml': 3.0}, 'warn', 'Brainstem'),
+        ({'wmh_total_ml': 0.5, 'wmh_deepgrey_ml': 3.0}, 'fail', 'Deep grey'),
+        (
+            {'wmh_jv_ml': 0.0, 'wmh_pv_ml': 0.0, 'wmh_dw_ml': 0.1, 'wmh_total_ml': 20.0},
+            'fail',
+            'all but 0.1 mL are juxtacortical',
+        ),
+        (
+            {
+                'wmh_jv_ml': 1.0,
+                'wmh_pv_ml': 3.0,
+                'wmh_dw_ml': 1.0,
+                'wmh_jc_ml': 1.0,
+                'wmh_total_ml': 10.0,
+            },
+            'fail',
+            'four zones',
+        ),
+        ({'wmh_left_ml': 0.4, 'wmh_right_ml': 8.0}, 'warn', 'The right hemisphere has 8'),
+        ({'wmh_left_ml': 8.0, 'wmh_right_ml': 0.0}, 'fail', 'The left hemisphere has 8'),
+        ({'fazekas_pv': 0, 'fazekas_deep': 0, 'fazekas_by_volume': 3}, 'fail', 'suggests 3'),
+        ({'md_wmh': 0.6, 'md_nawm': 0.8}, 'fail', 'may not lie on each other'),
+    ],
+)
 def test_each_check_finds_what_it_is_for(values, flag, words):
     found = contradictions(values)
     assert [(item.flag, words in item.words) for item in found] == [(flag, True)]
@@ -193,8 +262,10 @@ def test_the_docs_have_both_tables():
 
 def test_the_table_keeps_what_was_computed(tmp_path):
     write_tables(Visit('01'), visit(lv_ml=0.1), ROOMS, tmp_path)
-    long = {row['measure']: row for row in
-            read_tsv(tmp_path / 'sub-01/sub-01_desc-csvdlong_measures.tsv').rows}  # fmt: skip
+    long = {
+        row['measure']: row
+        for row in read_tsv(tmp_path / 'sub-01/sub-01_desc-csvdlong_measures.tsv').rows
+    }
     assert (long['wmh_jv_ml']['value'], long['wmh_jv_ml']['ungated']) == ('n/a', '5')
     assert long['lv_ml']['ungated'] == 'n/a'
     assert read_tsv(tmp_path / 'sub-01/sub-01_desc-csvd_measures.tsv').rows[0]['qc'] == 'fail'
@@ -204,7 +275,7 @@ def test_the_table_keeps_what_was_computed(tmp_path):
 def test_what_the_histogram_suggests_does_not_depend_on_the_load(load):
     rng = np.random.default_rng(0)
     flair = rng.normal(100, 8, (40, 40, 40))
-    flair[10:10 + load, 10:30, 10:30] = rng.normal(160, 8, (load, 20, 20))
+    flair[10 : 10 + load, 10:30, 10:30] = rng.normal(160, 8, (load, 20, 20))
     flair[22:26, 15:25, 15:25] = 5
     bright, dark = suggested_volumes(flair, np.ones(flair.shape), (2, 2, 2))
     assert bright == pytest.approx(load * 400 * 0.008, abs=0.3)

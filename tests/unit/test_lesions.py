@@ -134,25 +134,35 @@ def plate(*parts):
     return mask
 
 
-@pytest.mark.parametrize(('parts', 'expected'), [
-    ([], 0),
-    ([(5, 5, 3, 3)], 0),
-    ([(5, 5, 6, 6), (30, 5, 6, 6)], 1),
-    ([(5, 5, 30, 2)], 1),  # a ribbon
-    ([(5, 5, 12, 9)], 2),
-    ([(5, 5, 7, 7), (14, 5, 7, 7), (23, 5, 7, 7)], 2),  # a group
-    ([(5, 5, 22, 12)], 2),  # large, but little of the region
-    ([(5, 5, 40, 30)], 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('parts', 'expected'),
+    [
+        ([], 0),
+        ([(5, 5, 3, 3)], 0),
+        ([(5, 5, 6, 6), (30, 5, 6, 6)], 1),
+        ([(5, 5, 30, 2)], 1),  # a ribbon
+        ([(5, 5, 12, 9)], 2),
+        ([(5, 5, 7, 7), (14, 5, 7, 7), (23, 5, 7, 7)], 2),  # a group
+        ([(5, 5, 22, 12)], 2),  # large, but little of the region
+        ([(5, 5, 40, 30)], 3),
+    ],
+)
 def test_arwmc_of_a_lobe(parts, expected):
     everywhere = plate((0, 0, 80, 80))
     assert white_matter_grade(plate(*parts), everywhere, everywhere, np.eye(4)) == expected
 
 
-@pytest.mark.parametrize(('parts', 'expected'), [
-    ([], 0), ([(5, 5, 3, 3)] * 2, 0), ([(5, 5, 6, 6)], 1), ([(5, 5, 6, 6), (20, 5, 6, 6)], 2),
-    ([(5, 5, 6, 6), (20, 5, 6, 6), (40, 5, 6, 6)], 2), ([(5, 5, 12, 8)], 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('parts', 'expected'),
+    [
+        ([], 0),
+        ([(5, 5, 3, 3)] * 2, 0),
+        ([(5, 5, 6, 6)], 1),
+        ([(5, 5, 6, 6), (20, 5, 6, 6)], 2),
+        ([(5, 5, 6, 6), (20, 5, 6, 6), (40, 5, 6, 6)], 2),
+        ([(5, 5, 12, 8)], 3),
+    ],
+)
 def test_arwmc_of_the_basal_ganglia(parts, expected):
     assert basal_ganglia_grade(plate(*parts), plate((0, 0, 80, 80)), np.eye(4)) == expected
 

@@ -24,8 +24,9 @@ def declare(suffix='mask', **kwargs):
 
 
 def path_of(name, derivative, hub='T1w', scans=SCANS, visit=VISIT):
-    return derivative_path(name, derivative, visit=visit, hub=hub, scans=scans,
-                           declared=declared())  # fmt: skip
+    return derivative_path(
+        name, derivative, visit=visit, hub=hub, scans=scans, declared=declared()
+    )
 
 
 def test_order_is_that_of_the_schema():
@@ -35,21 +36,34 @@ def test_order_is_that_of_the_schema():
     assert [key for key in ENTITIES if key not in proposed] == official
 
 
-@pytest.mark.parametrize('name', [
-    'sub-01_ses-1_acq-3D_ce-gd_rec-a_run-01_echo-1_part-mag_T1w.nii.gz',
-    'sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
-    'sub-01_space-FLAIR_label-WMH_desc-auto_mask.nii.gz',
-    'sub-01_ses-1_desc-csvd_measures.tsv',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01_ses-1_acq-3D_ce-gd_rec-a_run-01_echo-1_part-mag_T1w.nii.gz',
+        'sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
+        'sub-01_space-FLAIR_label-WMH_desc-auto_mask.nii.gz',
+        'sub-01_ses-1_desc-csvd_measures.tsv',
+    ],
+)
 def test_round_trip(name):
     parts = parse(f'any/folder/{name}')
     assert compose(parts.entities, parts.suffix, parts.extension) == name
 
 
-@pytest.mark.parametrize('name', [
-    'T1w.nii.gz', 'sub-01', 'sub-01_T1w', 'sub-_T1w.nii.gz', 'sub-01_sub-02_T1w.nii.gz',
-    'sub-01_acq_T1w.nii.gz', 'sub-01_acq-a-b_T1w.nii.gz', 'sub-é_T1w.nii.gz', '',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name',
+    [
+        'T1w.nii.gz',
+        'sub-01',
+        'sub-01_T1w',
+        'sub-_T1w.nii.gz',
+        'sub-01_sub-02_T1w.nii.gz',
+        'sub-01_acq_T1w.nii.gz',
+        'sub-01_acq-a-b_T1w.nii.gz',
+        'sub-é_T1w.nii.gz',
+        '',
+    ],
+)
 def test_what_is_no_name(name):
     with pytest.raises(InputError, match='no BIDS file name'):
         parse(name)
@@ -79,26 +93,61 @@ def test_unknown_entity_and_index():
         compose({'sub': '01', 'run': 'a'}, 'bold', '.nii.gz')
 
 
-@pytest.mark.parametrize(('name', 'derivative', 'with_t1w', 'flair_only'), [
-    ('brain_mask', declare(desc='brain'), 'desc-brain_mask', 'space-FLAIR_desc-brain_mask'),
-    ('anat_preproc', declare('{hub}', desc='preproc'), 'desc-preproc_T1w', 'desc-preproc_FLAIR'),
-    ('flair_preproc', declare('FLAIR', desc='preproc', frame='flair'), 'desc-preproc_FLAIR',
-     'desc-preproc_FLAIR'),
-    ('wmh_mask', declare(label='WMH', frame='flair'), 'space-FLAIR_label-WMH_mask',
-     'space-FLAIR_label-WMH_mask'),
-    ('wmh_lesions', declare('lesions', label='WMH', extension='.tsv'), 'label-WMH_lesions',
-     'label-WMH_lesions'),
-    ('flair_preproc', declare('FLAIR', desc='preproc', space='T1w'),
-     'space-T1w_desc-preproc_FLAIR', 'space-T1w_desc-preproc_FLAIR'),
-    ('brain_mask', declare(desc='brain', space='{hub}'), 'space-T1w_desc-brain_mask',
-     'space-FLAIR_desc-brain_mask'),
-    ('brain_mask', declare(desc='brain', space=''), 'desc-brain_mask', 'desc-brain_mask'),
-    ('lobes_dseg', declare('dseg', atlas='lobes'), 'atlas-lobes_dseg',
-     'space-FLAIR_atlas-lobes_dseg'),
-    ('anat_to_mni', declare('xfm', xfm=('{hub}', 'MNI152NLin2009aSym'), extension='.h5'),
-     'from-T1w_to-MNI152NLin2009aSym_mode-image_xfm',
-     'from-FLAIR_to-MNI152NLin2009aSym_mode-image_xfm'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('name', 'derivative', 'with_t1w', 'flair_only'),
+    [
+        ('brain_mask', declare(desc='brain'), 'desc-brain_mask', 'space-FLAIR_desc-brain_mask'),
+        (
+            'anat_preproc',
+            declare('{hub}', desc='preproc'),
+            'desc-preproc_T1w',
+            'desc-preproc_FLAIR',
+        ),
+        (
+            'flair_preproc',
+            declare('FLAIR', desc='preproc', frame='flair'),
+            'desc-preproc_FLAIR',
+            'desc-preproc_FLAIR',
+        ),
+        (
+            'wmh_mask',
+            declare(label='WMH', frame='flair'),
+            'space-FLAIR_label-WMH_mask',
+            'space-FLAIR_label-WMH_mask',
+        ),
+        (
+            'wmh_lesions',
+            declare('lesions', label='WMH', extension='.tsv'),
+            'label-WMH_lesions',
+            'label-WMH_lesions',
+        ),
+        (
+            'flair_preproc',
+            declare('FLAIR', desc='preproc', space='T1w'),
+            'space-T1w_desc-preproc_FLAIR',
+            'space-T1w_desc-preproc_FLAIR',
+        ),
+        (
+            'brain_mask',
+            declare(desc='brain', space='{hub}'),
+            'space-T1w_desc-brain_mask',
+            'space-FLAIR_desc-brain_mask',
+        ),
+        ('brain_mask', declare(desc='brain', space=''), 'desc-brain_mask', 'desc-brain_mask'),
+        (
+            'lobes_dseg',
+            declare('dseg', atlas='lobes'),
+            'atlas-lobes_dseg',
+            'space-FLAIR_atlas-lobes_dseg',
+        ),
+        (
+            'anat_to_mni',
+            declare('xfm', xfm=('{hub}', 'MNI152NLin2009aSym'), extension='.h5'),
+            'from-T1w_to-MNI152NLin2009aSym_mode-image_xfm',
+            'from-FLAIR_to-MNI152NLin2009aSym_mode-image_xfm',
+        ),
+    ],
+)
 def test_space_follows_the_grid(name, derivative, with_t1w, flair_only):
     for hub, expected in (('T1w', with_t1w), ('FLAIR', flair_only)):
         stem = f'sub-01/ses-1/anat/sub-01_ses-1_{expected}'
@@ -138,9 +187,11 @@ def test_no_raw_name():
 
 
 def test_distinct_products_get_distinct_names():
-    products = [('brain_mask', declare(desc='brain')),
-                ('wmh_mask', declare(label='WMH', frame='flair')),
-                ('flair_mask', declare(desc='brain', frame='flair'))]  # fmt: skip
+    products = [
+        ('brain_mask', declare(desc='brain')),
+        ('wmh_mask', declare(label='WMH', frame='flair')),
+        ('flair_mask', declare(desc='brain', frame='flair')),
+    ]
     paths = [path_of(name, derivative) for name, derivative in products]
     for one, other in itertools.combinations(paths, 2):
         assert one != other

@@ -26,14 +26,17 @@ def test_every_option_says_what_it_does(room):
     assert read_options(room, {}) == room.options()
 
 
-@pytest.mark.parametrize(('table', 'said'), [
-    ({'runs': 'many'}, 'wmh.runs must be a whole number'),
-    ({'runs': 2.5}, 'wmh.runs must be a whole number'),
-    ({'runs': True}, 'wmh.runs must be a whole number'),
-    ({'runs': 0}, 'wmh.runs must be at least 1'),
-    ({'seed_contrast': 0.01}, 'border_contrast must be positive and not above'),
-    ({'seeds': 1}, 'wmh has no option "seeds"'),
-])
+@pytest.mark.parametrize(
+    ('table', 'said'),
+    [
+        ({'runs': 'many'}, 'wmh.runs must be a whole number'),
+        ({'runs': 2.5}, 'wmh.runs must be a whole number'),
+        ({'runs': True}, 'wmh.runs must be a whole number'),
+        ({'runs': 0}, 'wmh.runs must be at least 1'),
+        ({'seed_contrast': 0.01}, 'border_contrast must be positive and not above'),
+        ({'seeds': 1}, 'wmh has no option "seeds"'),
+    ],
+)
 def test_wrong_values_are_named(table, said):
     with pytest.raises(ValueError, match=said):
         read_options(ROOMS['wmh'], table)
@@ -43,10 +46,16 @@ def test_a_whole_number_will_do_for_a_number():
     assert read_options(ROOMS['nawm'], {'margin_mm': 3}).margin_mm == 3.0
 
 
-@pytest.mark.parametrize(('text', 'value'), [
-    ('wmh.runs=40', 40), ('wmh.seed_contrast = 0.3', 0.3), ('diffusion.fieldmapless=false', False),
-    ('diffusion.denoise=none', 'none'), ('alps.reorientation="ppd"', 'ppd'),
-])
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('wmh.runs=40', 40),
+        ('wmh.seed_contrast = 0.3', 0.3),
+        ('diffusion.fieldmapless=false', False),
+        ('diffusion.denoise=none', 'none'),
+        ('alps.reorientation="ppd"', 'ppd'),
+    ],
+)
 def test_assignments(text, value):
     assert read_assignment(text)[2] == value
 
@@ -64,10 +73,15 @@ def test_the_command_line_wins_over_the_file(tmp_path):
     assert asked.options == {'wmh': {'runs': 5, 'seed_noise': 6}, 'zones': {'scheme': 'pv10'}}
 
 
-@pytest.mark.parametrize(('text', 'said'), [
-    ('wmh.runs=0', 'must be at least 1'), ('psmd.x=1', 'it has none'),
-    ('whm.runs=3', 'no step named whm'), ('fazekas.rule=other', 'one of ladis, credos'),
-])
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('wmh.runs=0', 'must be at least 1'),
+        ('psmd.x=1', 'it has none'),
+        ('whm.runs=3', 'no step named whm'),
+        ('fazekas.rule=other', 'one of ladis, credos'),
+    ],
+)
 def test_options_of_steps_that_will_not_run_are_checked_too(text, said):
     with pytest.raises(UsageError, match=said):
         settings('--markers', 'atrophy', '--set', text)

@@ -132,7 +132,12 @@ def test_empty_prediction():
     truth[1, 1, 1] = 1
     result = evaluate(truth, blank(), ZOOMS)
     assert (result.dice, result.avd, result.recall, result.precision, result.f1) == (
-        0, 100, 0, 1, 0)  # fmt: skip
+        0,
+        100,
+        0,
+        1,
+        0,
+    )
     assert math.isnan(result.hd95)
     assert result.as_dict()['hd95'] is None
 

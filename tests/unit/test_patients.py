@@ -23,8 +23,18 @@ def brain(walls=6.0):
     return brain_only(make_anatomy(3, spacing=STEP, ventricles_mm=walls, reach_mm=10.0))
 
 
-def scan(lesions, *, noise=0.03, slices=None, t1w=True, look=LOOK, walls=6.0, seed=1,
-         by_place=False, healthy=True):
+def scan(
+    lesions,
+    *,
+    noise=0.03,
+    slices=None,
+    t1w=True,
+    look=LOOK,
+    walls=6.0,
+    seed=1,
+    by_place=False,
+    healthy=True,
+):
     """Scan a head, and segment it with its true tissue and an atlas that lies 2 mm beside.
 
     ``by_place``: grey and white matter are those of the atlas, as in a FLAIR without a T1w.
@@ -37,17 +47,28 @@ def scan(lesions, *, noise=0.03, slices=None, t1w=True, look=LOOK, walls=6.0, se
         tissue, place = shares[1] + shares[2], slices.see(atlas.tissue)
         grey = place[1] / np.maximum(place[1] + place[2], 1e-3)
         shares = np.stack([shares[0], tissue * grey, tissue * (1 - grey)])
-    structures = slices.see(atlas.structures) if slices.thick == 1 else atlas.structures[
-        ..., np.arange(image.shape[2]) * slices.thick + slices.thick // 2]  # fmt: skip
-    deep, low = (np.isin(structures, labels_of('structures', *names))
-                 for names in (DEEP_GREY, INFRATENTORIAL))  # fmt: skip
+    structures = (
+        slices.see(atlas.structures)
+        if slices.thick == 1
+        else atlas.structures[..., np.arange(image.shape[2]) * slices.thick + slices.thick // 2]
+    )
+    deep, low = (
+        np.isin(structures, labels_of('structures', *names))
+        for names in (DEEP_GREY, INFRATENTORIAL)
+    )
     found = segment_wmh(
-        image, shares.sum(0) > 0.5, *shares, slices.voxel_mm(STEP),
-        atlas=slices.see(atlas.tissue), deep_grey=deep,
+        image,
+        shares.sum(0) > 0.5,
+        *shares,
+        slices.voxel_mm(STEP),
+        atlas=slices.see(atlas.tissue),
+        deep_grey=deep,
         healthy=slices.see(atlas.healthy) if healthy else None,
-        infratentorial=low, has_t1w=t1w,
-        ventricles=slices.see(head.regions['ventricles']) > 0.5, options=WmhOptions(runs=1),
-    )  # fmt: skip
+        infratentorial=low,
+        has_t1w=t1w,
+        ventricles=slices.see(head.regions['ventricles']) > 0.5,
+        options=WmhOptions(runs=1),
+    )
     truth = (slices.see(lesions.height) >= 0.5) & ~deep & ~low
     both = truth.sum() + (found.mask > 0).sum()
     dice = 2 * (truth & (found.mask > 0)).sum() / both if both else 1.0
@@ -62,8 +83,9 @@ def test_half_of_white_matter_may_be_lesion(slices):
 
 
 def test_lesions_without_a_border_are_not_taken_for_shading():
-    found, true_ml, dice = scan(hills(brain(), (12.0, 16.0)), noise=0.04,
-                                look=Look(gm=1.1, lesion=0.3))  # fmt: skip
+    found, true_ml, dice = scan(
+        hills(brain(), (12.0, 16.0)), noise=0.04, look=Look(gm=1.1, lesion=0.3)
+    )
     assert 0.6 < found.volume_ml / true_ml < 1.7
     assert dice > 0.6
 
@@ -95,8 +117,14 @@ def test_partial_volume_and_lining_are_told_apart_from_the_total():
 
 def test_grey_matter_mixed_with_fluid_is_no_reason_for_shading():
     lesions = grown(brain(20.0), 3, 60)
-    found, true_ml, dice = scan(lesions, slices=Slices(thick=3), look=Look(gm=0.97, lesion=0.5),
-                                walls=20.0, t1w=False, by_place=True)  # fmt: skip
+    found, true_ml, dice = scan(
+        lesions,
+        slices=Slices(thick=3),
+        look=Look(gm=0.97, lesion=0.5),
+        walls=20.0,
+        t1w=False,
+        by_place=True,
+    )
     assert 'uneven_image' not in found.flags
     assert dice > 0.75
     assert found.volume_ml == pytest.approx(true_ml, rel=0.3)
@@ -106,14 +134,16 @@ def test_white_matter_that_is_bright_in_everybody_is_no_lesion():
     look = Look(gm=1.15, white=2.0)
     without, with_map = (
         scan(no_lesions(brain()), noise=0.01, slices=Slices(thick=2), look=look, healthy=known)[0]
-        for known in (False, True))
+        for known in (False, True)
+    )
     assert without.volume_ml > 2
     assert with_map.volume_ml < 0.3
 
 
 def test_faint_lesions_that_are_left_out_are_told():
-    found, true_ml, _ = scan(hills(brain(), (12.0, 16.0)), noise=0.02,
-                             look=Look(gm=1.15, lesion=0.17))  # fmt: skip
+    found, true_ml, _ = scan(
+        hills(brain(), (12.0, 16.0)), noise=0.02, look=Look(gm=1.15, lesion=0.17)
+    )
     assert found.volume_ml < true_ml / 2
     assert 'faint_parts_left_out' in found.flags
     clean, _, _ = scan(no_lesions(brain()), noise=0.02)

@@ -47,9 +47,14 @@ def p9(map_mm, mask_mm=1.0, tilt=(0, 0, 0), noise=0.0):
 
 
 @pytest.mark.parametrize(
-    'grid', [{'map_mm': 1.0}, {'map_mm': 2.0}, {'map_mm': 1.7, 'tilt': (20, 10, 5)},
-             {'map_mm': 2.0, 'mask_mm': 0.8}]
-)  # fmt: skip
+    'grid',
+    [
+        {'map_mm': 1.0},
+        {'map_mm': 2.0},
+        {'map_mm': 1.7, 'tilt': (20, 10, 5)},
+        {'map_mm': 2.0, 'mask_mm': 0.8},
+    ],
+)
 def test_p9(grid):
     md, away = p9(**grid)
     profile = ring_profile(md, away)
@@ -170,8 +175,9 @@ def test_each_kind_keeps_its_own_surroundings():
     assert line['pv'][12] == pytest.approx(2.75)
     assert line['deep'][37] == pytest.approx(2.75)
     assert (np.isfinite(away['pv']) ^ np.isfinite(away['deep']))[~lesion].all()
-    none = lesion_distances({'pv': kinds['pv'], 'deep': lesion & False}, np.eye(4), ~lesion,
-                            np.eye(4))  # fmt: skip
+    none = lesion_distances(
+        {'pv': kinds['pv'], 'deep': lesion & False}, np.eye(4), ~lesion, np.eye(4)
+    )
     assert np.isnan(none['deep']).all()
     assert np.isfinite(none['pv'][~lesion]).all()
 

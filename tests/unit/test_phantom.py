@@ -37,8 +37,9 @@ def person():
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    return make_tiny(tmp_path_factory.mktemp('tiny'), seed=7, visits=2,
-                     modalities=('T1w', 'FLAIR', 'T2w'))  # fmt: skip
+    return make_tiny(
+        tmp_path_factory.mktemp('tiny'), seed=7, visits=2, modalities=('T1w', 'FLAIR', 'T2w')
+    )
 
 
 def _digests(folder):
@@ -77,8 +78,12 @@ def test_ventricles_grow_as_asked():
 
 def test_a_patient_has_lost_brain_where_told():
     def volumes(part, anatomy):
-        left = anatomy.to_template(nib.affines.apply_affine(
-            anatomy.affine, np.argwhere(part > 0)))[:, 0] < 0  # fmt: skip
+        left = (
+            anatomy.to_template(nib.affines.apply_affine(anatomy.affine, np.argwhere(part > 0)))[
+                :, 0
+            ]
+            < 0
+        )
         share = part[part > 0]
         return np.array([share[left].sum(), share[~left].sum()]) * anatomy.voxel_ml
 
@@ -111,9 +116,9 @@ def test_more_lesion_than_white_matter_is_refused(person):
         lesion_growth(person, seed=1).fraction(2000)
 
 
-@pytest.mark.parametrize('scan', [
-    replace(THICK, gap=0), THIN, replace(THICK, gap=0, stored='SRP', rotation=(5, -4, 9)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'scan', [replace(THICK, gap=0), THIN, replace(THICK, gap=0, stored='SRP', rotation=(5, -4, 9))]
+)
 def test_sampling_keeps_volume(person, scan):
     wmh = lesion_growth(person, seed=1).fraction(12)
     seen = scan.sample(wmh, person.affine)
@@ -124,8 +129,14 @@ def test_sampling_keeps_volume(person, scan):
 
 
 def test_sampling_puts_a_point_where_pose_and_affine_say():
-    scan = Scan(voxel=(2, 1, 1.5), stored='PSR', rotation=(0, 0, 90),
-                shift=(3, -2, 5), low=(-40, -40, -40), high=(40, 40, 40))  # fmt: skip
+    scan = Scan(
+        voxel=(2, 1, 1.5),
+        stored='PSR',
+        rotation=(0, 0, 90),
+        shift=(3, -2, 5),
+        low=(-40, -40, -40),
+        high=(40, 40, 40),
+    )
     volume = np.zeros((61, 61, 61), np.float32)
     volume[40, 20, 33] = 1  # at (10, -10, 3) mm; a quarter turn about z: (10, 10, 3), then shifted
     affine = np.eye(4)
@@ -219,8 +230,11 @@ def test_truth_table_agrees_with_the_masks_and_lesions_grow(tiny):
 
 def test_lists_agree_with_the_masks(tiny):
     anat = tiny / 'derivatives/truth/sub-01/ses-1/anat'
-    for stem, kind in (('space-T1w_label-lacune', 'lacune'), ('space-T2w_label-PVS', 'PVS'),
-                       ('space-FLAIR_label-WMH', 'WMH')):  # fmt: skip
+    for stem, kind in (
+        ('space-T1w_label-lacune', 'lacune'),
+        ('space-T2w_label-PVS', 'PVS'),
+        ('space-FLAIR_label-WMH', 'WMH'),
+    ):
         mask = nib.load(anat / f'sub-01_ses-1_{stem}_mask.nii.gz')
         data = np.asanyarray(mask.dataobj)
         table = (anat / f'sub-01_ses-1_{stem}_lesions.tsv').open()
@@ -240,8 +254,10 @@ def test_lists_agree_with_the_masks(tiny):
 
 def test_zones_of_the_mask_lie_in_it(tiny):
     anat = tiny / 'derivatives/truth/sub-01/ses-1/anat'
-    mask, zones = (_read(anat / f'sub-01_ses-1_space-FLAIR_{name}.nii.gz')
-                   for name in ('label-WMH_mask', 'desc-wmhzone_dseg'))  # fmt: skip
+    mask, zones = (
+        _read(anat / f'sub-01_ses-1_space-FLAIR_{name}.nii.gz')
+        for name in ('label-WMH_mask', 'desc-wmhzone_dseg')
+    )
     assert (zones[mask == 0] == 0).all()
     assert (zones[mask > 0] > 0).mean() > 0.98
 

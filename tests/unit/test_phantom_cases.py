@@ -30,8 +30,12 @@ def test_p2_the_shells_have_the_volumes_of_the_formula(phantom):
     shape, affine = make_grid((1, 1, 1), 2 * phantom.cortex_mm + 8)
     d_v, d_j = phantom.distances(positions(shape, affine))
     white = (d_v > 0) & (d_j > 0)
-    zones = {1: white & (d_v <= 3), 2: white & (d_v > 3) & (d_v <= 13),
-             4: white & (d_v > 13) & (d_j <= 4), 3: white & (d_v > 13) & (d_j > 4)}  # fmt: skip
+    zones = {
+        1: white & (d_v <= 3),
+        2: white & (d_v > 3) & (d_v <= 13),
+        4: white & (d_v > 13) & (d_j <= 4),
+        3: white & (d_v > 13) & (d_j > 4),
+    }
     for label, volume in phantom.zone_volumes().items():
         assert zones[label].sum() / 1000 == pytest.approx(volume, rel=0.035)
 
@@ -57,8 +61,9 @@ def test_p5_each_lesion_lies_in_its_mask():
     case = cases.p5_mix(lacunes=4, spaces=10, spacing=1.0)
     for kind, rows in (('lacune', case.truth['lacunes']), ('PVS', case.truth['spaces'])):
         share = np.asanyarray(case.images['share'].dataobj)
-        index = nib.affines.apply_affine(np.linalg.inv(case.images['share'].affine),
-                                         np.array(rows)[:, :3])  # fmt: skip
+        index = nib.affines.apply_affine(
+            np.linalg.inv(case.images['share'].affine), np.array(rows)[:, :3]
+        )
         at = np.rint(index).astype(int)
         assert (share[tuple(at.T)] > (0.9 if kind == 'lacune' else 0.03)).all()
 
@@ -103,11 +108,14 @@ def test_p16_the_turned_head_is_the_same_head():
     values = []
     for image, where in ((straight, points), (turned, there)):
         index = nib.affines.apply_affine(np.linalg.inv(image.affine), where)
-        values.append([float(np.asarray(image.dataobj)[tuple(np.rint(i).astype(int))])
-                       for i in index])  # fmt: skip
+        values.append(
+            [float(np.asarray(image.dataobj)[tuple(np.rint(i).astype(int))]) for i in index]
+        )
     assert values[0] == pytest.approx(values[1], rel=0.15)
-    volumes = [int(np.asanyarray(case.masks[f'WMH_{name}'].dataobj).sum()) for name in
-               ('straight', 'turned')]  # fmt: skip
+    volumes = [
+        int(np.asanyarray(case.masks[f'WMH_{name}'].dataobj).sum())
+        for name in ('straight', 'turned')
+    ]
     assert volumes[0] == pytest.approx(volumes[1], rel=0.1)
     cosine = (np.trace(case.truth['pose'][:3, :3]) - 1) / 2
     assert np.degrees(np.arccos(cosine)) > 11

@@ -41,15 +41,33 @@ def visited(tmp_path_factory):
     sites = draw_sites(2, 3)
     persons = draw_persons(2, seed=3, sites=sites, travelling=1)
     persons = with_disease(persons, {'wmh_ml': 4.0, 'pvs': (2, 2), 'old_infarct': True})
-    return make_phantom(out, persons, get_preset('tiny'), seed=3, sites=sites,
-                        modalities=('T1w', 'FLAIR'), nprocs=2), persons, sites  # fmt: skip
+    return (
+        make_phantom(
+            out,
+            persons,
+            get_preset('tiny'),
+            seed=3,
+            sites=sites,
+            modalities=('T1w', 'FLAIR'),
+            nprocs=2,
+        ),
+        persons,
+        sites,
+    )
 
 
 def test_bytes_do_not_depend_on_the_number_of_processes(visited, tmp_path):
     out, persons, sites = visited
     # With fewer visits than processes, the scans of a visit are made side by side.
-    again = make_phantom(tmp_path / 'again', persons, get_preset('tiny'), seed=3, sites=sites,
-                         modalities=('T1w', 'FLAIR'), nprocs=4)  # fmt: skip
+    again = make_phantom(
+        tmp_path / 'again',
+        persons,
+        get_preset('tiny'),
+        seed=3,
+        sites=sites,
+        modalities=('T1w', 'FLAIR'),
+        nprocs=4,
+    )
     assert _digests(again) == _digests(out)
 
 
@@ -57,8 +75,9 @@ def test_a_traveller_is_the_same_at_every_site(visited):
     out, persons, _ = visited
     assert [state.site for state in persons[0].states] == ['A', 'B']
     assert len(persons[1].states) == 1
-    rows = [r for r in _rows(out / 'derivatives/truth/measures.tsv')
-            if r['participant_id'] == 'sub-01']  # fmt: skip
+    rows = [
+        r for r in _rows(out / 'derivatives/truth/measures.tsv') if r['participant_id'] == 'sub-01'
+    ]
     for name in ('gm_ml', 'wmh_total_ml', 'lv_ml', 'lacune_volume_ml', 'fazekas_pv'):
         assert rows[0][name] == rows[1][name]
 
@@ -125,18 +144,25 @@ def test_site_effects_reach_the_protocols():
 
 
 def test_every_preset_has_scans_that_can_be_made_and_named():
-    names = {name for size in SIZES for protocol in PROTOCOLS
-             for name in get_preset(size, protocol).protocols}  # fmt: skip
+    names = {
+        name
+        for size in SIZES
+        for protocol in PROTOCOLS
+        for name in get_preset(size, protocol).protocols
+    }
     assert names == set(MODALITIES) == set(LONGEST) == set(command.MODALITIES)
 
 
-@pytest.mark.parametrize(('options', 'field'), [
-    (['--modalities', 'T1w', 'bold'], '--modalities'),
-    (['--wmh-ml', '130'], '--wmh-ml'),
-    (['--fazekas', '2', '4'], '--fazekas'),
-    (['--travelling', '1'], '--travelling'),
-    (['--protocol', 'research', '7t'], '--protocol'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('options', 'field'),
+    [
+        (['--modalities', 'T1w', 'bold'], '--modalities'),
+        (['--wmh-ml', '130'], '--wmh-ml'),
+        (['--fazekas', '2', '4'], '--fazekas'),
+        (['--travelling', '1'], '--travelling'),
+        (['--protocol', 'research', '7t'], '--protocol'),
+    ],
+)
 def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, options, field):
     with pytest.raises(UsageError) as refused:
         run(['phantom', str(tmp_path / 'out'), *options])
@@ -153,5 +179,17 @@ def test_a_folder_with_files_is_refused(tmp_path):
 def test_too_many_lesions_are_told_by_visit(tmp_path, monkeypatch):
     monkeypatch.setattr(small, 'TRIES', 1)
     with pytest.raises(PreflightError, match=r'sub-01 ses-1 cannot be made.*no room'):
-        run(['phantom', str(tmp_path / 'out'), '--preset', 'tiny', '--participants', '1',
-             '--modalities', 'T1w', '--lacunes', '60'])  # fmt: skip
+        run(
+            [
+                'phantom',
+                str(tmp_path / 'out'),
+                '--preset',
+                'tiny',
+                '--participants',
+                '1',
+                '--modalities',
+                'T1w',
+                '--lacunes',
+                '60',
+            ]
+        )

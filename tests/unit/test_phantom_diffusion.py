@@ -32,8 +32,13 @@ CLEAN = Protocol(gradients=shells([(1000, 12)], b0=1), scan=COARSE, snr=np.inf, 
 @pytest.fixture(scope='module')
 def scene():
     anatomy = make_anatomy(3, spacing=4.0, ventricles_mm=1.0)
-    return Scene(anatomy=anatomy, wmh=lesion_growth(anatomy, 1).fraction(12),
-                 rotation=(8, -5, 12), shift=(2, 1, 3), features=recent_infarcts(anatomy, 5, 1))
+    return Scene(
+        anatomy=anatomy,
+        wmh=lesion_growth(anatomy, 1).fraction(12),
+        rotation=(8, -5, 12),
+        shift=(2, 1, 3),
+        features=recent_infarcts(anatomy, 5, 1),
+    )
 
 
 def prepared(scene, protocol, cache={}):  # noqa: B006 - heads are kept on purpose
@@ -62,9 +67,11 @@ def dipy_table(table, affine):
     texts = table.files(affine)
     vectors = np.array([row.split() for row in texts['.bvec'].splitlines()], float).T
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return gradients.gradient_table(np.array(texts['.bval'].split(), float),
-                                    bvecs=vectors / np.where(length > 0.5, length, 1),
-                                    b0_threshold=50)  # fmt: skip
+    return gradients.gradient_table(
+        np.array(texts['.bval'].split(), float),
+        bvecs=vectors / np.where(length > 0.5, length, 1),
+        b0_threshold=50,
+    )
 
 
 def dipy_fit(series, table, affine, method):
@@ -75,9 +82,10 @@ def dipy_fit(series, table, affine, method):
     return fit.fa, fit.md, axes @ fit.quadratic_form @ axes.T
 
 
-@pytest.mark.parametrize(('name', 'method'), [
-    ('clinical-b1000', 'OLS'), ('philips-b1000', 'WLS'), ('siemens-b2500', 'WLS'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('name', 'method'),
+    [('clinical-b1000', 'OLS'), ('philips-b1000', 'WLS'), ('siemens-b2500', 'WLS')],
+)
 def test_a_refit_gives_tensors_back(scene, method, name):
     protocol = replace(CLEAN, gradients=TABLES[name](), free_water=False)
     scan, seen, inside, series = seen_in(scene, protocol)
@@ -172,8 +180,10 @@ def test_alps_ignores_the_pose(template_like, rotation):
     scene = Scene(anatomy=template_like, wmh=np.zeros_like(template_like.fractions['wm']))
     inside = np.ones(scan.grid()[0], bool)
     means = []
-    for centre, axis, diagonal in (((26, -16, 27), 2, tensors.ALPS_PAIR[0]),
-                                   ((38, -16, 27), 1, tensors.ALPS_PAIR[1])):
+    for centre, axis, diagonal in (
+        ((26, -16, 27), 2, tensors.ALPS_PAIR[0]),
+        ((38, -16, 27), 1, tensors.ALPS_PAIR[1]),
+    ):
         # The tensors are measured in the scanner and turned back by the pose, as apparent does.
         pose = scan.pose[:3, :3]
         world = np.tile((pose @ np.diag(diagonal) @ pose.T)[None], (1, 1, 1))
@@ -275,8 +285,13 @@ def test_eddy_currents_and_motion_spoil_what_they_should(scene):
 
 def test_gradients_are_seen_from_the_turned_head():
     one = np.ones((1, 1, 1), np.float32)
-    water = Water(tissue=one, free=0 * one, mean=1e-3 * one, affine=np.eye(4),
-                  shape=(1e-3 * one, -5e-4 * one, 0 * one, 0 * one, 0 * one))
+    water = Water(
+        tissue=one,
+        free=0 * one,
+        mean=1e-3 * one,
+        affine=np.eye(4),
+        shape=(1e-3 * one, -5e-4 * one, 0 * one, 0 * one, 0 * one),
+    )
     quarter = turn((0, 0, 90))
     along_y = water.along(quarter.T @ [0, 1, 0]).signal(1000)
     assert float(along_y[0, 0, 0]) == pytest.approx(np.exp(-2), rel=1e-5)
@@ -286,10 +301,12 @@ def test_gradients_are_seen_from_the_turned_head():
 def folder(scene, tmp_path_factory):
     root = tmp_path_factory.mktemp('dwi')
     protocol = replace(
-        diffusion.DEMO, gradients=shells([(1000, 7)], b0=1), outliers=2,
+        diffusion.DEMO,
+        gradients=shells([(1000, 7)], b0=1),
+        outliers=2,
         scan=replace(diffusion.DEMO.scan, voxel=(4, 4, 4)),
         gre=epi.FieldMap(scan=Scan(voxel=(5, 5, 5))),
-    )  # fmt: skip
+    )
     field = field_map(scene)
     for name in ('one', 'two'):
         recorder = Recorder(root / name, '01', '1')
@@ -300,17 +317,29 @@ def folder(scene, tmp_path_factory):
 
 def test_files_are_complete_and_the_same_again(folder):
     files = sorted(p.relative_to(folder / 'one') for p in (folder / 'one').rglob('*.*'))
-    assert all((folder / 'one' / p).read_bytes() == (folder / 'two' / p).read_bytes()
-               for p in files)  # fmt: skip
+    assert all(
+        (folder / 'one' / p).read_bytes() == (folder / 'two' / p).read_bytes() for p in files
+    )
     names = {p.name.removeprefix('sub-01_ses-1_') for p in files}
-    assert {'dir-AP_dwi.nii.gz', 'dir-AP_dwi.bval', 'dir-AP_dwi.bvec', 'dir-AP_dwi.json',
-            'dir-PA_epi.json', 'phasediff.json', 'magnitude1.json', 'magnitude2.nii.gz',
-            'dir-AP_desc-motion_timeseries.tsv', 'space-dwi_label-RSSI_mask.nii.gz',
-            'space-dwi_desc-truth_fieldmap.nii.gz',
-            'space-dwi_model-tensor_param-fw_dwimap.nii.gz'} <= names  # fmt: skip
+    assert {
+        'dir-AP_dwi.nii.gz',
+        'dir-AP_dwi.bval',
+        'dir-AP_dwi.bvec',
+        'dir-AP_dwi.json',
+        'dir-PA_epi.json',
+        'phasediff.json',
+        'magnitude1.json',
+        'magnitude2.nii.gz',
+        'dir-AP_desc-motion_timeseries.tsv',
+        'space-dwi_label-RSSI_mask.nii.gz',
+        'space-dwi_desc-truth_fieldmap.nii.gz',
+        'space-dwi_model-tensor_param-fw_dwimap.nii.gz',
+    } <= names
     raw = folder / 'one' / 'sub-01' / 'ses-1'
-    said = {p.stem.removeprefix('sub-01_ses-1_'): json.loads(p.read_text())
-            for p in raw.rglob('*.json')}  # fmt: skip
+    said = {
+        p.stem.removeprefix('sub-01_ses-1_'): json.loads(p.read_text())
+        for p in raw.rglob('*.json')
+    }
     series = nib.load(raw / 'dwi' / 'sub-01_ses-1_dir-AP_dwi.nii.gz')
     assert said['dir-AP_dwi']['PhaseEncodingDirection'] == 'j-'
     assert said['dir-PA_epi']['PhaseEncodingDirection'] == 'j'

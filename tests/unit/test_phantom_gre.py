@@ -24,8 +24,12 @@ from csvdprep.phantom.susceptibility.intravoxel import slopes
 from csvdprep.phantom.susceptibility.truth import bleed_mask, lesions
 
 #: P6 is seen at 1 mm.
-CLOSE = gre.Protocol(scan=Scan(voxel=(1, 1, 1), low=(-44,) * 3, high=(44,) * 3, noise=0, bias=0),
-                     te=(6.0, 14.0, 22.0), receive_rad=0, chi_texture=0)  # fmt: skip
+CLOSE = gre.Protocol(
+    scan=Scan(voxel=(1, 1, 1), low=(-44,) * 3, high=(44,) * 3, noise=0, bias=0),
+    te=(6.0, 14.0, 22.0),
+    receive_rad=0,
+    chi_texture=0,
+)
 
 
 def _lie(scene, protocol):
@@ -44,18 +48,34 @@ def _field_of(scene, protocol):
     return gre.field_of(scene, _lie(scene, protocol))
 
 
-
 @pytest.fixture(scope='module')
 def scene():
     anatomy = make_anatomy(3, spacing=3)
     place = anatomy.to_head([[22.0, -30.0, 28.0], [-24.0, 8.0, 2.0]])
-    bleeds = [Ellipsoid(kind='CMB', tissue='haemosiderin', centre=place[0], radii=np.full(3, 1.5),
-                        facts={'chi': 1.2, 'region': 'lobar'}),
-              Ellipsoid(kind='CMB', tissue='haemosiderin', centre=place[1], radii=np.full(3, 2.6),
-                        facts={'chi': 0.7, 'region': 'deep'})]  # fmt: skip
-    return Scene(anatomy=anatomy, wmh=np.zeros(anatomy.structures.shape, np.float32),
-                 features=[*veins(anatomy, 1), *bleeds], rotation=(6, 1, 3), shift=(1, 2, -1),
-                 seed=4)  # fmt: skip
+    bleeds = [
+        Ellipsoid(
+            kind='CMB',
+            tissue='haemosiderin',
+            centre=place[0],
+            radii=np.full(3, 1.5),
+            facts={'chi': 1.2, 'region': 'lobar'},
+        ),
+        Ellipsoid(
+            kind='CMB',
+            tissue='haemosiderin',
+            centre=place[1],
+            radii=np.full(3, 2.6),
+            facts={'chi': 0.7, 'region': 'deep'},
+        ),
+    ]
+    return Scene(
+        anatomy=anatomy,
+        wmh=np.zeros(anatomy.structures.shape, np.float32),
+        features=[*veins(anatomy, 1), *bleeds],
+        rotation=(6, 1, 3),
+        shift=(1, 2, -1),
+        seed=4,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -126,8 +146,10 @@ def test_the_field_turns_with_the_head(scene, coarse):
     """The main field is along z of the scanner however the head lies."""
     lying = replace(scene, rotation=(0, 0, 0), shift=(0, 0, 0))
     tilted = replace(scene, rotation=(30, 0, 0), shift=(0, 0, 0))
-    fields = [magnetism(s, s.place(coarse.scan, np.random.default_rng(0), 0, 0), (6.0,)).local
-              for s in (lying, tilted)]  # fmt: skip
+    fields = [
+        magnetism(s, s.place(coarse.scan, np.random.default_rng(0), 0, 0), (6.0,)).local
+        for s in (lying, tilted)
+    ]
     assert np.abs(fields[0]).max() > 0.05
     centre = scene.anatomy.to_head([[0.0, -42.0, 77.0]])
     # The top of the sagittal sinus runs along y: -χ/6 across, less when tilted to the field.
@@ -147,8 +169,10 @@ def test_microbleeds_bloom(bleeding):
         if bleed.kind != 'CMB' or bleed.radii[0] < 1.4:
             continue
         near = np.linalg.norm(points - bleed.centre, axis=-1) < 7
-        sizes = [(magnitude[near, echo] < 0.7 * np.median(magnitude[..., echo][near])).sum()
-                 for echo in range(3)]  # fmt: skip
+        sizes = [
+            (magnitude[near, echo] < 0.7 * np.median(magnitude[..., echo][near])).sum()
+            for echo in range(3)
+        ]
         assert sizes[0] < sizes[1] < sizes[2]
         assert sizes[2] > 1.3 * bleed.volume_mm3
 
@@ -285,17 +309,27 @@ def test_files_and_sidecars(written):
     folder, _ = written
     raw = folder / 'sub-01/ses-1/anat'
     names = {path.name for path in raw.glob('*.nii.gz')}
-    assert names == {f'sub-01_ses-1_echo-{echo}_part-{part}_MEGRE.nii.gz'
-                     for echo in (1, 2, 3) for part in ('mag', 'phase')}  # fmt: skip
+    assert names == {
+        f'sub-01_ses-1_echo-{echo}_part-{part}_MEGRE.nii.gz'
+        for echo in (1, 2, 3)
+        for part in ('mag', 'phase')
+    }
     fields = json.loads((raw / 'sub-01_ses-1_echo-2_part-phase_MEGRE.json').read_text())
     assert fields['EchoTime'] == 0.014
     assert fields['Units'] == 'arbitrary'
     assert fields['MagneticFieldStrength'] == 3
-    truth = {path.name.removeprefix('sub-01_ses-1_space-MEGRE_')
-             for path in (folder / 'derivatives/truth').rglob('*.nii.gz')}  # fmt: skip
-    assert truth == {'Chimap.nii.gz', 'R2starmap.nii.gz', 'label-CMB_mask.nii.gz',
-                     'label-vein_mask.nii.gz', 'desc-local_fieldmap.nii.gz',
-                     'desc-total_fieldmap.nii.gz'}  # fmt: skip
+    truth = {
+        path.name.removeprefix('sub-01_ses-1_space-MEGRE_')
+        for path in (folder / 'derivatives/truth').rglob('*.nii.gz')
+    }
+    assert truth == {
+        'Chimap.nii.gz',
+        'R2starmap.nii.gz',
+        'label-CMB_mask.nii.gz',
+        'label-vein_mask.nii.gz',
+        'desc-local_fieldmap.nii.gz',
+        'desc-total_fieldmap.nii.gz',
+    }
 
 
 def test_measures_are_those_of_the_tables(written):

@@ -32,8 +32,14 @@ def _arc(radius=15.0, width=0.6):
 
 def _egg(hollow=0.0):
     axes = Rotation.from_euler('xyz', (20, 30, 40), degrees=True).as_matrix()
-    return Ellipsoid(kind='lacune', tissue='csf', centre=np.array([11.3, 12.1, 10.7]),
-                     radii=np.array([2.0, 3.0, 4.5]), axes=axes, hollow=hollow)  # fmt: skip
+    return Ellipsoid(
+        kind='lacune',
+        tissue='csf',
+        centre=np.array([11.3, 12.1, 10.7]),
+        radii=np.array([2.0, 3.0, 4.5]),
+        axes=axes,
+        hollow=hollow,
+    )
 
 
 @pytest.mark.parametrize('voxel', GRIDS)
@@ -54,8 +60,12 @@ def test_shapes_fill_their_volume_on_any_grid(shape, voxel):
 
 
 def test_gaps_between_slices_hide_their_part():
-    tube = Tube(kind='PVS', tissue='csf', points=np.column_stack([np.full(100, 10.2)] * 2
-                + [np.linspace(5, 35, 100)]), radii=np.full(100, 0.8))  # fmt: skip
+    tube = Tube(
+        kind='PVS',
+        tissue='csf',
+        points=np.column_stack([np.full(100, 10.2)] * 2 + [np.linspace(5, 35, 100)]),
+        radii=np.full(100, 0.8),
+    )
     affine = np.diag([1.0, 1.0, 5.0, 1.0])
     share, _ = draw([tube], (20, 20, 8), affine, thickness=(1, 1, 4))
     assert share.sum() * 4 == pytest.approx(tube.volume_mm3 * 4 / 5, rel=0.03)
@@ -100,8 +110,13 @@ def test_a_visit_with_more_lesions_has_those_of_the_visit_before(person):
 
 
 def test_small_lesions_keep_apart_and_to_their_size(person):
-    found = small_lesions(person, 9, Disease(lacunes=5, microbleeds=(6, 4, 3), pvs=(8, 10),
-                                             recent_infarcts=1, calcifications=2))  # fmt: skip
+    found = small_lesions(
+        person,
+        9,
+        Disease(
+            lacunes=5, microbleeds=(6, 4, 3), pvs=(8, 10), recent_infarcts=1, calcifications=2
+        ),
+    )
     solid = [f for f in found if f.kind in ('lacune', 'CMB', 'RSSI', 'calcification')]
     for one, two in itertools.combinations(solid, 2):
         assert np.linalg.norm(one.centre - two.centre) > one.radii.max() + two.radii.max()

@@ -29,8 +29,12 @@ T1_BLOOD = 1.65
 @pytest.fixture(scope='module')
 def scene():
     anatomy = make_anatomy(3, spacing=4.0, ventricles_mm=2.0)
-    hole = Ellipsoid(kind='lacune', tissue='csf', centre=anatomy.to_head([[-24, 0, 22]])[0],
-                     radii=np.full(3, 6.0))  # fmt: skip
+    hole = Ellipsoid(
+        kind='lacune',
+        tissue='csf',
+        centre=anatomy.to_head([[-24, 0, 22]])[0],
+        radii=np.full(3, 6.0),
+    )
     return Scene(anatomy=anatomy, wmh=lesion_growth(anatomy, 1).fraction(25), features=(hole,))
 
 
@@ -43,9 +47,10 @@ def pasl_cbf(ratio, delay, alpha=0.98, duration=0.8, t1=T1_BLOOD):
     return 6000 * 0.9 * ratio * np.exp(delay / t1) / (2 * alpha * duration)
 
 
-@pytest.mark.parametrize(('labelling', 'duration', 'delay', 'cbf'), [
-    ('PCASL', 1.8, 1.8, 86.30), ('PCASL', 1.8, 2.3, 116.85), ('PASL', 0.8, 1.8, 102.52),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('labelling', 'duration', 'delay', 'cbf'),
+    [('PCASL', 1.8, 1.8, 86.30), ('PCASL', 1.8, 2.3, 116.85), ('PASL', 0.8, 1.8, 102.52)],
+)
 def test_the_vectors_of_the_specification(labelling, duration, delay, cbf):
     protocol = Protocol(scan=SCAN, labelling=labelling, duration=duration)
     ratio = float(difference(cbf, 0.8, 1.0, delay, protocol))
@@ -70,17 +75,25 @@ def test_label_that_comes_late_is_the_integral_of_its_arrival(labelling, duratio
         assert float(difference(50, att, 1, delay, protocol)) == pytest.approx(wanted, abs=2e-6)
 
 
-@pytest.mark.parametrize('settings', [
-    {}, {'slice_s': 0.04}, {'slice_s': 0.04, 'label_first': True, 'tr': 3.0},
-    {'labelling': 'PASL', 'duration': 0.7, 'delays': (2.0,), 'slice_s': 0.03},
-    {'suppression': 0.1, 'pulses': 2}, {'efficiency': 0.7, 'slice_s': 0.02, 'suppression': 0.2},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {},
+        {'slice_s': 0.04},
+        {'slice_s': 0.04, 'label_first': True, 'tr': 3.0},
+        {'labelling': 'PASL', 'duration': 0.7, 'delays': (2.0,), 'slice_s': 0.03},
+        {'suppression': 0.1, 'pulses': 2},
+        {'efficiency': 0.7, 'slice_s': 0.02, 'suppression': 0.2},
+    ],
+)
 def test_the_closed_formula_finds_the_flow_of_every_voxel(scene, settings):
     protocol = Protocol(scan=scene.place(SCAN, np.random.default_rng(0), 0, 0), **settings)
     here = maps(scene, protocol)
     delay = protocol.delays[0]
-    pair = {kind: clean_volume(here, protocol, kind, delay, 3.0).astype(float)
-            for kind in ('control', 'label')}  # fmt: skip
+    pair = {
+        kind: clean_volume(here, protocol, kind, delay, 3.0).astype(float)
+        for kind in ('control', 'label')
+    }
     late = delay + protocol.slice_times().reshape(1, 1, -1)
     done = (here.cbf > 5) & arrived(here.att, late, protocol)
     assert done.sum() > 0.5 * (here.cbf > 5).sum() > 5000
@@ -104,9 +117,15 @@ def test_several_delays_tell_the_arrival_time(scene):
 
     def model(delay, cbf, att):
         since = np.clip(protocol.duration + delay - att, 0, protocol.duration)
-        return (2 * alpha * cbf / 5400 * T1_BLOOD
-                * (np.exp(since / T1_BLOOD) - 1)
-                * np.exp(-(protocol.duration + delay) / T1_BLOOD))  # fmt: skip
+        return (
+            2
+            * alpha
+            * cbf
+            / 5400
+            * T1_BLOOD
+            * (np.exp(since / T1_BLOOD) - 1)
+            * np.exp(-(protocol.duration + delay) / T1_BLOOD)
+        )
 
     def volume(kind, delay):
         return clean_volume(here, protocol, kind, delay, 3.0).astype(float)
@@ -159,13 +178,29 @@ def written(scene, tmp_path_factory):
     def take(name):
         out = tmp_path_factory.mktemp(name)
         recorder = Recorder(out, '01', '1')
-        record(scene, replace(PRESETS['tiny'], scan=spoiled, pairs=4, motion=0.5,
-                              fluctuation=0.002, entities={'acq': 'pcasl'}),
-               recorder, 5)  # fmt: skip
+        record(
+            scene,
+            replace(
+                PRESETS['tiny'],
+                scan=spoiled,
+                pairs=4,
+                motion=0.5,
+                fluctuation=0.002,
+                entities={'acq': 'pcasl'},
+            ),
+            recorder,
+            5,
+        )
         multi = replace(PRESETS['multidelay'], scan=spoiled, pairs=1, entities={'acq': 'multi'})
         record(scene, multi, recorder, 6, measures=False)
-        pasl = replace(PRESETS['pasl'], scan=spoiled, pairs=6, motion=0.0, fluctuation=0.0,
-                       entities={'acq': 'pasl'})  # fmt: skip
+        pasl = replace(
+            PRESETS['pasl'],
+            scan=spoiled,
+            pairs=6,
+            motion=0.0,
+            fluctuation=0.0,
+            entities={'acq': 'pasl'},
+        )
         record(scene, pasl, recorder, 7, measures=False)
         return out, recorder.close()
 
@@ -180,8 +215,9 @@ def test_same_seed_same_bytes(written):
 
 
 def _fields(written, name):
-    return json.loads((written[0][0] / 'sub-01/ses-1/perf' / f'sub-01_ses-1_{name}.json')
-                      .read_text())  # fmt: skip
+    return json.loads(
+        (written[0][0] / 'sub-01/ses-1/perf' / f'sub-01_ses-1_{name}.json').read_text()
+    )
 
 
 def _context(written, name):
@@ -233,8 +269,11 @@ def test_a_lacune_has_no_flow(written, scene):
 
 
 def test_motion_is_told(written):
-    path = (written[0][0] / 'derivatives/truth/sub-01/ses-1/perf'
-            / 'sub-01_ses-1_acq-pcasl_desc-motion_timeseries.tsv')  # fmt: skip
+    path = (
+        written[0][0]
+        / 'derivatives/truth/sub-01/ses-1/perf'
+        / 'sub-01_ses-1_acq-pcasl_desc-motion_timeseries.tsv'
+    )
     with path.open(encoding='utf-8') as lines:
         rows = list(csv.DictReader(lines, delimiter='\t'))
     assert len(rows) == 8

@@ -33,8 +33,7 @@ def scene():
     anatomy = make_anatomy(3, spacing=4.0, ventricles_mm=2.0)
     angle = np.deg2rad(np.linspace(30, 200, 60))
     line = np.stack([0 * angle, -18 + 88 * np.cos(angle), 8 + 73 * np.sin(angle)], axis=1)
-    sinus = Tube(kind='sinus', tissue='vein', points=anatomy.to_head(line),
-                 radii=np.full(60, 5.0))  # fmt: skip
+    sinus = Tube(kind='sinus', tissue='vein', points=anatomy.to_head(line), radii=np.full(60, 5.0))
     wmh = lesion_growth(anatomy, 1).fraction(25)
     return Scene(anatomy=anatomy, wmh=wmh, features=(sinus,), rotation=(4, 0, 2))
 
@@ -80,10 +79,15 @@ def test_single_precision_is_enough():
     np.testing.assert_allclose(single, exact, rtol=1e-6)
 
 
-@pytest.mark.parametrize('settings', [
-    {}, {'b1_spread': 0.08, 'flip': 15.0, 'tr': 3.4},
-    {'frame_s': 73.0, 'frames': 16, 'curve': parker}, {'frame_s': 30.0, 'frames': 40},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {},
+        {'b1_spread': 0.08, 'flip': 15.0, 'tr': 3.4},
+        {'frame_s': 73.0, 'frames': 16, 'curve': parker},
+        {'frame_s': 30.0, 'frames': 40},
+    ],
+)
 def test_least_squares_finds_the_truth_in_every_voxel(scene, settings):
     protocol = Protocol(scan=scene.place(STILL, np.random.default_rng(0), 0, 0), **settings)
     here = maps(scene, protocol, np.random.default_rng(2))
@@ -96,8 +100,9 @@ def test_least_squares_finds_the_truth_in_every_voxel(scene, settings):
 
     frames = np.stack([image[brain] for image in contrast.frame_images(here, protocol)], axis=-1)
     angle = np.deg2rad(protocol.flip * here.b1[brain].astype(float))
-    curves = concentration(frames, t1, protocol.tr / 1000, angle, protocol.relaxivity,
-                           protocol.baseline)  # fmt: skip
+    curves = concentration(
+        frames, t1, protocol.tr / 1000, angle, protocol.relaxivity, protocol.baseline
+    )
     cp, _ = frame_means(protocol.plasma, protocol.frames, protocol.frame_s)
     vp, ps = patlak(protocol.middles, cp, curves, protocol.injection_s + 120)
     np.testing.assert_allclose(vp / here.vp[brain], 1, atol=5e-3)
@@ -108,9 +113,14 @@ def test_least_squares_finds_the_truth_in_every_voxel(scene, settings):
 def test_drift_does_to_ps_what_the_specification_prints(tissue):
     def estimate(drift):
         case = patlak_case.p10(tissue, drift)
-        curve = concentration(case.signal, case.t1, patlak_case.TR_MS / 1000,
-                              np.deg2rad(patlak_case.FLIP), patlak_case.RELAXIVITY,
-                              patlak_case.BASELINE)  # fmt: skip
+        curve = concentration(
+            case.signal,
+            case.t1,
+            patlak_case.TR_MS / 1000,
+            np.deg2rad(patlak_case.FLIP),
+            patlak_case.RELAXIVITY,
+            patlak_case.BASELINE,
+        )
         vp, ps = patlak(case.time_s, case.cp, curve, patlak_case.FIT_FROM_S)
         return float(vp[0]), float(ps[0])
 
@@ -129,8 +139,12 @@ def test_a_patients_curves_follow_the_same_equations():
     grid = np.linspace(-0.1, 4, 100_001)
 
     def by_our_signal(signal, t1, b1):
-        enhanced = spgr(1.0, 1 / t1 + of['r1_per_mM_per_s'] * grid,
-                        1000 * of['repetition_time_s'], of['flip_angle_deg'] * b1)  # fmt: skip
+        enhanced = spgr(
+            1.0,
+            1 / t1 + of['r1_per_mM_per_s'] * grid,
+            1000 * of['repetition_time_s'],
+            of['flip_angle_deg'] * b1,
+        )
         enhanced *= np.exp(-of['echo_time_s'] * of['r2_per_mM_per_s'] * grid)
         here = np.searchsorted(grid, 0)
         return np.interp(signal / signal[:3].mean(), enhanced / enhanced[here], grid)
@@ -170,8 +184,14 @@ def written(scene, tmp_path_factory):
         record(scene, protocol, recorder, 5)
         return out, recorder.close()
 
-    spoiled = replace(PRESETS['tiny'], scan=replace(STILL, noise=0.01, bias=0.2), frames=9,
-                      b1_spread=0.06, drift=1.0, motion=0.5)  # fmt: skip
+    spoiled = replace(
+        PRESETS['tiny'],
+        scan=replace(STILL, noise=0.01, bias=0.2),
+        frames=9,
+        b1_spread=0.06,
+        drift=1.0,
+        motion=0.5,
+    )
     return take(spoiled, 'one'), take(spoiled, 'two')
 
 
@@ -194,8 +214,10 @@ def test_sidecars_say_what_was_done(written):
     assert dce['InjectionStart'] == 3 * dce['AcquisitionDuration'] == dce['VolumeTiming'][3]
     assert len(dce['VolumeTiming']) == 9
     assert (dce['ContrastBolusDose'], dce['Hematocrit']) == (0.1, 0.42)
-    flips = [json.loads((folder / f'anat/sub-01_ses-1_flip-{n}_VFA.json').read_text())
-             for n in (1, 2, 3)]  # fmt: skip
+    flips = [
+        json.loads((folder / f'anat/sub-01_ses-1_flip-{n}_VFA.json').read_text())
+        for n in (1, 2, 3)
+    ]
     assert [fields['FlipAngle'] for fields in flips] == [2, 5, 12]
     b1 = json.loads((folder / 'fmap/sub-01_ses-1_TB1map.json').read_text())
     assert b1['IntendedFor'][-1] == (
@@ -219,8 +241,9 @@ def test_measures_are_means_of_the_maps(written):
 
 def test_blood_enhances_as_its_plasma_says(written, scene):
     out, _ = written[0]
-    vp = nib.load(out / 'derivatives/truth/sub-01/ses-1/perf'
-                  '/sub-01_ses-1_space-dce_desc-patlak_vpmap.nii.gz').get_fdata()  # fmt: skip
+    vp = nib.load(
+        out / 'derivatives/truth/sub-01/ses-1/perf/sub-01_ses-1_space-dce_desc-patlak_vpmap.nii.gz'
+    ).get_fdata()
     assert vp.max() == pytest.approx(1 - 0.42, abs=0.02)
     image = nib.load(out / 'sub-01/ses-1/perf/sub-01_ses-1_ce-gadolinium_dce.nii.gz').get_fdata()
     blood = image[vp > 0.5].mean(axis=0)

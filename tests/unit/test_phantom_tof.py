@@ -23,8 +23,13 @@ QUIET = replace(tof.TINY, scan=replace(tof.TINY.scan, noise=0.0, bias=0.0))
 @pytest.fixture(scope='module')
 def scene():
     anatomy = make_anatomy(3, spacing=3)
-    return Scene(anatomy=anatomy, wmh=np.zeros(anatomy.structures.shape, np.float32),
-                 features=arteries(anatomy, 1, lsa=(3, 4)), rotation=(4, 0, 2), seed=4)
+    return Scene(
+        anatomy=anatomy,
+        wmh=np.zeros(anatomy.structures.shape, np.float32),
+        features=arteries(anatomy, 1, lsa=(3, 4)),
+        rotation=(4, 0, 2),
+        seed=4,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -37,8 +42,13 @@ def written(scene, tmp_path_factory):
 
 def straight(name, start, end, radius, parent=''):
     line = np.linspace(start, end, 200)
-    return Tube(kind='M1', tissue='artery', points=line, radii=np.full(200, radius),
-                facts={'name': name, 'parent': parent, 'side': 'left'})  # fmt: skip
+    return Tube(
+        kind='M1',
+        tissue='artery',
+        points=line,
+        radii=np.full(200, radius),
+        facts={'name': name, 'parent': parent, 'side': 'left'},
+    )
 
 
 def test_blood_by_playing_the_pulses():
@@ -80,8 +90,9 @@ def test_arteries_are_bright_and_darken_along_their_way(scene):
 def test_thin_arteries_fill_their_voxels_by_their_share():
     """The excess signal over all voxels is that of the volume, whatever the radius."""
     anatomy = make_anatomy(3, spacing=4)
-    anatomy = replace(anatomy, fractions={name: np.zeros_like(part)
-                                          for name, part in anatomy.fractions.items()})
+    anatomy = replace(
+        anatomy, fractions={name: np.zeros_like(part) for name, part in anatomy.fractions.items()}
+    )
     dark = Scene(anatomy=anatomy, wmh=np.zeros(anatomy.structures.shape, np.float32))
     scan = Scan(voxel=(1, 1, 1), low=(-20,) * 3, high=(20,) * 3, noise=0, bias=0)
     protocol = replace(QUIET, scan=scan, ramp=0)
@@ -113,8 +124,11 @@ def test_measures_and_table(written, scene):
     text = next(folder.rglob('*vessels.tsv')).read_text().splitlines()
     rows = list(csv.DictReader(text, delimiter='\t'))
     assert len(rows) == len(scene.features)
-    stems = [float(row['length_mm']) for row in rows
-             if row['segment'] == 'LSA' and row['parent'].endswith('M1')]  # fmt: skip
+    stems = [
+        float(row['length_mm'])
+        for row in rows
+        if row['segment'] == 'LSA' and row['parent'].endswith('M1')
+    ]
     assert np.mean(stems) == pytest.approx(values['lsa_len_mean_mm'], rel=1e-4)
 
 

@@ -41,8 +41,23 @@ def test_each_artery_leaves_its_parent(tree):
             away = np.linalg.norm(known[parent].points - tube.points[0], axis=1).min()
             assert away < 1.5, (tube.facts['name'], away)
         seen.add(tube.facts['name'])
-    assert {'ICA', 'basilar', 'VA', 'M1', 'M2', 'M3', 'A1', 'A2', 'A3', 'ACom', 'PCom', 'P1',
-            'P2', 'P3', 'LSA'} <= {tube.kind for tube in tree}  # fmt: skip
+    assert {
+        'ICA',
+        'basilar',
+        'VA',
+        'M1',
+        'M2',
+        'M3',
+        'A1',
+        'A2',
+        'A3',
+        'ACom',
+        'PCom',
+        'P1',
+        'P2',
+        'P3',
+        'LSA',
+    } <= {tube.kind for tube in tree}
 
 
 def test_lenticulostriate_arteries_rise_through_the_basal_ganglia(head, tree):
@@ -156,7 +171,9 @@ def test_a_deposit_keeps_volume_and_place():
     tube = Tube(kind='x', tissue='vein', points=line, radii=np.full(200, 1.3))
     share = deposit([tube], (20, 20, 16), np.eye(4))
     assert share.sum() == pytest.approx(tube.volume_mm3, rel=1e-5)
-    centre = [(share * np.arange(n).reshape([-1 if i == a else 1 for i in range(3)])).sum()
-              / share.sum() for a, n in enumerate(share.shape)]  # fmt: skip
+    centre = [
+        (share * np.arange(n).reshape([-1 if i == a else 1 for i in range(3)])).sum() / share.sum()
+        for a, n in enumerate(share.shape)
+    ]
     assert np.allclose(centre, line.mean(axis=0), atol=0.02)
     assert along(line)[-1] == pytest.approx(tube.length_mm)

@@ -17,15 +17,19 @@ class Knob:
 
 
 def room(name, needs, makes=(), **more):
-    return Room(name=name, title='', needs=tuple(needs), makes=dict.fromkeys(makes, MASK),
-                build='', **more)  # fmt: skip
+    return Room(
+        name=name, title='', needs=tuple(needs), makes=dict.fromkeys(makes, MASK), build='', **more
+    )
 
 
 INPUTS = declared().inputs
 BRAIN = room('brain', ['anat'], ['anat_preproc', 'brain_mask'], inputs=INPUTS)
-FLAIR = room('flair', ['flair', 't1w', 'anat_preproc'], ['flair_preproc'],
-             otherwise=Otherwise(
-                 given=('flair',), names={'flair_preproc': 'anat_preproc'}))
+FLAIR = room(
+    'flair',
+    ['flair', 't1w', 'anat_preproc'],
+    ['flair_preproc'],
+    otherwise=Otherwise(given=('flair',), names={'flair_preproc': 'anat_preproc'}),
+)
 WMH = room('wmh', ['flair_preproc'], ['wmh_mask'], marker=True, options=Knob)
 ATROPHY = room('atrophy', ['t1w', 'brain_mask'], marker=True)
 ROOMS = [WMH, ATROPHY, FLAIR, BRAIN]
@@ -95,8 +99,9 @@ def test_keys_change_with_what_they_depend_on(change, touched):
 
 def test_keys_follow_content_and_not_place():
     given = visit('t1w', 'flair')
-    moved = replace(given, scans={k: replace(s, path='/moved' + s.path)
-                                  for k, s in given.scans.items()})  # fmt: skip
+    moved = replace(
+        given, scans={k: replace(s, path='/moved' + s.path) for k, s in given.scans.items()}
+    )
     assert keys(make_plan(given, ROOMS)) == keys(make_plan(moved, ROOMS))
     other = visit('t1w', 'flair', digest='other')
     assert not set(keys(make_plan(given, ROOMS)).values()) & set(
@@ -142,11 +147,18 @@ def test_what_lacks_a_file_that_was_left_out_says_why():
 
 def test_origins_are_followed_to_the_scans():
     scans = {n: Scan(name=n, path=f'{n}.nii', uri=n) for n in ('t1w', 'flair', 'dwi')}
-    rooms = [room('a', ['anat'], ['brain_mask'], inputs=INPUTS), room('c', ['dwi'], ['dwi_fa']),
-             room('b', ['brain_mask', 'flair'], ['wmh_mask']),
-             room('d', ['dwi_fa', 'wmh_mask'])]  # fmt: skip
+    rooms = [
+        room('a', ['anat'], ['brain_mask'], inputs=INPUTS),
+        room('c', ['dwi'], ['dwi_fa']),
+        room('b', ['brain_mask', 'flair'], ['wmh_mask']),
+        room('d', ['dwi_fa', 'wmh_mask']),
+    ]
     plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
-    assert plan.origins == {'a': ('t1w',), 'b': ('flair', 't1w'), 'c': ('dwi',),
-                            'd': ('dwi', 'flair', 't1w')}  # fmt: skip
+    assert plan.origins == {
+        'a': ('t1w',),
+        'b': ('flair', 't1w'),
+        'c': ('dwi',),
+        'd': ('dwi', 'flair', 't1w'),
+    }
     alone = make_plan(VisitInput(visit=Visit('01'), scans={'flair': scans['flair']}), rooms)
     assert alone.origins == {'a': ('flair',), 'b': ('flair',)}

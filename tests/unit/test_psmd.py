@@ -32,9 +32,12 @@ def shipped():
     assert np.array_equal(directions.affine, mask.affine)
     whole, counts = np.asarray(directions.dataobj), np.asarray(mask.dataobj) > 0
     return SimpleNamespace(
-        whole=whole, counts=counts, affine=mask.affine, fa=nib.load(resource('fa_template')),
+        whole=whole,
+        counts=counts,
+        affine=mask.affine,
+        fa=nib.load(resource('fa_template')),
         skeleton=psmd.prepare_skeleton(whole, counts, mask.affine),
-    )  # fmt: skip
+    )
 
 
 def bowl(x, y):
@@ -345,8 +348,9 @@ YARDSTICK = [
 @pytest.mark.parametrize(('directions', 'b0', 'width', 'curve'), YARDSTICK)
 def test_p8_noise_curve(directions, b0, width, curve):
     for snr, percent in curve.items():
-        found = noise_inflation(skeleton_case(width), snr, *scheme(directions, b0),
-                                measured=False, weights='measured')  # fmt: skip
+        found = noise_inflation(
+            skeleton_case(width), snr, *scheme(directions, b0), measured=False, weights='measured'
+        )
         assert 100 * found == pytest.approx(percent, abs=3), snr
 
 
@@ -371,8 +375,11 @@ def test_noise_agrees_with_another_simulation_and_another_fit(snr):
     noise = random.standard_normal((2, *clean.shape)) / snr
     noisy = np.sqrt((clean + noise[0]) ** 2 + noise[1] ** 2)
     parts = fit(lambda i: noisy[i], table, table.at_most(1500), np.eye(3))
-    assert np.allclose(scalars(fit(lambda i: clean[i], table, table.at_most(1500),
-                                   np.eye(3)))['fa'], 0.5, atol=1e-6)  # fmt: skip
+    assert np.allclose(
+        scalars(fit(lambda i: clean[i], table, table.at_most(1500), np.eye(3)))['fa'],
+        0.5,
+        atol=1e-6,
+    )
     expected = parts[:3].mean(axis=0)
     assert np.allclose(fit_md(noisy.T, *scheme(30, 3)), expected, rtol=1e-9)
     expected = psmd.peak_width(expected) / 2.2e-4 - 1

@@ -43,23 +43,34 @@ def names(given):
 
 
 def test_sessions_are_never_merged(tmp_path):
-    root = write_dataset(tmp_path, [
-        'sub-01/ses-1/anat/sub-01_ses-1_T1w', 'sub-01/ses-2/anat/sub-01_ses-2_FLAIR',
-        'sub-02/anat/sub-02_T1w', 'sub-02/anat/sub-02_FLAIR', 'sub-03/ses-1/dwi/sub-03_ses-1_dwi',
-    ])  # fmt: skip
+    root = write_dataset(
+        tmp_path,
+        [
+            'sub-01/ses-1/anat/sub-01_ses-1_T1w',
+            'sub-01/ses-2/anat/sub-01_ses-2_FLAIR',
+            'sub-02/anat/sub-02_T1w',
+            'sub-02/anat/sub-02_FLAIR',
+            'sub-03/ses-1/dwi/sub-03_ses-1_dwi',
+        ],
+    )
     found = collect(root)
     assert [(given.visit.label, set(given.scans)) for given in found] == [
-        ('sub-01_ses-1', {'t1w'}), ('sub-01_ses-2', {'flair'}), ('sub-02', {'t1w', 'flair'}),
+        ('sub-01_ses-1', {'t1w'}),
+        ('sub-01_ses-2', {'flair'}),
+        ('sub-02', {'t1w', 'flair'}),
         ('sub-03_ses-1', set()),
-    ]  # fmt: skip
+    ]
     assert found[-1].notes == ('sub-03_ses-1 has no T1w, FLAIR or DWI that can be used.',)
 
 
 def test_images_beside_sessions_are_a_visit_of_their_own(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/ses-1/anat/sub-01_ses-1_T1w',
-                                    'sub-01/anat/sub-01_FLAIR'])  # fmt: skip
+    root = write_dataset(
+        tmp_path, ['sub-01/ses-1/anat/sub-01_ses-1_T1w', 'sub-01/anat/sub-01_FLAIR']
+    )
     assert [(v.visit.label, set(v.scans)) for v in collect(root)] == [
-        ('sub-01', {'flair'}), ('sub-01_ses-1', {'t1w'})]  # fmt: skip
+        ('sub-01', {'flair'}),
+        ('sub-01_ses-1', {'t1w'}),
+    ]
 
 
 def test_scan(tmp_path):
@@ -140,18 +151,21 @@ def test_highest_resolution_then_first(tmp_path):
 
 
 def test_isotropic_before_thick_slices(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_acq-2D_FLAIR'], data=head((90, 110, 20)),
-                         zooms=(2, 2, 6))  # fmt: skip
-    write_image(root / 'sub-01/anat/sub-01_acq-3D_FLAIR.nii.gz', head((60, 70, 60)),
-                zooms=(3, 3, 3))  # fmt: skip
+    root = write_dataset(
+        tmp_path, ['sub-01/anat/sub-01_acq-2D_FLAIR'], data=head((90, 110, 20)), zooms=(2, 2, 6)
+    )
+    write_image(
+        root / 'sub-01/anat/sub-01_acq-3D_FLAIR.nii.gz', head((60, 70, 60)), zooms=(3, 3, 3)
+    )
     given = only(root)
     assert names(given) == {'flair': 'sub-01_acq-3D_FLAIR.nii.gz'}
     assert 'thinnest slices' in given.notes[0]
 
 
 def test_contrast_agent_only_without_alternative(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_ce-gd_T1w'], data=head((50, 60, 50)),
-                         zooms=(3, 3, 3))  # fmt: skip
+    root = write_dataset(
+        tmp_path, ['sub-01/anat/sub-01_ce-gd_T1w'], data=head((50, 60, 50)), zooms=(3, 3, 3)
+    )
     given = only(root)
     assert given.scans['t1w'].entities == {'ce': 'gd'}
     assert 'contrast agent' in given.notes[0]
@@ -162,8 +176,14 @@ def test_contrast_agent_only_without_alternative(tmp_path):
 
 
 def test_refused_image_gives_way_to_the_next(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_run-1_T1w', 'sub-01/anat/sub-01_run-2_T1w',
-                                    'sub-01/anat/sub-01_FLAIR'])  # fmt: skip
+    root = write_dataset(
+        tmp_path,
+        [
+            'sub-01/anat/sub-01_run-1_T1w',
+            'sub-01/anat/sub-01_run-2_T1w',
+            'sub-01/anat/sub-01_FLAIR',
+        ],
+    )
     write_image(root / 'sub-01/anat/sub-01_run-1_T1w.nii.gz', np.stack([head()] * 2, axis=-1))
     (root / 'sub-01/anat/sub-01_FLAIR.nii.gz').write_bytes(b'')
     given = only(root)
@@ -174,11 +194,17 @@ def test_refused_image_gives_way_to_the_next(tmp_path):
 
 
 def test_oddities_are_left_out(tmp_path):
-    root = write_dataset(tmp_path, [
-        'sub-01/anat/sub-01_part-phase_T1w', 'sub-01/anat/sub-01_acq-bad_T1w',
-        'sub-01/anat/sub-01_part-mag_T1w', 'derivatives/x/sub-01/anat/sub-01_FLAIR',
-        'sourcedata/sub-01/anat/sub-01_FLAIR', 'sub-01/anat/sub-01_T1w_defacemask',
-    ])  # fmt: skip
+    root = write_dataset(
+        tmp_path,
+        [
+            'sub-01/anat/sub-01_part-phase_T1w',
+            'sub-01/anat/sub-01_acq-bad_T1w',
+            'sub-01/anat/sub-01_part-mag_T1w',
+            'derivatives/x/sub-01/anat/sub-01_FLAIR',
+            'sourcedata/sub-01/anat/sub-01_FLAIR',
+            'sub-01/anat/sub-01_T1w_defacemask',
+        ],
+    )
     (root / '.bidsignore').write_text('*_acq-bad*\n')
     given = only(root)
     assert names(given) == {'t1w': 'sub-01_part-mag_T1w.nii.gz'}
@@ -187,8 +213,9 @@ def test_oddities_are_left_out(tmp_path):
 
 
 def test_file_in_the_wrong_folder(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/ses-1/anat/sub-02_ses-1_T1w',
-                                    'sub-01/ses-1/anat/sub-01_ses-1_FLAIR'])  # fmt: skip
+    root = write_dataset(
+        tmp_path, ['sub-01/ses-1/anat/sub-02_ses-1_T1w', 'sub-01/ses-1/anat/sub-01_ses-1_FLAIR']
+    )
     given = only(root)
     assert set(given.scans) == {'flair'}
     assert 'another visit' in given.refused[0][1]
@@ -196,9 +223,22 @@ def test_file_in_the_wrong_folder(tmp_path):
 
 def test_bidsignore_grammar():
     rules = Ignored(['# no', '', 'logs/', '*.html', '/sub-1?', 'a/**/b', '!keep.html'])
-    assert [p for p in ('logs', 'x/logs/y', 'a.html', 'x/b.html', 'keep.html', 'sub-11/x',
-                        'x/sub-11', 'a/b', 'a/x/y/b', 'a/bc') if rules(p)] == [
-        'logs', 'x/logs/y', 'a.html', 'x/b.html', 'sub-11/x', 'a/b', 'a/x/y/b']  # fmt: skip
+    assert [
+        p
+        for p in (
+            'logs',
+            'x/logs/y',
+            'a.html',
+            'x/b.html',
+            'keep.html',
+            'sub-11/x',
+            'x/sub-11',
+            'a/b',
+            'a/x/y/b',
+            'a/bc',
+        )
+        if rules(p)
+    ] == ['logs', 'x/logs/y', 'a.html', 'x/b.html', 'sub-11/x', 'a/b', 'a/x/y/b']
 
 
 # ---- filters
@@ -209,12 +249,25 @@ def filtered(root, **filters):
 
 
 def test_filters(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_acq-a_T1w', 'sub-01/anat/sub-01_T1w',
-                                    'sub-01/anat/sub-01_acq-b_run-02_T1w'])  # fmt: skip
+    root = write_dataset(
+        tmp_path,
+        [
+            'sub-01/anat/sub-01_acq-a_T1w',
+            'sub-01/anat/sub-01_T1w',
+            'sub-01/anat/sub-01_acq-b_run-02_T1w',
+        ],
+    )
     plain, a, b = 'sub-01_T1w.nii.gz', 'sub-01_acq-a_T1w.nii.gz', 'sub-01_acq-b_run-02_T1w.nii.gz'
-    for wanted, expected in (({'acquisition': 'a'}, a), ({'acq': 'b'}, b), ({'run': 2}, b),
-                             ({'run': '02'}, b), ({'acq': None}, plain), ({'acq': '*'}, a),
-                             ({'acq': ['b', 'c']}, b), ({'run': '*'}, b)):  # fmt: skip
+    for wanted, expected in (
+        ({'acquisition': 'a'}, a),
+        ({'acq': 'b'}, b),
+        ({'run': 2}, b),
+        ({'run': '02'}, b),
+        ({'acq': None}, plain),
+        ({'acq': '*'}, a),
+        ({'acq': ['b', 'c']}, b),
+        ({'run': '*'}, b),
+    ):
         assert filtered(root, t1w=wanted) == {'t1w': expected}, wanted
     given = only(root, bids_filters={'t1w': {'acq': 'c'}})
     assert given.scans == {}
@@ -228,11 +281,17 @@ def test_filter_cannot_bring_other_visits_in(tmp_path):
         assert [v.visit.session for v in found if v.scans] == expected, wanted
 
 
-@pytest.mark.parametrize(('text', 'words'), [
-    ('{', 'no valid JSON'), ('[]', 'no JSON object'), ('{"flar": {}}', 'no query "flar"'),
-    ('{"t1w": []}', 'no table'), ('{"t1w": {"acqu": "a"}}', 'no entity "acqu"'),
-    ('{"t1w": {"acq": {"a": 1}}}', 'no text'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('{', 'no valid JSON'),
+        ('[]', 'no JSON object'),
+        ('{"flar": {}}', 'no query "flar"'),
+        ('{"t1w": []}', 'no table'),
+        ('{"t1w": {"acqu": "a"}}', 'no entity "acqu"'),
+        ('{"t1w": {"acq": {"a": 1}}}', 'no text'),
+    ],
+)
 def test_bad_filter_file(tmp_path, text, words):
     path = tmp_path / 'filter.json'
     path.write_text(text)
@@ -258,8 +317,12 @@ def test_missing_and_empty(tmp_path):
     (tmp_path / 'file').touch()
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'plain' / 'DICOM').mkdir(parents=True)
-    kinds = {'absent': 'does not exist', 'file': 'not a folder', 'empty': 'is empty',
-             'plain': 'no folder of a participant'}  # fmt: skip
+    kinds = {
+        'absent': 'does not exist',
+        'file': 'not a folder',
+        'empty': 'is empty',
+        'plain': 'no folder of a participant',
+    }
     for name, words in kinds.items():
         with pytest.raises(PreflightError, match=words) as caught:
             collect(tmp_path / name)
@@ -292,15 +355,18 @@ def test_participants_table(tmp_path):
     assert 'without a folder: 09' in warnings[1]
 
 
-@pytest.mark.parametrize(('content', 'words'), [
-    ('participant_id\tnote\nsub-01\t"x\nsub-01\ty\n', ['more than once: 01']),
-    ('\ufeffParticipant ID\r\n Sub-01 \r\n', []),
-    ('participant_id,age\nsub-01,71\n', ['separated by commas, not by tabs']),
-    ('participant_id\tage\n1\t71\n', ['names no participant of the dataset: it has']),
-    ('id\tage\nsub-01\t71\n', ['has no column participant_id']),
-    ('participant_id\tage\nsub-01\t7\t1\n', ['more cells than columns in line 2']),
-    ('participant_id\tage\tage\nsub-01\t7\t1\n', ['several columns age']),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('participant_id\tnote\nsub-01\t"x\nsub-01\ty\n', ['more than once: 01']),
+        ('\ufeffParticipant ID\r\n Sub-01 \r\n', []),
+        ('participant_id,age\nsub-01,71\n', ['separated by commas, not by tabs']),
+        ('participant_id\tage\n1\t71\n', ['names no participant of the dataset: it has']),
+        ('id\tage\nsub-01\t71\n', ['has no column participant_id']),
+        ('participant_id\tage\nsub-01\t7\t1\n', ['more cells than columns in line 2']),
+        ('participant_id\tage\tage\nsub-01\t7\t1\n', ['several columns age']),
+    ],
+)
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-16', 'cp1252'])
 def test_participants_as_spreadsheets_write_them(tmp_path, content, words, encoding):
     root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w'])
@@ -321,10 +387,11 @@ def test_participants_as_spreadsheets_write_them(tmp_path, content, words, encod
 
 ANNEX = '.git/annex/objects/Q1/2x/MD5E-s10--a/MD5E-s10--a'
 MISSING = [
-    lambda path: path.symlink_to(ANNEX), lambda path: path.symlink_to('gone/elsewhere'),
+    lambda path: path.symlink_to(ANNEX),
+    lambda path: path.symlink_to('gone/elsewhere'),
     lambda path: path.write_text(f'/{ANNEX}\n'),
     lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize('unfetched', MISSING)
@@ -360,8 +427,9 @@ def test_unfetched_files_of_the_dataset(tmp_path, unfetched):
     assert 'content of participants.tsv is not here: fetch it' in warnings[0]
     (root / 'dataset_description.json').unlink()
     unfetched(root / 'dataset_description.json')
-    with pytest.raises(PreflightError, match=r'content of dataset_description.json is not here: f'
-                       ) as caught:  # fmt: skip
+    with pytest.raises(
+        PreflightError, match=r'content of dataset_description.json is not here: f'
+    ) as caught:
         collect(root)
     assert 'Fetch its content' in caught.value.remedy
     assert 'Write one' not in caught.value.remedy
@@ -395,17 +463,18 @@ def test_unfetched_names_of_labels(tmp_path, raw, unfetched):
 
 
 def test_folder_that_is_no_label(tmp_path):
-    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-é/anat/sub-é_T1w',
-                                    'sub-01_old/anat/sub-01_T1w'])  # fmt: skip
+    root = write_dataset(
+        tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-é/anat/sub-é_T1w', 'sub-01_old/anat/sub-01_T1w']
+    )
     warnings = []
     given = only(root, warnings=warnings)
     assert given.scans['t1w'].path == str(root / 'sub-01/anat/sub-01_T1w.nii.gz')
     assert [w.split()[2] for w in warnings] == ['sub-01_old', 'sub-é']
 
 
-@pytest.mark.parametrize('name', [
-    'a b', 'é ü', 'a#b', '100%', "it's", '[x]', 'x/anat/y', 'sub-09', 'a_ses-2', 'run-1',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name', ['a b', 'é ü', 'a#b', '100%', "it's", '[x]', 'x/anat/y', 'sub-09', 'a_ses-2', 'run-1']
+)
 def test_odd_paths(tmp_path, name):
     root = write_dataset(tmp_path / name, ['sub-01/ses-1/anat/sub-01_ses-1_T1w'])
     for asked in ({}, {'bids_database_dir': tmp_path / 'db'}):
@@ -472,15 +541,18 @@ def raw(tmp_path):
     return root
 
 
-@pytest.mark.parametrize('name', [
-    'sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_label-lesion_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_desc-autowmh_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_desc-wmh_dseg.nii.gz',
-    'sub-01_ses-1_space-flair_seg-lst.nii.gz',
-    'segmentations/wmh_segmentation/sub-01/ses-1/labelled_wmh_mask.nii.gz',
-    'sub-01_ses-1/seg_wmh.nii',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_label-lesion_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_desc-autowmh_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_desc-wmh_dseg.nii.gz',
+        'sub-01_ses-1_space-flair_seg-lst.nii.gz',
+        'segmentations/wmh_segmentation/sub-01/ses-1/labelled_wmh_mask.nii.gz',
+        'sub-01_ses-1/seg_wmh.nii',
+    ],
+)
 def test_wmh_of_other_tools(tmp_path, raw, name):
     write_image(tmp_path / 'tool' / name, **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
@@ -491,13 +563,16 @@ def test_wmh_of_other_tools(tmp_path, raw, name):
     assert given.notes == (f'WMH mask: tool:{name} is used (on the grid of the FLAIR).',)
 
 
-@pytest.mark.parametrize('name', [
-    'sub-01/ses-2/anat/sub-01_ses-2_label-WMH_mask.nii.gz',
-    'sub-011/ses-1/anat/sub-011_ses-1_label-WMH_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_probseg.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_desc-lesionchange_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_label-CMB_mask.nii.gz',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/ses-2/anat/sub-01_ses-2_label-WMH_mask.nii.gz',
+        'sub-011/ses-1/anat/sub-011_ses-1_label-WMH_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_probseg.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_desc-lesionchange_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_label-CMB_mask.nii.gz',
+    ],
+)
 def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
     write_image(tmp_path / 'tool' / name, **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
@@ -506,14 +581,20 @@ def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
     assert given.notes == ('tool has no mask that can be used for sub-01_ses-1.',)
 
 
-@pytest.mark.parametrize(('name', 'kind'), [
-    ('sub-01/ses-1/anat/sub-01_ses-1_label-infarct_mask.nii.gz', 'infarct_external'),
-    ('sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-RSSI_mask.nii.gz', 'infarct_external'),
-    ('sub-01/ses-1/anat/sub-01_ses-1_desc-infarct_label-lesion_mask.nii.gz', 'infarct_external'),
-    ('sub-01/ses-1/sub-01_ses-1_stroke_lesion.nii.gz', 'infarct_external'),
-    ('sub-01/ses-1/anat/sub-01_ses-1_label-lacune_mask.nii.gz', 'lacune_external'),
-    ('sub-01/ses-1/sub-01_ses-1_lacunes.nii', 'lacune_external'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('sub-01/ses-1/anat/sub-01_ses-1_label-infarct_mask.nii.gz', 'infarct_external'),
+        ('sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-RSSI_mask.nii.gz', 'infarct_external'),
+        (
+            'sub-01/ses-1/anat/sub-01_ses-1_desc-infarct_label-lesion_mask.nii.gz',
+            'infarct_external',
+        ),
+        ('sub-01/ses-1/sub-01_ses-1_stroke_lesion.nii.gz', 'infarct_external'),
+        ('sub-01/ses-1/anat/sub-01_ses-1_label-lacune_mask.nii.gz', 'lacune_external'),
+        ('sub-01/ses-1/sub-01_ses-1_lacunes.nii', 'lacune_external'),
+    ],
+)
 def test_infarcts_and_lacunes_are_no_hyperintensities(tmp_path, raw, name, kind):
     write_image(tmp_path / 'tool' / name, **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
@@ -522,11 +603,14 @@ def test_infarcts_and_lacunes_are_no_hyperintensities(tmp_path, raw, name, kind)
     assert given.refused == ()
 
 
-@pytest.mark.parametrize('name', [
-    'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_desc-withoutstroke_mask.nii.gz',
-    'sub-01/ses-1/anat/sub-01_ses-1_label-lacune_probseg.nii.gz',
-    'sub-01/ses-1/dwi/sub-01_ses-1_desc-infarct_trace.nii.gz',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_desc-withoutstroke_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_label-lacune_probseg.nii.gz',
+        'sub-01/ses-1/dwi/sub-01_ses-1_desc-infarct_trace.nii.gz',
+    ],
+)
 def test_what_is_no_mask_of_infarcts(tmp_path, raw, name):
     write_image(tmp_path / 'tool' / name, **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
@@ -540,7 +624,8 @@ def test_one_segmentation_may_name_several_kinds(tmp_path, raw):
     values[::3] *= 2
     write_image(tmp_path / 'seg' / f'{name}.nii.gz', values)
     (tmp_path / 'seg' / f'{name}.tsv').write_text(
-        'index\tname\n1\tWMH\n2\tlacune\n3\tcortical infarct\n6\trecent infarct\n')
+        'index\tname\n1\tWMH\n2\tlacune\n3\tcortical infarct\n6\trecent infarct\n'
+    )
     scans = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans
     assert scans['wmh_external'].content['labels'] == [1]
     assert scans['lacune_external'].content['labels'] == [2]
@@ -576,28 +661,30 @@ def test_mask_without_session(tmp_path, raw):
 def test_brain_mask_on_the_t1w(tmp_path, raw):
     name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz'
     write_image(tmp_path / 'fmriprep' / name, (head() > 0).astype('u1'))
-    write_image(tmp_path / 'fmriprep' / name.replace('desc', 'space-MNI152_desc'),
-                (head((30, 30, 30)) > 0).astype('u1'))  # fmt: skip
+    write_image(
+        tmp_path / 'fmriprep' / name.replace('desc', 'space-MNI152_desc'),
+        (head((30, 30, 30)) > 0).astype('u1'),
+    )
     given = only(raw, derivatives={'fmriprep': tmp_path / 'fmriprep'})
     assert given.scans['brain_mask_external'].metadata['grid'] == 'anat'
     assert given.refused == ()
-    assert given.notes == (
-        f'brain mask: fmriprep:{name} is used (on the grid of the T1w).',)  # fmt: skip
+    assert given.notes == (f'brain mask: fmriprep:{name} is used (on the grid of the T1w).',)
 
 
 def test_segmentation_with_names(tmp_path, raw):
     name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-synthseg_dseg'
     write_image(tmp_path / 'seg' / f'{name}.nii.gz', (head() > 0).astype('u1') * 77)
     (tmp_path / 'seg' / f'{name}.tsv').write_text(
-        'index\tname\n2\tLeft-Cerebral-White-Matter\n77\tWM-hypointensities\n')
+        'index\tname\n2\tLeft-Cerebral-White-Matter\n77\tWM-hypointensities\n'
+    )
     scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
     assert scan.metadata == {'grid': 'anat', 'origin': 'seg'}
     assert scan.content['labels'] == [77]
 
 
-@pytest.mark.parametrize(('head_row', 'number'), [
-    ('index\tname', '77.0'), ('INDEX\tNAME', '77'), ('label\tname', '77'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('head_row', 'number'), [('index\tname', '77.0'), ('INDEX\tNAME', '77'), ('label\tname', '77')]
+)
 @pytest.mark.parametrize('where', ['own', 'inherited'])
 def test_tables_of_labels_as_tools_write_them(tmp_path, raw, head_row, number, where):
     name = 'sub-01/ses-1/anat/sub-01_ses-1_desc-wmh_dseg'
@@ -640,8 +727,11 @@ def test_masks_that_hold_nothing(tmp_path, raw):
     write_image(tmp_path / 'tool' / name, 0 * THICK['data'], zooms=(4.5, 4.5, 9))
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
     assert 'is empty: no lesion' in ' '.join(given.notes)
-    write_image(tmp_path / 'brain' / 'sub-01_ses-1_desc-brain_mask.nii.gz', 0 * THICK['data'],
-                zooms=(4.5, 4.5, 9))  # fmt: skip
+    write_image(
+        tmp_path / 'brain' / 'sub-01_ses-1_desc-brain_mask.nii.gz',
+        0 * THICK['data'],
+        zooms=(4.5, 4.5, 9),
+    )
     given = only(raw, derivatives={'brain': tmp_path / 'brain'})
     assert 'The brain mask is empty' in given.refused[0][1]
 
@@ -671,8 +761,12 @@ def test_same_grid_in_another_storage_order(tmp_path, raw, axes):
 
 
 def test_same_box_cut_otherwise_is_another_grid(tmp_path):
-    root = write_dataset(tmp_path / 'raw', ['sub-01/anat/sub-01_FLAIR'], data=head((41, 21, 40)),
-                         zooms=(4.0, 8.0, 4.0))  # fmt: skip
+    root = write_dataset(
+        tmp_path / 'raw',
+        ['sub-01/anat/sub-01_FLAIR'],
+        data=head((41, 21, 40)),
+        zooms=(4.0, 8.0, 4.0),
+    )
     other = np.zeros((21, 41, 40), 'u1')
     affine = np.diag([8.0, 4.0, 4.0, 1.0])
     affine[:3, 3] = nib.load(root / 'sub-01/anat/sub-01_FLAIR.nii.gz').affine[:3, 3]
@@ -707,7 +801,8 @@ def test_other_masks_are_named_and_a_filter_chooses(tmp_path, raw):
     given = only(raw, derivatives=tools, bids_filters=filters)
     assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-b'}
     assert 'acq-a_desc-brain_mask.nii.gz is left out, as --bids-filter-file asks' in ' '.join(
-        given.notes)
+        given.notes
+    )
 
 
 @pytest.mark.parametrize(('off', 'fits'), [(0.05, True), (0.5, True), (1.3, False)])
@@ -715,8 +810,9 @@ def test_a_hair_off_the_grid(tmp_path, raw, off, fits):
     flair = nib.load(raw / f'{FILES[1]}.nii.gz')
     affine = flair.affine.copy()
     affine[:3, 3] += off / 3**0.5
-    write_image(tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz', THICK['data'],
-                affine=affine)  # fmt: skip
+    write_image(
+        tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz', THICK['data'], affine=affine
+    )
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
     assert ('wmh_external' in given.scans) == fits
 
@@ -741,13 +837,16 @@ def test_bad_derivatives(tmp_path, raw):
 # ---- names that are nearly right
 
 
-@pytest.mark.parametrize(('name', 'words'), [
-    ('sub-01_T1w.NII.GZ', 'Remedy: rename it to sub-01_T1w.nii.gz'),
-    ('sub-01_T1w.Nii', 'Remedy: rename it to sub-01_T1w.nii.'),
-    ('sub-01_t1w.nii.gz', 'The suffix t1w is written T1w in BIDS'),
-    ('sub-01_T1w.mgz', 'Images are read as NIfTI, not as .mgz'),
-    ('sub-01_acq-mp2rage_UNIT1.nii.gz', 'save it as sub-01_acq-mp2rage_T1w.nii.gz'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('sub-01_T1w.NII.GZ', 'Remedy: rename it to sub-01_T1w.nii.gz'),
+        ('sub-01_T1w.Nii', 'Remedy: rename it to sub-01_T1w.nii.'),
+        ('sub-01_t1w.nii.gz', 'The suffix t1w is written T1w in BIDS'),
+        ('sub-01_T1w.mgz', 'Images are read as NIfTI, not as .mgz'),
+        ('sub-01_acq-mp2rage_UNIT1.nii.gz', 'save it as sub-01_acq-mp2rage_T1w.nii.gz'),
+    ],
+)
 def test_a_file_that_is_nearly_a_t1w(tmp_path, name, words):
     root = write_dataset(tmp_path, ['sub-01/anat/sub-01_FLAIR'])
     (root / 'sub-01' / 'anat' / name).write_bytes(b'x')

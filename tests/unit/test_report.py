@@ -16,7 +16,10 @@ from csvdprep.report.spec import bootstrap_text, report_spec
 from csvdprep.report.visit import write_visit_report
 
 LISTED = Derivative(
-    suffix='lesions', extension='.tsv', description='', lists='Hyperintensities',
+    suffix='lesions',
+    extension='.tsv',
+    description='',
+    lists='Hyperintensities',
     columns=(Column(name='x_mni', description='', aside=True),),
 )
 
@@ -42,44 +45,107 @@ class Page(HTMLParser):
 
 def room(name='wmh', **more) -> Room:
     given = {
-        'title': f'Room {name}', 'needs': ('flair',), 'build': '', 'marker': True,
+        'title': f'Room {name}',
+        'needs': ('flair',),
+        'build': '',
+        'marker': True,
         'inputs': declared().inputs,
         'makes': {'wmh_mask': Derivative(suffix='mask', description='')},
-        'figures': (Figure(desc=name, suffix='{hub}', title='Look', caption='At {this} & that.',
-                           build='', takes=()),),
-        'measures': (
-            Measure(name=f'{name}_ml', units='mL', description='Volume.', method='sum',
-                    limits=Limits(ok=(0, 10), warn=(0, 20))),
-            Measure(name=f'{name}_score', units='1', description='Score.', method='x',
-                    levels={'2': 'beginning confluence'}),
-            Measure(name=f'qc_{name}', units='1', description='Contrast.', method='x',
-                    qc_id='Q1', limits=Limits(ok=(2.5, None), warn=(1.8, None))),
+        'figures': (
+            Figure(
+                desc=name,
+                suffix='{hub}',
+                title='Look',
+                caption='At {this} & that.',
+                build='',
+                takes=(),
+            ),
         ),
-    }  # fmt: skip
+        'measures': (
+            Measure(
+                name=f'{name}_ml',
+                units='mL',
+                description='Volume.',
+                method='sum',
+                limits=Limits(ok=(0, 10), warn=(0, 20)),
+            ),
+            Measure(
+                name=f'{name}_score',
+                units='1',
+                description='Score.',
+                method='x',
+                levels={'2': 'beginning confluence'},
+            ),
+            Measure(
+                name=f'qc_{name}',
+                units='1',
+                description='Contrast.',
+                method='x',
+                qc_id='Q1',
+                limits=Limits(ok=(2.5, None), warn=(1.8, None)),
+            ),
+        ),
+    }
     return Room(name=name, **{**given, **more})
 
 
 @pytest.fixture
 def plan() -> Plan:
-    flair = Scan(name='flair', path='/a/b_FLAIR.nii', uri='bids:raw:b_FLAIR.nii', digest='ab' * 32,
-                 metadata={'Manufacturer': HOSTILE, 'MagneticFieldStrength': 3})  # fmt: skip
-    given = VisitInput(visit=Visit('01', '1'), scans={'flair': flair}, notes=(HOSTILE,),
-                       refused=(('bad.nii', 'Truncated.'),))  # fmt: skip
+    flair = Scan(
+        name='flair',
+        path='/a/b_FLAIR.nii',
+        uri='bids:raw:b_FLAIR.nii',
+        digest='ab' * 32,
+        metadata={'Manufacturer': HOSTILE, 'MagneticFieldStrength': 3},
+    )
+    given = VisitInput(
+        visit=Visit('01', '1'),
+        scans={'flair': flair},
+        notes=(HOSTILE,),
+        refused=(('bad.nii', 'Truncated.'),),
+    )
     unable = room('cmb', needs=('t1w',), makes={}, inputs=())
     return make_plan(given, [room(), unable])
 
 
 VALUES = [
-    {'name': 'wmh_ml', 'value': 12.345, 'low': 11.0, 'high': 13.5, 'n': 9, 'qc': 'warn',
-     'reason': 'outside the plausible range'},
-    {'name': 'wmh_score', 'value': 2, 'low': None, 'high': None, 'n': None, 'qc': 'ok',
-     'reason': ''},
-    {'name': 'qc_wmh', 'value': None, 'low': None, 'high': None, 'n': None, 'qc': 'na',
-     'reason': HOSTILE},
-]  # fmt: skip
-STATUS = {'state': 'ok', 'run_id': 'r1', 'started': '2020-01-01T00:00:00+00:00',
-          'finished': '2020-01-01T00:05:00+00:00', 'rooms': {'wmh': 'done'}, 'failures': [],
-          'warnings': [HOSTILE]}  # fmt: skip
+    {
+        'name': 'wmh_ml',
+        'value': 12.345,
+        'low': 11.0,
+        'high': 13.5,
+        'n': 9,
+        'qc': 'warn',
+        'reason': 'outside the plausible range',
+    },
+    {
+        'name': 'wmh_score',
+        'value': 2,
+        'low': None,
+        'high': None,
+        'n': None,
+        'qc': 'ok',
+        'reason': '',
+    },
+    {
+        'name': 'qc_wmh',
+        'value': None,
+        'low': None,
+        'high': None,
+        'n': None,
+        'qc': 'na',
+        'reason': HOSTILE,
+    },
+]
+STATUS = {
+    'state': 'ok',
+    'run_id': 'r1',
+    'started': '2020-01-01T00:00:00+00:00',
+    'finished': '2020-01-01T00:05:00+00:00',
+    'rooms': {'wmh': 'done'},
+    'failures': [],
+    'warnings': [HOSTILE],
+}
 
 
 def write(plan, folder: Path, *, figure=True, values=VALUES, **more) -> str:
@@ -88,8 +154,14 @@ def write(plan, folder: Path, *, figure=True, values=VALUES, **more) -> str:
         figures.mkdir(parents=True, exist_ok=True)
         (figures / 'sub-01_ses-1_desc-wmh_FLAIR.svg').write_text(SVG, encoding='utf-8')
     status = {**STATUS, **more.pop('status', {})}
-    page = write_visit_report(output_dir=folder, plan=plan, values=values, status=status,
-                              versions={'csvdprep': '0'}, **more)  # fmt: skip
+    page = write_visit_report(
+        output_dir=folder,
+        plan=plan,
+        values=values,
+        status=status,
+        versions={'csvdprep': '0'},
+        **more,
+    )
     assert page == folder.resolve() / f'{plan.visit.label}.html'
     return page.read_text(encoding='utf-8')
 
@@ -105,8 +177,13 @@ def test_no_text_becomes_markup(plan, tmp_path):
     lesions = tmp_path / 'l.tsv'
     lesions.write_text(f'index\tzone\n1\t{HOSTILE}\n')
     failure = {'room': HOSTILE, 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
-    html = write(plan, tmp_path, lists=[(LISTED, lesions)], titles={'cmb': HOSTILE},
-                 status={'state': 'failed', 'failures': [failure], 'run_id': HOSTILE})  # fmt: skip
+    html = write(
+        plan,
+        tmp_path,
+        lists=[(LISTED, lesions)],
+        titles={'cmb': HOSTILE},
+        status={'state': 'failed', 'failures': [failure], 'run_id': HOSTILE},
+    )
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag in ('script', 'img', 'iframe', 'link')]
     assert not [a for _, attrs in page.tags for a in attrs if a.startswith('on')]
@@ -144,10 +221,15 @@ def test_what_did_not_run_is_told(plan, tmp_path):
     assert 'Truncated.' in text
 
 
-@pytest.mark.parametrize(('state', 'badge'), [
-    ('failed', 'Failed'), ('interrupted', 'Interrupted'), ('running', 'Running'),
-    ('ok', 'Finished, please check'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('state', 'badge'),
+    [
+        ('failed', 'Failed'),
+        ('interrupted', 'Interrupted'),
+        ('running', 'Running'),
+        ('ok', 'Finished, please check'),
+    ],
+)
 def test_the_badge_follows_the_status(plan, tmp_path, state, badge):
     assert f'>{badge}</span>' in write(plan, tmp_path, status={'state': state})
 
@@ -163,24 +245,34 @@ def test_a_clean_visit_is_green(tmp_path):
 
 def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
     failure = {'room': 'wmh', 'node': 'segment', 'message': 'No voxel.', 'file': ''}
-    html = write(plan, tmp_path, figure=False, values=[], status={
-        'state': 'failed', 'rooms': {'wmh': 'failed'}, 'failures': [failure]})  # fmt: skip
+    html = write(
+        plan,
+        tmp_path,
+        figure=False,
+        values=[],
+        status={'state': 'failed', 'rooms': {'wmh': 'failed'}, 'failures': [failure]},
+    )
     text = Page(html).text
     assert 'Not drawn: the step failed.' in text
     assert 'No voxel.' in text
 
 
 def test_crash_files_are_linked_relative(plan, tmp_path):
-    failure = {'room': 'wmh', 'node': 'n', 'message': 'm',
-               'file': str(tmp_path.resolve() / 'sub-01/log/crash 1.txt')}  # fmt: skip
+    failure = {
+        'room': 'wmh',
+        'node': 'n',
+        'message': 'm',
+        'file': str(tmp_path.resolve() / 'sub-01/log/crash 1.txt'),
+    }
     html = write(plan, tmp_path, status={'state': 'failed', 'failures': [failure]})
     assert 'href="./sub-01/log/crash%201.txt"' in html
 
 
 def test_an_empty_visit_has_a_page(tmp_path):
     empty = make_plan(VisitInput(visit=Visit('02'), scans={}), [room()])
-    page = write_visit_report(output_dir=tmp_path, plan=empty, values=[], status={'state': 'ok'},
-                              versions={})  # fmt: skip
+    page = write_visit_report(
+        output_dir=tmp_path, plan=empty, values=[], status={'state': 'ok'}, versions={}
+    )
     assert page.name == 'sub-02.html'
     assert 'Nothing could run.' in page.read_text(encoding='utf-8')
 
@@ -274,18 +366,33 @@ def test_bibliographies_are_complete():
             assert re.fullmatch(r'10\.\d{4,}/\S+', entry.doi), entry.key
 
 
-@pytest.mark.parametrize('text', ['', '@', '@article{', '@article{a, title = {x', '@comment{x}',
-                                  'free @article{b, x = y} text'])  # fmt: skip
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        '@',
+        '@article{',
+        '@article{a, title = {x',
+        '@comment{x}',
+        'free @article{b, x = y} text',
+    ],
+)
 def test_broken_bibliographies_do_not_raise(text):
     assert set(references.parse_bib(text)) <= {'a', 'b'}
 
 
 def test_what_is_wrong_is_told_first_and_a_lost_value_beside_its_reason(plan, tmp_path):
-    taken = {**VALUES[1], 'value': None, 'qc': 'na', 'ungated': 3,
-             'reason': 'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible'}
+    taken = {
+        **VALUES[1],
+        'value': None,
+        'qc': 'na',
+        'ungated': 3,
+        'reason': 'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible',
+    }
     remarks = [('fail', f'The mask has 0 mL. {HOSTILE}'), ('warn', 'Look here.')]
-    html = write(plan, tmp_path, values=[VALUES[0], taken],
-                 status={'verdict': 'failed', 'remarks': remarks})  # fmt: skip
+    html = write(
+        plan, tmp_path, values=[VALUES[0], taken], status={'verdict': 'failed', 'remarks': remarks}
+    )
     text = ' '.join(Page(html).text.split())
     assert 'Finished, quality failed The mask has 0 mL.' in text
     assert text.index('Look here.') < text.index('All that was asked for')

@@ -101,9 +101,13 @@ def fill(root, space='_space-FLAIR'):
         tissue[:8], tissue[8:16], tissue[16:] = 1, 2, 3
         save(root, visit, 'space-T1w_dseg', tissue)
         folder = root.joinpath(*visit.split('_'), 'anat')
-        table(folder / f'{visit}_space-T1w_dseg.tsv',
-              [{'index': i, 'abbreviation': name}
-               for i, name in enumerate(('CSF', 'GM', 'WM'), start=1)])  # fmt: skip
+        table(
+            folder / f'{visit}_space-T1w_dseg.tsv',
+            [
+                {'index': i, 'abbreviation': name}
+                for i, name in enumerate(('CSF', 'GM', 'WM'), start=1)
+            ],
+        )
         save(root, visit, 'space-T1w_desc-brain_mask', boxes((4, 4, 3), size=6))
         lesion_list(root, visit, 'lacune', [lesion(1, 2, 3), lesion(9, 9, 9, 'infarct')][:1])
         measures(root, visit, gm_ml=600 + 10 * number, fazekas_pv=number % 3, wmh_total_ml=number)
@@ -224,8 +228,10 @@ def test_what_is_not_defined_has_a_reason():
     assert same['bias'] == 0
     flat = agreement.continuous([1, 2, 3], [2, 2, 2])
     assert (flat['slope'], 'r' in flat, flat['reason']) == (
-        0, False, 'no r as the app gives the same in all'
-    )  # fmt: skip
+        0,
+        False,
+        'no r as the app gives the same in all',
+    )
     assert agreement.icc_a1(np.ones((3, 2))) is None
     assert 'percentage' in agreement.continuous([-1, 0, 1], [1, 2, 3])['reason']
     assert agreement.ordinal([1, 1, 1], [1, 1, 1])['kappa'] is None
@@ -251,8 +257,11 @@ def test_statistics_are_finite_or_missing():
 
 def test_empty_masks(truth, app):
     empty, some = boxes(), boxes((2, 2, 2))
-    for visit, (a, b) in {'sub-01': (empty, empty), 'sub-02': (empty, some),
-                          'sub-03': (some, empty)}.items():  # fmt: skip
+    for visit, (a, b) in {
+        'sub-01': (empty, empty),
+        'sub-02': (empty, some),
+        'sub-03': (some, empty),
+    }.items():
         save(truth, visit, 'space-FLAIR_label-WMH_mask', a)
         save(app, visit, 'label-WMH_mask', b)
     first, second, third = score(app, truth).masks
@@ -315,15 +324,19 @@ def test_tissues_go_by_the_table(truth, app):
     # Zones of lesions are no tissues, be there a table or not.
     save(truth, 'sub-01', 'space-T1w_desc-zone_dseg', tissue)
     save(truth, 'sub-01', 'space-T1w_res-2_dseg', tissue)
-    table(truth / 'sub-01' / 'anat' / 'sub-01_space-T1w_res-2_dseg.tsv',
-          [{'index': 1, 'abbreviation': 'PV'}])  # fmt: skip
+    table(
+        truth / 'sub-01' / 'anat' / 'sub-01_space-T1w_res-2_dseg.tsv',
+        [{'index': 1, 'abbreviation': 'PV'}],
+    )
     swapped = np.array([0, 30, 10, 20], np.uint8)[tissue]
     swapped[16:18] = 10  # two of the eight slices of WM are taken for GM
     save(app, 'sub-01', 'dseg', swapped)
     assert 'CSF, GM and WM in its table' in one(score(app, truth).masks, label='tissues')['reason']
     names = {10: 'GM', 20: 'WM', 30: 'CSF'}
-    table(app / 'sub-01' / 'anat' / 'sub-01_dseg.tsv',
-          [{'index': index, 'abbreviation': name} for index, name in names.items()])  # fmt: skip
+    table(
+        app / 'sub-01' / 'anat' / 'sub-01_dseg.tsv',
+        [{'index': index, 'abbreviation': name} for index, name in names.items()],
+    )
     rows = score(app, truth).masks
     assert len(rows) == 3
     dice = {row['label']: row['dice'] for row in rows}
@@ -342,16 +355,23 @@ def test_froc_by_hand():
     second = scan([Candidate(0.85), Candidate(0.5, (0,)), Candidate(0.2)], (2.0,), 'sub-02')
     curve = froc([first, second])
     assert [(p['threshold'], p['fp_per_scan'], p['tp']) for p in curve] == [
-        (0.9, 0, 1), (0.85, 0.5, 1), (0.8, 1, 1), (0.5, 1, 2), (0.3, 1, 3), (0.2, 1.5, 3)
-    ]  # fmt: skip
+        (0.9, 0, 1),
+        (0.85, 0.5, 1),
+        (0.8, 1, 1),
+        (0.5, 1, 2),
+        (0.3, 1, 3),
+        (0.2, 1.5, 3),
+    ]
     assert curve[3]['sensitivity'] == pytest.approx(2 / 3)
     row, *classes = operating_points('lacune', [first, second])
     assert (row['tp'], row['fn'], row['fp'], row['n_found']) == (3, 0, 3, 6)
     assert row['sensitivity_at_1_fp'] == 1
     assert row['f1'] == pytest.approx(6 / 9)
     assert [(c['size'], c['n_true'], c['tp']) for c in classes] == [
-        ('< 3 mm', 1, 1), ('3 to 5 mm', 1, 1), ('5 to 10 mm', 1, 1)
-    ]  # fmt: skip
+        ('< 3 mm', 1, 1),
+        ('3 to 5 mm', 1, 1),
+        ('5 to 10 mm', 1, 1),
+    ]
 
 
 def test_one_candidate_hits_one_lesion_and_repeats_do_not_count():
@@ -380,8 +400,13 @@ def test_the_curve_is_not_extended():
 
 
 def test_lists_with_distractors(truth, app):
-    rows = [lesion(0, 0, 0), lesion(40, 0, 0, diameter=2.0), lesion(80, 0, 0),
-            lesion(0, 50, 0, 'infarct', 10.0), lesion(0, -50, 0, 'vein')]  # fmt: skip
+    rows = [
+        lesion(0, 0, 0),
+        lesion(40, 0, 0, diameter=2.0),
+        lesion(80, 0, 0),
+        lesion(0, 50, 0, 'infarct', 10.0),
+        lesion(0, -50, 0, 'vein'),
+    ]
     lesion_list(truth, 'sub-01', 'lacune', rows)
     found = [
         {'x': 3, 'y': 0, 'z': 0, 'probability': 0.9},  # within 6 / 2
@@ -413,8 +438,13 @@ def test_list_in_another_frame_is_not_compared(truth, app):
 
 
 def test_components_of_masks_with_their_probability(truth, app):
-    save(truth, 'sub-01', 'space-MEGRE_label-CMB_mask', boxes((2, 2, 2), (10, 10, 5)),
-         datatype='swi')  # fmt: skip
+    save(
+        truth,
+        'sub-01',
+        'space-MEGRE_label-CMB_mask',
+        boxes((2, 2, 2), (10, 10, 5)),
+        datatype='swi',
+    )
     distractor = lesion(18, 18, 16, 'calcification', 4.0)
     lesion_list(truth, 'sub-01', 'CMB', [lesion(3, 3, 6, 'CMB'), distractor], '_space-MEGRE')
     found = boxes((3, 2, 2), (16, 16, 7), (2, 16, 2))
@@ -519,8 +549,10 @@ def test_table_of_a_visit_goes_before_one_of_many(truth, app):
     for number in (1, 2, 3):
         measures(truth, f'sub-0{number}', gm_ml=600)
         measures(app, f'sub-0{number}', gm_ml=600 if number > 1 else 'n/a')
-    table(app / 'all.tsv', [{'participant_id': f'sub-0{number}', 'gm_ml': 610 + number}
-                            for number in (1, 2)])  # fmt: skip
+    table(
+        app / 'all.tsv',
+        [{'participant_id': f'sub-0{number}', 'gm_ml': 610 + number} for number in (1, 2)],
+    )
     table(app / 'logs' / 'old.tsv', [{'participant_id': 'sub-03', 'gm_ml': 1}])
     scores = score(app, truth)
     assert [pair['found'] for pair in scores.pairs] == [611, 600, 600]
@@ -537,17 +569,23 @@ def test_missing_values_are_no_pairs(truth, app):
 
 
 def test_changes(truth, app):
-    for subject, true, found in (('sub-01', (10, 14, 20), (11, 14, 'n/a')),
-                                 ('sub-02', (5, 5, 6), (5, 6, 7))):  # fmt: skip
+    for subject, true, found in (
+        ('sub-01', (10, 14, 20), (11, 14, 'n/a')),
+        ('sub-02', (5, 5, 6), (5, 6, 7)),
+    ):
         for session, a, b in zip((1, 2, 10), true, found, strict=True):
             measures(truth, f'{subject}_ses-{session}', wmh_total_ml=a)
             measures(app, f'{subject}_ses-{session}', wmh_total_ml=b)
     scores = score(app, truth)
-    assert [(row['from_session'], row['to_session'], row['true_change'], row['found_change'])
-            for row in scores.changes] == [
-        ('ses-1', 'ses-2', 4, 3), ('ses-2', 'ses-10', 6, None),
-        ('ses-1', 'ses-2', 0, 1), ('ses-2', 'ses-10', 1, 1),
-    ]  # fmt: skip
+    assert [
+        (row['from_session'], row['to_session'], row['true_change'], row['found_change'])
+        for row in scores.changes
+    ] == [
+        ('ses-1', 'ses-2', 4, 3),
+        ('ses-2', 'ses-10', 6, None),
+        ('ses-1', 'ses-2', 0, 1),
+        ('ses-2', 'ses-10', 1, 1),
+    ]
     assert scores.changes[1]['reason'] == 'no value of the app in ses-10'
     assert [row['error'] for row in scores.changes] == [-1, None, 1, 0]
     (summary,) = scores.change_summary
@@ -676,8 +714,9 @@ def test_hostile_text_is_escaped(truth, app, tmp_path):
     assert '<img' not in page
     assert '<b>"' not in page
     assert '&lt;img src=x onerror=alert(1)&gt;' in page
-    assert '\x1b' not in str(Scores('a', 'b', (), (), scalars=[
-        {'measure': '\x1b[2J', 'n': 0, 'mean_truth': None}]))  # fmt: skip
+    assert '\x1b' not in str(
+        Scores('a', 'b', (), (), scalars=[{'measure': '\x1b[2J', 'n': 0, 'mean_truth': None}])
+    )
 
 
 def test_no_nan_anywhere(truth, app, tmp_path):

@@ -25,19 +25,33 @@ def job(tmp_path):
     class Job:
         def write(self, stub='exit 0', work_dir=''):
             app = tmp_path / 'app.sh'
-            app.write_text(f'echo "$@" > {tmp_path}/called\nwhile [ "$1" != -w ]; do shift; done\n'
-                           f'touch "$2/intermediate"; echo "$2" > {tmp_path}/work\n{stub}\n')
-            given = {'start': shlex.join(['bash', str(app)]), 'bids_dir': '/raw',
-                     'output_dir': '/out', 'folder': folder}  # fmt: skip
-            (folder / 'task.sh').write_text(script.task_script(
-                options=(), size=Size(1, 1.0, 60), work_dir=work_dir, **given))
+            app.write_text(
+                f'echo "$@" > {tmp_path}/called\nwhile [ "$1" != -w ]; do shift; done\n'
+                f'touch "$2/intermediate"; echo "$2" > {tmp_path}/work\n{stub}\n'
+            )
+            given = {
+                'start': shlex.join(['bash', str(app)]),
+                'bids_dir': '/raw',
+                'output_dir': '/out',
+                'folder': folder,
+            }
+            (folder / 'task.sh').write_text(
+                script.task_script(options=(), size=Size(1, 1.0, 60), work_dir=work_dir, **given)
+            )
             (folder / 'group.sh').write_text(
-                script.group_script(**given).replace(f'sleep {script.LATE_S}\n', ''))
+                script.group_script(**given).replace(f'sleep {script.LATE_S}\n', '')
+            )
 
         def start(self, name, path='', **variables):
             env = {'PATH': f'{path}{os.environ["PATH"]}', 'SLURM_ARRAY_TASK_ID': '1', **variables}
-            return subprocess.Popen(['bash', str(folder / name)], cwd=here, env=env, text=True,
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+            return subprocess.Popen(
+                ['bash', str(folder / name)],
+                cwd=here,
+                env=env,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
 
         def run(self, name, **more):
             process = self.start(name, **more)
@@ -125,10 +139,13 @@ def test_a_notice_ends_the_app_in_good_order(job, tmp_path, number, requeued):
     fake.chmod(0o755)
     (tmp_path / 'scratch').mkdir()
     # It needs a while to close its visit.
-    job.write(f"trap 'sleep 0.3; touch {tmp_path}/closed; exit 130' TERM\n"
-              f'touch {tmp_path}/ready; while :; do sleep 0.05; done')
-    process = job.start('task.sh', path=f'{tmp_path}/bin:', SLURM_JOB_ID='42',
-                        TMPDIR=str(tmp_path / 'scratch'))  # fmt: skip
+    job.write(
+        f"trap 'sleep 0.3; touch {tmp_path}/closed; exit 130' TERM\n"
+        f'touch {tmp_path}/ready; while :; do sleep 0.05; done'
+    )
+    process = job.start(
+        'task.sh', path=f'{tmp_path}/bin:', SLURM_JOB_ID='42', TMPDIR=str(tmp_path / 'scratch')
+    )
     while not (tmp_path / 'ready').exists():
         time.sleep(0.02)
     process.send_signal(number)

@@ -14,16 +14,33 @@ from csvdprep.graph.discover import declared
 URI = 'bids:raw:sub-01/anat/sub-01_{}.nii.gz'
 BRAIN = Derivative(suffix='mask', desc='brain', description='Brain of the {hub}')
 FLAIR = Derivative(suffix='FLAIR', desc='preproc', description='N4', frame='flair')
-WMH = Derivative(suffix='mask', label='WMH', description='', frame='flair',
-                 metadata={'Threshold': 0.5, 'Of': ['{hub}', {'a': '{hub}'}]})  # fmt: skip
+WMH = Derivative(
+    suffix='mask',
+    label='WMH',
+    description='',
+    frame='flair',
+    metadata={'Threshold': 0.5, 'Of': ['{hub}', {'a': '{hub}'}]},
+)
 PROB = Derivative(suffix='probseg', label='WMH', description='', units='1', frame='flair')
 ROOMS = [
-    Room(name='anatomy', title='', needs=('anat',), makes={'brain_mask': BRAIN}, build='',
-         inputs=declared().inputs, frames=declared().frames),
+    Room(
+        name='anatomy',
+        title='',
+        needs=('anat',),
+        makes={'brain_mask': BRAIN},
+        build='',
+        inputs=declared().inputs,
+        frames=declared().frames,
+    ),
     Room(name='flair', title='', needs=('flair',), makes={'flair_preproc': FLAIR}, build=''),
-    Room(name='wmh', title='', needs=('flair_preproc', 'brain_mask'), build='',
-         makes={'wmh_mask': WMH, 'wmh_probseg': PROB}),
-]  # fmt: skip
+    Room(
+        name='wmh',
+        title='',
+        needs=('flair_preproc', 'brain_mask'),
+        build='',
+        makes={'wmh_mask': WMH, 'wmh_probseg': PROB},
+    ),
+]
 
 
 def plan_of(*suffixes):
@@ -63,7 +80,8 @@ def test_hub_is_filled_and_declaration_prevails():
     assert facts['Of'] == ['FLAIR', {'a': 'FLAIR'}]
     assert facts['Threshold'] == 0.5
     assert sidecar('brain_mask', BRAIN, plan_of('T1w'))['Description'] == 'Brain of the T1w'
-    stripped = Derivative(suffix='T1w', desc='brain', description='',
-                          metadata={'SkullStripped': True})  # fmt: skip
+    stripped = Derivative(
+        suffix='T1w', desc='brain', description='', metadata={'SkullStripped': True}
+    )
     assert sidecar('anat_preproc', stripped, plan_of('T1w'))['SkullStripped'] is True
     assert json.loads(json.dumps(facts)) == facts

@@ -26,9 +26,14 @@ class MuteError(Exception):
         raise ValueError('I say nothing')
 
 
-ODD = (ValueError('odd \udce9'), UnicodeEncodeError('ascii', 'é', 0, 1, 'not in range'),
-       MuteError(), OSError(28, 'No space left on device'), KeyError('x'),
-       RecursionError('deep'))  # fmt: skip
+ODD = (
+    ValueError('odd \udce9'),
+    UnicodeEncodeError('ascii', 'é', 0, 1, 'not in range'),
+    MuteError(),
+    OSError(28, 'No space left on device'),
+    KeyError('x'),
+    RecursionError('deep'),
+)
 
 
 def names(error):
@@ -77,25 +82,33 @@ def test_progress_goes_on_whatever_becomes_of_the_stream(stream, close):
 
 @pytest.mark.parametrize('closing', ['', '2>&-', '>&- 2>&-', '2>/dev/full', '<&- >&- 2>&-'])
 def test_a_stream_that_was_closed_or_is_full(tmp_path, closing):
-    code = ('from csvdprep.cli.run import main; from csvdprep.cli import run as r\n'
-            'import os\n'
-            'from csvdprep.cli.progress import Progress\n'
-            'def run(argv):\n'
-            '    Progress().say("é")\n'
-            f'    file = open({str(tmp_path / "image")!r}, "w")\n'
-            '    assert file.fileno() > 2\n'
-            '    os.write(2, b"noise of a library") if not os.path.exists("/dev/full") else 0\n'
-            f'    open({str(tmp_path / "end")!r}, "w").close(); return 7\n'
-            'r.run = run; main([])')  # fmt: skip
-    done = subprocess.run(['bash', '-c', f'"$0" -c "$1" {closing}', sys.executable, code],
-                          check=False)  # fmt: skip
+    code = (
+        'from csvdprep.cli.run import main; from csvdprep.cli import run as r\n'
+        'import os\n'
+        'from csvdprep.cli.progress import Progress\n'
+        'def run(argv):\n'
+        '    Progress().say("é")\n'
+        f'    file = open({str(tmp_path / "image")!r}, "w")\n'
+        '    assert file.fileno() > 2\n'
+        '    os.write(2, b"noise of a library") if not os.path.exists("/dev/full") else 0\n'
+        f'    open({str(tmp_path / "end")!r}, "w").close(); return 7\n'
+        'r.run = run; main([])'
+    )
+    done = subprocess.run(
+        ['bash', '-c', f'"$0" -c "$1" {closing}', sys.executable, code], check=False
+    )
     assert done.returncode == 7
     assert (tmp_path / 'end').exists()
     assert not (tmp_path / 'image').read_text()
 
 
-ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0', 'PATH': os.environ['PATH'],
-         'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}  # fmt: skip
+ASCII = {
+    'LC_ALL': 'C',
+    'PYTHONUTF8': '0',
+    'PYTHONCOERCECLOCALE': '0',
+    'PATH': os.environ['PATH'],
+    'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+}
 
 
 @pytest.mark.parametrize('utf8', [[], ['-X', 'utf8=0']], ids=['again', 'as it is'])
@@ -105,21 +118,32 @@ def test_names_beyond_ascii_under_an_ascii_locale(tmp_path, utf8, command):
     folder.mkdir()
     argv = [*command, str(folder), *([] if command else [str(folder / 'out'), 'participant'])]
     env = ASCII | ({'PYTHONUTF8': '1'} if utf8 else {})
-    done = subprocess.run([sys.executable, *utf8, '-m', 'csvdprep', *argv], capture_output=True,
-                          env=env, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *utf8, '-m', 'csvdprep', *argv], capture_output=True, env=env, check=False
+    )
     assert b'Traceback' not in done.stderr
     assert done.returncode in ((0, 1) if command else (3,))
 
 
 def test_the_command_is_started_again_in_utf8_only_where_names_could_be_ascii_alone(tmp_path):
-    code = ('import sys; from csvdprep.cli.run import main; import csvdprep.cli.run as r; '
-            'r.run = lambda argv: print(sys.getfilesystemencoding(), argv) or 0; '
-            'main(None)')  # fmt: skip
+    code = (
+        'import sys; from csvdprep.cli.run import main; import csvdprep.cli.run as r; '
+        'r.run = lambda argv: print(sys.getfilesystemencoding(), argv) or 0; '
+        'main(None)'
+    )
     (tmp_path / 'go.py').write_text(code)
-    for env, wanted in ((ASCII, 'utf-8'), ({**ASCII, 'PYTHONUTF8': '1'}, 'utf-8'),
-                        ({**ASCII, 'LC_ALL': 'C.UTF-8'}, 'utf-8')):  # fmt: skip
-        done = subprocess.run([sys.executable, str(tmp_path / 'go.py'), 'é'], env=env, check=True,
-                              capture_output=True, encoding='utf-8')  # fmt: skip
+    for env, wanted in (
+        (ASCII, 'utf-8'),
+        ({**ASCII, 'PYTHONUTF8': '1'}, 'utf-8'),
+        ({**ASCII, 'LC_ALL': 'C.UTF-8'}, 'utf-8'),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / 'go.py'), 'é'],
+            env=env,
+            check=True,
+            capture_output=True,
+            encoding='utf-8',
+        )
         assert done.stdout.split() == [wanted, "['é']"]
 
 
@@ -152,8 +176,9 @@ def compute(plans, tmp_path, monkeypatch, *, execute, finish=None):
     from csvdprep.graph import execute as executing
 
     settings = Settings(bids_dir=tmp_path, output_dir=tmp_path / 'out', work_dir=tmp_path / 'work')
-    outcome = running.Outcome({label: Status.begun(plan, run_id='run', version='0')
-                               for label, plan in plans.items()})  # fmt: skip
+    outcome = running.Outcome(
+        {label: Status.begun(plan, run_id='run', version='0') for label, plan in plans.items()}
+    )
     for label, plan in plans.items():
         outcome.statuses[label].write(settings.output_dir, plan.visit)
     monkeypatch.setattr(executing, 'execute', execute)
@@ -161,14 +186,16 @@ def compute(plans, tmp_path, monkeypatch, *, execute, finish=None):
         monkeypatch.setattr(running, 'finish', finish)
     told = Told()
     with running.Interrupt() as interrupt:
-        running._compute(plans, settings, outcome=outcome, progress=told, folder=tmp_path,
-                         interrupt=interrupt)  # fmt: skip
+        running._compute(
+            plans, settings, outcome=outcome, progress=told, folder=tmp_path, interrupt=interrupt
+        )
     return told, outcome, settings
 
 
 def states(plans, tmp_path):
-    return {label: read_status(tmp_path / 'out', plan.visit).state
-            for label, plan in plans.items()}  # fmt: skip
+    return {
+        label: read_status(tmp_path / 'out', plan.visit).state for label, plan in plans.items()
+    }
 
 
 def _good(plan, status, settings, *, before, interrupted=False):
@@ -200,8 +227,9 @@ def test_whatever_ends_the_graph_every_visit_is_closed(plans, tmp_path, monkeypa
         raise error
 
     reported = []
-    monkeypatch.setattr(visit, 'write_visit_report',
-                        lambda plan, **more: reported.append(plan.visit.label))  # fmt: skip
+    monkeypatch.setattr(
+        visit, 'write_visit_report', lambda plan, **more: reported.append(plan.visit.label)
+    )
     told, outcome, _ = compute(plans, tmp_path, monkeypatch, execute=execute)
     assert set(told.closed.values()) == {'failed'}
     assert set(states(plans, tmp_path).values()) == {'failed'}

@@ -15,12 +15,7 @@ from dipy.reconst.dti import TensorModel, design_matrix
 from csvdprep.core.errors import MeasureError
 from csvdprep.phantom.diffusion import tensors as phantom
 from csvdprep.phantom.diffusion.gradients import shells
-from csvdprep.science.gradient_table import (
-    VARIANTS,
-    flipped_table,
-    fsl_vectors,
-    world_directions,
-)
+from csvdprep.science.gradient_table import VARIANTS, flipped_table, fsl_vectors, world_directions
 from csvdprep.science.tensor_equations import PARTS, product
 from csvdprep.science.tensors import fit_tensor, matrices, measures, predict, residuals
 
@@ -38,8 +33,9 @@ def random_tensors(count, rng, low=(0.8, 0.2, 0.1), high=(1.9, 1.0, 0.8)):
 
 
 def noisy(signal, sigma, rng):
-    return np.hypot(signal + rng.normal(0, sigma, signal.shape),
-                    rng.normal(0, sigma, signal.shape))  # fmt: skip
+    return np.hypot(
+        signal + rng.normal(0, sigma, signal.shape), rng.normal(0, sigma, signal.shape)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -112,15 +108,18 @@ def test_mode(values, mode):
 def test_more_reweightings_follow_their_equations():
     rng = np.random.default_rng(5)
     signal = noisy(predict(random_tensors(20, rng), 500.0, BVALS, AXES), 40, rng)
-    design = np.column_stack([*(-BVALS * AXES[:, i] * AXES[:, j] * (1 + (i != j))
-                                for i, j in PARTS), np.ones(len(BVALS))])  # fmt: skip
+    design = np.column_stack(
+        [
+            *(-BVALS * AXES[:, i] * AXES[:, j] * (1 + (i != j)) for i, j in PARTS),
+            np.ones(len(BVALS)),
+        ]
+    )
     twice = fit_tensor(signal, BVALS, AXES, reweightings=2)
     for number, some in enumerate(signal):
         found = np.linalg.lstsq(design, np.log(some), rcond=None)[0]
         for _ in range(2):
             weight = np.exp(design @ found)
-            found = np.linalg.lstsq(design * weight[:, None], np.log(some) * weight,
-                                    rcond=None)[0]  # fmt: skip
+            found = np.linalg.lstsq(design * weight[:, None], np.log(some) * weight, rcond=None)[0]
         assert np.allclose(twice.tensor[number], found[:6], atol=1e-10)
     once = fit_tensor(signal, BVALS, AXES)
     assert np.abs(once.tensor - twice.tensor).max() > 1e-7
@@ -133,8 +132,10 @@ def test_robust_fit_leaves_outliers_out():
     signal[:400, 10:12] *= 0.3
     plain, robust = (fit_tensor(signal, BVALS, AXES, method=way) for way in ('wls', 'robust'))
     fa = measures(truth).fa
-    error = {way: np.abs(measures(fit.tensor).fa - fa) for way, fit in
-             (('plain', plain), ('robust', robust))}  # fmt: skip
+    error = {
+        way: np.abs(measures(fit.tensor).fa - fa)
+        for way, fit in (('plain', plain), ('robust', robust))
+    }
     assert robust.refitted[:400].mean() > 0.99
     assert robust.refitted[400:].mean() < 0.35
     assert np.median(error['robust'][:400]) < 0.3 * np.median(error['plain'][:400])
@@ -187,10 +188,11 @@ def test_bitwise_equal_for_any_number_of_threads(tmp_path, series):
     for blas, ours in ((1, 1), (2, 3), (4, 2)):
         out = tmp_path / f'{blas}.npy'
         subprocess.run(
-            [sys.executable, '-c', script, tmp_path / 'series.npy', str(ours), out], check=True,
+            [sys.executable, '-c', script, tmp_path / 'series.npy', str(ours), out],
+            check=True,
             cwd=Path(__file__).parents[2],
             env=os.environ | {'OMP_NUM_THREADS': str(blas), 'OPENBLAS_NUM_THREADS': str(blas)},
-        )  # fmt: skip
+        )
         found.append(np.load(out))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
@@ -224,12 +226,14 @@ def test_bad_input_is_told(change, words):
 def test_directions_of_b0_do_not_matter():
     signal = predict(random_tensors(3, np.random.default_rng(0)), 100.0, BVALS, AXES)
     odd = np.where((BVALS == 0)[:, None], np.nan, AXES)
-    assert np.allclose(fit_tensor(signal, BVALS, odd).tensor,
-                       fit_tensor(signal, BVALS, AXES).tensor)  # fmt: skip
+    assert np.allclose(
+        fit_tensor(signal, BVALS, odd).tensor, fit_tensor(signal, BVALS, AXES).tensor
+    )
 
 
 TILT = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) @ np.array(
-    [[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]])  # fmt: skip
+    [[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]]
+)
 GRIDS = {
     'ras': np.diag([2.0, 2, 3, 1]),
     'las': np.diag([-2.0, 2, 3, 1]),
@@ -277,8 +281,11 @@ def test_wrong_tables_are_found(name):
         # What the fit does with a wrong table ...
         turned = world_directions(bvecs @ wrong.T, affine)
         seen = measures(fit_tensor(signal, BVALS, turned).tensor).v1[0]
-        back = fsl_vectors(np.eye(3), affine) @ wrong.T @ np.linalg.inv(
-            fsl_vectors(np.eye(3), affine))  # fmt: skip
+        back = (
+            fsl_vectors(np.eye(3), affine)
+            @ wrong.T
+            @ np.linalg.inv(fsl_vectors(np.eye(3), affine))
+        )
         assert abs(right @ back @ seen) == pytest.approx(1, abs=1e-9)
         # ... is done to all fibres.
         check = flipped_table(fa, truth @ back, affine)

@@ -21,9 +21,7 @@ def phantom(zoom=1.5):
     voxel_mm = (zoom, zoom, 2 * zoom)
     shape = tuple(int(100 / size) for size in voxel_mm)
     grids = np.indices(shape)
-    x, y, z = (
-        (g - (n - 1) / 2) * size for g, n, size in zip(grids, shape, voxel_mm, strict=True)
-    )
+    x, y, z = ((g - (n - 1) / 2) * size for g, n, size in zip(grids, shape, voxel_mm, strict=True))
     radius = np.sqrt(x**2 + y**2 + z**2)
     truth = np.full(shape, -1)
     truth[radius < 46] = CSF
@@ -40,8 +38,9 @@ def blurred(truth, sharp=0.75):
     """Return an atlas that is right on average, but not sharp."""
     from scipy import ndimage
 
-    maps = np.stack([ndimage.gaussian_filter((truth == k).astype(float), (3, 3, 1.5))
-                     for k in range(3)])  # fmt: skip
+    maps = np.stack(
+        [ndimage.gaussian_filter((truth == k).astype(float), (3, 3, 1.5)) for k in range(3)]
+    )
     return sharp * maps + (1 - sharp) / 3
 
 
@@ -154,8 +153,10 @@ def test_plexus_inside_and_sulci_outside():
 @pytest.mark.parametrize('voxel_mm', [(2, 2, 2), (1.5, 1.5, 6)])
 def test_large_ventricles_are_taken_whole_and_small_ones_do_not_leak(voxel_mm):
     shape = tuple(int(112 / size) for size in voxel_mm)
-    x, y, z = ((g - (n - 1) / 2) * size
-               for g, n, size in zip(np.indices(shape), shape, voxel_mm, strict=True))  # fmt: skip
+    x, y, z = (
+        (g - (n - 1) / 2) * size
+        for g, n, size in zip(np.indices(shape), shape, voxel_mm, strict=True)
+    )
 
     def ball(centre, radii):
         return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre, radii)) < 1  # noqa: B905
@@ -220,8 +221,9 @@ def slab():
 @pytest.mark.parametrize('turn', [0, 12])
 def test_evans_index_of_known_widths(turn):
     angle = np.radians(turn)
-    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0],
-                         [0, 0, 1]])  # fmt: skip
+    rotation = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
     _, brain, horns = slab()
     # The patient lies turned: the affine fitted to the template takes the turn out again.
     matrix = best_affine(brain @ rotation.T, brain)
@@ -250,8 +252,7 @@ def test_edges_tell_a_shift_of_millimetres():
     t1w = np.choose(truth.clip(0), LEVELS['T1w']).astype(float)
     flair = np.choose(truth.clip(0), LEVELS['FLAIR']).astype(float)
     mask = truth >= 0
-    scores = [edge_overlap(t1w, np.roll(flair, shift, 0), mask, voxel_mm)
-              for shift in (0, 3, 6)]  # fmt: skip
+    scores = [edge_overlap(t1w, np.roll(flair, shift, 0), mask, voxel_mm) for shift in (0, 3, 6)]
     assert scores[0] > 0.8
     assert scores[0] > scores[1] + 0.1
     assert scores[1] > scores[2]

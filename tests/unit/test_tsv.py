@@ -13,8 +13,10 @@ from csvdprep.bids.tsv import parse_tsv, read_tsv, tsv_cell, tsv_text, write_tsv
 from csvdprep.core.errors import InputError
 
 TEXT = 'participant_id\tage\tsite\nsub-01\t71\tBesançon\nsub-02\t72\tKøln\n'
-ROWS = ({'participant_id': 'sub-01', 'age': '71', 'site': 'Besançon'},
-        {'participant_id': 'sub-02', 'age': '72', 'site': 'Køln'})  # fmt: skip
+ROWS = (
+    {'participant_id': 'sub-01', 'age': '71', 'site': 'Besançon'},
+    {'participant_id': 'sub-02', 'age': '72', 'site': 'Køln'},
+)
 
 
 def test_a_quotation_mark_swallows_no_row():
@@ -25,11 +27,18 @@ def test_a_quotation_mark_swallows_no_row():
     assert table.notes == ()
 
 
-@pytest.mark.parametrize(('encoding', 'end', 'words'), [
-    ('utf-8', '\n', ''), ('utf-8-sig', '\r\n', ''), ('utf-8', '\r', ''),
-    ('utf-16', '\r\n', 'is in UTF-16'), ('utf-16-le', '\n', 'is in UTF-16'),
-    ('utf-16-be', '\n', 'is in UTF-16'), ('cp1252', '\r\n', 'read as Windows-1252'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('encoding', 'end', 'words'),
+    [
+        ('utf-8', '\n', ''),
+        ('utf-8-sig', '\r\n', ''),
+        ('utf-8', '\r', ''),
+        ('utf-16', '\r\n', 'is in UTF-16'),
+        ('utf-16-le', '\n', 'is in UTF-16'),
+        ('utf-16-be', '\n', 'is in UTF-16'),
+        ('cp1252', '\r\n', 'read as Windows-1252'),
+    ],
+)
 def test_encodings_and_line_ends(tmp_path, encoding, end, words):
     path = tmp_path / 'participants.tsv'
     path.write_bytes(TEXT.replace('\n', end).encode(encoding))
@@ -50,8 +59,7 @@ def test_line_ends_of_other_alphabets_end_no_row():
 def test_rows_of_other_lengths():
     table = parse_tsv('a\tb\t\n\n1\n \t \n2\t3\t\t\n4\t5\t6\n\t7\n')
     assert table.columns == ('a', 'b')
-    assert table.rows == (
-        {'a': '1', 'b': 'n/a'}, {'a': '2', 'b': '3'}, {'a': '', 'b': '7'})  # fmt: skip
+    assert table.rows == ({'a': '1', 'b': 'n/a'}, {'a': '2', 'b': '3'}, {'a': '', 'b': '7'})
     assert len(table.notes) == 1
     assert 'line 6' in table.notes[0]
 
@@ -67,8 +75,9 @@ def test_no_table_at_all():
     assert parse_tsv('participant_id\n').columns == ('participant_id',)
 
 
-@pytest.mark.parametrize(('separator', 'called'), [
-    (',', 'commas'), (';', 'semicolons'), ('|', 'bars'), (' ', 'blanks')])  # fmt: skip
+@pytest.mark.parametrize(
+    ('separator', 'called'), [(',', 'commas'), (';', 'semicolons'), ('|', 'bars'), (' ', 'blanks')]
+)
 def test_another_separator_is_told(tmp_path, separator, called):
     path = tmp_path / 'participants.tsv'
     path.write_text(TEXT.replace('\t', separator))
@@ -90,11 +99,14 @@ def test_quotation_marks_that_an_exporter_put_around_cells():
     assert table.rows == ({'"a"': '"1"', 'b': '2'},)
 
 
-@pytest.mark.parametrize('make', [
-    lambda path: path.symlink_to('.git/annex/objects/x'),
-    lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\n'),
-    lambda path: path.write_text('/annex/objects/MD5E-s1--a.tsv\n'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda path: path.symlink_to('.git/annex/objects/x'),
+        lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\n'),
+        lambda path: path.write_text('/annex/objects/MD5E-s1--a.tsv\n'),
+    ],
+)
 def test_missing_content_is_not_absence(tmp_path, make):
     path = tmp_path / 'participants.tsv'
     with pytest.raises(FileNotFoundError):
@@ -115,14 +127,17 @@ def test_a_cell_stays_a_cell(tmp_path):
     rows = [('a', 'b', 'c'), ('x\ty', 'one\r\ntwo', None), ('', ' "z ', 'é  è')]
     write_tsv(tmp_path / 'new' / 'a.tsv', rows)
     assert (tmp_path / 'new' / 'a.tsv').read_bytes().decode() == (
-        'a\tb\tc\nx y\tone two\tn/a\nn/a\t"z\té  è\n')  # fmt: skip
+        'a\tb\tc\nx y\tone two\tn/a\nn/a\t"z\té  è\n'
+    )
     table = read_tsv(tmp_path / 'new' / 'a.tsv')
     assert [list(row.values()) for row in table.rows] == [
-        ['x y', 'one two', 'n/a'], ['n/a', '"z', 'é  è']]  # fmt: skip
+        ['x y', 'one two', 'n/a'],
+        ['n/a', '"z', 'é  è'],
+    ]
 
 
 def test_any_text_comes_back_as_one_cell():
-    for code in [*range(0x300), 0x2028, 0x2029, 0xfeff, 0x1f600]:
+    for code in [*range(0x300), 0x2028, 0x2029, 0xFEFF, 0x1F600]:
         text = tsv_text([('a', 'b'), (f'x{chr(code)}y', '1')])
         table = parse_tsv(text.replace('\r\n', '\n').replace('\r', '\n'))
         assert len(text.splitlines()) == 2
@@ -147,8 +162,12 @@ def test_no_other_reader_or_writer():
         for node in ast.walk(ast.parse(path.read_text('utf-8'))):
             if isinstance(node, ast.Import) and any(n.name == 'csv' for n in node.names):
                 found.append(f'{path.name}: import csv')
-            if path not in own and isinstance(node, ast.Call) and isinstance(
-                    node.func, ast.Attribute) and node.func.attr in ('split', 'join'):  # fmt: skip
+            if (
+                path not in own
+                and isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ('split', 'join')
+            ):
                 texts = [node.func.value, *node.args]
                 if any(isinstance(n, ast.Constant) and n.value == '\t' for n in texts):
                     found.append(f'{path.name}:{node.lineno}')

@@ -91,9 +91,14 @@ def patient():
     seen = {name: slices.see(body.fractions[name]) for name in ('csf', 'gm', 'wm')}
     no = np.zeros(scan.shape, bool)
     takes = seen | {
-        'flair': scan, 'mask': sum(seen.values()) > 0.5, 'voxel_mm': (2.0, 2.0, 4.0),
-        'atlas': slices.see(atlas.tissue), 'deep_grey': no, 'infratentorial': no, 'has_t1w': True,
-    }  # fmt: skip
+        'flair': scan,
+        'mask': sum(seen.values()) > 0.5,
+        'voxel_mm': (2.0, 2.0, 4.0),
+        'atlas': slices.see(atlas.tissue),
+        'deep_grey': no,
+        'infratentorial': no,
+        'has_t1w': True,
+    }
     return takes, slices.see(wmh.height) >= 0.5
 
 
@@ -117,8 +122,9 @@ def test_engine_that_counts(patient):
     assert network.engine == 'network'
     assert network.volume_ml == pytest.approx(truth.sum() * 0.016, abs=0.2)
     assert network.classical_ml > 0
-    classical = segment_wmh(**takes, learned=learned,
-                            options=WmhOptions(engine='classical', **few))  # fmt: skip
+    classical = segment_wmh(
+        **takes, learned=learned, options=WmhOptions(engine='classical', **few)
+    )
     assert classical.engine == 'classical'
     assert classical.volume_ml == network.classical_ml
     both = segment_wmh(**takes, learned=learned, options=WmhOptions(**few))

@@ -27,8 +27,12 @@ FEW = WmhOptions(runs=2)
 @cache
 def tissues():
     """CSF, GM and WM of the template above the tentorium, 1 mm."""
-    maps = np.stack([nib.load(template_file('probseg', label=name, desc=None))
-                     .get_fdata(dtype=np.float32) for name in ('CSF', 'GM', 'WM')])  # fmt: skip
+    maps = np.stack(
+        [
+            nib.load(template_file('probseg', label=name, desc=None)).get_fdata(dtype=np.float32)
+            for name in ('CSF', 'GM', 'WM')
+        ]
+    )
     maps = maps / max(1.0, maps.max())
     inside = maps.sum(0) > 0.5
     box = ndi.find_objects(inside.astype(int))[0]
@@ -82,8 +86,9 @@ def dice(a, b):
 
 def run(volume_ml, voxel_mm=CUBIC, *, atlas=True, options=FEW, **more):
     flair, mask, maps, truth = scan(volume_ml, voxel_mm)
-    found = segment_wmh(flair, mask, *maps, voxel_mm, atlas=maps if atlas else None,
-                        options=options, **more)  # fmt: skip
+    found = segment_wmh(
+        flair, mask, *maps, voxel_mm, atlas=maps if atlas else None, options=options, **more
+    )
     return found, truth
 
 
@@ -119,8 +124,9 @@ def test_lesions_labelled_grey_matter_are_found():
 
 def test_scale_of_the_image_does_not_matter():
     flair, mask, maps, _ = scan(5.0, THICK)
-    one, other = (segment_wmh(k * flair, mask, *maps, THICK, atlas=maps, options=FEW)
-                  for k in (1, 0.01))  # fmt: skip
+    one, other = (
+        segment_wmh(k * flair, mask, *maps, THICK, atlas=maps, options=FEW) for k in (1, 0.01)
+    )
     assert dice(one.mask > 0, other.mask > 0) > 0.999
 
 

@@ -95,8 +95,14 @@ def test_cleaning_removes_what_runs_made_and_nothing_else(tmp_path):
     (mine / 'precious').touch()
     assert clean(work) == 5
     assert not any(path.exists() for path in gone)
-    for path in (elsewhere / 'precious', work / f'{PREFIX}link', work / 'precious',
-                 work / 'graph.svg', work / MARKER, mine / 'precious'):  # fmt: skip
+    for path in (
+        elsewhere / 'precious',
+        work / f'{PREFIX}link',
+        work / 'precious',
+        work / 'graph.svg',
+        work / MARKER,
+        mine / 'precious',
+    ):
         assert path.exists()
 
 

@@ -136,14 +136,31 @@ def test_measures_by_hand():
     labels = zones.label_zones(lesion, d_v, d_j)
     side = row(1, 1, 1, 2, 0, 2).astype(int)
     found = zones.measure_zones(labels, d_v, d_j, affine, icv_ml=500, side=side)
-    assert found == pytest.approx({
-        'wmh_total_ml': 5, 'wmh_jv_ml': 1, 'wmh_pv_ml': 3, 'wmh_dw_ml': 1, 'wmh_jc_ml': 0,
-        'wmh_total_pct_icv': 1, 'wmh_jv_pct_icv': 0.2, 'wmh_pv_pct_icv': 0.6,
-        'wmh_dw_pct_icv': 0.2, 'wmh_jc_pct_icv': 0, 'wmh_ln_pct_icv': np.log(1.01),
-        'wmh_n_lesions': 2, 'wmh_largest_ml': 4, 'wmh_mean_d_v_mm': 8.4, 'wmh_pv10_ml': 2,
-        'wmh_confluent_ml': 4, 'wmh_zone_ambiguous_ml': 2, 'wmh_deepgrey_ml': 0,
-        'wmh_infratentorial_ml': 0, 'wmh_left_ml': 3, 'wmh_right_ml': 2,
-    })  # fmt: skip
+    assert found == pytest.approx(
+        {
+            'wmh_total_ml': 5,
+            'wmh_jv_ml': 1,
+            'wmh_pv_ml': 3,
+            'wmh_dw_ml': 1,
+            'wmh_jc_ml': 0,
+            'wmh_total_pct_icv': 1,
+            'wmh_jv_pct_icv': 0.2,
+            'wmh_pv_pct_icv': 0.6,
+            'wmh_dw_pct_icv': 0.2,
+            'wmh_jc_pct_icv': 0,
+            'wmh_ln_pct_icv': np.log(1.01),
+            'wmh_n_lesions': 2,
+            'wmh_largest_ml': 4,
+            'wmh_mean_d_v_mm': 8.4,
+            'wmh_pv10_ml': 2,
+            'wmh_confluent_ml': 4,
+            'wmh_zone_ambiguous_ml': 2,
+            'wmh_deepgrey_ml': 0,
+            'wmh_infratentorial_ml': 0,
+            'wmh_left_ml': 3,
+            'wmh_right_ml': 2,
+        }
+    )
 
 
 def test_no_lesion_is_zero_and_not_missing():

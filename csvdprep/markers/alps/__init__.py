@@ -11,8 +11,11 @@ class Options:
     """How tensors are turned."""
 
     reorientation: str = option(
-        'finite strain', 'How tensors are turned with the head: by the rotation of the '
-        'registration alone, or with its shear too (ppd).', choices=('finite strain', 'ppd'))
+        'finite strain',
+        'How tensors are turned with the head: by the rotation of the '
+        'registration alone, or with its shear too (ppd).',
+        choices=('finite strain', 'ppd'),
+    )
 
 
 INDICES = {
@@ -21,8 +24,8 @@ INDICES = {
     'alps_reo_r2p5_withwmh': 'as alps_reo_r2p5, hyperintensities not left out',
     'alps_pas_r2p5': 'in the axes of the fibres themselves, spheres of 2.5 mm radius',
     'alps_lab_r2p5': 'in the axes of the scanner as older papers have it, only where the head is '
-                     'nearly straight, spheres of 2.5 mm radius',
-}  # fmt: skip
+    'nearly straight, spheres of 2.5 mm radius',
+}
 #: Least voxels that a region should be worth: on the phantom (32 directions, SNR 25, eight places
 #: of the grid) the index of one side spreads by up to 2.6 % (SD) above, and by up to 4.5 % below.
 LEAST_VOXELS = 4
@@ -31,28 +34,41 @@ RANGE = Limits(ok=(0.9, 2.0), warn=(0.6, 2.6))
 
 def _index(name, where, side=''):
     of = {'': 'mean of both sides', '_L': 'left', '_R': 'right'}[side]
-    return Measure(name=name + side, units='1', method='native-tensors', reference='taoka2017',
-                   description=f'Diffusivity ratio DTI-ALPS, {of}: {where}. It is no measure of '
-                               'glymphatic flow.', limits=RANGE,
-                   table=name in ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5')
-                   and not side)  # fmt: skip
+    return Measure(
+        name=name + side,
+        units='1',
+        method='native-tensors',
+        reference='taoka2017',
+        description=f'Diffusivity ratio DTI-ALPS, {of}: {where}. It is no measure of '
+        'glymphatic flow.',
+        limits=RANGE,
+        table=name in ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5') and not side,
+    )
 
 
 def _diffusivities():
     for bundle, fibres in (('proj', 'projection'), ('assoc', 'association')):
         for axis, way in (('x', 'left to right'), ('y', 'front to back'), ('z', 'up and down')):
             for side in ('', '_L', '_R'):
-                yield Measure(name=f'alps_d{axis * 2}_{bundle}{side}', units='1e-3 mm2/s',
-                              method='native-tensors', table=False,
-                              description=f'Diffusivity {way} in {fibres} fibres'
-                                          f'{_SIDE[side]}.')  # fmt: skip
-        for name, what, units in (('fa', 'Fractional anisotropy', '1'),
-                                  ('md', 'Mean diffusivity', '1e-3 mm2/s')):  # fmt: skip
+                yield Measure(
+                    name=f'alps_d{axis * 2}_{bundle}{side}',
+                    units='1e-3 mm2/s',
+                    method='native-tensors',
+                    table=False,
+                    description=f'Diffusivity {way} in {fibres} fibres{_SIDE[side]}.',
+                )
+        for name, what, units in (
+            ('fa', 'Fractional anisotropy', '1'),
+            ('md', 'Mean diffusivity', '1e-3 mm2/s'),
+        ):
             for side in ('', '_L', '_R'):
-                yield Measure(name=f'alps_{name}_{bundle}{side}', units=units,
-                              method='native-tensors', table=False,
-                              description=f'{what} of the region of {fibres} fibres'
-                                          f'{_SIDE[side]}.')  # fmt: skip
+                yield Measure(
+                    name=f'alps_{name}_{bundle}{side}',
+                    units=units,
+                    method='native-tensors',
+                    table=False,
+                    description=f'{what} of the region of {fibres} fibres{_SIDE[side]}.',
+                )
 
 
 _SIDE = {'': '', '_L': ', left', '_R': ', right'}
@@ -61,20 +77,30 @@ _SIDE = {'': '', '_L': ', left', '_R': ', right'}
 def _voxels():
     for radius, mm in (('r2p5', '2.5'), ('r5', '5')):
         for side in ('_L', '_R'):
-            yield Measure(name=f'qc_alps_voxels_{radius}{side}', units='1', method='overlap',
-                          table=False, limits=Limits(ok=(LEAST_VOXELS, None)),
-                          description=f'Voxels of the diffusion series that the smaller of the '
-                                      f'two regions of {mm} mm radius is worth{_SIDE[side]}: the '
-                                      'volume that counts over that of a voxel as measured, '
-                                      'where the sidecar tells (dwi_interpolation), else as '
-                                      'stored.')  # fmt: skip
+            yield Measure(
+                name=f'qc_alps_voxels_{radius}{side}',
+                units='1',
+                method='overlap',
+                table=False,
+                limits=Limits(ok=(LEAST_VOXELS, None)),
+                description=f'Voxels of the diffusion series that the smaller of the '
+                f'two regions of {mm} mm radius is worth{_SIDE[side]}: the '
+                'volume that counts over that of a voxel as measured, '
+                'where the sidecar tells (dwi_interpolation), else as '
+                'stored.',
+            )
 
 
 def _angle(name, what, ok):
-    return Measure(name=f'alps_{name}_deg', units='degree', method='affine', table=False,
-                   description=f'Angle of the head in the scanner: {what}.',
-                   limits=Limits(ok=(-ok, ok)),
-                   qc_id='Q8' if name == 'pitch' else None)  # fmt: skip
+    return Measure(
+        name=f'alps_{name}_deg',
+        units='degree',
+        method='affine',
+        table=False,
+        description=f'Angle of the head in the scanner: {what}.',
+        limits=Limits(ok=(-ok, ok)),
+        qc_id='Q8' if name == 'pitch' else None,
+    )
 
 
 ROOM = Room(
@@ -87,44 +113,81 @@ ROOM = Room(
     reads=('diffusion.dwi_interpolation',),
     makes={
         'alps_regions': Derivative(
-            suffix='probseg', label='ALPS', desc='sphere', space='dwi', frame='dwi',
+            suffix='probseg',
+            label='ALPS',
+            desc='sphere',
+            space='dwi',
+            frame='dwi',
             description='Spheres of 2.5 mm radius for DTI-ALPS, share of each voxel; volumes: '
-                        'left projection, left association, right projection, right association '
-                        'fibres.'),
+            'left projection, left association, right projection, right association '
+            'fibres.',
+        ),
         'alps_kept': Derivative(
-            suffix='probseg', label='ALPS', desc='measured', space='dwi', frame='dwi',
+            suffix='probseg',
+            label='ALPS',
+            desc='measured',
+            space='dwi',
+            frame='dwi',
             description='What was measured for DTI-ALPS: fibres along the expected axis, without '
-                        'fluid and hyperintensities; volumes as in desc-sphere.'),
+            'fluid and hyperintensities; volumes as in desc-sphere.',
+        ),
     },
     figures=(
-        Figure(desc='alps', suffix='dwi', title='Regions of DTI-ALPS',
-               caption='Four spheres on the directions of fibres: those of projection fibres have '
-                       'to lie in blue, those of association fibres in green. What is filled '
-                       'was measured. The index is a ratio of diffusivities; it does not show '
-                       'glymphatic flow.',
-               build='csvdprep.markers.alps.figures:draw_alps',
-               takes=('dwi_fa', 'dwi_direction', 'alps_regions', 'alps_kept')),
+        Figure(
+            desc='alps',
+            suffix='dwi',
+            title='Regions of DTI-ALPS',
+            caption='Four spheres on the directions of fibres: those of projection fibres have '
+            'to lie in blue, those of association fibres in green. What is filled '
+            'was measured. The index is a ratio of diffusivities; it does not show '
+            'glymphatic flow.',
+            build='csvdprep.markers.alps.figures:draw_alps',
+            takes=('dwi_fa', 'dwi_direction', 'alps_regions', 'alps_kept'),
+        ),
     ),
     measures=(
-        *(_index(name, where, side) for name, where in INDICES.items()
-          for side in ('', '_L', '_R')),
+        *(
+            _index(name, where, side)
+            for name, where in INDICES.items()
+            for side in ('', '_L', '_R')
+        ),
         *_diffusivities(),
         _angle('pitch', 'chin up is positive', 5),
         _angle('roll', 'right ear down is positive', 10),
         _angle('yaw', 'face to the left is positive', 10),
-        Measure(name='qc_alps_aligned_pct', units='%', method='alignment', qc_id='Q7',
-                description='Least share of the four regions whose fibres run along the expected '
-                            'axis and that is neither fluid nor hyperintense.',
-                limits=Limits(ok=(75, None), warn=(25, None))),
-        Measure(name='qc_alps_covered_pct', units='%', method='alignment', table=False,
-                description='Least share of the four regions within image and brain mask.',
-                limits=Limits(ok=(90, None), warn=(75, None))),
+        Measure(
+            name='qc_alps_aligned_pct',
+            units='%',
+            method='alignment',
+            qc_id='Q7',
+            description='Least share of the four regions whose fibres run along the expected '
+            'axis and that is neither fluid nor hyperintense.',
+            limits=Limits(ok=(75, None), warn=(25, None)),
+        ),
+        Measure(
+            name='qc_alps_covered_pct',
+            units='%',
+            method='alignment',
+            table=False,
+            description='Least share of the four regions within image and brain mask.',
+            limits=Limits(ok=(90, None), warn=(75, None)),
+        ),
         *_voxels(),
-        Measure(name='alps_shift_mm', units='mm', method='alignment', table=False,
-                description='Largest distance of a region from where the template has it: moved '
-                            'to where fibres are aligned.'),
-        Measure(name='alps_wmh_pct', units='%', method='overlap', table=False,
-                description='Mean share of the four regions that is hyperintense.'),
+        Measure(
+            name='alps_shift_mm',
+            units='mm',
+            method='alignment',
+            table=False,
+            description='Largest distance of a region from where the template has it: moved '
+            'to where fibres are aligned.',
+        ),
+        Measure(
+            name='alps_wmh_pct',
+            units='%',
+            method='overlap',
+            table=False,
+            description='Mean share of the four regions that is hyperintense.',
+        ),
     ),
     version=3,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
@@ -136,4 +199,4 @@ ROOM = Room(
         'expected axis.'
     ),
     references=('taoka2017', 'alexander2001'),
-)  # fmt: skip
+)

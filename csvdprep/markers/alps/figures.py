@@ -16,12 +16,19 @@ REGIONS = ((COLOURS['white'], 'Projection fibres'), (COLOURS['yellow'], 'Associa
 #: Field of the enlarged panels, mm.
 _FIELD = 44.0
 _STYLE = {
-    'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'path', 'font.family': 'sans-serif',
-    'font.sans-serif': ['DejaVu Sans'], 'font.size': 10, 'text.color': 'white',
-    'axes.titlecolor': 'white', 'text.usetex': False,
-}  # fmt: skip
-_NOTE = ('Red right-left, green front-back, blue up-down; dots: voxels that count. A ratio of '
-         'diffusivities, no measure of glymphatic flow. Patient’s right on the left.')  # fmt: skip
+    'svg.hashsalt': 'csvdprep',
+    'svg.fonttype': 'path',
+    'font.family': 'sans-serif',
+    'font.sans-serif': ['DejaVu Sans'],
+    'font.size': 10,
+    'text.color': 'white',
+    'axes.titlecolor': 'white',
+    'text.usetex': False,
+}
+_NOTE = (
+    'Red right-left, green front-back, blue up-down; dots: voxels that count. A ratio of '
+    'diffusivities, no measure of glymphatic flow. Patient’s right on the left.'
+)
 
 
 def alps_figure(
@@ -63,8 +70,11 @@ def alps_figure(
     colour = np.clip(np.abs(np.nan_to_num(direction)) * bright, 0, 1)
     box = extent(volume.data > 0.05, volume.zooms)
     # Of a tilted head, no one slice shows both sides.
-    views = [(f'{name} {side}', axis, pair) for axis, name in ((2, 'Axial'), (1, 'Coronal'))
-             for side, pair in (('right', slice(2, 4)), ('left', slice(0, 2)))]  # fmt: skip
+    views = [
+        (f'{name} {side}', axis, pair)
+        for axis, name in ((2, 'Axial'), (1, 'Coronal'))
+        for side, pair in (('right', slice(2, 4)), ('left', slice(0, 2)))
+    ]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(12, 6.6), facecolor='black')
         panels = figure.subplots(2, 4, height_ratios=(1.2, 1))
@@ -75,9 +85,14 @@ def alps_figure(
             whole.set_title(f'{title} pair, {"xyz"[axis]} {mm} mm', size=11)
             _panel(whole, volume, colour, spheres, None, cut, box)
             _panel(close, volume, colour, spheres, kept, cut, _square(volume, own))
-        figure.legend(handles=[Line2D([], [], color=c, label=name) for c, name in REGIONS],
-                      loc='lower left', bbox_to_anchor=(0, 0.03), ncols=2, frameon=False,
-                      labelcolor='white')  # fmt: skip
+        figure.legend(
+            handles=[Line2D([], [], color=c, label=name) for c, name in REGIONS],
+            loc='lower left',
+            bbox_to_anchor=(0, 0.03),
+            ncols=2,
+            frameon=False,
+            labelcolor='white',
+        )
         figure.text(0.99, 0.012, _NOTE, ha='right', va='bottom', size=9.5, color='#cccccc')
         figure.subplots_adjust(0.01, 0.1, 0.99, 0.95, wspace=0.03, hspace=0.04)
     return figure

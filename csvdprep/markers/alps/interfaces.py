@@ -61,10 +61,14 @@ class MeasureAlps(SimpleInterface):
         kept = regions
         try:
             found = measure_alps(
-                np.asanyarray(image.dataobj), image.affine, self._positions(mask, image.affine),
-                mask=mask, lesion=lesion, reorientation=given.reorientation,
+                np.asanyarray(image.dataobj),
+                image.affine,
+                self._positions(mask, image.affine),
+                mask=mask,
+                lesion=lesion,
+                reorientation=given.reorientation,
                 centres=template_centres(),
-            )  # fmt: skip
+            )
             values, regions, kept = self._values(found.values), found.spheres, found.kept
         except MeasureError as error:
             # The rest of the visit does not depend on it: say why there is no value.
@@ -134,9 +138,12 @@ def as_measured(values: dict[str, Value], finer: float) -> dict[str, Value]:
     if finer < LEAST_FINER:
         return values
     said = f'the scanner stored {finer:.3g} lines for each that it measured'
-    return {name: replace(item, value=item.value / finer**2, reason=said)
-            if name.startswith('qc_alps_voxels') and item.value is not None else item
-            for name, item in values.items()}  # fmt: skip
+    return {
+        name: replace(item, value=item.value / finer**2, reason=said)
+        if name.startswith('qc_alps_voxels') and item.value is not None
+        else item
+        for name, item in values.items()
+    }
 
 
 def _values(found):

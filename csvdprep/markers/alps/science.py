@@ -15,12 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.alps.science_regions import CENTRES, REACH, Region, choose_region
-from csvdprep.markers.alps.science_rotation import (
-    affine_part,
-    head_angles,
-    matrices,
-    reorient,
-)
+from csvdprep.markers.alps.science_rotation import affine_part, head_angles, matrices, reorient
 from csvdprep.markers.alps.science_voxels import Nearby, gather
 
 __all__ = ['SIDES', 'Alps', 'Found', 'alps_along_fibres', 'alps_index', 'measure_alps']
@@ -206,8 +201,16 @@ def measure_alps(
     _check_shapes(tensor=(tensor, 6), positions=(positions, 3), mask=(mask, 0), lesion=(lesion, 0))
     whole = affine_part(positions, affine, mask)
     angles = dict(zip(LAB_LIMITS, head_angles(whole), strict=True))
-    nearby = gather(tensor, affine, positions, np.array(list(centres.values())), REACH,
-                    mask=mask, lesion=lesion, reorientation=reorientation)  # fmt: skip
+    nearby = gather(
+        tensor,
+        affine,
+        positions,
+        np.array(list(centres.values())),
+        REACH,
+        mask=mask,
+        lesion=lesion,
+        reorientation=reorientation,
+    )
     small, large = (
         {name: choose_region(nearby, name, radius, centres) for name in CENTRES}
         for radius in (2.5, 5.0)
@@ -218,20 +221,32 @@ def measure_alps(
     values |= _indices('alps_pas_r2p5', small, lambda p, a: alps_along_fibres(p.native, a.native))
     world = _indices('both', small, lambda p, a: alps_index(p.native, a.native))
     axes = _voxel_axes(affine)
-    voxels = _indices('grid', small, lambda p, a: alps_index(reorient(p.native, axes),
-                                                             reorient(a.native, axes)))
+    voxels = _indices(
+        'grid', small, lambda p, a: alps_index(reorient(p.native, axes), reorient(a.native, axes))
+    )
     values |= _lab(world, angles)
     values |= _diffusivities(small)
     values |= {f'alps_{name}_deg': Found(angle) for name, angle in angles.items()}
     values |= _quality(small, lesion is not None)
     values |= _voxels('alps_voxels_r2p5', small) | _voxels('alps_voxels_r5', large)
-    known = {name.removeprefix('both_'): found.value for name, found in (world | voxels).items()
-             if found.value is not None}  # fmt: skip
+    known = {
+        name.removeprefix('both_'): found.value
+        for name, found in (world | voxels).items()
+        if found.value is not None
+    }
     grid_shape = np.shape(positions)[:3]
-    every = {(*name, radius): region for radius, found in ((2.5, small), (5.0, large))
-             for name, region in found.items()}  # fmt: skip
-    return Alps(values, every, _image(small, nearby, grid_shape, screened=False),
-                _image(small, nearby, grid_shape, screened=True), known)  # fmt: skip
+    every = {
+        (*name, radius): region
+        for radius, found in ((2.5, small), (5.0, large))
+        for name, region in found.items()
+    }
+    return Alps(
+        values,
+        every,
+        _image(small, nearby, grid_shape, screened=False),
+        _image(small, nearby, grid_shape, screened=True),
+        known,
+    )
 
 
 def _reoriented(projection: Region, association: Region) -> float:
@@ -271,15 +286,21 @@ def _with_mean(name: str, sides: Mapping[str, Found]) -> dict[str, Found]:
         reason = '; '.join(side.reason for side in found if side.value is None)
         mean = Found(None, reason)
     else:
-        mean = Found(sum(side.value for side in found) / 2, reason,
-                     'warn' if any(side.qc for side in found) else '')  # fmt: skip
+        mean = Found(
+            sum(side.value for side in found) / 2,
+            reason,
+            'warn' if any(side.qc for side in found) else '',
+        )
     return {name: mean} | {f'{name}_{side}': found for side, found in sides.items()}
 
 
 def _said(side: str, regions: Mapping[tuple[str, str], Region], bundles=BUNDLES) -> str:
     names = {'proj': 'projection', 'assoc': 'association'}
-    return '; '.join(f'{side} {names[bundle]}: {regions[side, bundle].reason}'
-                     for bundle in bundles if regions[side, bundle].reason)  # fmt: skip
+    return '; '.join(
+        f'{side} {names[bundle]}: {regions[side, bundle].reason}'
+        for bundle in bundles
+        if regions[side, bundle].reason
+    )
 
 
 def _voxel_axes(affine: np.ndarray) -> np.ndarray:
@@ -292,8 +313,9 @@ def _voxel_axes(affine: np.ndarray) -> np.ndarray:
     return axes[:, order].T
 
 
-def _with_lesions(nearby: Nearby, lesion, values: Mapping[str, Found], centres
-                  ) -> dict[str, Found]:  # fmt: skip
+def _with_lesions(
+    nearby: Nearby, lesion, values: Mapping[str, Found], centres
+) -> dict[str, Found]:
     """Repeat the primary index as if there were no lesions."""
     name = 'alps_reo_r2p5_withwmh'
     if lesion is None or not nearby.lesion.any():
@@ -306,8 +328,11 @@ def _with_lesions(nearby: Nearby, lesion, values: Mapping[str, Found], centres
 def _lab(world: Mapping[str, Found], angles: Mapping[str, float]) -> dict[str, Found]:
     """Keep the index without reorientation if the head lies straight."""
     ends = {'both': '', 'both_left': '_left', 'both_right': '_right'}
-    tilted = [f'{name} {angles[name]:.1f}°' for name, most in LAB_LIMITS.items()
-              if abs(angles[name]) >= most]  # fmt: skip
+    tilted = [
+        f'{name} {angles[name]:.1f}°'
+        for name, most in LAB_LIMITS.items()
+        if abs(angles[name]) >= most
+    ]
     if tilted:
         limits = ', '.join(f'{name} {most:g}°' for name, most in LAB_LIMITS.items())
         reason = f'the head is tilted ({", ".join(tilted)}; limits {limits})'
@@ -328,8 +353,13 @@ def _diffusivities(regions: Mapping[tuple[str, str], Region]) -> dict[str, Found
                 if region.template is None:
                     sides[side] = Found(None, said)
                     continue
-                value = (1e3 * region.template[parts[name]] if name in parts
-                         else region.fa if name == 'fa' else 1e3 * region.md)  # fmt: skip
+                value = (
+                    1e3 * region.template[parts[name]]
+                    if name in parts
+                    else region.fa
+                    if name == 'fa'
+                    else 1e3 * region.md
+                )
                 sides[side] = Found(float(value), said, 'warn' if said else '')
             out |= _with_mean(f'alps_{name}_{bundle}', sides)
     return out
@@ -343,9 +373,10 @@ def _quality(regions: Mapping[tuple[str, str], Region], lesions: bool) -> dict[s
         'alps_aligned_pct': Found(100 * min(region.aligned for region in every)),
         'alps_covered_pct': Found(100 * min(region.covered for region in every)),
         'alps_shift_mm': Found(max(region.shift_mm for region in every)),
-        'alps_wmh_pct': Found(100 * sum(shares) / len(shares)) if lesions
+        'alps_wmh_pct': Found(100 * sum(shares) / len(shares))
+        if lesions
         else Found(None, 'no image of white matter hyperintensities'),
-    }  # fmt: skip
+    }
 
 
 def _voxels(name: str, regions: Mapping[tuple[str, str], Region]) -> dict[str, Found]:

@@ -134,14 +134,21 @@ def _screened(nearby: Nearby, centre, home, radius: float, axis: int) -> Region:
     share = sphere_share(nearby.position, nearby.edges, centre, radius)
     inside = share > 0
     weight = share * nearby.covered
-    found = {'centre': tuple(centre.tolist()), 'share': share, 'kept': np.zeros_like(inside),
-             'shift_mm': float(np.linalg.norm(centre - home)),
-             'covered': _covered(nearby, share, radius)}  # fmt: skip
+    found = {
+        'centre': tuple(centre.tolist()),
+        'share': share,
+        'kept': np.zeros_like(inside),
+        'shift_mm': float(np.linalg.norm(centre - home)),
+        'covered': _covered(nearby, share, radius),
+    }
     if weight.any():
         found['lesion'] = float(np.average(nearby.lesion, weights=weight))
     if found['covered'] < COVERED:
-        return Region(**found, reason=f'only {_percent(found["covered"])} of the region lies '
-                                      'within image and brain mask')  # fmt: skip
+        return Region(
+            **found,
+            reason=f'only {_percent(found["covered"])} of the region lies '
+            'within image and brain mask',
+        )
     turn, replaced = steady(nearby.rotation[inside], weight[inside])
     turned = reorient(nearby.tensor[inside], turn)
     fa, md, first = scalars(turned)
@@ -159,10 +166,13 @@ def _screened(nearby: Nearby, centre, home, radius: float, axis: int) -> Region:
         return Region(**found, reason=said)
     own = weight[good] / weight[good].sum()
     return Region(
-        **found, template=own @ turned[good], native=own @ nearby.tensor[inside][good],
-        fa=float(own @ fa[good]), md=float(own @ md[good]),
+        **found,
+        template=own @ turned[good],
+        native=own @ nearby.tensor[inside][good],
+        fa=float(own @ fa[good]),
+        md=float(own @ md[good]),
         reason=said,
-    )  # fmt: skip
+    )
 
 
 def _better_centre(nearby: Nearby, home: np.ndarray, radius: float, axis: int) -> np.ndarray:

@@ -253,8 +253,10 @@ def affine_part(
         where &= np.asarray(mask, bool)
     index = np.argwhere(where)
     if len(index) < 100:
-        raise MeasureError('The position in the template is known for next to no voxel.',
-                           remedy='Look at the registration of the diffusion images.')  # fmt: skip
+        raise MeasureError(
+            'The position in the template is known for next to no voxel.',
+            remedy='Look at the registration of the diffusion images.',
+        )
     index = index[:: -(-len(index) // _MOST_POINTS)]
     native = np.column_stack([index @ affine[:3, :3].T + affine[:3, 3], np.ones(len(index))])
     there = positions[tuple(index.T)]

@@ -126,15 +126,22 @@ def gather(
     known = np.isfinite(jacobian).all(axis=(1, 2))
     index, jacobian = index[known], jacobian[known]
     at = tuple(index.T)
-    turn = (finite_strain(jacobian) if reorientation == 'finite strain'
-            else preserved_direction(jacobian, tensor[at]))  # fmt: skip
+    turn = (
+        finite_strain(jacobian)
+        if reorientation == 'finite strain'
+        else preserved_direction(jacobian, tensor[at])
+    )
     return Nearby(
-        index=index, position=positions[at], edges=jacobian @ affine[:3, :3], rotation=turn,
+        index=index,
+        position=positions[at],
+        edges=jacobian @ affine[:3, :3],
+        rotation=turn,
         tensor=tensor[at],
         covered=np.ones(len(index), bool) if mask is None else np.asarray(mask, bool)[at],
-        lesion=np.zeros(len(index)) if lesion is None
+        lesion=np.zeros(len(index))
+        if lesion is None
         else np.nan_to_num(np.asarray(lesion, float)[at]),
-    )  # fmt: skip
+    )
 
 
 def sphere_share(

@@ -4,48 +4,86 @@ from csvdprep.core.room import Limits, Measure, Room
 
 
 def _ml(name, description, **more):
-    return Measure(name=f'{name}_ml', units='mL', method='em-atlas', description=description,
-                   **more)  # fmt: skip
+    return Measure(
+        name=f'{name}_ml', units='mL', method='em-atlas', description=description, **more
+    )
 
 
 def _pct(name, what):
-    return Measure(name=f'{name}_pct_icv', units='%', method='em-atlas', table=False,
-                   description=f'{what} in percent of the intracranial volume.')  # fmt: skip
+    return Measure(
+        name=f'{name}_pct_icv',
+        units='%',
+        method='em-atlas',
+        table=False,
+        description=f'{what} in percent of the intracranial volume.',
+    )
 
 
 ROOM = Room(
     name='atrophy',
     title='Atrophy',
     marker=True,
-    needs=('t1w', 'csf_probseg', 'gm_probseg', 'wm_probseg', 'ventricles', 'brain_mask',
-           'structures_dseg', 'mni_to_anat'),
+    needs=(
+        't1w',
+        'csf_probseg',
+        'gm_probseg',
+        'wm_probseg',
+        'ventricles',
+        'brain_mask',
+        'structures_dseg',
+        'mni_to_anat',
+    ),
     wants=('wmh_mask', 'flair_to_anat'),
     makes={},
     measures=(
-        _ml('gm', 'Grey matter, cortical, deep and cerebellar.',
-            limits=Limits(ok=(400, 900), warn=(300, 1100))),
-        _ml('wm', 'White matter, white matter hyperintensities included.',
-            limits=Limits(ok=(300, 750), warn=(200, 900))),
-        _ml('csf', 'Cerebrospinal fluid in and around the brain, as far as the brain mask '
-                   'holds it.', limits=Limits(ok=(50, 700), warn=(20, 900))),
+        _ml(
+            'gm',
+            'Grey matter, cortical, deep and cerebellar.',
+            limits=Limits(ok=(400, 900), warn=(300, 1100)),
+        ),
+        _ml(
+            'wm',
+            'White matter, white matter hyperintensities included.',
+            limits=Limits(ok=(300, 750), warn=(200, 900)),
+        ),
+        _ml(
+            'csf',
+            'Cerebrospinal fluid in and around the brain, as far as the brain mask holds it.',
+            limits=Limits(ok=(50, 700), warn=(20, 900)),
+        ),
         _pct('gm', 'Grey matter'),
         _pct('wm', 'White matter, hyperintensities included,'),
         _pct('lv', 'Lateral ventricles'),
-        *(_ml(f'hippocampus_{side}', f'Proxy of the {side} hippocampus: grey matter within that '
-              'of the warped template; no segmentation.', table=False)
-          for side in ('left', 'right')),
+        *(
+            _ml(
+                f'hippocampus_{side}',
+                f'Proxy of the {side} hippocampus: grey matter within that '
+                'of the warped template; no segmentation.',
+                table=False,
+            )
+            for side in ('left', 'right')
+        ),
         _pct('hippocampus', 'Proxy of both hippocampi'),
-        Measure(name='bpf', units='1', method='em-atlas',
-                description='Brain parenchymal fraction: grey and white matter, cerebellum '
-                            'included and brainstem below the pons left out, over the '
-                            'intracranial volume.',
-                limits=Limits(ok=(0.6, 0.95), warn=(0.5, 0.98))),
-        Measure(name='evans', units='1', method='geometry', reference='evans1942',
-                description='Evans index: largest width of the frontal horns, in front of the '
-                            'foramina of Monro and above the temporal horns, over the largest '
-                            'inner width of the skull (of the brain mask) in the same axial '
-                            'slice; above 0.3 suggests enlarged ventricles.',
-                limits=Limits(ok=(0.15, 0.45), warn=(0.1, 0.6))),
+        Measure(
+            name='bpf',
+            units='1',
+            method='em-atlas',
+            description='Brain parenchymal fraction: grey and white matter, cerebellum '
+            'included and brainstem below the pons left out, over the '
+            'intracranial volume.',
+            limits=Limits(ok=(0.6, 0.95), warn=(0.5, 0.98)),
+        ),
+        Measure(
+            name='evans',
+            units='1',
+            method='geometry',
+            reference='evans1942',
+            description='Evans index: largest width of the frontal horns, in front of the '
+            'foramina of Monro and above the temporal horns, over the largest '
+            'inner width of the skull (of the brain mask) in the same axial '
+            'slice; above 0.3 suggests enlarged ventricles.',
+            limits=Limits(ok=(0.15, 0.45), warn=(0.1, 0.6)),
+        ),
     ),
     version=3,
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
@@ -55,4 +93,4 @@ ROOM = Room(
         'Evans index [@evans1942] was taken in slices parallel to the axial plane of the template.'
     ),
     references=('evans1942',),
-)  # fmt: skip
+)

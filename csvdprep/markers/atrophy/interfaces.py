@@ -50,42 +50,59 @@ class Atrophy(SimpleInterface):
         given = self.inputs
         brain = load(given.brain_mask)
         mask = np.asanyarray(brain.dataobj) > 0
-        probability = np.stack([
-            np.asanyarray(load(file).dataobj, dtype=np.float32)
-            for file in (given.csf_probseg, given.gm_probseg, given.wm_probseg)
-        ])  # fmt: skip
+        probability = np.stack(
+            [
+                np.asanyarray(load(file).dataobj, dtype=np.float32)
+                for file in (given.csf_probseg, given.gm_probseg, given.wm_probseg)
+            ]
+        )
         lesion = np.zeros(mask.shape, np.float32)
         if isdefined(given.wmh_mask):
             image = load(given.wmh_mask)
             lesion = resample(
                 nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.float32), image.affine),
-                brain, matrix=read_linear(given.flair_to_anat),
-            )  # fmt: skip
+                brain,
+                matrix=read_linear(given.flair_to_anat),
+            )
         to_template = _to_template(mask, brain.affine, given.mni_to_anat)
         voxel_mm3 = float(np.prod(nib.affines.voxel_sizes(brain.affine)))
         found = volumes(probability, lesion, voxel_mm3)
         structures = np.asanyarray(load(given.structures_dseg).dataobj)
         stem = np.isin(structures, labels_of('structures', 'brainstem'))
         hippocampus = {
-            side: grey_within(probability[1], mask & np.isin(
-                structures, labels_of('structures', f'{side} hippocampus')), voxel_mm3)
-            for side in ('left', 'right')}  # fmt: skip
+            side: grey_within(
+                probability[1],
+                mask & np.isin(structures, labels_of('structures', f'{side} hippocampus')),
+                voxel_mm3,
+            )
+            for side in ('left', 'right')
+        }
         neck = _positions(stem & mask, to_template)[:, 2] < BELOW_PONS_Z
         outside = float(neck.sum() * voxel_mm3 / 1000)
         icv = float(mask.sum() * voxel_mm3 / 1000)
         ventricles = np.asanyarray(load(given.ventricles).dataobj) > 0
         evans = evans_index(_positions(ventricles, to_template), _positions(mask, to_template))
-        self._results['atrophy_values'] = write_values(Path(runtime.cwd) / 'values.json', {
-            **found,
-            'bpf': (found['gm_ml'] + found['wm_ml'] - outside) / (icv - outside),
-            **{f'hippocampus_{side}_ml': ml for side, ml in hippocampus.items()},
-            **{f'{name}_pct_icv': 100 * ml / icv for name, ml in (
-                ('gm', found['gm_ml']), ('wm', found['wm_ml']),
-                ('lv', float(ventricles.sum() * voxel_mm3 / 1000)),
-                ('hippocampus', sum(hippocampus.values())))},
-            'evans': Value(evans, reason='' if evans else
-                           'no slice was found with frontal horns on both sides'),
-        })  # fmt: skip
+        self._results['atrophy_values'] = write_values(
+            Path(runtime.cwd) / 'values.json',
+            {
+                **found,
+                'bpf': (found['gm_ml'] + found['wm_ml'] - outside) / (icv - outside),
+                **{f'hippocampus_{side}_ml': ml for side, ml in hippocampus.items()},
+                **{
+                    f'{name}_pct_icv': 100 * ml / icv
+                    for name, ml in (
+                        ('gm', found['gm_ml']),
+                        ('wm', found['wm_ml']),
+                        ('lv', float(ventricles.sum() * voxel_mm3 / 1000)),
+                        ('hippocampus', sum(hippocampus.values())),
+                    )
+                },
+                'evans': Value(
+                    evans,
+                    reason='' if evans else 'no slice was found with frontal horns on both sides',
+                ),
+            },
+        )
         return runtime
 
 

@@ -12,18 +12,31 @@ RULES = ('ladis', 'credos')
 class Options:
     """Sizes of the deep grade."""
 
-    rule: str = option('ladis', 'Sizes of the deep grade: ladis (10 and 20 mm) or credos (10 and '
-                       '25 mm).', choices=RULES)
+    rule: str = option(
+        'ladis',
+        'Sizes of the deep grade: ladis (10 and 20 mm) or credos (10 and 25 mm).',
+        choices=RULES,
+    )
 
 
-_PERIVENTRICULAR = {'0': 'absent', '1': 'caps or pencil-thin lining', '2': 'smooth halo',
-                    '3': 'irregular, into the deep white matter'}  # fmt: skip
+_PERIVENTRICULAR = {
+    '0': 'absent',
+    '1': 'caps or pencil-thin lining',
+    '2': 'smooth halo',
+    '3': 'irregular, into the deep white matter',
+}
 _DEEP = {'0': 'absent', '1': 'punctate', '2': 'beginning confluence', '3': 'large confluent'}
 
 
 def _grade(name, description, **more):
-    return Measure(name=f'fazekas_{name}', units='1', method='geometry', reference='fazekas1987',
-                   description=description, **more)  # fmt: skip
+    return Measure(
+        name=f'fazekas_{name}',
+        units='1',
+        method='geometry',
+        reference='fazekas1987',
+        description=description,
+        **more,
+    )
 
 
 ROOM = Room(
@@ -33,45 +46,98 @@ ROOM = Room(
     needs=('zones_dseg', 'flair_preproc', 'flair_to_anat', 'ventricles'),
     makes={},
     measures=(
-        _grade('pv', 'Periventricular grade: how much of the wall of the lateral ventricles '
-                     'carries hyperintensity of which thickness. 2 from 5 mm on 3 % of the wall, '
-                     '3 from 10 mm on 1.5 %; caps at the ends of the horns do not count.',
-               levels=_PERIVENTRICULAR),
-        _grade('deep', 'Deep grade: largest axial diameter of the deep hyperintensities, as far '
-                       'as they are a third as wide.', levels=_DEEP),
+        _grade(
+            'pv',
+            'Periventricular grade: how much of the wall of the lateral ventricles '
+            'carries hyperintensity of which thickness. 2 from 5 mm on 3 % of the wall, '
+            '3 from 10 mm on 1.5 %; caps at the ends of the horns do not count.',
+            levels=_PERIVENTRICULAR,
+        ),
+        _grade(
+            'deep',
+            'Deep grade: largest axial diameter of the deep hyperintensities, as far '
+            'as they are a third as wide.',
+            levels=_DEEP,
+        ),
         _grade('total', 'Sum of the periventricular and the deep grade, 0 to 6.'),
         _grade('deep_ladis', 'Deep grade by the sizes of LADIS (10 and 20 mm).', table=False),
         _grade('deep_credos', 'Deep grade by the sizes of CREDOS (10 and 25 mm).', table=False),
-        _grade('by_volume', 'Grade that the volume alone suggests; a check, not a grade.',
-               table=False),
-        Measure(name='fazekas_volcheck', units='', method='geometry', table=False,
-                description='Whether the volume agrees with the higher of the two grades.',
-                levels={'ok': 'within one grade', 'warn': 'two grades or more apart'}),
-        Measure(name='fazekas_pv_ml', units='mL', method='geometry', table=False,
-                description='Lesions that come within 3 mm of the lateral ventricles (or the '
-                            'distance of the slices), their part within 13 mm.'),
-        Measure(name='fazekas_deep_ml', units='mL', method='geometry', table=False,
-                description='Deep hyperintensities behind the deep grade: all other lesions, and '
-                            'what is farther than 13 mm from the ventricles.'),
-        Measure(name='fazekas_wall_pct', units='%', method='geometry', table=False,
-                description='Share of the wall of the lateral ventricles that carries '
-                            'periventricular hyperintensity.'),
-        Measure(name='fazekas_wall5_pct', units='%', method='geometry', table=False,
-                description='Share of the wall on which it is at least 5 mm thick, the first and '
-                            'last 12 mm of the ventricles left out.'),
-        Measure(name='fazekas_wall10_pct', units='%', method='geometry', table=False,
-                description='Share of the wall on which it is at least 10 mm thick, the first and '
-                            'last 12 mm of the ventricles left out.'),
-        Measure(name='fazekas_thickness_mm', units='mm', method='geometry', table=False,
-                description='Thickness, from the wall to the outer border, that the '
-                            'periventricular hyperintensities reach on 3 % of the wall, the '
-                            'first and last 12 mm of the ventricles left out.'),
-        Measure(name='fazekas_deep_diameter_mm', units='mm', method='geometry', table=False,
-                description='Largest axial diameter of deep lesions, as far as they are a third '
-                            'as wide.'),
-        Measure(name='fazekas_deep_group_mm', units='mm', method='geometry', table=False,
-                description='Largest axial diameter of a group of deep foci that touch or are '
-                            'nearer than 3 mm; 0 without one.'),
+        _grade(
+            'by_volume', 'Grade that the volume alone suggests; a check, not a grade.', table=False
+        ),
+        Measure(
+            name='fazekas_volcheck',
+            units='',
+            method='geometry',
+            table=False,
+            description='Whether the volume agrees with the higher of the two grades.',
+            levels={'ok': 'within one grade', 'warn': 'two grades or more apart'},
+        ),
+        Measure(
+            name='fazekas_pv_ml',
+            units='mL',
+            method='geometry',
+            table=False,
+            description='Lesions that come within 3 mm of the lateral ventricles (or the '
+            'distance of the slices), their part within 13 mm.',
+        ),
+        Measure(
+            name='fazekas_deep_ml',
+            units='mL',
+            method='geometry',
+            table=False,
+            description='Deep hyperintensities behind the deep grade: all other lesions, and '
+            'what is farther than 13 mm from the ventricles.',
+        ),
+        Measure(
+            name='fazekas_wall_pct',
+            units='%',
+            method='geometry',
+            table=False,
+            description='Share of the wall of the lateral ventricles that carries '
+            'periventricular hyperintensity.',
+        ),
+        Measure(
+            name='fazekas_wall5_pct',
+            units='%',
+            method='geometry',
+            table=False,
+            description='Share of the wall on which it is at least 5 mm thick, the first and '
+            'last 12 mm of the ventricles left out.',
+        ),
+        Measure(
+            name='fazekas_wall10_pct',
+            units='%',
+            method='geometry',
+            table=False,
+            description='Share of the wall on which it is at least 10 mm thick, the first and '
+            'last 12 mm of the ventricles left out.',
+        ),
+        Measure(
+            name='fazekas_thickness_mm',
+            units='mm',
+            method='geometry',
+            table=False,
+            description='Thickness, from the wall to the outer border, that the '
+            'periventricular hyperintensities reach on 3 % of the wall, the '
+            'first and last 12 mm of the ventricles left out.',
+        ),
+        Measure(
+            name='fazekas_deep_diameter_mm',
+            units='mm',
+            method='geometry',
+            table=False,
+            description='Largest axial diameter of deep lesions, as far as they are a third '
+            'as wide.',
+        ),
+        Measure(
+            name='fazekas_deep_group_mm',
+            units='mm',
+            method='geometry',
+            table=False,
+            description='Largest axial diameter of a group of deep foci that touch or are '
+            'nearer than 3 mm; 0 without one.',
+        ),
     ),
     version=2,
     build='csvdprep.markers.fazekas.workflow:init_fazekas_wf',
@@ -83,4 +149,4 @@ ROOM = Room(
         'the volume.'
     ),
     references=('fazekas1987',),
-)  # fmt: skip
+)

@@ -225,9 +225,7 @@ def _grade_pv(volume_ml: float, halo_pct: float, irregular_pct: float) -> int:
     return 2 if halo_pct >= _HALO_PCT else 1
 
 
-def _grade_deep(
-    volume_ml: float, diameter: float, group: float, cuts: tuple[float, float]
-) -> int:
+def _grade_deep(volume_ml: float, diameter: float, group: float, cuts: tuple[float, float]) -> int:
     if volume_ml < _DEEP_ML:
         return 0
     found = 1 + int(np.searchsorted(cuts, diameter, side='right'))

@@ -10,8 +10,13 @@ from csvdprep.core.room import Limits, Measure, Room
 class Options:
     """Margin around hyperintensities."""
 
-    margin_mm: float = option(2.0, 'White matter is normal-appearing from this distance from '
-                              'hyperintensities on.', unit='mm', least=0, most=20)
+    margin_mm: float = option(
+        2.0,
+        'White matter is normal-appearing from this distance from hyperintensities on.',
+        unit='mm',
+        least=0,
+        most=20,
+    )
 
 
 MAPS = {
@@ -30,8 +35,10 @@ REGIONS = {
     'wmh_dw': 'deep hyperintensities, without fluid',
     'wmh_jc': 'juxtacortical hyperintensities, without fluid',
 }
-WATER = (' Of two shells or more a fitted fraction; of one shell a contrast that assumes the mean '
-         'diffusivity of tissue (fw_method).')  # fmt: skip
+WATER = (
+    ' Of two shells or more a fitted fraction; of one shell a contrast that assumes the mean '
+    'diffusivity of tissue (fw_method).'
+)
 #: Zones in the label image of the room of zones.
 ZONES = {'wmh_jv': 1, 'wmh_pv': 2, 'wmh_dw': 3, 'wmh_jc': 4}
 LIMITS = {
@@ -47,19 +54,39 @@ def _measures():
             column = f'{name}_{region}'
             first = (region in ('nawm', 'wmh') and name in ('fa', 'md')) or column == 'fw_wm'
             method, more = ('see-fw_method', WATER) if name == 'fw' else ('mean', '')
-            yield Measure(name=column, units=units, method=method, table=first,
-                          description=f'{what.capitalize()}: mean of {where}.{more}',
-                          limits=LIMITS.get(column))  # fmt: skip
-    yield Measure(name='wmh_fluid_pct', units='%', method='anatomy', table=False,
-                  description='Share of the hyperintense voxels of the diffusion series that is '
-                              'left out of its means there: more than 5 % fluid (ventricles, '
-                              'sulci, cavities) or deep grey matter.')  # fmt: skip
-    yield Measure(name='md_nawm_peak', units='1e-3 mm2/s', method='histogram', table=False,
-                  description='Mean diffusivity at the peak of its histogram in normal-appearing '
-                              'white matter.')  # fmt: skip
-    yield Measure(name='md_nawm_peak_height', units='1', method='histogram', table=False,
-                  description='Share of normal-appearing white matter in the bin (1e-5 mm²/s) at '
-                              'the peak of the histogram of mean diffusivity.')  # fmt: skip
+            yield Measure(
+                name=column,
+                units=units,
+                method=method,
+                table=first,
+                description=f'{what.capitalize()}: mean of {where}.{more}',
+                limits=LIMITS.get(column),
+            )
+    yield Measure(
+        name='wmh_fluid_pct',
+        units='%',
+        method='anatomy',
+        table=False,
+        description='Share of the hyperintense voxels of the diffusion series that is '
+        'left out of its means there: more than 5 % fluid (ventricles, '
+        'sulci, cavities) or deep grey matter.',
+    )
+    yield Measure(
+        name='md_nawm_peak',
+        units='1e-3 mm2/s',
+        method='histogram',
+        table=False,
+        description='Mean diffusivity at the peak of its histogram in normal-appearing '
+        'white matter.',
+    )
+    yield Measure(
+        name='md_nawm_peak_height',
+        units='1',
+        method='histogram',
+        table=False,
+        description='Share of normal-appearing white matter in the bin (1e-5 mm²/s) at '
+        'the peak of the histogram of mean diffusivity.',
+    )
 
 
 ROOM = Room(
@@ -67,8 +94,19 @@ ROOM = Room(
     title='Diffusion in white matter',
     marker=True,
     pooled_t=(1.5, 3.0),
-    needs=('dwi_fa', 'dwi_md', 'dwi_ad', 'dwi_rd', 'dwi_fw', 'dwi_mask', 'dwi_to_anat',
-           'wm_probseg', 'csf_probseg', 'structures_dseg', 'tensors_values'),
+    needs=(
+        'dwi_fa',
+        'dwi_md',
+        'dwi_ad',
+        'dwi_rd',
+        'dwi_fw',
+        'dwi_mask',
+        'dwi_to_anat',
+        'wm_probseg',
+        'csf_probseg',
+        'structures_dseg',
+        'tensors_values',
+    ),
     wants=('wmh_mask', 'zones_dseg', 'flair_to_anat'),
     reads=('tensors.fw_method',),
     makes={},
@@ -83,4 +121,4 @@ ROOM = Room(
         '5 % fluid and 5 % deep grey matter, too. Voxels at the edge of lesions are mixed; small '
         'lesions are seen through voxels larger than they are.'
     ),
-)  # fmt: skip
+)

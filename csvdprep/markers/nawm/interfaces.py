@@ -45,12 +45,16 @@ class WhiteMatterDiffusion(SimpleInterface):
     def _run_interface(self, runtime):
         given = self.inputs
         lesions = isdefined(given.wmh_mask) and isdefined(given.flair_to_anat)
-        space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat,
-                              given.flair_to_anat if lesions else None)  # fmt: skip
+        space = DwiSpace.read(
+            given.dwi_fa, given.dwi_to_anat, given.flair_to_anat if lesions else None
+        )
         cerebrum = Cerebrum.read(
-            space, wm_probseg=given.wm_probseg, csf_probseg=given.csf_probseg,
-            structures_dseg=given.structures_dseg, dwi_mask=given.dwi_mask,
-        )  # fmt: skip
+            space,
+            wm_probseg=given.wm_probseg,
+            csf_probseg=given.csf_probseg,
+            structures_dseg=given.structures_dseg,
+            dwi_mask=given.dwi_mask,
+        )
         regions = {'wm': cerebrum.white_matter}
         whole = {}
         if lesions:
@@ -59,12 +63,16 @@ class WhiteMatterDiffusion(SimpleInterface):
             regions['nawm'] = cerebrum.white_matter & away
             whole = {'wmh': cerebrum.brain & (share >= 0.5)}
             if isdefined(given.zones_dseg):
-                whole |= {name: cerebrum.brain & (space.share(given.zones_dseg, flair=True,
-                                                              labels=[label]) >= 0.5)
-                          for name, label in ZONES.items()}  # fmt: skip
+                whole |= {
+                    name: cerebrum.brain
+                    & (space.share(given.zones_dseg, flair=True, labels=[label]) >= 0.5)
+                    for name, label in ZONES.items()
+                }
             regions |= {name: region & cerebrum.tissue for name, region in whole.items()}
-        maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
-                                    dtype=np.float32) for name in MAPS}  # fmt: skip
+        maps = {
+            name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj, dtype=np.float32)
+            for name in MAPS
+        }
         water = read_measure(given.tensors_values, 'tensors.fw_method', ROOM).value
         values = _means(maps, regions, whole, water) | _peak(maps['md'], regions)
         values['wmh_fluid_pct'] = _left_out(regions, whole)
@@ -79,15 +87,18 @@ def _means(maps, regions, whole, water):
         for name, (_, _, factor) in MAPS.items():
             column = f'{name}_{region}'
             if name == 'fw' and water == 'none':
-                found[column] = Value(None, reason='free water needs a shell near 1000 s/mm², '
-                                                   'or two shells')  # fmt: skip
+                found[column] = Value(
+                    None, reason='free water needs a shell near 1000 s/mm², or two shells'
+                )
             elif region not in regions:
                 found[column] = Value(None, reason=_ABSENT)
             else:
                 mean, count = region_mean(maps[name], regions[region])
-                found[column] = Value(None if mean is None else factor * mean, n=count,
-                                      reason='' if mean is not None else
-                                      _too_few(count, whole.get(region)))  # fmt: skip
+                found[column] = Value(
+                    None if mean is None else factor * mean,
+                    n=count,
+                    reason='' if mean is not None else _too_few(count, whole.get(region)),
+                )
                 if name == 'fw':
                     found[column] = as_free_water(found[column], water)
     return found
@@ -97,8 +108,7 @@ def _too_few(count, whole):
     """Say how few voxels are left, and of how many."""
     said = f'fewer than {LEAST_VOXELS} voxels'
     if whole is not None and whole.sum() > count:
-        said += (f': of {int(whole.sum())} voxels {count} are without fluid and deep grey '
-                 'matter')  # fmt: skip
+        said += f': of {int(whole.sum())} voxels {count} are without fluid and deep grey matter'
     return said
 
 
@@ -117,5 +127,7 @@ def _peak(md, regions):
     top = histogram_top(md[regions['nawm']]) if 'nawm' in regions else None
     why = _ABSENT if 'nawm' not in regions else 'fewer than 500 voxels'
     place, height = (1e3 * top[0], top[1]) if top else (None, None)
-    return {'md_nawm_peak': Value(place, reason='' if top else why),
-            'md_nawm_peak_height': Value(height, reason='' if top else why)}  # fmt: skip
+    return {
+        'md_nawm_peak': Value(place, reason='' if top else why),
+        'md_nawm_peak_height': Value(height, reason='' if top else why),
+    }

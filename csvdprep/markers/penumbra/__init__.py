@@ -10,8 +10,13 @@ from csvdprep.core.room import Derivative, Figure, Measure, Room
 class Options:
     """Which hyperintensities are periventricular."""
 
-    periventricular_mm: float = option(10.0, 'Hyperintensities farther from the lateral '
-                                       'ventricles are deep.', unit='mm', least=1, most=30)
+    periventricular_mm: float = option(
+        10.0,
+        'Hyperintensities farther from the lateral ventricles are deep.',
+        unit='mm',
+        least=1,
+        most=30,
+    )
 
 
 MAPS = {
@@ -19,21 +24,26 @@ MAPS = {
     'fa': ('fractional anisotropy', '1', 1.0),
     'fw': ('free water', '1', 1.0),
 }
-WATER = (' Of two shells or more free water is a fitted fraction, of one shell a contrast that '
-         'assumes the mean diffusivity of tissue (fw_method).')  # fmt: skip
-KINDS = {'': 'all hyperintensities', '_pv': 'periventricular hyperintensities',
-         '_deep': 'deep hyperintensities'}  # fmt: skip
+WATER = (
+    ' Of two shells or more free water is a fitted fraction, of one shell a contrast that '
+    'assumes the mean diffusivity of tissue (fw_method).'
+)
+KINDS = {
+    '': 'all hyperintensities',
+    '_pv': 'periventricular hyperintensities',
+    '_deep': 'deep hyperintensities',
+}
 
 SCALARS = {
     'slope': 'slope of the medians of rings of 1 mm, from 1 to 8 mm',
     'adj_slope': 'slope from 1 to 8 mm at equal distance from the ventricles and equal FA of the '
-                 'template',
+    'template',
     'delta': 'median from 1 to 2 mm minus that from 15 to 20 mm',
     'width': 'first ring within one standard error of the mean from 15 to 20 mm; the more voxels, '
-             'the wider',
+    'the wider',
     'decay': 'length over which the difference falls to a share of 1/e, which does not depend on '
-             'the number of voxels',
-}  # fmt: skip
+    'the number of voxels',
+}
 
 
 def _measures():
@@ -45,10 +55,14 @@ def _measures():
                 unit = {'slope': per_mm, 'adj_slope': per_mm, 'delta': units}.get(stem, 'mm')
                 column = f'pen_{stem}_{name}' + ('_mm' if unit == 'mm' else '') + kind
                 method, more = ('see-fw_method', WATER) if name == 'fw' else ('rings', '')
-                yield Measure(name=column, units=unit, method=method, reference='maillard2011',
-                              table=first and stem in ('slope', 'delta'),
-                              description=f'{what.capitalize()} around {around}: '
-                                          f'{text}.{more}')  # fmt: skip
+                yield Measure(
+                    name=column,
+                    units=unit,
+                    method=method,
+                    reference='maillard2011',
+                    table=first and stem in ('slope', 'delta'),
+                    description=f'{what.capitalize()} around {around}: {text}.{more}',
+                )
 
 
 ROOM = Room(
@@ -56,25 +70,46 @@ ROOM = Room(
     title='Penumbra of hyperintensities',
     marker=True,
     pooled_t=(1.5, 3.0),
-    needs=('dwi_fa', 'dwi_md', 'dwi_fw', 'dwi_mask', 'dwi_to_anat', 'gm_probseg', 'csf_probseg',
-           'ventricles', 'wmh_mask', 'flair_preproc', 'flair_to_anat', 'structures_dseg',
-           'tensors_values'),
+    needs=(
+        'dwi_fa',
+        'dwi_md',
+        'dwi_fw',
+        'dwi_mask',
+        'dwi_to_anat',
+        'gm_probseg',
+        'csf_probseg',
+        'ventricles',
+        'wmh_mask',
+        'flair_preproc',
+        'flair_to_anat',
+        'structures_dseg',
+        'tensors_values',
+    ),
     wants=('fa_to_dwi',),
     reads=('tensors.fw_method',),
     makes={
         'penumbra_profile': Derivative(
-            suffix='profile', label='WMH', desc='penumbra', extension='.tsv', frame='dwi',
+            suffix='profile',
+            label='WMH',
+            desc='penumbra',
+            extension='.tsv',
+            frame='dwi',
             description='Mean and free diffusion, anisotropy and FLAIR intensity in rings of 1 mm '
-                        'around hyperintensities: number of voxels, mean distance, median, mean '
-                        'and its standard error.'),
+            'around hyperintensities: number of voxels, mean distance, median, mean '
+            'and its standard error.',
+        )
     },
     figures=(
-        Figure(desc='penumbra', suffix='dwi', title='Penumbra of the hyperintensities',
-               caption='Medians in rings of 1 mm around periventricular and deep '
-                       'hyperintensities; bars are standard errors. The first ring mixes with '
-                       'the lesion and is left out of the measures.',
-               build='csvdprep.markers.penumbra.figures:draw_profile',
-               takes=('penumbra_profile',)),
+        Figure(
+            desc='penumbra',
+            suffix='dwi',
+            title='Penumbra of the hyperintensities',
+            caption='Medians in rings of 1 mm around periventricular and deep '
+            'hyperintensities; bars are standard errors. The first ring mixes with '
+            'the lesion and is left out of the measures.',
+            build='csvdprep.markers.penumbra.figures:draw_profile',
+            takes=('penumbra_profile',),
+        ),
     ),
     measures=tuple(_measures()),
     version=2,
@@ -86,4 +121,4 @@ ROOM = Room(
         '[@maillard2011].'
     ),
     references=('maillard2011',),
-)  # fmt: skip
+)

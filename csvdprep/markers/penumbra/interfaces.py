@@ -63,13 +63,16 @@ class Penumbra(SimpleInterface):
             none = Value(None, reason='no hyperintensity')
             self._results['penumbra_profile'] = _write([], folder / 'profile.tsv')
             self._results['penumbra_values'] = write_values(
-                folder / 'values.json', {m.name: none for m in ROOM.measures})  # fmt: skip
+                folder / 'values.json', {m.name: none for m in ROOM.measures}
+            )
             return runtime
         d_v = self._from_ventricles(lesions)
         distances = self._distances(space, lesions, d_v)
-        maps = {name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj,
-                                    dtype=np.float64) * factor
-                for name, (_, _, factor) in MAPS.items()}  # fmt: skip
+        maps = {
+            name: np.asanyarray(load(getattr(given, f'dwi_{name}')).dataobj, dtype=np.float64)
+            * factor
+            for name, (_, _, factor) in MAPS.items()
+        }
         water = read_measure(given.tensors_values, 'tensors.fw_method', ROOM).value
         if water == 'none':
             maps['fw'] = np.full(maps['fw'].shape, np.nan)
@@ -87,7 +90,8 @@ class Penumbra(SimpleInterface):
         missing = Value(None, reason='no such hyperintensity')
         self._results['penumbra_profile'] = _write(rows, folder / 'profile.tsv')
         self._results['penumbra_values'] = write_values(
-            folder / 'values.json', {m.name: values.get(m.name, missing) for m in ROOM.measures})
+            folder / 'values.json', {m.name: values.get(m.name, missing) for m in ROOM.measures}
+        )
         return runtime
 
     def _from_ventricles(self, lesions):
@@ -102,11 +106,14 @@ class Penumbra(SimpleInterface):
         given = self.inputs
         brain = np.asanyarray(load(given.dwi_mask).dataobj) > 0
         structures = np.asanyarray(load(given.structures_dseg).dataobj)
-        others = space.share(given.structures_dseg,
-                             labels=np.unique(structures[structures > 0]))  # fmt: skip
+        others = space.share(given.structures_dseg, labels=np.unique(structures[structures > 0]))
         share = space.share(given.wmh_mask, flair=True)
-        where = surroundings(brain & (others <= FLUID), space.share(given.gm_probseg),
-                             space.share(given.csf_probseg), [share > FLUID])  # fmt: skip
+        where = surroundings(
+            brain & (others <= FLUID),
+            space.share(given.gm_probseg),
+            space.share(given.csf_probseg),
+            [share > FLUID],
+        )
         flair = load(given.flair_preproc)
         affine = np.linalg.inv(space.to_flair) @ flair.affine
         parts = split_lesions(lesions, np.nan_to_num(d_v, nan=np.inf), given.periventricular_mm)
@@ -127,8 +134,9 @@ class Penumbra(SimpleInterface):
         near = space.distance(space.share(given.ventricles) >= 0.5)
         found = [np.where(np.isfinite(near), near, np.nan)]
         if isdefined(given.fa_to_dwi):
-            moved = apply_transform(load(resource('fa_template')), load(given.dwi_fa),
-                                    [given.fa_to_dwi])  # fmt: skip
+            moved = apply_transform(
+                load(resource('fa_template')), load(given.dwi_fa), [given.fa_to_dwi]
+            )
             found.append(np.asanyarray(moved.dataobj, dtype=np.float64))
         return found
 
@@ -155,9 +163,17 @@ def _rows(kind, name, profile):
     label = {'': 'all', '_pv': 'periventricular', '_deep': 'deep'}[kind]
     return [
         (label, name, units, f'{ring}-{ring + 1}', *numbers)
-        for ring, numbers in enumerate(zip(profile.voxels, profile.distance_mm, profile.median,
-                                           profile.mean, profile.se, strict=True))
-    ]  # fmt: skip
+        for ring, numbers in enumerate(
+            zip(
+                profile.voxels,
+                profile.distance_mm,
+                profile.median,
+                profile.mean,
+                profile.se,
+                strict=True,
+            )
+        )
+    ]
 
 
 def _write(rows, path):

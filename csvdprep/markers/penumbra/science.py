@@ -203,8 +203,15 @@ def ring_profile(values: np.ndarray, distance: np.ndarray) -> Profile:
             rows.append((count, None, None, None, None))
             continue
         some = values[here]
-        rows.append((count, float(distance[here].mean()), float(np.median(some)),
-                     float(some.mean()), float(some.std(ddof=1) / count**0.5)))  # fmt: skip
+        rows.append(
+            (
+                count,
+                float(distance[here].mean()),
+                float(np.median(some)),
+                float(some.mean()),
+                float(some.std(ddof=1) / count**0.5),
+            )
+        )
     return Profile(*zip(*rows, strict=True))
 
 

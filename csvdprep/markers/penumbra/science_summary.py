@@ -85,13 +85,16 @@ def summarise(values: np.ndarray, distance: np.ndarray) -> Summary:
     if len(x) >= SLOPE_NEEDS:
         found['slope'] = float(np.polyfit(x, y, 1)[0])
     else:
-        reasons['slope'] = (f'Fewer than {SLOPE_NEEDS} rings between 1 and 8 mm have '
-                            f'{RING_VOXELS} voxels.')  # fmt: skip
+        reasons['slope'] = (
+            f'Fewer than {SLOPE_NEEDS} rings between 1 and 8 mm have {RING_VOXELS} voxels.'
+        )
 
     far = values[(distance >= REMOTE_MM) & (distance < RINGS) & np.isfinite(values)]
     if len(far) < RING_VOXELS:
-        why = (f'Fewer than {RING_VOXELS} voxels of white matter lie {REMOTE_MM} to {RINGS} mm '
-               'from these lesions.')  # fmt: skip
+        why = (
+            f'Fewer than {RING_VOXELS} voxels of white matter lie {REMOTE_MM} to {RINGS} mm '
+            'from these lesions.'
+        )
         reasons |= dict.fromkeys(('plateau', 'delta', 'width_mm', 'decay_mm'), why)
         return Summary(**found, reasons=reasons)
     found['plateau'] = float(np.median(far))
@@ -104,9 +107,7 @@ def summarise(values: np.ndarray, distance: np.ndarray) -> Summary:
     if why:
         reasons |= dict.fromkeys(('width_mm', 'decay_mm'), why)
         return Summary(**found, reasons=reasons)
-    for name, (value, why) in (
-        ('width_mm', _width(profile, far)), ('decay_mm', _decay(profile))
-    ):  # fmt: skip
+    for name, (value, why) in (('width_mm', _width(profile, far)), ('decay_mm', _decay(profile))):
         found[name] = value
         if value is None:
             reasons[name] = why
@@ -163,20 +164,25 @@ def adjusted_slope(
 def _rings(profile: Profile, rings: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Mean distance and median of the rings that have them."""
     there = [ring for ring in rings if profile.median[ring] is not None]
-    return (np.array([profile.distance_mm[ring] for ring in there]),
-            np.array([profile.median[ring] for ring in there]))  # fmt: skip
+    return (
+        np.array([profile.distance_mm[ring] for ring in there]),
+        np.array([profile.median[ring] for ring in there]),
+    )
 
 
 def _no_plateau(profile: Profile, delta: float) -> str:
     """Say why what is remote is no plateau; empty if it is one."""
     x, y = _rings(profile, range(REMOTE_MM, RINGS))
     if len(x) < 3:
-        return (f'Fewer than three rings between {REMOTE_MM} and {RINGS} mm have {RING_VOXELS} '
-                'voxels.')  # fmt: skip
+        return (
+            f'Fewer than three rings between {REMOTE_MM} and {RINGS} mm have {RING_VOXELS} voxels.'
+        )
     change = abs(np.polyfit(x, y, 1)[0]) * (RINGS - REMOTE_MM)
     if change > _FLAT * abs(delta) + 1e-12 * np.abs(y).max():
-        return (f'The profile does not level off: from {REMOTE_MM} to {RINGS} mm it changes by '
-                f'more than {_FLAT:.0%} of its height.')  # fmt: skip
+        return (
+            f'The profile does not level off: from {REMOTE_MM} to {RINGS} mm it changes by '
+            f'more than {_FLAT:.0%} of its height.'
+        )
     return ''
 
 
@@ -197,8 +203,14 @@ def _decay(profile: Profile) -> tuple[float | None, str]:
     x, y = _rings(profile, range(1, RINGS))
     if len(x) < 8:
         return None, 'Fewer than eight rings have enough voxels.'
-    weight = np.array([n for n, median in zip(profile.voxels[1:], profile.median[1:], strict=True)
-                       if median is not None], dtype=float)  # fmt: skip
+    weight = np.array(
+        [
+            n
+            for n, median in zip(profile.voxels[1:], profile.median[1:], strict=True)
+            if median is not None
+        ],
+        dtype=float,
+    )
     weight /= weight.sum()
     y = y - weight @ y
 
@@ -218,8 +230,9 @@ def _decay(profile: Profile) -> tuple[float | None, str]:
         if lengths is _LENGTHS and best in (0, len(lengths) - 1):
             return None, 'The profile is no exponential fall.'
         found = float(lengths[best]), abs(height[best]) > 2 * spread[best]
-        lengths = np.linspace(lengths[max(best - 1, 0)], lengths[min(best + 1, len(lengths) - 1)],
-                              21)  # fmt: skip
+        lengths = np.linspace(
+            lengths[max(best - 1, 0)], lengths[min(best + 1, len(lengths) - 1)], 21
+        )
     if not found[1]:
         return None, 'The profile does not differ from a level one.'
     return found[0], ''

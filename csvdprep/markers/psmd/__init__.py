@@ -4,12 +4,20 @@ from csvdprep.core.room import Limits, Measure, Room
 
 
 def _width(name, description, **more):
-    return Measure(name=name, units='1e-4 mm2/s', method='ants-skel', reference='baykara2016',
-                   description=description, **more)  # fmt: skip
+    return Measure(
+        name=name,
+        units='1e-4 mm2/s',
+        method='ants-skel',
+        reference='baykara2016',
+        description=description,
+        **more,
+    )
 
 
-WHAT = ('Peak width of skeletonised mean diffusivity: difference of its 95th and 5th percentile '
-        'on the skeleton of the white matter')  # fmt: skip
+WHAT = (
+    'Peak width of skeletonised mean diffusivity: difference of its 95th and 5th percentile '
+    'on the skeleton of the white matter'
+)
 LIMITS = Limits(ok=(1.5, 6), warn=(1, 9))
 
 ROOM = Room(
@@ -17,8 +25,16 @@ ROOM = Room(
     title='PSMD',
     marker=True,
     pooled_t=(1.5, 3.0),
-    needs=('dwi_fa', 'dwi_md', 'dwi_mask', 'dwi_bval', 'dwi_bvec', 'dwi_to_fa',
-           'diffusion_values', 'tensors_values'),
+    needs=(
+        'dwi_fa',
+        'dwi_md',
+        'dwi_mask',
+        'dwi_bval',
+        'dwi_bvec',
+        'dwi_to_fa',
+        'diffusion_values',
+        'tensors_values',
+    ),
     wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
     reads=('diffusion.qc_dwi_snr_b0', 'tensors.dwi_tensor_shells'),
     makes={},
@@ -27,25 +43,52 @@ ROOM = Room(
         _width('psmd_left_1e4', f'{WHAT}, left.', table=False),
         _width('psmd_right_1e4', f'{WHAT}, right.', table=False),
         _width('psmd_nonlesion_1e4', f'{WHAT}, hyperintensities left out.', table=False),
-        _width('psmd_native_1e4', f'{WHAT}, read from voxels as acquired, without '
-                                  'interpolation.', limits=LIMITS),
-        Measure(name='msmd_1e3', units='1e-3 mm2/s', method='ants-skel',
-                description='Mean of mean diffusivity on the skeleton.', table=False,
-                limits=Limits(ok=(0.6, 1.1), warn=(0.5, 1.4))),
-        Measure(name='psmd_noise_pct', units='%', method='simulation', table=False,
-                description='By how much noise is expected to widen PSMD of voxels as acquired: '
-                            'simulated for the volumes that the tensor stands on and the '
-                            'signal-to-noise ratio of the series as acquired, so an upper '
-                            'bound where noise was reduced.',
-                limits=Limits(ok=(-10, 10), warn=(-30, 30))),
-        Measure(name='qc_psmd_coverage_pct', units='%', method='ants-skel',
-                description='Share of the skeleton with values.',
-                limits=Limits(ok=(75, None), warn=(50, None))),
-        Measure(name='qc_psmd_fluid_pct', units='%', method='ants-skel', table=False,
-                description='Share of the skeleton left out as fluid (above 3e-3 mm²/s).',
-                limits=Limits(ok=(None, 1), warn=(None, 5))),
-        Measure(name='psmd_lesion_pct', units='%', method='ants-skel', table=False,
-                description='Share of the skeleton that is hyperintense.'),
+        _width(
+            'psmd_native_1e4',
+            f'{WHAT}, read from voxels as acquired, without interpolation.',
+            limits=LIMITS,
+        ),
+        Measure(
+            name='msmd_1e3',
+            units='1e-3 mm2/s',
+            method='ants-skel',
+            description='Mean of mean diffusivity on the skeleton.',
+            table=False,
+            limits=Limits(ok=(0.6, 1.1), warn=(0.5, 1.4)),
+        ),
+        Measure(
+            name='psmd_noise_pct',
+            units='%',
+            method='simulation',
+            table=False,
+            description='By how much noise is expected to widen PSMD of voxels as acquired: '
+            'simulated for the volumes that the tensor stands on and the '
+            'signal-to-noise ratio of the series as acquired, so an upper '
+            'bound where noise was reduced.',
+            limits=Limits(ok=(-10, 10), warn=(-30, 30)),
+        ),
+        Measure(
+            name='qc_psmd_coverage_pct',
+            units='%',
+            method='ants-skel',
+            description='Share of the skeleton with values.',
+            limits=Limits(ok=(75, None), warn=(50, None)),
+        ),
+        Measure(
+            name='qc_psmd_fluid_pct',
+            units='%',
+            method='ants-skel',
+            table=False,
+            description='Share of the skeleton left out as fluid (above 3e-3 mm²/s).',
+            limits=Limits(ok=(None, 1), warn=(None, 5)),
+        ),
+        Measure(
+            name='psmd_lesion_pct',
+            units='%',
+            method='ants-skel',
+            table=False,
+            description='Share of the skeleton that is hyperintense.',
+        ),
     ),
     version=3,
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
@@ -56,4 +99,4 @@ ROOM = Room(
         'of the original tool: values of the two are not to be mixed.'
     ),
     references=('baykara2016', 'wasserthal2018', 'smith2006'),
-)  # fmt: skip
+)

@@ -82,7 +82,8 @@ class Psmd(SimpleInterface):
             return runtime
         native = self._native(fa, md, inner, skeleton)
         self._results['psmd_values'] = write_values(
-            path, self._values(values, reasons, native, skeleton))  # fmt: skip
+            path, self._values(values, reasons, native, skeleton)
+        )
         return runtime
 
     def _lesion(self):
@@ -95,24 +96,32 @@ class Psmd(SimpleInterface):
     def _native(self, fa, md, inner, skeleton):
         """Project in voxels as acquired."""
         back = np.linalg.inv(fa.affine)
-        places = [nib.affines.apply_affine(back, map_points(skeleton.points(step),
-                                                            self.inputs.dwi_to_fa))
-                  for step in (0, 1)]  # fmt: skip
-        return project_native(np.asanyarray(fa.dataobj), np.asanyarray(md.dataobj), *places,
-                              skeleton, brain=inner)  # fmt: skip
+        places = [
+            nib.affines.apply_affine(
+                back, map_points(skeleton.points(step), self.inputs.dwi_to_fa)
+            )
+            for step in (0, 1)
+        ]
+        return project_native(
+            np.asanyarray(fa.dataobj), np.asanyarray(md.dataobj), *places, skeleton, brain=inner
+        )
 
     def _values(self, values, reasons, native, skeleton):
         found = {}
         for column, name, factor in (
-            ('psmd_1e4', 'psmd', 1e4), ('psmd_left_1e4', 'psmd_left', 1e4),
+            ('psmd_1e4', 'psmd', 1e4),
+            ('psmd_left_1e4', 'psmd_left', 1e4),
             ('psmd_right_1e4', 'psmd_right', 1e4),
-            ('psmd_nonlesion_1e4', 'psmd_nonlesion', 1e4), ('msmd_1e3', 'msmd', 1e3),
-            ('qc_psmd_coverage_pct', 'coverage_pct', 1), ('qc_psmd_fluid_pct', 'fluid_pct', 1),
+            ('psmd_nonlesion_1e4', 'psmd_nonlesion', 1e4),
+            ('msmd_1e3', 'msmd', 1e3),
+            ('qc_psmd_coverage_pct', 'coverage_pct', 1),
+            ('qc_psmd_fluid_pct', 'fluid_pct', 1),
             ('psmd_lesion_pct', 'lesion_pct', 1),
-        ):  # fmt: skip
+        ):
             value = values[name]
-            found[column] = Value(None if value is None else factor * value,
-                                  reason=reasons.get(name, ''))  # fmt: skip
+            found[column] = Value(
+                None if value is None else factor * value, reason=reasons.get(name, '')
+            )
         found['psmd_1e4'] = Value(found['psmd_1e4'].value, n=values['n_voxels'])
         try:
             narrow, _ = measure_psmd(native, skeleton)
@@ -134,8 +143,9 @@ class Psmd(SimpleInterface):
         used = read_measure(given.tensors_values, 'tensors.dwi_tensor_shells', ROOM).value
         some = volumes_of(bvals, shells(bvals.tolist()), [float(b) for b in used.split()])
         try:
-            share = noise_inflation(native.md[plausible(native.md)], snr.value, bvals[some],
-                                    directions[some])  # fmt: skip
+            share = noise_inflation(
+                native.md[plausible(native.md)], snr.value, bvals[some], directions[some]
+            )
         except MeasureError as error:
             return Value(None, reason=error.message)
         return 100 * share

@@ -156,8 +156,14 @@ def prepare_skeleton(
             going &= here > last
             last = here
             reach[going, side] = number
-    return Skeleton(voxels=voxels, steps=steps, length=length, reach=reach,
-                    shape=directions.shape, affine=np.asarray(affine, float))  # fmt: skip
+    return Skeleton(
+        voxels=voxels,
+        steps=steps,
+        length=length,
+        reach=reach,
+        shape=directions.shape,
+        affine=np.asarray(affine, float),
+    )
 
 
 def project(
@@ -376,8 +382,10 @@ def measure_psmd(
             why = f'No part of the skeleton lies on the {name[1:]}.'
         elif kept.sum() < COVERED * part.sum():
             where = {'_nonlesion': 'outside of lesions'}.get(name, f'on the {name[1:]}')
-            why = (f'Only {100 * kept.sum() / part.sum():.0f} % of the skeleton has usable values '
-                   f'{where}; {100 * COVERED:.0f} % are needed.')  # fmt: skip
+            why = (
+                f'Only {100 * kept.sum() / part.sum():.0f} % of the skeleton has usable values '
+                f'{where}; {100 * COVERED:.0f} % are needed.'
+            )
         else:
             values[f'psmd{name}'] = peak_width(found.md[kept])
             values[f'msmd{name}'] = float(found.md[kept].mean(dtype=float))

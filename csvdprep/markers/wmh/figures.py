@@ -28,10 +28,17 @@ def draw_wmh(
     brain = load_volume(flair_mask, image, order=0).data > 0 if flair_mask else head(image)
     axis = slice_axis(image)
     cuts, step = every(brain, axis, _MOST)
-    layer = Layer(image, window(image, brain, high=99.9),
-                  outlines=[(lesions, COLOURS['orange'])], stroke=1.3)  # fmt: skip
+    layer = Layer(
+        image, window(image, brain, high=99.9), outlines=[(lesions, COLOURS['orange'])], stroke=1.3
+    )
     note = 'Every slice' if step == 1 else f'One slice in {step}'
-    draw_mosaic(out_file, layer, cuts, box=extent(brain, image.zooms), columns=7,
-                legend={'WMH': COLOURS['orange']} if lesions.any() else {},
-                note=f'{note}, {step * image.zooms[axis]:.1f} mm apart.'
-                + ('' if lesions.any() else ' No WMH found.'))  # fmt: skip
+    draw_mosaic(
+        out_file,
+        layer,
+        cuts,
+        box=extent(brain, image.zooms),
+        columns=7,
+        legend={'WMH': COLOURS['orange']} if lesions.any() else {},
+        note=f'{note}, {step * image.zooms[axis]:.1f} mm apart.'
+        + ('' if lesions.any() else ' No WMH found.'),
+    )

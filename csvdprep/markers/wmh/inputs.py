@@ -33,11 +33,18 @@ def averaged_template(names, space: FlairSpace, ways) -> np.ndarray:
     """
     images = [load(resource(f'template_{name}')) for name in names]
     grids = space.within_slices(finest_mm=1.0)
-    return np.stack([
-        np.mean([np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
-                 for like in grids], axis=0)
-        for image in images
-    ])  # fmt: skip
+    return np.stack(
+        [
+            np.mean(
+                [
+                    np.asanyarray(apply_transform(image, like, ways).dataobj, dtype=np.float32)
+                    for like in grids
+                ],
+                axis=0,
+            )
+            for image in images
+        ]
+    )
 
 
 def deep_and_low(space: FlairSpace, structures_dseg: str) -> tuple[np.ndarray, np.ndarray]:
@@ -55,8 +62,10 @@ def deep_and_low(space: FlairSpace, structures_dseg: str) -> tuple[np.ndarray, n
     deep, low : ndarray of bool, shape (I, J, K)
     """
     structures = labels_on(structures_dseg, space.image, matrix=space.to_anat)
-    return tuple(np.isin(structures, labels_of('structures', *names))
-                 for names in (DEEP_GREY, INFRATENTORIAL))  # fmt: skip
+    return tuple(
+        np.isin(structures, labels_of('structures', *names))
+        for names in (DEEP_GREY, INFRATENTORIAL)
+    )
 
 
 def segmentation_inputs(space: FlairSpace, files: dict[str, str], folder: Path) -> dict:
@@ -77,8 +86,7 @@ def segmentation_inputs(space: FlairSpace, files: dict[str, str], folder: Path) 
     dict
         Without ``has_t1w``, ``exclude`` and ``options``.
     """
-    ways = [files['mni_to_anat'],
-            write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')]  # fmt: skip
+    ways = [files['mni_to_anat'], write_linear(space.to_anat, folder / 'flair_points_to_anat.txt')]
     *atlas, healthy = averaged_template(('csf', 'gm', 'wm', 'flair'), space, ways)
     deep, low = deep_and_low(space, files['structures_dseg'])
     side = sides(labels_on(files['lobes_dseg'], space.image, matrix=space.to_anat))
@@ -86,11 +94,14 @@ def segmentation_inputs(space: FlairSpace, files: dict[str, str], folder: Path) 
         'flair': np.asanyarray(space.image.dataobj, dtype=np.float32),
         'mask': np.asanyarray(load(files['flair_mask']).dataobj),
         **{name: space.sample(files[f'{name}_probseg']) for name in ('csf', 'gm', 'wm')},
-        'voxel_mm': space.voxel_mm, 'atlas': np.stack(atlas), 'healthy': healthy,
+        'voxel_mm': space.voxel_mm,
+        'atlas': np.stack(atlas),
+        'healthy': healthy,
         'ventricles': labels_on(files['ventricles'], space.image, matrix=space.to_anat),
-        'deep_grey': deep, 'infratentorial': low,
+        'deep_grey': deep,
+        'infratentorial': low,
         'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
-    }  # fmt: skip
+    }
 
 
 def read_derivatives(stem: str, folder: Path) -> tuple[FlairSpace, dict, list]:
@@ -119,17 +130,21 @@ def read_derivatives(stem: str, folder: Path) -> tuple[FlairSpace, dict, list]:
     """
     has_t1w = Path(f'{stem}_desc-preproc_T1w.nii.gz').exists()
     hub, on_hub = ('T1w', stem) if has_t1w else ('FLAIR', f'{stem}_space-FLAIR')
-    to_hub = (_transform(stem, 'FLAIR', 'T1w') if has_t1w else templates() / 'identity.txt')
+    to_hub = _transform(stem, 'FLAIR', 'T1w') if has_t1w else templates() / 'identity.txt'
     space = FlairSpace.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
     files = {
         'flair_mask': f'{stem}_space-FLAIR_desc-brain_mask.nii.gz',
-        **{f'{name}_probseg': f'{on_hub}_label-{name.upper()}_probseg.nii.gz'
-           for name in ('csf', 'gm', 'wm')},
+        **{
+            f'{name}_probseg': f'{on_hub}_label-{name.upper()}_probseg.nii.gz'
+            for name in ('csf', 'gm', 'wm')
+        },
         'ventricles': f'{on_hub}_desc-ventricles_dseg.nii.gz',
-        **{f'{name}_dseg': f'{on_hub}_atlas-csvdprep_desc-{name}_dseg.nii.gz'
-           for name in ('structures', 'lobes')},
+        **{
+            f'{name}_dseg': f'{on_hub}_atlas-csvdprep_desc-{name}_dseg.nii.gz'
+            for name in ('structures', 'lobes')
+        },
         'mni_to_anat': _transform(stem, 'MNI*', hub),
-    }  # fmt: skip
+    }
     takes = segmentation_inputs(space, files, folder) | {'has_t1w': has_t1w}
     return space, takes, [to_hub, _transform(stem, hub, 'MNI*')]
 
@@ -138,6 +153,7 @@ def _transform(stem: str, start: str, end: str) -> str:
     name = f'{Path(stem).name}_from-{start}_to-{end}_mode-image_xfm.*'
     found = [path for path in Path(stem).parent.glob(name) if path.suffix != '.json']
     if len(found) != 1:
-        raise MeasureError(f'{Path(stem).parent / name}: one transform is needed, there are '
-                           f'{len(found)}.')  # fmt: skip
+        raise MeasureError(
+            f'{Path(stem).parent / name}: one transform is needed, there are {len(found)}.'
+        )
     return str(found[0])

@@ -56,10 +56,18 @@ class Wmh(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
         brain = load(given.brain_mask)
-        icv_ml = float(np.asanyarray(brain.dataobj).sum()
-                       * np.prod(nib.affines.voxel_sizes(brain.affine)) / 1000)  # fmt: skip
-        other = load_excluded(space, *(item if isdefined(item) else None for item in
-                                       (given.infarct_external, given.lacune_external)))
+        icv_ml = float(
+            np.asanyarray(brain.dataobj).sum()
+            * np.prod(nib.affines.voxel_sizes(brain.affine))
+            / 1000
+        )
+        other = load_excluded(
+            space,
+            *(
+                item if isdefined(item) else None
+                for item in (given.infarct_external, given.lacune_external)
+            ),
+        )
         if isdefined(given.wmh_external):
             mask, probability, values = self._take_over(space, folder, other)
         else:
@@ -67,27 +75,48 @@ class Wmh(SimpleInterface):
         values['wmh_excluded_ml'] = excluded_volume(other, space.voxel_mm)
         values |= _relative(values['wmh_total_ml'], icv_ml)
         self._results['wmh_mask'] = save(mask, space.image, folder / 'wmh_mask.nii.gz')
-        self._results['wmh_probseg'] = save(probability, space.image,
-                                            folder / 'wmh_probseg.nii.gz')  # fmt: skip
+        self._results['wmh_probseg'] = save(
+            probability, space.image, folder / 'wmh_probseg.nii.gz'
+        )
         self._results['wmh_values'] = write_values(folder / 'values.json', values)
         return runtime
 
     def _segment(self, space, folder, other):
         given = self.inputs
-        files = {name: getattr(given, name) for name in (
-            'flair_mask', 'csf_probseg', 'gm_probseg', 'wm_probseg', 'ventricles',
-            'structures_dseg', 'lobes_dseg', 'mni_to_anat')}  # fmt: skip
+        files = {
+            name: getattr(given, name)
+            for name in (
+                'flair_mask',
+                'csf_probseg',
+                'gm_probseg',
+                'wm_probseg',
+                'ventricles',
+                'structures_dseg',
+                'lobes_dseg',
+                'mni_to_anat',
+            )
+        }
         options = WmhOptions(**given.options)
         takes = segmentation_inputs(space, files, folder) | {'has_t1w': given.hub == 'T1w'}
-        learned = (None if options.engine == 'classical'
-                   else learned_probability(takes, space.image.affine))  # fmt: skip
+        learned = (
+            None
+            if options.engine == 'classical'
+            else learned_probability(takes, space.image.affine)
+        )
         if learned is None and options.engine in ('network', 'both'):
-            raise MeasureError('The slices of the FLAIR are thick and not axial: the network has '
-                               'not seen such. Use wmh.engine = auto or classical.')  # fmt: skip
-        found = segment_wmh(**takes, exclude=other, learned=learned,
-                            options=replace(options, random_seed=given.seed))  # fmt: skip
-        self._results['wmh_subcortical'] = save(found.subcortical, space.image,
-                                                folder / 'wmh_subcortical.nii.gz')  # fmt: skip
+            raise MeasureError(
+                'The slices of the FLAIR are thick and not axial: the network has '
+                'not seen such. Use wmh.engine = auto or classical.'
+            )
+        found = segment_wmh(
+            **takes,
+            exclude=other,
+            learned=learned,
+            options=replace(options, random_seed=given.seed),
+        )
+        self._results['wmh_subcortical'] = save(
+            found.subcortical, space.image, folder / 'wmh_subcortical.nii.gz'
+        )
         ml = float(np.prod(space.voxel_mm) / 1000)
         n = int(found.mask.sum())
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
@@ -95,8 +124,13 @@ class Wmh(SimpleInterface):
             said += f' ({found.network_ml:.1f} and {found.classical_ml:.1f} mL)'
         not_asked = Value(None, reason='not asked: wmh.engine, or thick slices that are not axial')
         values = {
-            'wmh_total_ml': Value(found.volume_ml, *_interval(found, options), n=n, reason=said,
-                                  qc='warn' if said else ''),
+            'wmh_total_ml': Value(
+                found.volume_ml,
+                *_interval(found, options),
+                n=n,
+                reason=said,
+                qc='warn' if said else '',
+            ),
             'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
             'wmh_range_low_ml': found.range_ml[0],
             'wmh_range_high_ml': found.range_ml[1],
@@ -112,27 +146,35 @@ class Wmh(SimpleInterface):
             'qc_flair_noise': float(found.qc['noise_ratio']),
             'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
             'qc_wmh_faint_ml': Value(
-                found.qc['faint_ml'], qc='warn' if 'faint_parts_left_out' in found.flags else ''),
+                found.qc['faint_ml'], qc='warn' if 'faint_parts_left_out' in found.flags else ''
+            ),
             'qc_wmh_at_border': (
                 Value('yes', qc='warn', reason='the hyperintensities reach the edge of the image')
-                if found.qc['touches_border'] else 'no'),
-        }  # fmt: skip
+                if found.qc['touches_border']
+                else 'no'
+            ),
+        }
         return found.mask, found.probability, values
 
     def _take_over(self, space, folder, other):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""
         given = self.inputs
         matrix = None if given.wmh_external['on'] == 'flair' else space.to_anat
-        mask = load_mask_on(given.wmh_external['mask'], space.image, matrix=matrix,
-                            labels=given.wmh_external.get('labels'))  # fmt: skip
+        mask = load_mask_on(
+            given.wmh_external['mask'],
+            space.image,
+            matrix=matrix,
+            labels=given.wmh_external.get('labels'),
+        )
         if other is not None:
             mask = mask * ~other
         ml = float(np.prod(space.voxel_mm) / 1000)
         deep, low = deep_and_low(space, given.structures_dseg)
         white = mask.astype(bool) & ~deep & ~low
         others = np.select([deep, low], [1, 2], 0).astype(np.uint8) * (mask > 0)
-        self._results['wmh_subcortical'] = save(others, space.image,
-                                                folder / 'wmh_subcortical.nii.gz')  # fmt: skip
+        self._results['wmh_subcortical'] = save(
+            others, space.image, folder / 'wmh_subcortical.nii.gz'
+        )
         missing = Value(None, reason=_EXTERNAL)
         values = {
             'wmh_total_ml': Value(float(white.sum() * ml), n=int(white.sum()), reason=_EXTERNAL),
@@ -140,12 +182,24 @@ class Wmh(SimpleInterface):
             'wmh_infratentorial_ml': float((mask.astype(bool) & low).sum() * ml),
             'wmh_origin': 'external',
             'wmh_engine': 'external',
-            **dict.fromkeys(('wmh_classical_ml', 'wmh_network_ml',
-                             'wmh_volume_cv', 'wmh_range_low_ml', 'wmh_range_high_ml',
-                             'wmh_infarct_ml', 'wmh_partial_ml', 'wmh_lining_ml',
-                             'qc_flair_noise', 'qc_wmh_mean_z', 'qc_wmh_faint_ml',
-                             'qc_wmh_at_border'), missing),
-        }  # fmt: skip
+            **dict.fromkeys(
+                (
+                    'wmh_classical_ml',
+                    'wmh_network_ml',
+                    'wmh_volume_cv',
+                    'wmh_range_low_ml',
+                    'wmh_range_high_ml',
+                    'wmh_infarct_ml',
+                    'wmh_partial_ml',
+                    'wmh_lining_ml',
+                    'qc_flair_noise',
+                    'qc_wmh_mean_z',
+                    'qc_wmh_faint_ml',
+                    'qc_wmh_at_border',
+                ),
+                missing,
+            ),
+        }
         return mask, mask.astype(np.float32), values
 
 

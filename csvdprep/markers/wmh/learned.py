@@ -47,10 +47,12 @@ def learned_probability(takes: dict, affine: np.ndarray, model: Path | None = No
     level = brain_mode(flair[inside])
     thick = grid.thickness_mm
     atlas, has_t1w = takes['atlas'], bool(takes['has_t1w'])
-    maps = [white, grid.take(atlas[1]),
-            grid.take(takes['deep_grey'] | takes['infratentorial'])]  # fmt: skip
-    maps += ([grid.take(takes[name]) for name in ('gm', 'csf')] if has_t1w
-             else [np.zeros_like(flair)] * 2)  # fmt: skip
+    maps = [white, grid.take(atlas[1]), grid.take(takes['deep_grey'] | takes['infratentorial'])]
+    maps += (
+        [grid.take(takes[name]) for name in ('gm', 'csf')]
+        if has_t1w
+        else [np.zeros_like(flair)] * 2
+    )
     slab = 2 * int(SLAB_MM / thick / 2 - 1e-6) + 1
     stack = np.stack([flair / level, *maps])
     if slab > 1:
@@ -65,7 +67,7 @@ def _run(model: Path, planes: np.ndarray) -> np.ndarray:
     out = np.zeros((len(planes), 2, *planes.shape[2:]), np.float32)
     busy = np.flatnonzero((planes[:, 1] > -1).any((1, 2)))
     for start in range(0, len(busy), AT_ONCE):
-        some = busy[start:start + AT_ONCE]
+        some = busy[start : start + AT_ONCE]
         given = planes[some]
         seen = session.run(None, {'planes': given})[0]
         mirrored = session.run(None, {'planes': np.ascontiguousarray(given[:, :, ::-1])})[0]

@@ -38,10 +38,16 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     affine = scans['flair'].affine if 'flair' in scans else ()
     usable = not affine or has_planes(np.asarray(affine, float))
     engine = 'both' if usable else 'classical'
-    why = ('slices are thin or axial' if usable
-           else 'slices are thick and not axial: the network has not seen such')  # fmt: skip
+    why = (
+        'slices are thin or axial'
+        if usable
+        else 'slices are thick and not axial: the network has not seen such'
+    )
     return replace(options, engine=engine), (Decision('engine', _NAMES[engine], why),)
 
 
-_NAMES = {'both': 'the network and the classical engine', 'network': 'the network',
-          'classical': 'the classical engine'}  # fmt: skip
+_NAMES = {
+    'both': 'the network and the classical engine',
+    'network': 'the network',
+    'classical': 'the classical engine',
+}

@@ -171,8 +171,19 @@ def segment_wmh(
     options = options or WmhOptions()
     voxel_mm = np.asarray(voxel_mm, dtype=float)
     brain = np.asarray(mask) > 0
-    for image in (flair, csf, gm, wm, healthy, ventricles, deep_grey, infratentorial, side,
-                  exclude, *(learned or ())):
+    for image in (
+        flair,
+        csf,
+        gm,
+        wm,
+        healthy,
+        ventricles,
+        deep_grey,
+        infratentorial,
+        side,
+        exclude,
+        *(learned or ()),
+    ):
         if image is not None and image.shape != brain.shape:
             raise MeasureError('The images for the WMH do not have one and the same grid.')
     if not brain.any():
@@ -182,12 +193,27 @@ def segment_wmh(
     def crop(image, kind=np.float32):
         return None if image is None else np.asarray(image, dtype=kind)[..., *box]
 
-    head = Head(brain=brain[box], wm=crop(wm), atlas=crop(atlas),
-                ventricles=crop(ventricles, np.uint8), deep=crop(deep_grey, bool),
-                low=crop(infratentorial, bool), exclude=crop(exclude, bool), voxel_mm=voxel_mm,
-                has_t1w=has_t1w)  # fmt: skip
-    excess = excess_over_normal(crop(flair), head.brain, crop(csf), crop(gm), head.wm, voxel_mm,
-                                atlas=head.atlas, healthy=crop(healthy))  # fmt: skip
+    head = Head(
+        brain=brain[box],
+        wm=crop(wm),
+        atlas=crop(atlas),
+        ventricles=crop(ventricles, np.uint8),
+        deep=crop(deep_grey, bool),
+        low=crop(infratentorial, bool),
+        exclude=crop(exclude, bool),
+        voxel_mm=voxel_mm,
+        has_t1w=has_t1w,
+    )
+    excess = excess_over_normal(
+        crop(flair),
+        head.brain,
+        crop(csf),
+        crop(gm),
+        head.wm,
+        voxel_mm,
+        atlas=head.atlas,
+        healthy=crop(healthy),
+    )
     cuts = _cuts(head, excess, None if learned is None else tuple(map(crop, learned)), options)
     engine = options.chosen(learned is not None)
     chosen = cuts[engine]
@@ -198,10 +224,19 @@ def segment_wmh(
     if head.ventricles is not None:
         lining = thin_lining(found, head.ventricles, voxel_mm)
     subcortical = _subcortical(excess, head)
-    qc = quality(found, excess, gm_edge=excess.grey, mask=head.brain, voxel_mm=voxel_mm,
-                 side=crop(side), stroke=stroke, has_t1w=has_t1w,
-                 faint=faint_parts(excess.contrast, found, chosen.deep & ~stroke, voxel_mm),
-                 whole_shape=brain.shape, box=box)  # fmt: skip
+    qc = quality(
+        found,
+        excess,
+        gm_edge=excess.grey,
+        mask=head.brain,
+        voxel_mm=voxel_mm,
+        side=crop(side),
+        stroke=stroke,
+        has_t1w=has_t1w,
+        faint=faint_parts(excess.contrast, found, chosen.deep & ~stroke, voxel_mm),
+        whole_shape=brain.shape,
+        box=box,
+    )
     ml = float(np.prod(voxel_mm)) / 1000
     volume, volumes = float(found.sum() * ml), chosen.volumes(~stroke) * ml
     cv = float(np.std(volumes) / np.mean(volumes)) if np.mean(volumes) > 0 else 0.0
@@ -223,13 +258,21 @@ def segment_wmh(
     return WmhResult(
         mask=whole(found, np.uint8),
         probability=whole(np.where(stroke, 0, chosen.probability), np.float32),
-        z=whole(excess.z, np.float32), subcortical=whole(subcortical, np.uint8),
-        stroke=whole(stroke, np.uint8), lining=whole(lining, np.uint8), volume_ml=volume,
-        partial_ml=float(share.sum(dtype=float) * ml), range_ml=range_ml,
-        interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w, engine=engine), cv=cv,
-        engine=engine, classical_ml=each.get('classical'),
-        network_ml=each.get('network'), flags=qc.pop('flags'), qc=qc,
-    )  # fmt: skip
+        z=whole(excess.z, np.float32),
+        subcortical=whole(subcortical, np.uint8),
+        stroke=whole(stroke, np.uint8),
+        lining=whole(lining, np.uint8),
+        volume_ml=volume,
+        partial_ml=float(share.sum(dtype=float) * ml),
+        range_ml=range_ml,
+        interval_ml=calibrated_interval(volume, range_ml, has_t1w=has_t1w, engine=engine),
+        cv=cv,
+        engine=engine,
+        classical_ml=each.get('classical'),
+        network_ml=each.get('network'),
+        flags=qc.pop('flags'),
+        qc=qc,
+    )
 
 
 def engines_differ(volumes_ml: dict[str, float], factor: float = DIFFER) -> bool:
@@ -282,6 +325,7 @@ def _subcortical(excess: Excess, head: Head) -> np.ndarray:
         above = excess.contrast - centre
         above_grey = excess.normal.grey / excess.normal.white - 1 + 0.12
         seed, border = max(0.25, above_grey, 5 * spread), max(0.15, above_grey / 2, 3 * spread)
-        result[grow_from_seeds(above, inner, seed, border, head.voxel_mm,
-                               least_mm3=head.least_mm3)] = label  # fmt: skip
+        result[
+            grow_from_seeds(above, inner, seed, border, head.voxel_mm, least_mm3=head.least_mm3)
+        ] = label
     return result

@@ -57,17 +57,26 @@ def classical_cut(head: Head, excess: Excess, options: WmhOptions) -> Cut:
     height = lesion_height(excess.contrast, region, seed + caution, border, voxel_mm)
 
     def cut(contrast, least_seed, least_border):
-        return grow_from_seeds(contrast, region, least_seed + caution, least_border, voxel_mm,
-                               least_mm3=head.least_mm3, height=height,
-                               peak_share=options.peak_share)  # fmt: skip
+        return grow_from_seeds(
+            contrast,
+            region,
+            least_seed + caution,
+            least_border,
+            voxel_mm,
+            least_mm3=head.least_mm3,
+            height=height,
+            peak_share=options.peak_share,
+        )
 
     found = cut(excess.contrast, seed, border)
     mean, runs = _jitter(excess, cut, seed, border, options)
     return Cut(
-        mask=found, probability=mean, deep=region & (depth >= 1),
+        mask=found,
+        probability=mean,
+        deep=region & (depth >= 1),
         share=filled_share(excess.contrast, height, found, region),
         runs=tuple(runs),
-    )  # fmt: skip
+    )
 
 
 def _where(head: Head, excess: Excess) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -94,8 +103,10 @@ def _thresholds(excess: Excess, has_t1w: bool, options: WmhOptions):
     seed = options.seed_contrast if has_t1w else options.seed_contrast_flair_only
     border = options.border_contrast
     # What noise and texture ask for is not followed to where lesions themselves are lost.
-    return (max(seed, min(options.seed_noise * excess.noise, SEED_MOST)),
-            max(border, min(options.border_noise * excess.noise, BORDER_MOST)))  # fmt: skip
+    return (
+        max(seed, min(options.seed_noise * excess.noise, SEED_MOST)),
+        max(border, min(options.border_noise * excess.noise, BORDER_MOST)),
+    )
 
 
 def _jitter(excess: Excess, cut, seed, border, options: WmhOptions):

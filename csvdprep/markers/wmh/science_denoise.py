@@ -56,8 +56,10 @@ def total_variation(
     momentum = 1.0
     for _ in range(iterations):
         guess = image - strength * _transposed(ahead, weights)
-        new = [part + step * _gradient(guess, axis, weight)
-               for axis, (part, weight) in enumerate(zip(ahead, weights, strict=True))]
+        new = [
+            part + step * _gradient(guess, axis, weight)
+            for axis, (part, weight) in enumerate(zip(ahead, weights, strict=True))
+        ]
         length = np.maximum(np.sqrt(sum(part * part for part in new)), 1)
         for part in new:
             part /= length

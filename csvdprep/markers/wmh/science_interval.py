@@ -18,9 +18,12 @@ FACTORS = {
 
 
 def calibrated_interval(
-    volume_ml: float, range_ml: tuple[float, float], *, has_t1w: bool = True,
+    volume_ml: float,
+    range_ml: tuple[float, float],
+    *,
+    has_t1w: bool = True,
     engine: str = 'classical',
-) -> tuple[float, ...]:  # fmt: skip
+) -> tuple[float, ...]:
     """Give an interval for the true volume.
 
     Split conformal prediction: the half width of the sensitivity range says how difficult a scan

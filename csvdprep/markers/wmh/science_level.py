@@ -90,9 +90,15 @@ class NormalTissue:
 
 
 def find_normal(
-    image: np.ndarray, brain: np.ndarray, grey: np.ndarray, white: np.ndarray,
-    fluid: np.ndarray, voxel_mm, *, field_mm: float = FIELD_MM,
-) -> NormalTissue:  # fmt: skip
+    image: np.ndarray,
+    brain: np.ndarray,
+    grey: np.ndarray,
+    white: np.ndarray,
+    fluid: np.ndarray,
+    voxel_mm,
+    *,
+    field_mm: float = FIELD_MM,
+) -> NormalTissue:
     """Find level, spread and field of normal tissue.
 
     Parameters
@@ -134,8 +140,18 @@ def find_normal(
     if np.count_nonzero(sure) < 10:
         raise MeasureError('No white matter was found in the FLAIR.')
     # Where lesions fill what is surely white, its mode is theirs.
-    level_of = brain & (white > next((least for least in (PURE, MIXED) if np.count_nonzero(
-        brain & (white > least)) >= SHARE_OF_BRAIN * np.count_nonzero(brain)), 0.5))  # fmt: skip
+    level_of = brain & (
+        white
+        > next(
+            (
+                least
+                for least in (PURE, MIXED)
+                if np.count_nonzero(brain & (white > least))
+                >= SHARE_OF_BRAIN * np.count_nonzero(brain)
+            ),
+            0.5,
+        )
+    )
     pure_grey = brain & (grey > _purest(grey[brain]))
     anchor = brain_mode(image[brain])
     dark = _fluid_level(image, brain, fluid, anchor)
@@ -158,10 +174,20 @@ def find_normal(
         field = np.clip(field, 1 - BOUND, 1 + BOUND)
         flat = image / field
     if at_bound > LOST:
-        raise MeasureError('The level of normal white matter on the FLAIR was not found: the '
-                           'image is too uneven, or hyperintense nearly everywhere.')  # fmt: skip
-    return NormalTissue(image=flat, field=field, candidates=candidates, white=mu,
-                        grey=grey_level, fluid=dark, spread=sd, bounded=at_bound)  # fmt: skip
+        raise MeasureError(
+            'The level of normal white matter on the FLAIR was not found: the '
+            'image is too uneven, or hyperintense nearly everywhere.'
+        )
+    return NormalTissue(
+        image=flat,
+        field=field,
+        candidates=candidates,
+        white=mu,
+        grey=grey_level,
+        fluid=dark,
+        spread=sd,
+        bounded=at_bound,
+    )
 
 
 def _purest(share) -> float:
@@ -170,8 +196,9 @@ def _purest(share) -> float:
     Without a T1w, and in thick slices, no voxel is surely grey matter.
     """
     half = np.count_nonzero(share > 0.5)
-    return next((least for least in (PURE, MIXED)
-                 if np.count_nonzero(share > least) >= ENOUGH * half), 0.5)  # fmt: skip
+    return next(
+        (least for least in (PURE, MIXED) if np.count_nonzero(share > least) >= ENOUGH * half), 0.5
+    )
 
 
 def _weight(flat, sure, pure_grey, candidates, levels, voxel_mm):
@@ -222,8 +249,9 @@ def _slice_gain(relative, weight, voxel_mm):
     if voxel_mm[axis] < THICK_MM:
         return np.float32(1)
     gain = []
-    for plane, share in zip(np.moveaxis(relative, axis, 0), np.moveaxis(weight, axis, 0),
-                            strict=True):  # fmt: skip
+    for plane, share in zip(
+        np.moveaxis(relative, axis, 0), np.moveaxis(weight, axis, 0), strict=True
+    ):
         chosen = share == 1
         gain.append(np.median(plane[chosen]) if chosen.sum() > LEAST_VOXELS else 1.0)
     shape = [1, 1, 1]

@@ -66,9 +66,13 @@ class Excess:
 
 
 def lesion_proof_tissue(
-    csf: np.ndarray, gm: np.ndarray, dark: np.ndarray, mask: np.ndarray, voxel_mm,
+    csf: np.ndarray,
+    gm: np.ndarray,
+    dark: np.ndarray,
+    mask: np.ndarray,
+    voxel_mm,
     atlas: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Doubt tissue labels that a lesion may have caused.
 
     A lesion is dark on T1w, so that a classification takes it for grey matter or CSF. Grey
@@ -187,8 +191,15 @@ def excess_over_normal(
     calm = brain & (white > PURE) & (np.asarray(wm) > PURE) & ~normal.candidates
     below = contrast[calm & (contrast < 0)]
     noise = MAD_TO_SD * float(np.median(-below)) if below.size else float(scale)
-    return Excess(contrast=contrast, grey=grey, white=white, tissue=tissue, shift=shift,
-                  noise=noise, normal=normal)  # fmt: skip
+    return Excess(
+        contrast=contrast,
+        grey=grey,
+        white=white,
+        tissue=tissue,
+        shift=shift,
+        noise=noise,
+        normal=normal,
+    )
 
 
 def dark_below(image: np.ndarray, brain: np.ndarray, csf: np.ndarray) -> float:

@@ -36,8 +36,14 @@ def network_cut(head: Head, excess: Excess, learned, options: WmhOptions) -> Cut
     allowed = head.counted
     lesion = np.where(allowed, learned[0], 0).astype(np.float32)
     _, depth = white_region(head.wm, excess.white, head.brain, head.voxel_mm, head.atlas)
-    return _cut(head, lesion, options.network_cut, options.runs, deep=(depth >= 1) & allowed,
-                share=np.clip((lesion - 0.1) / 0.8, 0, 1))  # fmt: skip
+    return _cut(
+        head,
+        lesion,
+        options.network_cut,
+        options.runs,
+        deep=(depth >= 1) & allowed,
+        share=np.clip((lesion - 0.1) / 0.8, 0, 1),
+    )
 
 
 def combined_cut(head: Head, network: Cut, classical: Cut, options: WmhOptions) -> Cut:
@@ -57,21 +63,31 @@ def combined_cut(head: Head, network: Cut, classical: Cut, options: WmhOptions) 
     Cut
     """
     vote = np.float32(VOTE[head.has_t1w])
-    mean, share = (vote * one + (1 - vote) * other for one, other in (
-        (network.probability, classical.probability), (network.share, classical.share)))
-    return _cut(head, mean, options.both_cut, options.runs, deep=classical.deep & head.counted,
-                share=share)  # fmt: skip
+    mean, share = (
+        vote * one + (1 - vote) * other
+        for one, other in (
+            (network.probability, classical.probability),
+            (network.share, classical.share),
+        )
+    )
+    return _cut(
+        head, mean, options.both_cut, options.runs, deep=classical.deep & head.counted, share=share
+    )
 
 
 def _cut(head: Head, probability, least: float, runs: int, *, deep, share) -> Cut:
     """Cut a map where it reaches a level, and at levels around it."""
 
     def cut(level):
-        return grow_from_seeds(probability, head.counted, level, level, head.voxel_mm,
-                               least_mm3=head.least_mm3)  # fmt: skip
+        return grow_from_seeds(
+            probability, head.counted, level, level, head.voxel_mm, least_mm3=head.least_mm3
+        )
 
     levels = np.log(least / (1 - least)) + JITTER * np.linspace(-1, 1, runs)
     return Cut(
-        mask=cut(least), probability=probability, deep=deep, share=share,
+        mask=cut(least),
+        probability=probability,
+        deep=deep,
+        share=share,
         runs=tuple(np.flatnonzero(cut(1 / (1 + np.exp(-level)))) for level in levels),
-    )  # fmt: skip
+    )

@@ -50,10 +50,12 @@ def thin_lining(lesion: np.ndarray, ventricles: np.ndarray, voxel_mm) -> np.ndar
     voxel_mm = np.asarray(voxel_mm, float)
     through = int(np.argmax(voxel_mm))
     # Beside the ventricle a lesion is as thick as it is: the ventricle does not count as lesion.
-    depth = np.stack([
-        ndi.distance_transform_edt(np.pad(plane, 1), np.delete(voxel_mm, through))[1:-1, 1:-1]
-        for plane in np.moveaxis(lesion, through, 0)
-    ])  # fmt: skip
+    depth = np.stack(
+        [
+            ndi.distance_transform_edt(np.pad(plane, 1), np.delete(voxel_mm, through))[1:-1, 1:-1]
+            for plane in np.moveaxis(lesion, through, 0)
+        ]
+    )
     edge = float(np.delete(voxel_mm, through).mean())
     core = np.moveaxis(depth, 0, through) > (LINING_MM + edge) / 2
     in_plane = voxel_mm.copy()
@@ -104,7 +106,7 @@ def filled_share(
 
 def faint_parts(
     contrast: np.ndarray, lesion: np.ndarray, deep: np.ndarray, voxel_mm
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Find what is brighter than normal in the depth of white matter but has no bright part.
 
     Parameters

@@ -15,8 +15,18 @@ PIXEL_MM, MULTIPLE = 1.25, 16
 #: Least distance of the neighbouring slices that are shown beside a slice, mm.
 NEIGHBOUR_MM = 2.5
 #: What each channel is.
-CHANNELS = ('below', 'flair', 'above', 'atlas_white', 'atlas_grey', 'other_region',
-            'grey', 'fluid', 'has_t1w', 'thickness')  # fmt: skip
+CHANNELS = (
+    'below',
+    'flair',
+    'above',
+    'atlas_white',
+    'atlas_grey',
+    'other_region',
+    'grey',
+    'fluid',
+    'has_t1w',
+    'thickness',
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,10 @@ class PlaneGrid:
         box = bounding_box(ordered, 0)[:2]
         middle = np.array([(edge.start + edge.stop - 1) / 2 for edge in box])
         if edges is None:
-            extent = [(edge.stop - edge.start) * mm / PIXEL_MM + 4
-                      for edge, mm in zip(box, voxel_mm, strict=False)]  # fmt: skip
+            extent = [
+                (edge.stop - edge.start) * mm / PIXEL_MM + 4
+                for edge, mm in zip(box, voxel_mm, strict=False)
+            ]
             edges = tuple(int(np.ceil(e / MULTIPLE)) * MULTIPLE for e in extent)
         start = middle - (np.array(edges) - 1) / 2 * PIXEL_MM / voxel_mm[:2]
         return cls(axes, flips, voxel_mm, start, tuple(edges), ordered.shape)
@@ -111,8 +123,9 @@ class PlaneGrid:
             ordered = ndi.gaussian_filter(ordered, (*blur, 0), truncate=2.5)
         out = np.empty((self.shape[2], *self.edges), np.float32)
         for k, plane in enumerate(out):
-            ndi.affine_transform(ordered[..., k], np.diag(ratio), self.start, self.edges, plane,
-                                 order=1)  # fmt: skip
+            ndi.affine_transform(
+                ordered[..., k], np.diag(ratio), self.start, self.edges, plane, order=1
+            )
         return out
 
     def give_back(self, planes: np.ndarray) -> np.ndarray:
@@ -138,8 +151,12 @@ class PlaneGrid:
         out = np.empty(self.shape, np.float32)
         for k in range(self.shape[2]):
             out[..., k] = ndi.affine_transform(
-                np.asarray(planes[k], np.float32), np.diag(ratio), -self.start * ratio,
-                self.shape[:2], order=1)  # fmt: skip
+                np.asarray(planes[k], np.float32),
+                np.diag(ratio),
+                -self.start * ratio,
+                self.shape[:2],
+                order=1,
+            )
         for axis, flip in enumerate(self.flips):
             if flip:
                 out = np.flip(out, axis)

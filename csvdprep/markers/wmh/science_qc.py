@@ -69,8 +69,14 @@ def quality(
     """
     volume = float(found.sum() * np.prod(voxel_mm) / 1000)
     noise_ratio = excess.normal.spread / excess.normal.white
-    qc = {'noise_ratio': noise_ratio, 'cortex_fraction': None, 'mean_z': None,
-          'asymmetry': None, 'touches_border': False, 'faint_ml': 0.0}  # fmt: skip
+    qc = {
+        'noise_ratio': noise_ratio,
+        'cortex_fraction': None,
+        'mean_z': None,
+        'asymmetry': None,
+        'touches_border': False,
+        'faint_ml': 0.0,
+    }
     flags = []
     if noise_ratio > WIDE_PEAK:
         flags.append('wide_intensity_peak')
@@ -92,13 +98,17 @@ def quality(
         if side is not None:
             left, right = ((found & (np.sign(side) == s)).sum() for s in (-1, 1))
             qc['asymmetry'] = float(max(left, right) / max(1, min(left, right)))
-        flags += [name for name, odd in (
-            ('volume_large', volume > LARGE_ML),
-            ('mostly_at_cortex', volume > LEAST_ML and qc['cortex_fraction'] > NEAR_CORTEX),
-            ('faint', volume > LEAST_ML and qc['mean_z'] < LEAST_MEAN_Z),
-            ('one_sided', volume > LEAST_ML and (qc['asymmetry'] or 1) > ASYMMETRY),
-            ('touches_image_border', qc['touches_border']),
-        ) if odd]  # fmt: skip
+        flags += [
+            name
+            for name, odd in (
+                ('volume_large', volume > LARGE_ML),
+                ('mostly_at_cortex', volume > LEAST_ML and qc['cortex_fraction'] > NEAR_CORTEX),
+                ('faint', volume > LEAST_ML and qc['mean_z'] < LEAST_MEAN_Z),
+                ('one_sided', volume > LEAST_ML and (qc['asymmetry'] or 1) > ASYMMETRY),
+                ('touches_image_border', qc['touches_border']),
+            )
+            if odd
+        ]
     return {**qc, 'flags': flags}
 
 

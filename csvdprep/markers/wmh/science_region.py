@@ -20,9 +20,8 @@ SEPTUM_MM = 6.0
 
 
 def white_region(
-    wm: np.ndarray, white: np.ndarray, mask: np.ndarray, voxel_mm,
-    atlas: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    wm: np.ndarray, white: np.ndarray, mask: np.ndarray, voxel_mm, atlas: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Find where there is white matter, lesions included.
 
     Parameters
@@ -126,9 +125,16 @@ def septum(ventricles: np.ndarray, voxel_mm) -> np.ndarray:
 
 
 def stroke_lesions(
-    bright: np.ndarray, dark: np.ndarray, inner: np.ndarray, grey: np.ndarray, voxel_mm, *,
-    cavity_mm: float = 15.0, rim_share: float = 0.25, near_mm: float = 10.0,
-) -> np.ndarray:  # fmt: skip
+    bright: np.ndarray,
+    dark: np.ndarray,
+    inner: np.ndarray,
+    grey: np.ndarray,
+    voxel_mm,
+    *,
+    cavity_mm: float = 15.0,
+    rim_share: float = 0.25,
+    near_mm: float = 10.0,
+) -> np.ndarray:
     """Find the gliosis around old infarcts: hyperintensity at a large cavity that meets cortex.
 
     Parameters

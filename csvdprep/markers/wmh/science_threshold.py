@@ -73,9 +73,13 @@ def grow_from_seeds(
 
 
 def lesion_height(
-    z: np.ndarray, region: np.ndarray, seed: np.ndarray | float, border: float, voxel_mm,
+    z: np.ndarray,
+    region: np.ndarray,
+    seed: np.ndarray | float,
+    border: float,
+    voxel_mm,
     peak_mm: float = 6.0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Tell how high the lesion is that a voxel belongs to or lies next to.
 
     Parameters

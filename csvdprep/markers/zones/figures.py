@@ -38,12 +38,20 @@ def draw_zones(
     legend = {row['name'].capitalize(): row['color'] for row in table if row['index'] in there}
     # An outline of the same colour keeps a lesion of few voxels in sight.
     outlines = [(zones == value, colours[value]) for value in sorted(there & set(colours))]
-    layer = Layer(image, window(image, brain, high=99.9), labels=zones, colours=colours,
-                  opacity=0.6, outlines=outlines, stroke=1.1)  # fmt: skip
+    layer = Layer(
+        image,
+        window(image, brain, high=99.9),
+        labels=zones,
+        colours=colours,
+        opacity=0.6,
+        outlines=outlines,
+        stroke=1.1,
+    )
     apart = f'{step * image.zooms[axis]:.1f} mm apart'
     note = f'Slices with WMH, {apart}.' if zones.any() else f'No WMH found; slices {apart}.'
-    draw_mosaic(out_file, layer, cuts, box=extent(brain, image.zooms), columns=7,
-                legend=legend, note=note)  # fmt: skip
+    draw_mosaic(
+        out_file, layer, cuts, box=extent(brain, image.zooms), columns=7, legend=legend, note=note
+    )
 
 
 def draw_lesions(

@@ -36,8 +36,12 @@ NEAR_MM = 2.0
 #: Caps and bands, which ARWMC does not count, end this far from the ventricles (mm).
 BAND_MM = 5.0
 #: Lobes of the regions of ARWMC.
-_REGION_LOBES = {'frontal': ('frontal',), 'parieto_occipital': ('parietal', 'occipital'),
-                 'temporal': ('temporal',), 'basal_ganglia': ('deep grey', 'insula')}  # fmt: skip
+_REGION_LOBES = {
+    'frontal': ('frontal',),
+    'parieto_occipital': ('parietal', 'occipital'),
+    'temporal': ('temporal',),
+    'basal_ganglia': ('deep grey', 'insula'),
+}
 
 
 class _ZonesInputSpec(TraitedSpec):
@@ -53,8 +57,11 @@ class _ZonesInputSpec(TraitedSpec):
     lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
     territories_dseg = File(exists=True, mandatory=True, desc='vascular territories')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
-    wmh_subcortical = File(exists=True, mandatory=True,
-                           desc='hyperintensities of deep grey matter, brainstem, cerebellum')
+    wmh_subcortical = File(
+        exists=True,
+        mandatory=True,
+        desc='hyperintensities of deep grey matter, brainstem, cerebellum',
+    )
     scheme = traits.Str('kim', usedefault=True, desc='rule')
     minimum_mm3 = traits.Float(5.0, usedefault=True, desc='smallest lesion of the table')
 
@@ -82,34 +89,43 @@ class Zones(SimpleInterface):
         lobes = labels_on(given.lobes_dseg, space.image, matrix=space.to_anat)
         territories = labels_on(given.territories_dseg, space.image, matrix=space.to_anat)
         zones = label_zones(
-            lesion, d_v, d_j, scheme=given.scheme,
+            lesion,
+            d_v,
+            d_j,
+            scheme=given.scheme,
             deep_grey=np.isin(structures, labels_of('structures', *DEEP_GREY)),
             infratentorial=np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
-        )  # fmt: skip
+        )
         brain = load(given.brain_mask)
         icv_ml = np.asanyarray(brain.dataobj).sum() * np.prod(brain.header.get_zooms()[:3]) / 1000
-        found = measure_zones(zones, d_v, d_j, affine, scheme=given.scheme, icv_ml=float(icv_ml),
-                              side=sides(lobes))  # fmt: skip
+        found = measure_zones(
+            zones, d_v, d_j, affine, scheme=given.scheme, icv_ml=float(icv_ml), side=sides(lobes)
+        )
         probability = None
         if isdefined(given.wmh_probseg):
             probability = np.asanyarray(load(given.wmh_probseg).dataobj, dtype=np.float32)
         rows, _ = lesion_table(
-            zones, affine, d_v=d_v, side=sides(lobes), probability=probability,
+            zones,
+            affine,
+            d_v=d_v,
+            side=sides(lobes),
+            probability=probability,
             to_mni=lambda points: map_points(_world(points, space.to_anat), given.mni_to_anat),
             lobes=(lobes, label_names('lobes')),
             territories=(territories, label_names('territories')),
             minimum_mm3=given.minimum_mm3,
-        )  # fmt: skip
+        )
         white = (zones > 0) & ~np.isin(zones, (5, 6))
         for name, (count, ml) in size_classes(white, affine).items():
             found |= {f'wmh_n_{name}': count, f'wmh_{name}_ml': ml}
         found |= self._arwmc(space, white, d_v, structures, lobes)
         self._results['wmh_bullseye'] = _write_bullseye(
-            bullseye(white, d_v, d_j, lobes, affine, label_names('lobes')),
-            folder / 'bullseye.tsv')  # fmt: skip
+            bullseye(white, d_v, d_j, lobes, affine, label_names('lobes')), folder / 'bullseye.tsv'
+        )
         self._results['zones_dseg'] = save(zones, space.image, folder / 'zones.nii.gz')
         self._results['wmh_lesions'] = write_rows(
-            rows, ROOM.makes['wmh_lesions'].columns, folder / 'lesions.tsv')  # fmt: skip
+            rows, ROOM.makes['wmh_lesions'].columns, folder / 'lesions.tsv'
+        )
         self._results['zones_values'] = write_values(
             folder / 'values.json', _values(found, white, d_j, lobes, territories, affine)
         )
@@ -135,9 +151,10 @@ class Zones(SimpleInterface):
                     names = [f'{side} {lobe}' for lobe in _REGION_LOBES[region]]
                     where = np.isin(lobes, labels_of('lobes', *names)) & ~low
                 grades[f'arwmc_{region}_{side}'] = (
-                    basal_ganglia_grade(lesion, where, affine) if region == 'basal_ganglia'
+                    basal_ganglia_grade(lesion, where, affine)
+                    if region == 'basal_ganglia'
                     else white_matter_grade(lesion, where, matter, affine)
-                )  # fmt: skip
+                )
         return {**grades, 'arwmc_total': sum(grades.values())}
 
     def _distances(self, space, lesion):
@@ -146,15 +163,26 @@ class Zones(SimpleInterface):
         ventricles = load(given.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
         check_ventricles(inside, ventricles.affine)
-        gm, csf = (np.asanyarray(load(file).dataobj, dtype=np.float32)
-                   for file in (given.gm_probseg, given.csf_probseg))  # fmt: skip
+        gm, csf = (
+            np.asanyarray(load(file).dataobj, dtype=np.float32)
+            for file in (given.gm_probseg, given.csf_probseg)
+        )
         brain = np.asanyarray(load(given.brain_mask).dataobj) > 0
         structures = np.asanyarray(load(given.structures_dseg).dataobj)
         # Lesions, dark on T1w, may be labelled grey matter there.
-        moved = resample(nib.Nifti1Image(lesion.astype(np.float32), space.image.affine),
-                         ventricles, matrix=np.linalg.inv(space.to_anat))  # fmt: skip
-        cortex = cortical_ribbon(gm, csf, brain, ventricles.affine, ventricles=inside,
-                                 exclude=(structures > 0) | (moved > 0.5))  # fmt: skip
+        moved = resample(
+            nib.Nifti1Image(lesion.astype(np.float32), space.image.affine),
+            ventricles,
+            matrix=np.linalg.inv(space.to_anat),
+        )
+        cortex = cortical_ribbon(
+            gm,
+            csf,
+            brain,
+            ventricles.affine,
+            ventricles=inside,
+            exclude=(structures > 0) | (moved > 0.5),
+        )
         return (
             space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles'),
             space.distance(cortex, ventricles.affine, lesion, 'the cortex'),
@@ -189,11 +217,10 @@ def _values(found, white, d_j, lobes, territories, affine):
     )
     all_found['qc_wmh_cortex_pct'] = (
         Value(100 * float((d_j[white] <= NEAR_MM).sum()) / n, n=n)
-        if n else Value(None, reason='no lesion')
-    )  # fmt: skip
-    return {
-        measure.name: _reasoned(all_found.get(measure.name)) for measure in ROOM.measures
-    }
+        if n
+        else Value(None, reason='no lesion')
+    )
+    return {measure.name: _reasoned(all_found.get(measure.name)) for measure in ROOM.measures}
 
 
 def _reasoned(value):
@@ -203,6 +230,8 @@ def _reasoned(value):
 
 
 def _write_bullseye(rows, path):
-    table = [{**row, **dict(zip(('side', 'lobe'), row['lobe'].split()[:2], strict=True))}
-             for row in rows]  # fmt: skip
+    table = [
+        {**row, **dict(zip(('side', 'lobe'), row['lobe'].split()[:2], strict=True))}
+        for row in rows
+    ]
     return write_rows(table, ROOM.makes['wmh_bullseye'].columns, path, digits=6)

@@ -54,10 +54,12 @@ def size_classes(
     sizes = np.bincount(labels.ravel(), minlength=n + 1)[1:] * voxel_volume(affine)
     kind = np.searchsorted(list(CLASSES.values()), sizes, side='right')
     return {
-        name: (int((sizes[kind == k] >= minimum_mm3 - 1e-6).sum()),
-               float(sizes[kind == k].sum() / 1000))
+        name: (
+            int((sizes[kind == k] >= minimum_mm3 - 1e-6).sum()),
+            float(sizes[kind == k].sum() / 1000),
+        )
         for k, name in enumerate(CLASSES)
-    }  # fmt: skip
+    }
 
 
 def lesion_table(

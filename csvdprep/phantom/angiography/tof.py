@@ -63,18 +63,23 @@ class Protocol:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-TINY = Protocol(scan=Scan(voxel=(1.5, 1.5, 1.5), low=(-66, -80, -26), high=(66, 64, 40),
-                          noise=0.06))  # fmt: skip
+TINY = Protocol(
+    scan=Scan(voxel=(1.5, 1.5, 1.5), low=(-66, -80, -26), high=(66, 64, 40), noise=0.06)
+)
 DEMO = Protocol(
     scan=Scan(voxel=(0.7, 0.7, 1.0), low=(-76, -96, -27), high=(76, 80, 45), noise=0.07)
 )
 FULL = Protocol(
     scan=Scan(voxel=(0.5, 0.5, 0.7), low=(-80, -100, -27), high=(80, 84, 45), noise=0.08),
-    slabs=3, blind=0.12,
-)  # fmt: skip
+    slabs=3,
+    blind=0.12,
+)
 #: For a scene of 7 T: one slab around the basal ganglia.
-SEVEN = Protocol(scan=Scan(voxel=(0.3, 0.3, 0.4), low=(-50, -40, -22), high=(50, 40, 22),
-                           noise=0.08), tr=16.0, flip=20.0)  # fmt: skip
+SEVEN = Protocol(
+    scan=Scan(voxel=(0.3, 0.3, 0.4), low=(-50, -40, -22), high=(50, 40, 22), noise=0.08),
+    tr=16.0,
+    flip=20.0,
+)
 
 
 def blood(pulses, protocol: Protocol, tesla: float) -> np.ndarray:
@@ -189,9 +194,11 @@ def acquire(
     still += np.float32(protocol.fat_left) * fat_map(scene, amplitude)
     image = scan.sample(still, scene.affine)
     del still
-    sizes = {name: amplitude(TISSUES[name]) * np.exp(
-        -protocol.te / TISSUES[name].relaxation(scene.tesla)[2])
-        for name in ('gliosis', 'infarct', 'csf', 'calcium', 'haemosiderin')}  # fmt: skip
+    sizes = {
+        name: amplitude(TISSUES[name])
+        * np.exp(-protocol.te / TISSUES[name].relaxation(scene.tesla)[2])
+        for name in ('gliosis', 'infarct', 'csf', 'calcium', 'haemosiderin')
+    }
     image = scene.paint(image, scan, sizes)
     tubes = artery_tubes(scene)
     share, owner = scan.draw(tubes)
@@ -251,8 +258,9 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
     """Scan the head; write the angiogram and its truth; return the BIDS URI of the image."""
     data, scan, share, owner = acquire(scene, protocol, noise_seed)
     entities = {'acq': 'tof', **protocol.entities}
-    uri = recorder.raw(data, scan.grid()[1], 'anat', 'angio', sidecar(protocol, scene.tesla),
-                       entities=entities)  # fmt: skip
+    uri = recorder.raw(
+        data, scan.grid()[1], 'anat', 'angio', sidecar(protocol, scene.tesla), entities=entities
+    )
     del data
     tof_truth.record(scene, scan, share, owner, recorder, uri)
     return uri
@@ -261,7 +269,9 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
 def sidecar(protocol: Protocol, tesla: float) -> dict[str, Any]:
     """Return the fields of the JSON sidecar (BIDS; times in s)."""
     return common_fields(protocol.scan, tesla) | {
-        'EchoTime': protocol.te / 1000, 'RepetitionTime': protocol.tr / 1000,
-        'FlipAngle': protocol.flip, 'PulseSequenceType': 'Time of flight',
+        'EchoTime': protocol.te / 1000,
+        'RepetitionTime': protocol.tr / 1000,
+        'FlipAngle': protocol.flip,
+        'PulseSequenceType': 'Time of flight',
         **protocol.fields,
-    }  # fmt: skip
+    }

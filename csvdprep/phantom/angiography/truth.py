@@ -14,19 +14,20 @@ from csvdprep.phantom.scanner.scene import Scene
 
 COLUMNS = {
     'index': 'Number of the vessel; value in desc-LSA_dseg of lenticulostriate arteries',
-    'name': 'Name', 'segment': 'Class',
-    'side': 'left, right or midline', 'parent': 'Vessel that it leaves',
+    'name': 'Name',
+    'segment': 'Class',
+    'side': 'left, right or midline',
+    'parent': 'Vessel that it leaves',
     'length_mm': 'Length along the middle line, mm',
     'radius_mm': 'Mean radius, mm',
     'distance_factor': 'Tortuosity: length over the distance of the ends',
     'inside': 'Share of its length within the volume of the image',
-}  # fmt: skip
+}
 
 
 def record(
-    scene: Scene, scan: Scan, share: np.ndarray, owner: np.ndarray, recorder: Recorder,
-    source: str,
-) -> None:  # fmt: skip
+    scene: Scene, scan: Scan, share: np.ndarray, owner: np.ndarray, recorder: Recorder, source: str
+) -> None:
     """Write the truth of an angiogram.
 
     Parameters
@@ -55,20 +56,47 @@ def record(
         if tube.kind == 'LSA':
             labels[line] = number
     what = 'at least half of which they fill, and those that their middle line runs through'
-    recorder.truth(mask, affine, 'anat', 'mask', source, {
-        'Type': 'ROI', 'Description': f'Arteries: voxels {what}',
-    }, space='angio', label='artery')  # fmt: skip
+    recorder.truth(
+        mask,
+        affine,
+        'anat',
+        'mask',
+        source,
+        {'Type': 'ROI', 'Description': f'Arteries: voxels {what}'},
+        space='angio',
+        label='artery',
+    )
     fields = {'Description': f'Lenticulostriate arteries by number: voxels {what}'}
     recorder.truth(labels, affine, 'anat', 'dseg', source, fields, space='angio', desc='LSA')
     # Image and table share a sidecar.
     fields |= {'Sources': [source], 'SpatialReference': source}
-    names = [{'index': number, 'name': tube.facts['name'].replace('LSA', 'lenticulostriate'),
-              'abbreviation': tube.facts['name']}
-             for number, tube in enumerate(tubes, start=1) if tube.kind == 'LSA']  # fmt: skip
-    recorder.table(names, {'index': 'Label', 'name': 'Artery', 'abbreviation': 'Short name'},
-                   'anat', 'dseg', fields, space='angio', desc='LSA')  # fmt: skip
-    recorder.table(rows(tubes, scan), COLUMNS, 'anat', 'vessels', {'Sources': [source]},
-                   space='angio', label='artery')  # fmt: skip
+    names = [
+        {
+            'index': number,
+            'name': tube.facts['name'].replace('LSA', 'lenticulostriate'),
+            'abbreviation': tube.facts['name'],
+        }
+        for number, tube in enumerate(tubes, start=1)
+        if tube.kind == 'LSA'
+    ]
+    recorder.table(
+        names,
+        {'index': 'Label', 'name': 'Artery', 'abbreviation': 'Short name'},
+        'anat',
+        'dseg',
+        fields,
+        space='angio',
+        desc='LSA',
+    )
+    recorder.table(
+        rows(tubes, scan),
+        COLUMNS,
+        'anat',
+        'vessels',
+        {'Sources': [source]},
+        space='angio',
+        label='artery',
+    )
     _measures(tubes, recorder)
 
 
@@ -94,12 +122,19 @@ def rows(tubes: Sequence[Tube], scan: Scan) -> list[dict]:
     for number, tube in enumerate(tubes, start=1):
         index = tube.moved(scan.pose).points @ inverse[:3, :3].T + inverse[:3, 3]
         within = ((index > -0.5) & (index < np.array(shape) - 0.5)).all(axis=1)
-        out.append({
-            'index': number, 'name': tube.facts.get('name'), 'segment': tube.kind,
-            'side': tube.facts.get('side'), 'parent': tube.facts.get('parent') or None,
-            'length_mm': tube.length_mm, 'radius_mm': float(tube.radii.mean()),
-            'distance_factor': tube.distance_factor, 'inside': float(within.mean()),
-        })  # fmt: skip
+        out.append(
+            {
+                'index': number,
+                'name': tube.facts.get('name'),
+                'segment': tube.kind,
+                'side': tube.facts.get('side'),
+                'parent': tube.facts.get('parent') or None,
+                'length_mm': tube.length_mm,
+                'radius_mm': float(tube.radii.mean()),
+                'distance_factor': tube.distance_factor,
+                'inside': float(within.mean()),
+            }
+        )
     return out
 
 
@@ -114,15 +149,31 @@ def _measures(tubes: Sequence[Tube], recorder: Recorder) -> None:
         lengths = [length for length, _ in paths]
         for name, value, units, text in (
             ('n_stems', len(stems), '', 'Lenticulostriate arteries that leave an M1'),
-            ('n_branches', len(paths), '',
-             'Ends of lenticulostriate arteries: each stem and each branch has one'),
-            ('len_mean_mm', _mean([t.length_mm for t in stems]), 'mm',
-             'Mean length of the stems from M1 to their own end'),
-            ('len_max_mm', max(lengths, default=None), 'mm',
-             'Length of the longest way from M1 to an end'),
-            ('tortuosity', _mean([t.distance_factor for t in stems]), '',
-             'Mean distance factor of the stems: length over the distance of the ends'),
-        ):  # fmt: skip
+            (
+                'n_branches',
+                len(paths),
+                '',
+                'Ends of lenticulostriate arteries: each stem and each branch has one',
+            ),
+            (
+                'len_mean_mm',
+                _mean([t.length_mm for t in stems]),
+                'mm',
+                'Mean length of the stems from M1 to their own end',
+            ),
+            (
+                'len_max_mm',
+                max(lengths, default=None),
+                'mm',
+                'Length of the longest way from M1 to an end',
+            ),
+            (
+                'tortuosity',
+                _mean([t.distance_factor for t in stems]),
+                '',
+                'Mean distance factor of the stems: length over the distance of the ends',
+            ),
+        ):
             recorder.measure(f'lsa_{name}{suffix}', value, units, text + where)
 
 

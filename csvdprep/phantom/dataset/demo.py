@@ -16,34 +16,84 @@ SITES = (Site(name='A', protocol='clinical'), Site(name='B', protocol='research'
 
 def _person(label, seed, age, sex, site, size, states) -> Person:
     return Person(
-        label=label, seed=seed, covariates={'age': age, 'sex': sex, 'site': site}, size=size,
+        label=label,
+        seed=seed,
+        covariates={'age': age, 'sex': sex, 'site': site},
+        size=size,
         states=tuple(State(site=site, **state) for state in states),
-    )  # fmt: skip
+    )
 
 
 #: Two patients with two visits each: load and atrophy grow, one has a new lacune.
 PERSONS = (
-    _person('01', 2101, 71, 'M', 'A', (0.93, 0.94, 0.93), [
-        {'ventricles_mm': 3.5, 'atrophy': 0.8, 'disease': Disease(
-            wmh_ml=14, lacunes=2, microbleeds=(3, 2, 1), pvs=(22, 30), recent_infarcts=1)},
-        {'years': 2, 'ventricles_mm': 3.8, 'atrophy': 0.84, 'disease': Disease(
-            wmh_ml=14, wmh_growth_ml=7, wmh_shrink_ml=1, lacunes=3, microbleeds=(4, 2, 1),
-            pvs=(22, 30))},
-    ]),
-    _person('02', 2102, 66, 'F', 'B', (0.90, 0.91, 0.91), [
-        {'ventricles_mm': 2, 'atrophy': 0.5, 'disease': Disease(
-            wmh_ml=6, lacunes=1, microbleeds=(1, 0, 0), pvs=(12, 18))},
-        {'years': 2, 'ventricles_mm': 2.2, 'atrophy': 0.53, 'disease': Disease(
-            wmh_ml=6, wmh_growth_ml=3.5, wmh_shrink_ml=0.5, lacunes=1, microbleeds=(1, 1, 0),
-            pvs=(12, 18))},
-    ]),
-)  # fmt: skip
+    _person(
+        '01',
+        2101,
+        71,
+        'M',
+        'A',
+        (0.93, 0.94, 0.93),
+        [
+            {
+                'ventricles_mm': 3.5,
+                'atrophy': 0.8,
+                'disease': Disease(
+                    wmh_ml=14, lacunes=2, microbleeds=(3, 2, 1), pvs=(22, 30), recent_infarcts=1
+                ),
+            },
+            {
+                'years': 2,
+                'ventricles_mm': 3.8,
+                'atrophy': 0.84,
+                'disease': Disease(
+                    wmh_ml=14,
+                    wmh_growth_ml=7,
+                    wmh_shrink_ml=1,
+                    lacunes=3,
+                    microbleeds=(4, 2, 1),
+                    pvs=(22, 30),
+                ),
+            },
+        ],
+    ),
+    _person(
+        '02',
+        2102,
+        66,
+        'F',
+        'B',
+        (0.90, 0.91, 0.91),
+        [
+            {
+                'ventricles_mm': 2,
+                'atrophy': 0.5,
+                'disease': Disease(wmh_ml=6, lacunes=1, microbleeds=(1, 0, 0), pvs=(12, 18)),
+            },
+            {
+                'years': 2,
+                'ventricles_mm': 2.2,
+                'atrophy': 0.53,
+                'disease': Disease(
+                    wmh_ml=6,
+                    wmh_growth_ml=3.5,
+                    wmh_shrink_ml=0.5,
+                    lacunes=1,
+                    microbleeds=(1, 1, 0),
+                    pvs=(12, 18),
+                ),
+            },
+        ],
+    ),
+)
 
 
 def make_demo(
-    out_dir: Path, *, size: str = 'tiny', seed: int = 42,
+    out_dir: Path,
+    *,
+    size: str = 'tiny',
+    seed: int = 42,
     progress: Callable[[str], None] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Make the demonstration dataset: two participants with two visits, all modalities.
 
     Parameters
@@ -65,15 +115,25 @@ def make_demo(
 
     """
     presets = {site.protocol: get_preset(size, site.protocol) for site in SITES}
-    return make_phantom(Path(out_dir), PERSONS, presets['research'], seed=seed, sites=SITES,
-                        presets=presets, progress=progress)  # fmt: skip
+    return make_phantom(
+        Path(out_dir),
+        PERSONS,
+        presets['research'],
+        seed=seed,
+        sites=SITES,
+        presets=presets,
+        progress=progress,
+    )
 
 
 def make_tiny(
-    out_dir: Path, *, seed: int = 42, visits: int = 1,
+    out_dir: Path,
+    *,
+    seed: int = 42,
+    visits: int = 1,
     modalities: Iterable[str] = ('T1w', 'FLAIR'),
     progress: Callable[[str], None] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Make a dataset of one participant with coarse voxels, for quick tests.
 
     Parameters
@@ -91,8 +151,16 @@ def make_tiny(
         ``out_dir``.
 
     """
-    states = [{'disease': Disease(wmh_ml=10.0 + 4 * visit), 'years': 2.0 * visit}
-              for visit in range(visits)]  # fmt: skip
+    states = [
+        {'disease': Disease(wmh_ml=10.0 + 4 * visit), 'years': 2.0 * visit}
+        for visit in range(visits)
+    ]
     person = _person('01', seed, 70, 'F', '', (0.93, 0.93, 0.93), states)
-    return make_phantom(Path(out_dir), [person], get_preset('tiny'), seed=seed,
-                        modalities=modalities, progress=progress)  # fmt: skip
+    return make_phantom(
+        Path(out_dir),
+        [person],
+        get_preset('tiny'),
+        seed=seed,
+        modalities=modalities,
+        progress=progress,
+    )

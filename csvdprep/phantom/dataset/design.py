@@ -25,9 +25,15 @@ FACTORS = {'cbf_per_decade': -0.06, 'ps_per_decade': 0.08, 'md_per_log_wmh': 0.0
 
 
 def draw_persons(
-    participants: int, *, visits: int = 1, seed: int = 42, sites: Sequence[Site] = (),
-    travelling: int = 0, years: float = 2.0, prefix: str = '',
-) -> list[Person]:  # fmt: skip
+    participants: int,
+    *,
+    visits: int = 1,
+    seed: int = 42,
+    sites: Sequence[Site] = (),
+    travelling: int = 0,
+    years: float = 2.0,
+    prefix: str = '',
+) -> list[Person]:
     """Draw participants with covariates, disease and its course.
 
     Age, sex, hypertension and education are drawn independently; the volume of hyperintensities
@@ -75,31 +81,41 @@ def _draw(number, visits, seed, sites, travels, years, prefix) -> Person:
     hypertension = int(rng.random() < 0.55)
     decades = (age - 70) / 10
     spread = rng.standard_normal(3)
-    log_wmh = (LOG_WMH['mean'] + LOG_WMH['per_decade'] * decades
-               + LOG_WMH['hypertension'] * (hypertension - 0.55)
-               + LOG_WMH['sd'] * spread[0])  # fmt: skip
+    log_wmh = (
+        LOG_WMH['mean']
+        + LOG_WMH['per_decade'] * decades
+        + LOG_WMH['hypertension'] * (hypertension - 0.55)
+        + LOG_WMH['sd'] * spread[0]
+    )
     wmh = float(np.clip(np.exp(log_wmh), 0.1, 110))
     disease = _disease(wmh, (log_wmh - LOG_WMH['mean']) / LOG_WMH['sd'], rng)
     first = State(
         ventricles_mm=_linear(VENTRICLES_MM, decades, spread[1], 0, 6),
         atrophy=_linear(ATROPHY, decades, spread[2], 0.2, 1.4),
-        disease=disease, factors=_factors(decades, log_wmh),
-    )  # fmt: skip
+        disease=disease,
+        factors=_factors(decades, log_wmh),
+    )
     own = sites[number % len(sites)].name if sites else ''
     if travels and sites:
         states = [_at(first, site.name) for site in sites]
     else:
         states = [_later(first, visit * years, own, rng) for visit in range(visits)]
-    covariates = {'age': age, 'sex': 'F' if rng.random() < 0.5 else 'M',
-                  'hypertension': hypertension,
-                  'education': int(np.clip(rng.normal(12, 3), 6, 20))}  # fmt: skip
+    covariates = {
+        'age': age,
+        'sex': 'F' if rng.random() < 0.5 else 'M',
+        'hypertension': hypertension,
+        'education': int(np.clip(rng.normal(12, 3), 6, 20)),
+    }
     if sites:
         covariates['site'] = states[0].site
     scale = (0.90 if covariates['sex'] == 'F' else 0.935) + 0.012 * rng.standard_normal(3)
     return Person(
-        label=f'{prefix}{number + 1:02d}', seed=int(rng.integers(2**31)), covariates=covariates,
-        size=tuple(float(s) for s in scale), states=tuple(states),
-    )  # fmt: skip
+        label=f'{prefix}{number + 1:02d}',
+        seed=int(rng.integers(2**31)),
+        covariates=covariates,
+        size=tuple(float(s) for s in scale),
+        states=tuple(states),
+    )
 
 
 def _disease(wmh_ml: float, load: float, rng) -> Disease:
@@ -108,11 +124,14 @@ def _disease(wmh_ml: float, load: float, rng) -> Disease:
     bleeds = rng.poisson(np.exp(LOG_COUNTS['microbleeds']) * more)
     parts = rng.multinomial(min(int(bleeds), 30), [0.5, 0.35, 0.15])
     return Disease(
-        wmh_ml=wmh_ml, lacunes=int(min(rng.poisson(np.exp(LOG_COUNTS['lacunes']) * more), 8)),
-        microbleeds=tuple(int(n) for n in parts), calcifications=int(rng.integers(0, 3)),
+        wmh_ml=wmh_ml,
+        lacunes=int(min(rng.poisson(np.exp(LOG_COUNTS['lacunes']) * more), 8)),
+        microbleeds=tuple(int(n) for n in parts),
+        calcifications=int(rng.integers(0, 3)),
         pvs=(int(rng.poisson(14 * np.sqrt(more))) + 2, int(rng.poisson(22)) + 4),
-        recent_infarcts=int(rng.random() < 0.12), old_infarct=bool(rng.random() < 0.05),
-    )  # fmt: skip
+        recent_infarcts=int(rng.random() < 0.12),
+        old_infarct=bool(rng.random() < 0.05),
+    )
 
 
 def _linear(effects, decades, deviation, low, high) -> float:
@@ -140,24 +159,34 @@ def _later(first: State, years: float, site: str, rng) -> State:
         lost = disease.wmh_ml * min(YEARLY['shrink'] * years, 0.2)
         more = rng.poisson([0.08 * years, 0.15 * years])
         disease = replace(
-            disease, wmh_growth_ml=gained, wmh_shrink_ml=lost,
-            lacunes=disease.lacunes + int(more[0]), recent_infarcts=0,
+            disease,
+            wmh_growth_ml=gained,
+            wmh_shrink_ml=lost,
+            lacunes=disease.lacunes + int(more[0]),
+            recent_infarcts=0,
             microbleeds=(disease.microbleeds[0] + int(more[1]), *disease.microbleeds[1:]),
-        )  # fmt: skip
+        )
     return replace(
-        first, years=years, site=site, disease=disease,
+        first,
+        years=years,
+        site=site,
+        disease=disease,
         ventricles_mm=first.ventricles_mm + YEARLY['ventricles_mm'] * years,
         atrophy=first.atrophy + YEARLY['atrophy'] * years,
-    )  # fmt: skip
+    )
 
 
 def design_notes(years: float) -> dict[str, Any]:
     """Return the associations that are true of drawn participants, for ``design.json``."""
     return {
-        'LogWMH': {k: float(v) for k, v in LOG_WMH.items()}, 'Atrophy': ATROPHY,
-        'VentriclesMm': VENTRICLES_MM, 'LogCounts': {k: float(v) for k, v in LOG_COUNTS.items()},
-        'Yearly': YEARLY, 'Factors': FACTORS, 'YearsBetweenVisits': years,
-    }  # fmt: skip
+        'LogWMH': {k: float(v) for k, v in LOG_WMH.items()},
+        'Atrophy': ATROPHY,
+        'VentriclesMm': VENTRICLES_MM,
+        'LogCounts': {k: float(v) for k, v in LOG_COUNTS.items()},
+        'Yearly': YEARLY,
+        'Factors': FACTORS,
+        'YearsBetweenVisits': years,
+    }
 
 
 def with_disease(persons: Sequence[Person], asked: Mapping[str, Any]) -> list[Person]:
@@ -183,18 +212,21 @@ def with_disease(persons: Sequence[Person], asked: Mapping[str, Any]) -> list[Pe
     [5.0, 5.0]
     """
     return [
-        replace(person, states=tuple(replace(s, disease=_asked(s.disease, asked))
-                                     for s in person.states))
+        replace(
+            person,
+            states=tuple(replace(s, disease=_asked(s.disease, asked)) for s in person.states),
+        )
         for person in persons
-    ]  # fmt: skip
+    ]
 
 
 def _asked(disease: Disease, asked: Mapping[str, Any]) -> Disease:
     more = dict(asked)
     if 'wmh_ml' in asked:
         scale = asked['wmh_ml'] / disease.wmh_ml
-        more |= {name: getattr(disease, name) * scale
-                 for name in ('wmh_growth_ml', 'wmh_shrink_ml')}  # fmt: skip
+        more |= {
+            name: getattr(disease, name) * scale for name in ('wmh_growth_ml', 'wmh_shrink_ml')
+        }
     if 'fazekas' in asked:
         more |= {'wmh_growth_ml': 0.0, 'wmh_shrink_ml': 0.0}
     return replace(disease, **more)

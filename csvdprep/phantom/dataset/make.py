@@ -30,9 +30,19 @@ BIDS_VERSION = '1.10.0'
 #: What BIDS has no name for: contrast-enhanced series.
 RAW_IGNORED = ('perf/*_dce*', '**/perf/*_dce*')
 TRUTH_IGNORED = (
-    '*_lesions.*', '*_vessels.*', '*_fieldmap.*', '*_measures.*', '*_dwimap.*', '*_timeseries.*',
-    'measures.*', 'sites.*', 'design.*', '**/perf/*_cbf.*', '**/perf/*_att.*', '**/perf/*map.*',
-)  # fmt: skip
+    '*_lesions.*',
+    '*_vessels.*',
+    '*_fieldmap.*',
+    '*_measures.*',
+    '*_dwimap.*',
+    '*_timeseries.*',
+    'measures.*',
+    'sites.*',
+    'design.*',
+    '**/perf/*_cbf.*',
+    '**/perf/*_att.*',
+    '**/perf/*map.*',
+)
 COVARIATES = {
     'age': {'Description': 'Age at the first visit', 'Units': 'year'},
     'sex': {'Description': 'Sex', 'Levels': {'F': 'female', 'M': 'male'}},
@@ -43,11 +53,18 @@ COVARIATES = {
 
 
 def make_phantom(
-    out_dir: Path, persons: Sequence[Person], preset: Preset, *, seed: int = 42,
-    modalities: Iterable[str] | None = None, sites: Sequence[Site] = (),
-    presets: Mapping[str, Preset] | None = None, nprocs: int | None = None,
-    progress: Callable[[str], None] | None = None, design: dict[str, Any] | None = None,
-) -> Path:  # fmt: skip
+    out_dir: Path,
+    persons: Sequence[Person],
+    preset: Preset,
+    *,
+    seed: int = 42,
+    modalities: Iterable[str] | None = None,
+    sites: Sequence[Site] = (),
+    presets: Mapping[str, Preset] | None = None,
+    nprocs: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    design: dict[str, Any] | None = None,
+) -> Path:
     """Make a raw BIDS dataset of phantoms and, in ``derivatives/truth``, what is true of them.
 
     Parameters
@@ -182,9 +199,13 @@ def _scene(person: Person, number: int, preset: Preset, rng) -> Scene:
     """Build what a visit finds, or tell why it cannot be."""
     try:
         return make_scene(
-            person, person.states[number], spacing=preset.spacing, tesla=preset.tesla,
-            rotation=tuple(rng.normal(0, (4, 2, 3))), shift=tuple(rng.normal(0, 3, 3)),
-        )  # fmt: skip
+            person,
+            person.states[number],
+            spacing=preset.spacing,
+            tesla=preset.tesla,
+            rotation=tuple(rng.normal(0, (4, 2, 3))),
+            shift=tuple(rng.normal(0, 3, 3)),
+        )
     except ValueError as error:
         raise PreflightError(
             f'sub-{person.label} ses-{number + 1} cannot be made: {error}',
@@ -193,33 +214,57 @@ def _scene(person: Person, number: int, preset: Preset, rng) -> Scene:
 
 
 def describe(
-    out: Path, persons: Sequence[Person], rows: Sequence[dict], seed: int, preset: Preset,
-    sites: Sequence[Site], design: dict[str, Any],
-) -> None:  # fmt: skip
+    out: Path,
+    persons: Sequence[Person],
+    rows: Sequence[dict],
+    seed: int,
+    preset: Preset,
+    sites: Sequence[Site],
+    design: dict[str, Any],
+) -> None:
     """Write everything of the two datasets that belongs to no visit."""
     from csvdprep import __version__
 
-    made = [{'Name': 'csvdprep', 'Version': __version__,
-             'Description': f'csvdprep phantom, preset {preset.name}, seed {seed}'}]  # fmt: skip
-    write_json(out / 'dataset_description.json', {
-        'Name': 'Digital phantom of cerebral small vessel disease', 'BIDSVersion': BIDS_VERSION,
-        'DatasetType': 'raw', 'License': 'CC0', 'Authors': ['csvdprep developers'],
-        'GeneratedBy': made,
-    })  # fmt: skip
+    made = [
+        {
+            'Name': 'csvdprep',
+            'Version': __version__,
+            'Description': f'csvdprep phantom, preset {preset.name}, seed {seed}',
+        }
+    ]
+    write_json(
+        out / 'dataset_description.json',
+        {
+            'Name': 'Digital phantom of cerebral small vessel disease',
+            'BIDSVersion': BIDS_VERSION,
+            'DatasetType': 'raw',
+            'License': 'CC0',
+            'Authors': ['csvdprep developers'],
+            'GeneratedBy': made,
+        },
+    )
     write_text(out / 'README', README)
     write_text(out / '.bidsignore', '\n'.join(RAW_IGNORED) + '\n')
     _participants(out, persons)
     truth = out / 'derivatives' / 'truth'
-    write_json(truth / 'dataset_description.json', {
-        'Name': 'Truth of the csvdprep phantom', 'BIDSVersion': BIDS_VERSION,
-        'DatasetType': 'derivative', 'License': 'CC0', 'GeneratedBy': made,
-        'SourceDatasets': [{'URL': 'file://../..'}], 'DatasetLinks': {'raw': '../..'},
-    })  # fmt: skip
+    write_json(
+        truth / 'dataset_description.json',
+        {
+            'Name': 'Truth of the csvdprep phantom',
+            'BIDSVersion': BIDS_VERSION,
+            'DatasetType': 'derivative',
+            'License': 'CC0',
+            'GeneratedBy': made,
+            'SourceDatasets': [{'URL': 'file://../..'}],
+            'DatasetLinks': {'raw': '../..'},
+        },
+    )
     write_text(truth / 'README', TRUTH_README)
     write_text(truth / '.bidsignore', '\n'.join(TRUTH_IGNORED) + '\n')
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    write_table(truth / 'measures.tsv', [[row.get(name) for name in columns] for row in rows],
-                columns)  # fmt: skip
+    write_table(
+        truth / 'measures.tsv', [[row.get(name) for name in columns] for row in rows], columns
+    )
     write_json(truth / 'design.json', {'Seed': seed, 'Preset': preset.name, **design})
     if sites:
         known = [site.row() for site in sites]
@@ -241,14 +286,23 @@ def _participants(out: Path, persons: Sequence[Person]) -> None:
         age = person.covariates.get('age')
         write_table(
             stem.with_suffix('.tsv'),
-            [[f'ses-{number}', None if age is None else round(age + state.years, 2),
-              state.site or None] for number, state in enumerate(person.states, start=1)],
+            [
+                [
+                    f'ses-{number}',
+                    None if age is None else round(age + state.years, 2),
+                    state.site or None,
+                ]
+                for number, state in enumerate(person.states, start=1)
+            ],
             ['session_id', 'age', 'site'],
-        )  # fmt: skip
-        write_json(stem.with_suffix('.json'), {
-            'age': {'Description': 'Age', 'Units': 'year'},
-            'site': {'Description': 'Where the visit took place'},
-        })  # fmt: skip
+        )
+        write_json(
+            stem.with_suffix('.json'),
+            {
+                'age': {'Description': 'Age', 'Units': 'year'},
+                'site': {'Description': 'Where the visit took place'},
+            },
+        )
 
 
 README = """\

@@ -34,9 +34,7 @@ def _plain(record: Callable) -> Callable:
 
 
 #: What makes each scan, given scene, protocol, recorder, seed and what is known of the head.
-MODALITIES: Mapping[
-    str, Callable[[Scene, Any, Recorder, int, Mapping[str, Any]], None]
-] = {
+MODALITIES: Mapping[str, Callable[[Scene, Any, Recorder, int, Mapping[str, Any]], None]] = {
     'T1w': _structural,
     'FLAIR': _structural,
     'T2w': _structural,
@@ -45,4 +43,4 @@ MODALITIES: Mapping[
     'dce': _plain(permeability.record),
     'asl': _plain(perfusion.record),
     'angio': _plain(tof.record),
-}  # fmt: skip
+}

@@ -16,21 +16,44 @@ from csvdprep.phantom.susceptibility import gre
 
 MPRAGE = Sequence(kind='mprage', tr=2000, ti=1150, te=3.0, flip=15, pulses=192, spacing=8.0)
 FLAIR_2D = Sequence(kind='flair', tr=9000, ti=2650, te=100, flip=150, fat_left=0.15)
-FLAIR_3D = Sequence(kind='flair', tr=5000, ti=1872, te=380, effective_te=118, flip=120,
-                    fat_left=0.1)  # fmt: skip
+FLAIR_3D = Sequence(
+    kind='flair', tr=5000, ti=1872, te=380, effective_te=118, flip=120, fat_left=0.1
+)
 T2_2D = Sequence(kind='tse', tr=5500, te=95, flip=150)
 T2_3D = Sequence(kind='tse', tr=3200, te=400, effective_te=105, flip=120)
 #: At 7 T, T1 is longer: the inversion of the FLAIR has to follow.
 MPRAGE_7T = Sequence(kind='mprage', tr=2500, ti=1100, te=2.5, flip=7, pulses=240, spacing=6.8)
-FLAIR_7T = Sequence(kind='flair', tr=8000, ti=2300, te=300, effective_te=100, flip=110,
-                    fat_left=0.1)  # fmt: skip
+FLAIR_7T = Sequence(
+    kind='flair', tr=8000, ti=2300, te=300, effective_te=100, flip=110, fat_left=0.1
+)
 
-T1W_3D = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.017, bias=0.25,
-              low=(-92, -124, -104), high=(92, 112, 104))  # fmt: skip
-THICK = Scan(voxel=(0.9, 0.9, 5), gap=0.5, stored='LPS', tilt=(9, 2, -1),
-             low=(-104, -112, -74), high=(104, 112, 92), noise=0.042)  # fmt: skip
-THIN = Scan(voxel=(1, 1, 1), slices=0, stored='PSR', noise=0.04, bias=0.3,
-            low=(-86, -108, -96), high=(86, 110, 98))  # fmt: skip
+T1W_3D = Scan(
+    voxel=(1, 1, 1),
+    slices=0,
+    stored='PSR',
+    noise=0.017,
+    bias=0.25,
+    low=(-92, -124, -104),
+    high=(92, 112, 104),
+)
+THICK = Scan(
+    voxel=(0.9, 0.9, 5),
+    gap=0.5,
+    stored='LPS',
+    tilt=(9, 2, -1),
+    low=(-104, -112, -74),
+    high=(104, 112, 92),
+    noise=0.042,
+)
+THIN = Scan(
+    voxel=(1, 1, 1),
+    slices=0,
+    stored='PSR',
+    noise=0.04,
+    bias=0.3,
+    low=(-86, -108, -96),
+    high=(86, 110, 98),
+)
 T2_THIN = replace(THIN, voxel=(0.9, 0.9, 0.9), noise=0.035, stored='RAS')
 
 
@@ -62,9 +85,12 @@ def _research() -> dict[str, Any]:
         'T1w': Protocol(suffix='T1w', sequence=MPRAGE, scan=T1W_3D),
         'FLAIR': Protocol(suffix='FLAIR', sequence=FLAIR_3D, scan=THIN),
         'T2w': Protocol(suffix='T2w', sequence=T2_3D, scan=T2_THIN),
-        'MEGRE': gre.FULL, 'dwi': diffusion.FULL, 'dce': permeability.PRESETS['full'],
-        'asl': perfusion.PRESETS['full'], 'angio': tof.FULL,
-    }  # fmt: skip
+        'MEGRE': gre.FULL,
+        'dwi': diffusion.FULL,
+        'dce': permeability.PRESETS['full'],
+        'asl': perfusion.PRESETS['full'],
+        'angio': tof.FULL,
+    }
 
 
 def _clinical() -> dict[str, Any]:
@@ -72,46 +98,66 @@ def _clinical() -> dict[str, Any]:
     return {
         'T1w': Protocol(suffix='T1w', sequence=MPRAGE, scan=T1W_3D),
         'FLAIR': Protocol(suffix='FLAIR', sequence=FLAIR_2D, scan=THICK, ghost_mm=0.3),
-        'T2w': Protocol(suffix='T2w', sequence=T2_2D, scan=replace(THICK, voxel=(0.6, 0.6, 5)),
-                        ghost_mm=0.3),
-        'MEGRE': gre.SINGLE, 'dwi': diffusion.VENDORS['philips'],
-        'dce': permeability.PRESETS['demo'], 'asl': perfusion.PRESETS['pasl'], 'angio': tof.DEMO,
-    }  # fmt: skip
+        'T2w': Protocol(
+            suffix='T2w', sequence=T2_2D, scan=replace(THICK, voxel=(0.6, 0.6, 5)), ghost_mm=0.3
+        ),
+        'MEGRE': gre.SINGLE,
+        'dwi': diffusion.VENDORS['philips'],
+        'dce': permeability.PRESETS['demo'],
+        'asl': perfusion.PRESETS['pasl'],
+        'angio': tof.DEMO,
+    }
 
 
 def _seven_tesla() -> dict[str, Any]:
     """3D acquisitions at 7 T: finer, and with a stronger bias."""
     return {
-        'T1w': Protocol(suffix='T1w', sequence=MPRAGE_7T,
-                        scan=replace(T1W_3D, voxel=(0.8, 0.8, 0.8), bias=0.7)),
-        'FLAIR': Protocol(suffix='FLAIR', sequence=FLAIR_7T,
-                          scan=replace(THIN, voxel=(0.8, 0.8, 0.8), bias=0.7)),
-        'T2w': Protocol(suffix='T2w', sequence=replace(T2_3D, effective_te=85),
-                        scan=replace(T2_THIN, voxel=(0.7, 0.7, 0.7), bias=0.7)),
-        'MEGRE': gre.SEVEN, 'dwi': diffusion.FULL, 'asl': perfusion.PRESETS['full'],
+        'T1w': Protocol(
+            suffix='T1w', sequence=MPRAGE_7T, scan=replace(T1W_3D, voxel=(0.8, 0.8, 0.8), bias=0.7)
+        ),
+        'FLAIR': Protocol(
+            suffix='FLAIR', sequence=FLAIR_7T, scan=replace(THIN, voxel=(0.8, 0.8, 0.8), bias=0.7)
+        ),
+        'T2w': Protocol(
+            suffix='T2w',
+            sequence=replace(T2_3D, effective_te=85),
+            scan=replace(T2_THIN, voxel=(0.7, 0.7, 0.7), bias=0.7),
+        ),
+        'MEGRE': gre.SEVEN,
+        'dwi': diffusion.FULL,
+        'asl': perfusion.PRESETS['full'],
         'angio': tof.SEVEN,
-    }  # fmt: skip
+    }
 
 
 def _tiny() -> dict[str, Any]:
     """Coarse voxels and few of them, for tests."""
     return {
-        'T1w': Protocol(suffix='T1w', sequence=MPRAGE,
-                        scan=replace(T1W_3D, voxel=(2.2, 2.2, 2.2))),
-        'FLAIR': Protocol(suffix='FLAIR', sequence=FLAIR_2D,
-                          scan=replace(THICK, voxel=(2, 2, 4), gap=0)),
-        'T2w': Protocol(suffix='T2w', sequence=T2_2D,
-                        scan=replace(THICK, voxel=(1.7, 1.7, 4), gap=0)),
-        'MEGRE': gre.TINY, 'dwi': diffusion.TINY, 'dce': permeability.PRESETS['tiny'],
-        'asl': perfusion.PRESETS['tiny'], 'angio': tof.TINY,
-    }  # fmt: skip
+        'T1w': Protocol(
+            suffix='T1w', sequence=MPRAGE, scan=replace(T1W_3D, voxel=(2.2, 2.2, 2.2))
+        ),
+        'FLAIR': Protocol(
+            suffix='FLAIR', sequence=FLAIR_2D, scan=replace(THICK, voxel=(2, 2, 4), gap=0)
+        ),
+        'T2w': Protocol(
+            suffix='T2w', sequence=T2_2D, scan=replace(THICK, voxel=(1.7, 1.7, 4), gap=0)
+        ),
+        'MEGRE': gre.TINY,
+        'dwi': diffusion.TINY,
+        'dce': permeability.PRESETS['tiny'],
+        'asl': perfusion.PRESETS['tiny'],
+        'angio': tof.TINY,
+    }
 
 
 #: Shorter scans in place of the longest ones.
 _SHORT = {
-    'MEGRE': gre.DEMO, 'dwi': diffusion.DEMO, 'dce': permeability.PRESETS['demo'],
-    'asl': perfusion.PRESETS['demo'], 'angio': tof.DEMO,
-}  # fmt: skip
+    'MEGRE': gre.DEMO,
+    'dwi': diffusion.DEMO,
+    'dce': permeability.PRESETS['demo'],
+    'asl': perfusion.PRESETS['demo'],
+    'angio': tof.DEMO,
+}
 PROTOCOLS = {'research': _research, 'clinical': _clinical, '7t': _seven_tesla}
 SIZES = {'tiny': 2.0, 'demo': 1.0, 'full': 1.0}
 

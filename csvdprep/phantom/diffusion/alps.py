@@ -18,9 +18,13 @@ ALPS_FA, ALPS_MD, ALPS_ALONG, ALPS_LEAST = 0.2, 1.1e-3, 0.8, 0.25
 
 
 def note_alps(
-    scene: Scene, scan: Scan, parts: np.ndarray, inside: np.ndarray, wmh: np.ndarray,
+    scene: Scene,
+    scan: Scan,
+    parts: np.ndarray,
+    inside: np.ndarray,
+    wmh: np.ndarray,
     recorder: Recorder,
-) -> None:  # fmt: skip
+) -> None:
     """Note the ALPS index (a ratio of diffusivities).
 
     Parameters
@@ -39,15 +43,23 @@ def note_alps(
         Share of hyperintensity in each.
     """
     means = {
-        (radius, side): [alps_region(scene, scan, parts, inside, wmh, centre, radius, axis)
-                         for centre, axis in zip(centres, (2, 1), strict=True)]
-        for radius in (2.5, 5.0) for side, centres in ALPS_CENTRES.items()
-    }  # fmt: skip
-    said = ('ALPS index of the apparent tensors, weighted by the share of each voxel in spheres '
-            'of the template that were carried into the head, without fluid, hyperintensities '
-            'and other directions')  # fmt: skip
-    frames = {'reo': 'axes of the template (finite strain)', 'lab': 'axes of the scanner',
-              'pas': 'axes of the fibres'}  # fmt: skip
+        (radius, side): [
+            alps_region(scene, scan, parts, inside, wmh, centre, radius, axis)
+            for centre, axis in zip(centres, (2, 1), strict=True)
+        ]
+        for radius in (2.5, 5.0)
+        for side, centres in ALPS_CENTRES.items()
+    }
+    said = (
+        'ALPS index of the apparent tensors, weighted by the share of each voxel in spheres '
+        'of the template that were carried into the head, without fluid, hyperintensities '
+        'and other directions'
+    )
+    frames = {
+        'reo': 'axes of the template (finite strain)',
+        'lab': 'axes of the scanner',
+        'pas': 'axes of the fibres',
+    }
     for frame, text in frames.items():
         for radius, key in ((2.5, 'r2p5'), (5.0, 'r5')):
             if radius == 5.0 and frame != 'reo':
@@ -69,8 +81,9 @@ def _index(frame: str, projection, association, scan: Scan) -> float | None:
         return tensors.alps_along_fibres(projection[0], association[0])
     if frame == 'lab':
         pose = scan.pose[:3, :3]
-        return tensors.alps(*(pose @ turn.T @ tensor @ turn @ pose.T
-                              for tensor, turn in (projection, association)))  # fmt: skip
+        return tensors.alps(
+            *(pose @ turn.T @ tensor @ turn @ pose.T for tensor, turn in (projection, association))
+        )
     return tensors.alps(projection[0], association[0])
 
 
@@ -100,8 +113,9 @@ def alps_region(
     point = scene.anatomy.to_head(np.array([centre], float))
     turn = turns(scene.anatomy, point)[0]
     _, scales, rows = np.linalg.svd(jacobians(scene.anatomy, point)[0])
-    ball = Ellipsoid(kind='region', tissue='wm', centre=point[0], radii=radius / scales,
-                     axes=rows.T)  # fmt: skip
+    ball = Ellipsoid(
+        kind='region', tissue='wm', centre=point[0], radii=radius / scales, axes=rows.T
+    )
     share = scan.draw([ball])[0][inside]
     some = np.flatnonzero(share > 0)
     here = rotated(parts[:, some], turn)

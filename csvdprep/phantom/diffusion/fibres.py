@@ -183,8 +183,11 @@ def jacobians(anatomy: Anatomy, points: np.ndarray) -> np.ndarray:
         Change of each template coordinate (rows) with each of the head's.
     """
     steps = np.diag(np.diag(anatomy.flow_affine)[:3])
-    slopes = [(anatomy.to_template(points + step) - anatomy.to_template(points - step))
-              / (2 * step.sum()) for step in steps]  # fmt: skip
+    slopes = [
+        (anatomy.to_template(points + step) - anatomy.to_template(points - step))
+        / (2 * step.sum())
+        for step in steps
+    ]
     return np.stack(slopes, axis=2)
 
 
@@ -286,9 +289,12 @@ def _radial(brain, step: int, affine: np.ndarray) -> np.ndarray:
 
 def _vein_zone(shape, affine: np.ndarray) -> np.ndarray:
     """Return how much medullary veins run side by side along x, 0 to 1."""
-    x, y, z = (affine[i, 3] + affine[i, i] * np.arange(n, dtype=np.float32)
-               for i, n in enumerate(shape))  # fmt: skip
+    x, y, z = (
+        affine[i, 3] + affine[i, i] * np.arange(n, dtype=np.float32) for i, n in enumerate(shape)
+    )
     side = np.clip((np.abs(x) - 17) / 5, 0, 1) * np.clip((52 - np.abs(x)) / 6, 0, 1)
-    along, height = (np.exp(-(((at - centre) / extent) ** 2) / 2)
-                     for at, (centre, extent) in zip((y, z), VEIN_ZONE, strict=True))  # fmt: skip
+    along, height = (
+        np.exp(-(((at - centre) / extent) ** 2) / 2)
+        for at, (centre, extent) in zip((y, z), VEIN_ZONE, strict=True)
+    )
     return side[:, None, None] * along[:, None] * height

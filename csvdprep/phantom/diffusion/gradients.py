@@ -105,8 +105,10 @@ class GradientTable:
         """
         local = self.directions @ image_axes(affine)
         rows = [' '.join(f'{value + 0.0:.6g}' for value in np.round(row, 9)) for row in local.T]
-        return {'.bval': ' '.join(f'{b:g}' for b in self.bvals) + '\n',
-                '.bvec': '\n'.join(rows) + '\n'}  # fmt: skip
+        return {
+            '.bval': ' '.join(f'{b:g}' for b in self.bvals) + '\n',
+            '.bvec': '\n'.join(rows) + '\n',
+        }
 
 
 def image_axes(affine: np.ndarray) -> np.ndarray:
@@ -169,9 +171,12 @@ def spread(count: int) -> np.ndarray:
 
 
 def shells(
-    shells_: list[tuple[float, int]], b0: int, *, interspersed: bool = False,
+    shells_: list[tuple[float, int]],
+    b0: int,
+    *,
+    interspersed: bool = False,
     odd: tuple[float, float] | None = None,
-) -> GradientTable:  # fmt: skip
+) -> GradientTable:
     """Make a table of shells.
 
     Parameters

@@ -86,24 +86,56 @@ _VIEW: dict = {'low': (-96, -120, -72), 'high': (96, 96, 84), 'bias': 0.25}
 #: Protocols for the presets of the phantom.
 TINY = Protocol(gradients='clinical-b1000', scan=Scan(voxel=(3, 3, 3), **_VIEW), snr=30)
 DEMO = Protocol(
-    gradients='research-32', scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
-    te=75, tr=4200, multiband=2, motion=0.5, eddy_hz=6, snr=25,
+    gradients='research-32',
+    scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
+    te=75,
+    tr=4200,
+    multiband=2,
+    motion=0.5,
+    eddy_hz=6,
+    snr=25,
     gre=FieldMap(scan=Scan(voxel=(3, 3, 3))),
-)  # fmt: skip
+)
 FULL = Protocol(
-    gradients='research-64-odd', scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
-    te=75, tr=4200, multiband=2, motion=0.8, eddy_hz=8, outliers=6, snr=25,
+    gradients='research-64-odd',
+    scan=Scan(voxel=(2, 2, 2), stored='LAS', **_VIEW),
+    te=75,
+    tr=4200,
+    multiband=2,
+    motion=0.8,
+    eddy_hz=8,
+    outliers=6,
+    snr=25,
     gre=FieldMap(scan=Scan(voxel=(3, 3, 3))),
-)  # fmt: skip
+)
 #: Scans as on three vendors, with the tables that they wrote.
 VENDORS = {
     'siemens': Protocol(
-        gradients='siemens-b2500', te=68, tr=3516, direction='PA', readout_s=0.0475693,
-        multiband=3, snr=60, scan=Scan(voxel=(3, 3, 3), stored='LAS', **_VIEW | {'bias': 0.45})),
+        gradients='siemens-b2500',
+        te=68,
+        tr=3516,
+        direction='PA',
+        readout_s=0.0475693,
+        multiband=3,
+        snr=60,
+        scan=Scan(voxel=(3, 3, 3), stored='LAS', **_VIEW | {'bias': 0.45}),
+    ),
     'philips': Protocol(
-        gradients='philips-b1000', te=69.4, tr=4176, readout_s=0.0316, multiband=3,
-        snr=30, scan=Scan(voxel=(2, 2, 2), stored='LAS', tilt=(-4.5, 0, 3.4), **_VIEW)),
+        gradients='philips-b1000',
+        te=69.4,
+        tr=4176,
+        readout_s=0.0316,
+        multiband=3,
+        snr=30,
+        scan=Scan(voxel=(2, 2, 2), stored='LAS', tilt=(-4.5, 0, 3.4), **_VIEW),
+    ),
     'canon': Protocol(
-        gradients='canon-b1500', te=79, tr=10000, direction='PA', readout_s=0.028,
-        snr=50, scan=Scan(voxel=(3, 3, 3), stored='LAS', tilt=(0, 0, 20), **_VIEW)),
-}  # fmt: skip
+        gradients='canon-b1500',
+        te=79,
+        tr=10000,
+        direction='PA',
+        readout_s=0.028,
+        snr=50,
+        scan=Scan(voxel=(3, 3, 3), stored='LAS', tilt=(0, 0, 20), **_VIEW),
+    ),
+}

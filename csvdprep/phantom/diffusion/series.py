@@ -29,9 +29,13 @@ REVERSED = {'AP': 'PA', 'PA': 'AP', 'LR': 'RL', 'RL': 'LR'}
 
 
 def record(
-    scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int, *,
+    scene: Scene,
+    protocol: Protocol,
+    recorder: Recorder,
+    noise_seed: int,
+    *,
     field_ppm: np.ndarray | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Scan the head and write the series, its partners for the field, and the truth.
 
     Parameters
@@ -71,17 +75,28 @@ def record(
     affine = scan.grid()[1]
     entities = {'dir': protocol.direction, **protocol.entities}
     uri = recorder.raw(
-        series, affine, 'dwi', 'dwi', sidecar(protocol, scan, scene.tesla, protocol.direction),
-        entities=entities, texts=protocol.table.files(affine), step_s=protocol.tr / 1000,
-    )  # fmt: skip
+        series,
+        affine,
+        'dwi',
+        'dwi',
+        sidecar(protocol, scan, scene.tesla, protocol.direction),
+        entities=entities,
+        texts=protocol.table.files(affine),
+        step_s=protocol.tr / 1000,
+    )
     del series
     if reverse is not None:
         direction = REVERSED[protocol.direction]
         fields = sidecar(protocol, back, scene.tesla, direction)
         del fields['B0FieldSource']
-        recorder.raw(reverse, back.grid()[1], 'fmap', 'epi',
-                     fields | {'IntendedFor': _plain(uri)},
-                     entities={**protocol.entities, 'dir': direction})  # fmt: skip
+        recorder.raw(
+            reverse,
+            back.grid()[1],
+            'fmap',
+            'epi',
+            fields | {'IntendedFor': _plain(uri)},
+            entities={**protocol.entities, 'dir': direction},
+        )
     if protocol.gre:
         links = {'IntendedFor': _plain(uri), 'B0FieldIdentifier': GRE}
         epi.record_field_map(scene, protocol.gre, recorder, noise_seed, field_ppm, links)
@@ -111,8 +126,15 @@ class Head:
         """Prepare a scene; return the distance from hyperintensities as the scan sees it, too."""
         box, affine = seen_part(scene, scan)
         distance = from_lesion(scene, box)
-        water = make_water(scene, box, affine, te=protocol.te, tr=protocol.tr,
-                           free_water=protocol.free_water, distance=distance)  # fmt: skip
+        water = make_water(
+            scene,
+            box,
+            affine,
+            te=protocol.te,
+            tr=protocol.tr,
+            free_water=protocol.free_water,
+            distance=distance,
+        )
         distance = scan.sample(distance, affine)
         water.blur(scan)
         frequency = None
@@ -208,11 +230,14 @@ def sidecar(protocol: Protocol, scan: Scan, tesla: float, direction: str) -> dic
     shape, affine = scan.grid()
     along = epi.encoding(affine, direction)
     out = epi.sidecar(scan, along, protocol.readout_s, tesla) | {
-        'EchoTime': protocol.te / 1000, 'RepetitionTime': protocol.tr / 1000, 'FlipAngle': 90,
+        'EchoTime': protocol.te / 1000,
+        'RepetitionTime': protocol.tr / 1000,
+        'FlipAngle': 90,
         'MultibandAccelerationFactor': protocol.multiband,
-        'SliceTiming': epi.slice_timing(shape[scan.array_axis], protocol.tr / 1000,
-                                        protocol.multiband),
-    }  # fmt: skip
+        'SliceTiming': epi.slice_timing(
+            shape[scan.array_axis], protocol.tr / 1000, protocol.multiband
+        ),
+    }
     sources = [PEPOLAR] * (protocol.distortion and protocol.reverse) + [GRE] * bool(protocol.gre)
     if sources:
         out['B0FieldSource'] = sources
@@ -249,8 +274,9 @@ def _reverse(head: Head, protocol: Protocol, scan: Scan, gain, rng) -> np.ndarra
     """Take an image at b = 0 with the opposite phase encoding."""
     along = epi.encoding(scan.grid()[1], REVERSED[protocol.direction])
     water = head.water
-    signal_, frequency = read_together([water.tissue + water.free, head.frequency], scan,
-                                       water.affine)  # fmt: skip
+    signal_, frequency = read_together(
+        [water.tissue + water.free, head.frequency], scan, water.affine
+    )
     shift = along.shift(frequency, protocol.readout_s)
     return _noisy(epi.distort(signal_, shift, along.axis) * gain, protocol, rng)
 

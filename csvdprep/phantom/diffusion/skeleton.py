@@ -89,14 +89,18 @@ def _across(fa: np.ndarray) -> np.ndarray:
         aside.append(part / total)
     units = np.array(NEIGHBOURS, float)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
-    towards = np.argmax(np.stack([np.abs(sum(u * a for u, a in zip(unit, aside, strict=True)))
-                                  for unit in units]), axis=0)  # fmt: skip
-    falls = np.stack([(2 * fa - sum(_shifted(fa, step))) / sum(s * s for s in step)
-                      for step in NEIGHBOURS])  # fmt: skip
+    towards = np.argmax(
+        np.stack([np.abs(sum(u * a for u, a in zip(unit, aside, strict=True))) for unit in units]),
+        axis=0,
+    )
+    falls = np.stack(
+        [(2 * fa - sum(_shifted(fa, step))) / sum(s * s for s in step) for step in NEIGHBOURS]
+    )
     far = np.sqrt(sum(a**2 for a in aside)) > 0.1
     first = np.where(far, towards, falls.argmax(axis=0))
-    counts = [ndi.uniform_filter((first == k).astype(np.float32), 3)
-              for k in range(len(NEIGHBOURS))]  # fmt: skip
+    counts = [
+        ndi.uniform_filter((first == k).astype(np.float32), 3) for k in range(len(NEIGHBOURS))
+    ]
     return np.argmax(counts, axis=0)
 
 

@@ -16,8 +16,9 @@ ALPS_PAIR = np.array([[0.60, 0.42, 1.10], [0.62, 1.10, 0.44]]) * 1e-3
 FLOOR = 1e-9
 
 
-def fit(volume: Callable[[int], np.ndarray], table: GradientTable, use: np.ndarray,
-        turn: np.ndarray) -> np.ndarray:  # fmt: skip
+def fit(
+    volume: Callable[[int], np.ndarray], table: GradientTable, use: np.ndarray, turn: np.ndarray
+) -> np.ndarray:
     """Fit one tensor per voxel by weighted linear least squares.
 
     The logarithm of the signal is fitted by ordinary least squares, then once more with the
@@ -105,8 +106,12 @@ def scalars(parts: np.ndarray) -> dict[str, np.ndarray]:
     values = np.maximum(np.linalg.eigvalsh(matrices(parts)), 1e-6)
     mean = values.mean(axis=1)
     apart = np.linalg.norm(values - mean[:, None], axis=1)
-    return {'fa': np.sqrt(1.5) * apart / np.linalg.norm(values, axis=1), 'md': mean,
-            'ad': values[:, 2], 'rd': values[:, :2].mean(axis=1)}  # fmt: skip
+    return {
+        'fa': np.sqrt(1.5) * apart / np.linalg.norm(values, axis=1),
+        'md': mean,
+        'ad': values[:, 2],
+        'rd': values[:, :2].mean(axis=1),
+    }
 
 
 def alps(projection: np.ndarray, association: np.ndarray) -> float:

@@ -50,7 +50,7 @@ def read_together(
         seen, low, part = _positions(matrix, shape, start, volumes[0].shape)
         values = _linear(flat, volumes[0].shape, low, part)
         for image, own in zip(out, values, strict=True):
-            image[start:start + SLAB].reshape(-1)[seen] = own
+            image[start : start + SLAB].reshape(-1)[seen] = own
     return out
 
 
@@ -60,7 +60,7 @@ def _positions(matrix, shape, start: int, size) -> tuple[np.ndarray, np.ndarray,
     Lower corners (3, n) are integers, ways (3, n) run from 0 to 1.
     """
     i, j, k = (np.arange(n, dtype=np.float32) for n in shape)
-    i = i[start:start + SLAB]
+    i = i[start : start + SLAB]
     held, low, part = True, [], []
     for row, count in zip(matrix, size, strict=False):
         at = (row[0] * i)[:, None, None] + (row[1] * j)[:, None] + (row[2] * k + row[3])

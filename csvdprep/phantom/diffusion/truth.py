@@ -33,13 +33,14 @@ RING_VOXELS, RINGS = 50, 4
 #: What the maps are.
 APPARENT = 'of the tensor that a weighted least-squares fit of this scan without noise gives'
 MAPS = {
-    'fa': f'Fractional anisotropy {APPARENT}', 'md': f'Mean diffusivity {APPARENT}',
+    'fa': f'Fractional anisotropy {APPARENT}',
+    'md': f'Mean diffusivity {APPARENT}',
     'ad': f'Largest eigenvalue {APPARENT}',
     'rd': f'Mean of the two smaller eigenvalues {APPARENT}',
     'tissuefa': 'Fractional anisotropy of the water in tissue, weighted by signal',
     'tissuemd': 'Mean diffusivity of the water in tissue, weighted by signal',
     'fw': 'Share of free water in the signal at b = 0',
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,21 +84,44 @@ def record_truth(
     affine = scan.grid()[1]
     inside = scan.sample(scene.anatomy.intracranial, scene.affine) >= 0.5
     inside &= seen.water.tissue + seen.water.free > 1e-3
-    recorder.truth(inside.astype(np.uint8), affine, 'dwi', 'mask', uri, {'Type': 'Brain'},
-                   space='dwi', desc='brain')  # fmt: skip
+    recorder.truth(
+        inside.astype(np.uint8),
+        affine,
+        'dwi',
+        'mask',
+        uri,
+        {'Type': 'Brain'},
+        space='dwi',
+        desc='brain',
+    )
     parts = apparent(seen.water, inside, table, scan)
     maps = _maps(seen.water, inside, parts)
     for name, volume in maps.items():
         units = {'Units': 'mm^2/s'} if name in ('md', 'ad', 'rd', 'tissuemd') else {}
-        recorder.truth(volume, affine, 'dwi', 'dwimap', uri,
-                       {'Description': MAPS[name], **units}, space='dwi', model='tensor',
-                       param=name)  # fmt: skip
+        recorder.truth(
+            volume,
+            affine,
+            'dwi',
+            'dwimap',
+            uri,
+            {'Description': MAPS[name], **units},
+            space='dwi',
+            model='tensor',
+            param=name,
+        )
     if seen.field_hz is not None:
         # An eighth of a hertz is far below what any scanner shows, and compresses.
         hertz = np.round(seen.field_hz * 8).astype(np.float32) / 8
-        recorder.truth(hertz, affine, 'fmap', 'fieldmap', uri, {
-            'Units': 'Hz', 'Description': 'Field off resonance at the first volume',
-        }, space='dwi', desc='truth')  # fmt: skip
+        recorder.truth(
+            hertz,
+            affine,
+            'fmap',
+            'fieldmap',
+            uri,
+            {'Units': 'Hz', 'Description': 'Field off resonance at the first volume'},
+            space='dwi',
+            desc='truth',
+        )
     free = np.float32(1)
     for _, share in large(scene, scan):
         free = free * (1 - share)
@@ -146,8 +170,11 @@ def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.n
     amount = water.tissue[inside] + water.free[inside]
     share = water.free[inside] / amount
     fluid = share > 0.999
-    values |= {'tissuefa': np.where(fluid, 0, own['fa']),
-               'tissuemd': np.where(fluid, 0, own['md']), 'fw': share}  # fmt: skip
+    values |= {
+        'tissuefa': np.where(fluid, 0, own['fa']),
+        'tissuemd': np.where(fluid, 0, own['md']),
+        'fw': share,
+    }
     out = {}
     for name in MAPS:
         out[name] = np.zeros(inside.shape, np.float32)
@@ -158,16 +185,25 @@ def _maps(water: Water, inside: np.ndarray, parts: np.ndarray) -> dict[str, np.n
 def _note_means(maps, regions, distance, dry, recorder: Recorder) -> None:
     """Note the means over white matter."""
     away = {'nawm': distance > NORMAL_MM, 'wmh': dry}
-    also = {'nawm': f', more than {NORMAL_MM:g} mm from hyperintensities',
-            'wmh': f', and at most {100 * FLUID:g} % fluid, cavities and vessels'}  # fmt: skip
+    also = {
+        'nawm': f', more than {NORMAL_MM:g} mm from hyperintensities',
+        'wmh': f', and at most {100 * FLUID:g} % fluid, cavities and vessels',
+    }
     for name, key, factor, units in (('fa', 'fa', 1, ''), ('md', 'md', 1e3, '10^-3 mm^2/s')):
         for region in ('nawm', 'wmh'):
             value = rois.mean(maps[key] * np.float32(factor), regions[region] & away[region])
-            recorder.measure(f'{name}_{region}', value, units,
-                             f'Mean over {rois.MEANING[region]}{also[region]}: '
-                             f'{MAPS[key]}')  # fmt: skip
-    recorder.measure('fw_wm', rois.mean(maps['fw'], regions['wm']), '',
-                     f'Mean over {rois.MEANING["wm"]}: {MAPS["fw"]}')  # fmt: skip
+            recorder.measure(
+                f'{name}_{region}',
+                value,
+                units,
+                f'Mean over {rois.MEANING[region]}{also[region]}: {MAPS[key]}',
+            )
+    recorder.measure(
+        'fw_wm',
+        rois.mean(maps['fw'], regions['wm']),
+        '',
+        f'Mean over {rois.MEANING["wm"]}: {MAPS["fw"]}',
+    )
 
 
 def _note_skeleton(scene: Scene, scan: Scan, md, inside, recorder: Recorder) -> None:
@@ -178,26 +214,43 @@ def _note_skeleton(scene: Scene, scan: Scan, md, inside, recorder: Recorder) -> 
     index = tuple(index[held].T)
     values = md[index][inside[index]]
     values = values[(values > SKELETON_MD[0]) & (values < SKELETON_MD[1])]
-    where = ('on the skeleton of the phantom: ridges of FA in the template (non-maximum '
-             'suppression at 2 mm, FA above 0.3, 3 mm from fluid, no cerebellum, brainstem, '
-             'fornix), each point carried to the nearest voxel of the scan')  # fmt: skip
+    where = (
+        'on the skeleton of the phantom: ridges of FA in the template (non-maximum '
+        'suppression at 2 mm, FA above 0.3, 3 mm from fluid, no cerebellum, brainstem, '
+        'fornix), each point carried to the nearest voxel of the scan'
+    )
     low, high = np.percentile(values, [5, 95])
-    recorder.measure('psmd_1e4', float(high - low) * 1e4, '10^-4 mm^2/s',
-                     f'95th minus 5th percentile of the apparent mean diffusivity {where}')
-    recorder.measure('msmd_1e3', float(values.mean()) * 1e3, '10^-3 mm^2/s',
-                     f'Mean of the apparent mean diffusivity {where}')  # fmt: skip
+    recorder.measure(
+        'psmd_1e4',
+        float(high - low) * 1e4,
+        '10^-4 mm^2/s',
+        f'95th minus 5th percentile of the apparent mean diffusivity {where}',
+    )
+    recorder.measure(
+        'msmd_1e3',
+        float(values.mean()) * 1e3,
+        '10^-3 mm^2/s',
+        f'Mean of the apparent mean diffusivity {where}',
+    )
 
 
 def _note_penumbra(md, distance, where, any_wmh: bool, recorder: Recorder) -> None:
     """Note how MD falls with the distance from hyperintensities."""
     slope, delta = penumbra(md[where], distance[where]) if any_wmh else (None, None)
-    about = ('medians of the apparent mean diffusivity in rings of 1 mm around true '
-             f'hyperintensities, within {rois.MEANING["nawm"]}; at least {RING_VOXELS} voxels '
-             'a ring')  # fmt: skip
-    recorder.measure('pen_slope_md', slope, '10^-3 mm^2/s per mm',
-                     f'Slope from 1 to 8 mm of {about}')  # fmt: skip
-    recorder.measure('pen_delta_md', delta, '10^-3 mm^2/s',
-                     f'Ring of 1 to 2 mm minus what lies 15 to 20 mm away, {about}')  # fmt: skip
+    about = (
+        'medians of the apparent mean diffusivity in rings of 1 mm around true '
+        f'hyperintensities, within {rois.MEANING["nawm"]}; at least {RING_VOXELS} voxels '
+        'a ring'
+    )
+    recorder.measure(
+        'pen_slope_md', slope, '10^-3 mm^2/s per mm', f'Slope from 1 to 8 mm of {about}'
+    )
+    recorder.measure(
+        'pen_delta_md',
+        delta,
+        '10^-3 mm^2/s',
+        f'Ring of 1 to 2 mm minus what lies 15 to 20 mm away, {about}',
+    )
 
 
 def penumbra(md: np.ndarray, distance: np.ndarray) -> tuple[float | None, float | None]:
@@ -242,10 +295,18 @@ def _note_infarcts(scene: Scene, protocol: Protocol, uri: str, recorder: Recorde
     """Note recent small subcortical infarcts and write where they are."""
     found = [f for f in scene.features if f.kind == 'RSSI']
     recorder.measure('rssi_n', len(found), '', 'Number of recent small subcortical infarcts')
-    recorder.measure('rssi_volume_ml', sum(f.volume_mm3 for f in found) / 1000, 'mL',
-                     'Volume of recent small subcortical infarcts')  # fmt: skip
-    recorder.measure('rssi_max_diam_mm', max((f.diameter_mm for f in found), default=0), 'mm',
-                     'Longest diameter of the largest of them; 0 for none')  # fmt: skip
+    recorder.measure(
+        'rssi_volume_ml',
+        sum(f.volume_mm3 for f in found) / 1000,
+        'mL',
+        'Volume of recent small subcortical infarcts',
+    )
+    recorder.measure(
+        'rssi_max_diam_mm',
+        max((f.diameter_mm for f in found), default=0),
+        'mm',
+        'Longest diameter of the largest of them; 0 for none',
+    )
     bright = _weighted('infarct', protocol, scene) / _weighted('wm', protocol, scene) - 1
     record_shapes(scene, protocol.scan, 'dwi', uri, recorder, 'RSSI', 'dwi', {'infarct': bright})
 

@@ -62,8 +62,13 @@ class Water:
 
     def at(self, where: np.ndarray) -> Water:
         """Return it for some voxels only, in a row; ``shape`` has to be everywhere."""
-        return replace(self, tissue=self.tissue[where], free=self.free[where],
-                       mean=self.mean[where], shape=tuple(part[where] for part in self.shape))
+        return replace(
+            self,
+            tissue=self.tissue[where],
+            free=self.free[where],
+            mean=self.mean[where],
+            shape=tuple(part[where] for part in self.shape),
+        )
 
     def along(self, direction: np.ndarray) -> Water:
         """Return it with ``mean`` for one direction (a unit vector of the head), ``shape`` empty.
@@ -94,10 +99,12 @@ class Water:
         """See it in a scan, and more volumes of its grid; :meth:`blur` comes first."""
         first = [edge.start for edge in self.inner] or [0, 0, 0]
         shape = read_together(self.shape, scan, shifted(self.affine, first)) if self.shape else ()
-        tissue, free, mean, *rest = read_together([self.tissue, self.free, self.mean, *more],
-                                                  scan, self.affine)  # fmt: skip
-        return Water(tissue=tissue, free=free, mean=mean, shape=tuple(shape),
-                     affine=scan.grid()[1]), *rest  # fmt: skip
+        tissue, free, mean, *rest = read_together(
+            [self.tissue, self.free, self.mean, *more], scan, self.affine
+        )
+        return Water(
+            tissue=tissue, free=free, mean=mean, shape=tuple(shape), affine=scan.grid()[1]
+        ), *rest
 
     def blur(self, scan: Scan) -> None:
         """Prepare it for :meth:`read`, in place."""
@@ -167,9 +174,15 @@ def from_lesion(scene: Scene, box: tuple[slice, ...]) -> np.ndarray:
 
 
 def make_water(
-    scene: Scene, box: tuple[slice, ...], affine: np.ndarray, *, te: float, tr: float,
-    free_water: bool = True, distance: np.ndarray | None = None,
-) -> Water:  # fmt: skip
+    scene: Scene,
+    box: tuple[slice, ...],
+    affine: np.ndarray,
+    *,
+    te: float,
+    tr: float,
+    free_water: bool = True,
+    distance: np.ndarray | None = None,
+) -> Water:
     """Fill every voxel of a head with its water.
 
     Parameters
@@ -192,8 +205,9 @@ def make_water(
     """
     distance = from_lesion(scene, box) if distance is None else distance
     close = np.float32(scene.factors.get('penumbra', 1.0)) * np.exp(distance / -PENUMBRA_MM)
-    noise = smooth_noise(close.shape, MD_SPREAD_MM / affine[0, 0],
-                         np.random.default_rng([scene.seed, 17]))  # fmt: skip
+    noise = smooth_noise(
+        close.shape, MD_SPREAD_MM / affine[0, 0], np.random.default_rng([scene.seed, 17])
+    )
     spread = np.exp(np.float32(MD_SPREAD) * noise)
     out = {name: np.zeros(close.shape, np.float32) for name in ('tissue', 'free', 'mean', 'shape')}
     for name, share in scene.shares():
@@ -213,10 +227,13 @@ def make_water(
     del close, noise, spread
     field = head_shape(scene.anatomy, scene.factors.get('alps', 1.0))
     kept = [field[PARTS.index(part)] for part in ((0, 0), (1, 1), (0, 1), (0, 2), (1, 2))]
-    brain = tuple(slice(max(a.start, b.start), min(a.stop, b.stop))
-                  for a, b in zip(scene.anatomy.brain_box(), box, strict=True))  # fmt: skip
-    inner = tuple(slice(a.start - b.start, a.stop - b.start)
-                  for a, b in zip(brain, box, strict=True))  # fmt: skip
+    brain = tuple(
+        slice(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(scene.anatomy.brain_box(), box, strict=True)
+    )
+    inner = tuple(
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(brain, box, strict=True)
+    )
     shape = tuple(resize(part, scene.wmh.shape, brain) for part in kept)
     for part in shape:
         part *= out['shape'][inner]
@@ -224,8 +241,14 @@ def make_water(
         out['mean'] += np.float32(FREE_MD) * out['free']
         out['tissue'] += out['free']
         out['free'] = np.zeros_like(out['free'])
-    return Water(tissue=out['tissue'], free=out['free'], mean=out['mean'], shape=shape,
-                 affine=affine, inner=inner)  # fmt: skip
+    return Water(
+        tissue=out['tissue'],
+        free=out['free'],
+        mean=out['mean'],
+        shape=shape,
+        affine=affine,
+        inner=inner,
+    )
 
 
 def signal(name: str, tesla: float, te: float, tr: float) -> float:
@@ -264,14 +287,23 @@ def _darken(scene: Scene, box, out: dict[str, np.ndarray], te: float) -> None:
 def _paint(scene: Scene, affine, out: dict[str, np.ndarray], te: float, tr: float) -> None:
     """Draw lacunes, wide perivascular spaces and infarcts; thin things vanish in large voxels."""
     for name in PAINT:
-        chosen = [f for f in scene.features if f.tissue == name
-                  and name in ('gliosis', 'infarct', 'csf') and 2 * np.min(f.radii) >= THICK_MM]
+        chosen = [
+            f
+            for f in scene.features
+            if f.tissue == name
+            and name in ('gliosis', 'infarct', 'csf')
+            and 2 * np.min(f.radii) >= THICK_MM
+        ]
         if not chosen:
             continue
         share, _ = draw(chosen, out['tissue'].shape, affine)
         size = np.float32(signal(name, scene.tesla, te, tr))
         free, md, shape = _tissue(scene, name)
-        own = {'tissue': (1 - free) * size, 'free': free * size, 'mean': (1 - free) * size * md,
-               'shape': (1 - free) * size * md * shape}  # fmt: skip
+        own = {
+            'tissue': (1 - free) * size,
+            'free': free * size,
+            'mean': (1 - free) * size * md,
+            'shape': (1 - free) * size * md * shape,
+        }
         for key, part in out.items():
             part += share * (np.float32(own[key]) - part)

@@ -138,9 +138,13 @@ def graded(anatomy: Anatomy, seed: int, pv: int, deep: int) -> np.ndarray:
     shells = Shells(anatomy)
     for attempt in range(ATTEMPTS):
         # Foci that flow together may skip a size: then others are drawn.
-        growth = lesion_growth(anatomy, seed + 1000 * attempt, foci=FOCI[deep],
-                               apart_mm=FOCI_BEGIN_MM + 4,
-                               irregularity=IRREGULARITY[pv])  # fmt: skip
+        growth = lesion_growth(
+            anatomy,
+            seed + 1000 * attempt,
+            foci=FOCI[deep],
+            apart_mm=FOCI_BEGIN_MM + 4,
+            irregularity=IRREGULARITY[pv],
+        )
         d_v = _depths(growth, shells)
         halo = _to_cover(growth, d_v, shells, pv)
         foci = _to_length(growth, d_v, deep, anatomy)

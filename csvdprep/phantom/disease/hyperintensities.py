@@ -77,9 +77,7 @@ class LesionGrowth:
             Stage of the deep foci, if another.
         """
         focus_stage = stage if focus_stage is None else focus_stage
-        reach = np.maximum(
-            self.vigour * stage - self.halo, FOCUS_RATE * focus_stage - self.focus
-        )
+        reach = np.maximum(self.vigour * stage - self.halo, FOCUS_RATE * focus_stage - self.focus)
         return self.site * np.clip(reach / BORDER_MM, 0, 1)
 
     def scatter(self, share: np.ndarray) -> np.ndarray:
@@ -162,9 +160,13 @@ def _bisect(volume, wanted: float, low: float = 0.0, high: float = 60.0) -> floa
 
 
 def lesion_growth(
-    anatomy: Anatomy, seed: int, *, foci: int = 48, irregularity: float = 0.45,
+    anatomy: Anatomy,
+    seed: int,
+    *,
+    foci: int = 48,
+    irregularity: float = 0.45,
     apart_mm: float = 8.0,
-) -> LesionGrowth:  # fmt: skip
+) -> LesionGrowth:
     """Decide where and in which order WMH appear in a head.
 
     Parameters
@@ -220,10 +222,15 @@ def lesion_growth(
     vigour *= np.clip((cortex - 0.5) / 3.5, 0, 1)
     focus = _foci(anatomy, mm, halo, foci, rng, apart_mm) + 0.5 * ragged
     return LesionGrowth(
-        where=tuple(index), site=inner, halo=halo - 0.6 * np.clip(ragged, -1, 2),
-        vigour=vigour.astype(np.float32), focus=focus.astype(np.float32),
-        yielding=yielding > 0.4, shape=site.shape, affine=anatomy.affine,
-    )  # fmt: skip
+        where=tuple(index),
+        site=inner,
+        halo=halo - 0.6 * np.clip(ragged, -1, 2),
+        vigour=vigour.astype(np.float32),
+        focus=focus.astype(np.float32),
+        yielding=yielding > 0.4,
+        shape=site.shape,
+        affine=anatomy.affine,
+    )
 
 
 def _caps(mm: np.ndarray, anatomy: Anatomy) -> np.ndarray:

@@ -105,9 +105,15 @@ class Person:
 
 
 def make_scene(
-    person: Person, state: State, *, spacing: float = 1.0, tesla: float = 3.0,
-    rotation=(0, 0, 0), shift=(0, 0, 0), vessels: bool = True,
-) -> Scene:  # fmt: skip
+    person: Person,
+    state: State,
+    *,
+    spacing: float = 1.0,
+    tesla: float = 3.0,
+    rotation=(0, 0, 0),
+    shift=(0, 0, 0),
+    vessels: bool = True,
+) -> Scene:
     """Build what lies in the scanner at a visit.
 
     Parameters
@@ -142,18 +148,27 @@ def make_scene(
     """
     disease = state.disease
     anatomy = make_anatomy(
-        person.seed, spacing=spacing, ventricles_mm=state.ventricles_mm, atrophy=state.atrophy,
+        person.seed,
+        spacing=spacing,
+        ventricles_mm=state.ventricles_mm,
+        atrophy=state.atrophy,
         size=person.size,
-    )  # fmt: skip
+    )
     if disease.old_infarct:
         anatomy = with_infarct(anatomy, person.seed)
     features = small_lesions(anatomy, person.seed, disease)
     if vessels:
         features = [*veins(anatomy, person.seed), *arteries(anatomy, person.seed), *features]
     return Scene(
-        anatomy=anatomy, wmh=hyperintensities(anatomy, person.seed, disease), features=features,
-        seed=person.seed, tesla=tesla, factors=state.factors, rotation=rotation, shift=shift,
-    )  # fmt: skip
+        anatomy=anatomy,
+        wmh=hyperintensities(anatomy, person.seed, disease),
+        features=features,
+        seed=person.seed,
+        tesla=tesla,
+        factors=state.factors,
+        rotation=rotation,
+        shift=shift,
+    )
 
 
 def hyperintensities(anatomy: Anatomy, seed: int, disease: Disease) -> np.ndarray:
@@ -204,8 +219,10 @@ def with_infarct(anatomy: Anatomy, seed: int, rim_mm: float = 4.0) -> Anatomy:
     places = places[np.abs(places[:, 0]) > 45]
     centre = anatomy.to_head(places[rng.integers(len(places))][None])[0]
     radii = rng.uniform(9, 15, 3)
-    shapes = [Ellipsoid(kind='infarct', tissue='csf', centre=centre, radii=radii + more)
-              for more in (0.0, rim_mm)]  # fmt: skip
+    shapes = [
+        Ellipsoid(kind='infarct', tissue='csf', centre=centre, radii=radii + more)
+        for more in (0.0, rim_mm)
+    ]
     shape = anatomy.fractions['gm'].shape
     cavity, whole = (draw([part], shape, anatomy.affine)[0] for part in shapes)
     fractions = dict(anatomy.fractions)

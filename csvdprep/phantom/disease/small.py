@@ -17,8 +17,7 @@ from csvdprep.phantom.head.placement import sites
 
 #: Where lesions occur, with the share of them.
 LACUNES = {'basal ganglia': 0.45, 'thalamus': 0.15, 'centrum semiovale': 0.3, 'brainstem': 0.1}
-LOBAR = {'frontal lobe': 0.3, 'parietal lobe': 0.25, 'temporal lobe': 0.25,
-         'occipital lobe': 0.2}  # fmt: skip
+LOBAR = {'frontal lobe': 0.3, 'parietal lobe': 0.25, 'temporal lobe': 0.25, 'occipital lobe': 0.2}
 DEEP = {'basal ganglia': 0.5, 'thalamus': 0.5}
 INFRATENTORIAL = {'cerebellum': 0.6, 'brainstem': 0.4}
 #: Tries to find a place for a lesion.
@@ -69,8 +68,15 @@ def lacunes(anatomy: Anatomy, seed: int, count: int, taken: Sequence[Feature] = 
     for lesion in _series(make, seed, 'lacune', count, taken):
         if width := lesion.facts['rim_mm']:
             radii = lesion.radii + width
-            out.append(Ellipsoid(kind='rim', tissue='gliosis', centre=lesion.centre, radii=radii,
-                                 axes=lesion.axes))  # fmt: skip
+            out.append(
+                Ellipsoid(
+                    kind='rim',
+                    tissue='gliosis',
+                    centre=lesion.centre,
+                    radii=radii,
+                    axes=lesion.axes,
+                )
+            )
         out.append(lesion)
     return out
 
@@ -80,9 +86,13 @@ _RIM = {'basal ganglia': 0.4, 'thalamus': 0.4}
 
 
 def microbleeds(
-    anatomy: Anatomy, seed: int, lobar: int, deep: int, infratentorial: int,
+    anatomy: Anatomy,
+    seed: int,
+    lobar: int,
+    deep: int,
+    infratentorial: int,
     taken: Sequence[Feature] = (),
-) -> list[Ellipsoid]:  # fmt: skip
+) -> list[Ellipsoid]:
     """Place microbleeds: spheres of haemosiderin, radius 0.5 to 3 mm, 0.5 to 2 ppm.
 
     Parameters
@@ -98,16 +108,19 @@ def microbleeds(
        doi:10.1212/WNL.0b013e3181c34a7d
     """
     out: list[Ellipsoid] = []
-    for category, places, count in (('lobar', LOBAR, lobar), ('deep', DEEP, deep),
-                                    ('infratentorial', INFRATENTORIAL,
-                                     infratentorial)):  # fmt: skip
+    for category, places, count in (
+        ('lobar', LOBAR, lobar),
+        ('deep', DEEP, deep),
+        ('infratentorial', INFRATENTORIAL, infratentorial),
+    ):
 
         def make(rng, category=category, places=places):
             radius = float(np.clip(1.2 * np.exp(0.4 * rng.standard_normal()), 0.5, 3))
             place = _somewhere(_region(places, rng), rng, from_fluid=radius + 1)
             chi = float(rng.uniform(0.5, 2.0))
-            return _ellipsoid(anatomy, 'CMB', 'haemosiderin', place, np.full(3, radius), rng,
-                              category, chi=chi)  # fmt: skip
+            return _ellipsoid(
+                anatomy, 'CMB', 'haemosiderin', place, np.full(3, radius), rng, category, chi=chi
+            )
 
         out += _series(make, seed, f'CMB {category}', count, [*taken, *out])
     return out
@@ -122,8 +135,9 @@ def calcifications(
         side = rng.choice([-1, 1])
         place = np.array([side * rng.uniform(15, 20), rng.uniform(-8, 2), rng.uniform(-3, 3)])
         radius = float(rng.uniform(0.8, 2.0))
-        return _ellipsoid(anatomy, 'calcification', 'calcium', place, np.full(3, radius), rng,
-                          'deep', chi=-2.0)  # fmt: skip
+        return _ellipsoid(
+            anatomy, 'calcification', 'calcium', place, np.full(3, radius), rng, 'deep', chi=-2.0
+        )
 
     return _series(make, seed, 'calcification', count, taken)
 
@@ -144,9 +158,12 @@ def recent_infarcts(
 
 
 def perivascular_spaces(
-    anatomy: Anatomy, seed: int, basal_ganglia: int, centrum_semiovale: int,
+    anatomy: Anatomy,
+    seed: int,
+    basal_ganglia: int,
+    centrum_semiovale: int,
     taken: Sequence[Feature] = (),
-) -> list[Tube]:  # fmt: skip
+) -> list[Tube]:
     """Place perivascular spaces: curved tubes that follow the perforating vessels.
 
     In the basal ganglia they rise from the anterior perforated substance, in the centrum
@@ -165,8 +182,10 @@ def perivascular_spaces(
        doi:10.1159/000375153
     """
     out: list[Tube] = []
-    for region, course, count in (('BG', _rising, basal_ganglia),
-                                  ('CSO', _radial, centrum_semiovale)):  # fmt: skip
+    for region, course, count in (
+        ('BG', _rising, basal_ganglia),
+        ('CSO', _radial, centrum_semiovale),
+    ):
 
         def make(rng, region=region, course=course):
             width = float(np.clip(1.05 * np.exp(0.35 * rng.standard_normal()), 0.5, 3))
@@ -175,10 +194,13 @@ def perivascular_spaces(
             if sites().read('from_fluid', line).min() < 2:
                 return None
             points = _even(anatomy.to_head(line), width / 3)
-            return Tube(kind='PVS', tissue='csf', points=points,
-                        radii=np.full(len(points), width / 2),
-                        facts={'region': region, 'side': 'left' if side < 0 else 'right',
-                               'mni': line})  # fmt: skip
+            return Tube(
+                kind='PVS',
+                tissue='csf',
+                points=points,
+                radii=np.full(len(points), width / 2),
+                facts={'region': region, 'side': 'left' if side < 0 else 'right', 'mni': line},
+            )
 
         out += _series(make, seed, f'PVS {region}', count, [*taken, *out])
     return out
@@ -275,7 +297,15 @@ def _somewhere(region: str, rng, *, from_fluid: float) -> np.ndarray:
 def _ellipsoid(anatomy, kind, tissue, place, radii, rng, region, **facts) -> Ellipsoid:
     axes = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
     return Ellipsoid(
-        kind=kind, tissue=tissue, centre=anatomy.to_head(place[None])[0], radii=radii, axes=axes,
-        facts={'region': region, 'side': 'left' if place[0] < 0 else 'right',
-               'mni': place[None], **facts},
-    )  # fmt: skip
+        kind=kind,
+        tissue=tissue,
+        centre=anatomy.to_head(place[None])[0],
+        radii=radii,
+        axes=axes,
+        facts={
+            'region': region,
+            'side': 'left' if place[0] < 0 else 'right',
+            'mni': place[None],
+            **facts,
+        },
+    )

@@ -67,8 +67,9 @@ class Ellipsoid:
     def moved(self, matrix: np.ndarray) -> Ellipsoid:
         """Return it after a rigid transform (4 x 4), as seen in another frame."""
         rotation = matrix[:3, :3]
-        return replace(self, centre=rotation @ self.centre + matrix[:3, 3],
-                       axes=rotation @ self.axes)  # fmt: skip
+        return replace(
+            self, centre=rotation @ self.centre + matrix[:3, 3], axes=rotation @ self.axes
+        )
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the corners of a box around it, mm."""
@@ -290,8 +291,11 @@ def draw(
     numbered = list(enumerate(features, start=1))
     thin = [(number, f) for number, f in numbered if _is_thin(f, edges * window)]
     parts = _shares_of_thin(thin, shape, affine, edges * window, window) if thin else []
-    parts += [(number, *_share_of(f, shape, affine, window, oversample))
-              for number, f in numbered if not _is_thin(f, edges * window)]  # fmt: skip
+    parts += [
+        (number, *_share_of(f, shape, affine, window, oversample))
+        for number, f in numbered
+        if not _is_thin(f, edges * window)
+    ]
     for number, at, part in parts:
         share[at] = np.minimum(share[at] + part, 1)
         more = part > best[at]
@@ -323,9 +327,13 @@ def _share_of(feature, shape, affine, window, oversample):
     counts = np.clip(np.ceil(edges / _finest(feature)), 1, 3) * oversample
     cube = float(np.prod(edges / counts) ** (1 / 3))
     border = np.flatnonzero(depth < 2 * reach)
-    offsets = np.stack(np.meshgrid(
-        *[((np.arange(n) + 0.5) / n - 0.5) * w for n, w in zip(counts, window, strict=True)],
-        indexing='ij'), axis=-1).reshape(-1, 3)  # fmt: skip
+    offsets = np.stack(
+        np.meshgrid(
+            *[((np.arange(n) + 0.5) / n - 0.5) * w for n, w in zip(counts, window, strict=True)],
+            indexing='ij',
+        ),
+        axis=-1,
+    ).reshape(-1, 3)
     for some in np.array_split(border, max(1, len(border) * len(offsets) // 2**21)):
         points = (voxels[some][:, None] + offsets).reshape(-1, 3)
         # A point stands for a small cube around it: let it be partly inside at the surface.

@@ -103,9 +103,16 @@ def pull(volume: np.ndarray, affine: np.ndarray, position: np.ndarray) -> np.nda
 
 
 def diffeomorphism(
-    shape, affine, size, rng: np.random.Generator, *, rms: float,
-    push: np.ndarray, push_affine: np.ndarray, push_mm: float,
-) -> np.ndarray:  # fmt: skip
+    shape,
+    affine,
+    size,
+    rng: np.random.Generator,
+    *,
+    rms: float,
+    push: np.ndarray,
+    push_affine: np.ndarray,
+    push_mm: float,
+) -> np.ndarray:
     """Say where in the template each voxel of a person's head comes from.
 
     The map is exp(-v) after a scaling, with v a stationary velocity field: random, plus
@@ -143,15 +150,16 @@ def diffeomorphism(
     small = np.ceil(extent / COARSE_MM).astype(int)
     last = (np.asarray(shape) - 1) * np.diag(affine)[:3]
     lines = [affine[i, 3] + np.linspace(0, last[i], small[i]) for i in range(3)]
-    start = np.stack(np.meshgrid(*[line / s for line, s in zip(lines, size, strict=True)],
-                                 indexing='ij'))  # fmt: skip
+    start = np.stack(
+        np.meshgrid(*[line / s for line, s in zip(lines, size, strict=True)], indexing='ij')
+    )
     coarse = np.eye(4)
     steps = last / (small - 1) / size
     coarse[:3, :3] = np.diag(steps)
     coarse[:3, 3] = [line[0] / s for line, s in zip(lines, size, strict=True)]
-    velocity = np.stack([
-        rms / np.sqrt(3) * smooth_noise(small, VELOCITY_MM / COARSE_MM, rng) for _ in range(3)
-    ])  # fmt: skip
+    velocity = np.stack(
+        [rms / np.sqrt(3) * smooth_noise(small, VELOCITY_MM / COARSE_MM, rng) for _ in range(3)]
+    )
     if push_mm:
         velocity += push_mm * np.stack([pull(part, push_affine, start) for part in push])
     flow = -velocity / 2**6

@@ -12,16 +12,31 @@ import numpy as np
 
 from csvdprep.phantom.geometry.spheres import ball
 
-__all__ = ['DEEP', 'PERIVENTRICULAR', 'Surroundings', 'deep_lesions', 'periventricular_lesions',
-           'ventricle_pair']  # fmt: skip
+__all__ = [
+    'DEEP',
+    'PERIVENTRICULAR',
+    'Surroundings',
+    'deep_lesions',
+    'periventricular_lesions',
+    'ventricle_pair',
+]
 
 #: Axis of the right lateral ventricle: positions (mm, RAS) and radius there.
 _TIP, _FORAMEN, _BODY, _ATRIUM, _OCCIPITAL, _TEMPORAL = (
-    ((10, 34, 2), 4.5), ((9, 12, 10), 6.0), ((14, -22, 16), 6.5), ((24, -42, 8), 6.5),
-    ((20, -62, 2), 3.5), ((34, -10, -16), 2.5),
-)  # fmt: skip
-_PARTS = (('frontal', _TIP, _FORAMEN), ('body', _FORAMEN, _BODY), ('body', _BODY, _ATRIUM),
-          ('occipital', _ATRIUM, _OCCIPITAL), ('temporal', _ATRIUM, _TEMPORAL))  # fmt: skip
+    ((10, 34, 2), 4.5),
+    ((9, 12, 10), 6.0),
+    ((14, -22, 16), 6.5),
+    ((24, -42, 8), 6.5),
+    ((20, -62, 2), 3.5),
+    ((34, -10, -16), 2.5),
+)
+_PARTS = (
+    ('frontal', _TIP, _FORAMEN),
+    ('body', _FORAMEN, _BODY),
+    ('body', _BODY, _ATRIUM),
+    ('occipital', _ATRIUM, _OCCIPITAL),
+    ('temporal', _ATRIUM, _TEMPORAL),
+)
 
 #: What each periventricular case shows, and its grade.
 PERIVENTRICULAR = {
@@ -173,13 +188,15 @@ def periventricular_lesions(case: str, points: np.ndarray, near: Surroundings) -
         'lining of 2.5 mm': lambda: layer(2.5),
         'lining and caps of 6.5 mm': lambda: layer(2.5) | caps(6.5),
         'lining, caps, a tongue of 25 mm': lambda: layer(2.5) | caps(6.5) | thread(1, -5, 25),
-        'lining, and 7 mm over 6 mm of one side': lambda: layer(2.5) | layer(7) & over(6)
-        & (near.side > 0),
+        'lining, and 7 mm over 6 mm of one side': lambda: (
+            layer(2.5) | layer(7) & over(6) & (near.side > 0)
+        ),
         'halo of 7 mm over 30 mm of the body': lambda: layer(7) & over(30),
         'halo of 7 mm': lambda: layer(7),
         'halo of 7 mm off the wall by 2 mm': lambda: layer(7, 2),
-        'halo of 7 mm with stray threads': lambda: layer(7) | thread(1, -5, 25)
-        | thread(-1, 2, 30) | thread(1, -24, 20),
+        'halo of 7 mm with stray threads': lambda: (
+            layer(7) | thread(1, -5, 25) | thread(-1, 2, 30) | thread(1, -24, 20)
+        ),
         'halo of 14 mm in places': lambda: layer(6 + 8 * (waves() > 0.5)),
         'lining, and 15 mm over 25 mm of the body': lambda: layer(2.5) | layer(15) & over(25),
         'irregular, 16 mm': lambda: layer(8 + 8 * waves()),
@@ -223,11 +240,10 @@ def deep_lesions(
         'three points of 5 mm': [(row[0], 2.5), (row[3], 2.5), (row[5], 2.5)],
         'eight separate points of 6 mm': [(place, 3) for place in grid],
         'a focus of 14 mm': [(middle, 7)],
-        'three foci of 9 mm that nearly touch':
-            [(row[k], (4.5, 4.5, 9)) for k in (1, 3, 5)],
+        'three foci of 9 mm that nearly touch': [(row[k], (4.5, 4.5, 9)) for k in (1, 3, 5)],
         'a patch of 34 x 16 mm': [(middle, (8, 17, 8))],
         'merged foci of 14 mm': [(row[k], 7) for k in (2, 3, 4)],
-    }  # fmt: skip
+    }
     drawn = np.zeros(points.shape[:-1], bool)
     for place, radii in shapes.get(case, []):
         drawn |= ball(points, place, radii)

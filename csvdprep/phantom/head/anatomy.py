@@ -241,11 +241,18 @@ def make_anatomy(
     rng = np.random.default_rng(seed)
     push, push_mm = _push(brain, ventricles_mm, reach_mm)
     flow = diffeomorphism(
-        shape, affine, np.asarray(size), rng, rms=deformation_mm, push=push,
-        push_affine=brain['push_affine'], push_mm=push_mm,
-    )  # fmt: skip
-    half = np.stack([resize(part, np.ceil(np.array(shape) / 2 * spacing).astype(int))
-                     for part in flow])  # fmt: skip
+        shape,
+        affine,
+        np.asarray(size),
+        rng,
+        rms=deformation_mm,
+        push=push,
+        push_affine=brain['push_affine'],
+        push_mm=push_mm,
+    )
+    half = np.stack(
+        [resize(part, np.ceil(np.array(shape) / 2 * spacing).astype(int)) for part in flow]
+    )
     skull, depth = (
         resize(pull(brain[name], brain['distance_affine'], half), shape)
         for name in ('from_skull', 'depth')
@@ -266,12 +273,16 @@ def make_anatomy(
     around = (depth > -1) & (_total(fractions) < 1)
     del within, position, folds, tissue
     layers = head.layers(
-        _positions(flow, shape, around), skull[around], depth[around],
-        _total(fractions)[around], noise[around],
-    )  # fmt: skip
+        _positions(flow, shape, around),
+        skull[around],
+        depth[around],
+        _total(fractions)[around],
+        noise[around],
+    )
     fractions |= {name: _scatter(part, around) for name, part in layers.items()}
-    return Anatomy(fractions=fractions, regions=regions, affine=affine, structures=structures,
-                   flow=flow)  # fmt: skip
+    return Anatomy(
+        fractions=fractions, regions=regions, affine=affine, structures=structures, flow=flow
+    )
 
 
 def _push(brain, ventricles_mm, reach_mm: float) -> tuple[np.ndarray, float]:
@@ -429,8 +440,9 @@ def _with_gyri(person: int) -> dict[str, np.ndarray]:
     labels, _ = _load('dseg', atlas='gyri', desc=f'person{person}')
     lobes, _ = _load('dseg', atlas='csvdprep', desc='lobes')
     near = (brain['structures'] > 0) | (lobes == 0)
-    away = ndi.gaussian_filter((ndi.distance_transform_edt(~near) > FROM_NUCLEI_MM)
-                               .astype(np.float32), GYRI_BLEND_MM)  # fmt: skip
+    away = ndi.gaussian_filter(
+        (ndi.distance_transform_edt(~near) > FROM_NUCLEI_MM).astype(np.float32), GYRI_BLEND_MM
+    )
     for name, label in (('gm', 2), ('wm', 3)):
         own = ndi.gaussian_filter((labels == label).astype(np.float32), GYRI_BLUR_MM)
         brain[name] = brain[name] + away * (own - brain[name])

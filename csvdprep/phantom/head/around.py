@@ -49,8 +49,9 @@ def distances(inside: np.ndarray, affine: np.ndarray, low: np.ndarray, high: np.
     shape = np.ceil((high - low) / COARSE_MM).astype(int)
     coarse = np.diag([COARSE_MM] * 3 + [1.0])
     coarse[:3, 3] = low
-    mm = np.stack(np.meshgrid(*[low[i] + COARSE_MM * np.arange(shape[i]) for i in range(3)],
-                              indexing='ij'))  # fmt: skip
+    mm = np.stack(
+        np.meshgrid(*[low[i] + COARSE_MM * np.arange(shape[i]) for i in range(3)], indexing='ij')
+    )
     index = (mm - affine[:3, 3].reshape(3, 1, 1, 1)) / np.diag(affine)[:3].reshape(3, 1, 1, 1)
     brain = ndi.map_coordinates(inside.astype(np.float32), index, order=1) > 0.5
     # Skull does not follow gyri: close what a ball of 8 mm does not enter. Nothing of the head

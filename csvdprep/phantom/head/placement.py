@@ -117,8 +117,10 @@ def sites() -> Sites:
     deep = np.isin(labels['structures'], range(3, 11))
     fluid = (white + grey < 0.5) | np.isin(labels['structures'], (1, 2, 16, 17))
     # Beyond a box around the brain all is fluid, so that distances are 0 there.
-    box = tuple(slice(max(edge.start - 1, 0), edge.stop + 1)
-                for edge in ndi.find_objects((~fluid).astype(np.uint8))[0])  # fmt: skip
+    box = tuple(
+        slice(max(edge.start - 1, 0), edge.stop + 1)
+        for edge in ndi.find_objects((~fluid).astype(np.uint8))[0]
+    )
     distances = [np.zeros(fluid.shape, np.float32) for _ in range(2)]
     for distance, mask in zip(distances, (~fluid, (white > 0.5) & ~deep), strict=True):
         distance[box] = STEP * ndi.distance_transform_edt(mask[box])

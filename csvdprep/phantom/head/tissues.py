@@ -86,27 +86,98 @@ class Tissue:
         return tuple(t * r for t, r in zip((self.t1, self.t2, self.t2s), ratios, strict=True))
 
 
-_WATER: Mapping = {'t1': 4300, 't2': 1200, 't2s': 800, 'pd': 1.0, 'fluid': True, 'md': 3.0e-3,
-                   'fa': 0.0, 'free_water': 1.0}  # fmt: skip
+_WATER: Mapping = {
+    't1': 4300,
+    't2': 1200,
+    't2s': 800,
+    'pd': 1.0,
+    'fluid': True,
+    'md': 3.0e-3,
+    'fa': 0.0,
+    'free_water': 1.0,
+}
 
 #: What heads and lesions are made of. ``gm`` is cortex; nuclei differ as :data:`NUCLEI` says.
 TISSUES: dict[str, Tissue] = {
-    'wm': Tissue(t1=870, t2=70, t2s=53, pd=0.70, texture=0.02, chi=-0.030, cbf=22, att=1.45,
-                 ps=3e-4, vp=0.006, md=0.66e-3, fa=0.50, free_water=0.10),
-    'gm': Tissue(t1=1262, t2=87, t2s=62, pd=0.80, texture=0.03, myelin_texture=0.052, chi=0.020,
-                 cbf=55, att=1.05, ps=9e-4, vp=0.012, md=0.78e-3, fa=0.12, free_water=0.08),
+    'wm': Tissue(
+        t1=870,
+        t2=70,
+        t2s=53,
+        pd=0.70,
+        texture=0.02,
+        chi=-0.030,
+        cbf=22,
+        att=1.45,
+        ps=3e-4,
+        vp=0.006,
+        md=0.66e-3,
+        fa=0.50,
+        free_water=0.10,
+    ),
+    'gm': Tissue(
+        t1=1262,
+        t2=87,
+        t2s=62,
+        pd=0.80,
+        texture=0.03,
+        myelin_texture=0.052,
+        chi=0.020,
+        cbf=55,
+        att=1.05,
+        ps=9e-4,
+        vp=0.012,
+        md=0.78e-3,
+        fa=0.12,
+        free_water=0.08,
+    ),
     'csf': Tissue(**_WATER, texture=0.0, chi=0.019),
-    'wmh': Tissue(t1=1350, t2=119, t2s=75, pd=0.80, texture=0.04, chi=-0.005, cbf=14, att=1.6,
-                  ps=5e-4, vp=0.006, md=0.80e-3, fa=0.32, free_water=0.32),
-    'gliosis': Tissue(t1=1500, t2=140, t2s=90, pd=0.84, texture=0.04, cbf=10, att=1.7, ps=6e-4,
-                      vp=0.006, md=0.90e-3, fa=0.15, free_water=0.40),
-    'infarct': Tissue(t1=1250, t2=125, t2s=85, pd=0.82, texture=0.03, cbf=8, att=1.8, ps=8e-4,
-                      vp=0.004, md=0.52e-3, fa=0.25, free_water=0.0),
+    'wmh': Tissue(
+        t1=1350,
+        t2=119,
+        t2s=75,
+        pd=0.80,
+        texture=0.04,
+        chi=-0.005,
+        cbf=14,
+        att=1.6,
+        ps=5e-4,
+        vp=0.006,
+        md=0.80e-3,
+        fa=0.32,
+        free_water=0.32,
+    ),
+    'gliosis': Tissue(
+        t1=1500,
+        t2=140,
+        t2s=90,
+        pd=0.84,
+        texture=0.04,
+        cbf=10,
+        att=1.7,
+        ps=6e-4,
+        vp=0.006,
+        md=0.90e-3,
+        fa=0.15,
+        free_water=0.40,
+    ),
+    'infarct': Tissue(
+        t1=1250,
+        t2=125,
+        t2s=85,
+        pd=0.82,
+        texture=0.03,
+        cbf=8,
+        att=1.8,
+        ps=8e-4,
+        vp=0.004,
+        md=0.52e-3,
+        fa=0.25,
+        free_water=0.0,
+    ),
     'haemosiderin': Tissue(t1=900, t2=25, t2s=6, pd=0.65, chi=1.0, md=0.6e-3),
     'calcium': Tissue(t1=900, t2=30, t2s=15, pd=0.35, chi=-2.0, md=0.6e-3),
     'vein': Tissue(t1=1550, t2=45, t2s=25, pd=0.85, texture=0.0, chi=0.30, vp=0.55, md=2.0e-3),
-    'artery': Tissue(t1=1650, t2=150, t2s=50, pd=0.85, texture=0.0, chi=-0.02, vp=0.55,
-                     md=2.0e-3),
+    'artery': Tissue(t1=1650, t2=150, t2s=50, pd=0.85, texture=0.0, chi=-0.02, vp=0.55, md=2.0e-3),
     'csf_spinal': Tissue(**_WATER, chi=0.019),
     'cord': Tissue(t1=900, t2=75, t2s=50, pd=0.72, chi=-0.03, md=0.8e-3, fa=0.6),
     'vitreous': Tissue(**_WATER),
@@ -114,10 +185,11 @@ TISSUES: dict[str, Tissue] = {
     'bone': Tissue(t1=800, t2=5, t2s=1.5, pd=0.10, texture=0.3, chi=-2.1),
     'marrow': Tissue(t1=450, t2=60, t2s=15, pd=0.55, texture=0.2, fat=0.5, chi=-0.6),
     'fat': Tissue(t1=370, t2=120, t2s=45, pd=0.68, texture=0.12, fat=0.95, chi=0.65),
-    'muscle': Tissue(t1=1400, t2=38, t2s=28, pd=0.75, texture=0.12, cbf=5, vp=0.03, ps=0.03,
-                     md=1.5e-3, fa=0.2),
+    'muscle': Tissue(
+        t1=1400, t2=38, t2s=28, pd=0.75, texture=0.12, cbf=5, vp=0.03, ps=0.03, md=1.5e-3, fa=0.2
+    ),
     'skin': Tissue(t1=1000, t2=35, t2s=20, pd=0.60, texture=0.1, vp=0.03, ps=0.03),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,4 +226,3 @@ NUCLEI: dict[str, Nucleus] = {
     'substantia nigra': Nucleus(chi=0.111, t2s=28, darker=0.80),
     'dentate nucleus': Nucleus(chi=0.152, t2s=30, darker=0.80),
 }
-

@@ -22,30 +22,64 @@ SAGITTAL = np.arange(12.0, 203.0, 10.0)
 TORCULA = (0.0, -91.0, -17.0)
 #: Deep veins of the midline and of the right: name, segment, parent, points, radii.
 DEEP = (
-    ('vein of Galen', 'vein of Galen', 'straight sinus', ((0, -48, 10), (0, -43, 6), (0, -38, 7)),
-     (2.0, 1.6)),
-    ('straight sinus', 'straight sinus', 'superior sagittal sinus',
-     (TORCULA, (0, -76, -8), (0, -62, 2), (0, -48, 10)), (2.6, 2.0)),
-)  # fmt: skip
+    (
+        'vein of Galen',
+        'vein of Galen',
+        'straight sinus',
+        ((0, -48, 10), (0, -43, 6), (0, -38, 7)),
+        (2.0, 1.6),
+    ),
+    (
+        'straight sinus',
+        'straight sinus',
+        'superior sagittal sinus',
+        (TORCULA, (0, -76, -8), (0, -62, 2), (0, -48, 10)),
+        (2.6, 2.0),
+    ),
+)
 PAIRED = (
-    ('internal cerebral vein', 'ICV', 'vein of Galen',
-     ((0, -38, 7), (2, -32, 10), (2.3, -22, 14), (2, -10, 13), (2.3, -1, 9)), (1.2, 0.8)),
-    ('septal vein', 'septal vein', 'internal cerebral vein',
-     ((2.3, -1, 9), (2.5, 6, 9), (2.8, 15, 8), (7, 24, 6), (13, 30, 8)), (0.6, 0.35)),
-    ('thalamostriate vein', 'thalamostriate vein', 'internal cerebral vein',
-     ((2.3, -1, 9), (6, 1, 11), (13, -4, 17), (17, -12, 20), (20, -22, 21), (24, -30, 22)),
-     (0.9, 0.45)),
-    ('basal vein', 'basal vein', 'vein of Galen',
-     ((0, -38, 7), (10, -34, 0), (16, -24, -6), (16, -10, -12), (15, 2, -14)), (1.1, 0.6)),
+    (
+        'internal cerebral vein',
+        'ICV',
+        'vein of Galen',
+        ((0, -38, 7), (2, -32, 10), (2.3, -22, 14), (2, -10, 13), (2.3, -1, 9)),
+        (1.2, 0.8),
+    ),
+    (
+        'septal vein',
+        'septal vein',
+        'internal cerebral vein',
+        ((2.3, -1, 9), (2.5, 6, 9), (2.8, 15, 8), (7, 24, 6), (13, 30, 8)),
+        (0.6, 0.35),
+    ),
+    (
+        'thalamostriate vein',
+        'thalamostriate vein',
+        'internal cerebral vein',
+        ((2.3, -1, 9), (6, 1, 11), (13, -4, 17), (17, -12, 20), (20, -22, 21), (24, -30, 22)),
+        (0.9, 0.45),
+    ),
+    (
+        'basal vein',
+        'basal vein',
+        'vein of Galen',
+        ((0, -38, 7), (10, -34, 0), (16, -24, -6), (16, -10, -12), (15, 2, -14)),
+        (1.1, 0.6),
+    ),
 )
 #: Transverse and sigmoid sinus of the right: points that are put to the inner skull.
-TRANSVERSE = ((14, -92, -18), (30, -87, -20), (45, -77, -21), (56, -64, -24), (58, -52, -30),
-              (52, -44, -40), (44, -42, -52))  # fmt: skip
+TRANSVERSE = (
+    (14, -92, -18),
+    (30, -87, -20),
+    (45, -77, -21),
+    (56, -64, -24),
+    (58, -52, -30),
+    (52, -44, -40),
+    (44, -42, -52),
+)
 
 
-def veins(
-    anatomy: Anatomy, seed: int, *, cortical: int = 24, medullary: int = 16
-) -> list[Tube]:
+def veins(anatomy: Anatomy, seed: int, *, cortical: int = 24, medullary: int = 16) -> list[Tube]:
     """Make the veins of a head.
 
     Parameters
@@ -73,8 +107,13 @@ def veins(
     """
     rng = np.random.default_rng([seed, 62])
     sagittal = _sagittal_sinus()
-    out = [sagittal, *[course(name, segment, 'midline', parent, points, radii)
-                       for name, segment, parent, points, radii in DEEP]]  # fmt: skip
+    out = [
+        sagittal,
+        *[
+            course(name, segment, 'midline', parent, points, radii)
+            for name, segment, parent, points, radii in DEEP
+        ],
+    ]
     for side, sign in (('left', -1), ('right', 1)):
         mirror = np.array([sign, 1, 1])
         for name, segment, parent, points, radii in PAIRED:
@@ -84,8 +123,16 @@ def veins(
             out.append(course(f'{side} {name}', segment, side, above, moved * mirror, radii))
         wide = 3.2 if side == 'right' else 2.6
         line = np.concatenate([[TORCULA], _to_skull(np.array(TRANSVERSE) * mirror, SINUS_DEPTH)])
-        out.append(course(f'{side} transverse sinus', 'transverse sinus', side,
-                          'superior sagittal sinus', line, (wide, wide + 0.4)))  # fmt: skip
+        out.append(
+            course(
+                f'{side} transverse sinus',
+                'transverse sinus',
+                side,
+                'superior sagittal sinus',
+                line,
+                (wide, wide + 0.4),
+            )
+        )
     out += [_cortical(sagittal, i, cortical, rng) for i in range(cortical)]
     out += [_medullary(i, medullary, rng) for i in range(medullary)]
     return tubes(anatomy, out, 'vein')
@@ -131,8 +178,14 @@ def _cortical(sinus: Course, number: int, count: int, rng: np.random.Generator) 
     depth = 1.2 + np.abs(rng.normal(0, 0.7, len(rays)))
     line = np.concatenate([[mouth], _to_skull(MIDDLE + 100 * rays, depth)])
     wide = rng.uniform(0.8, 1.05)
-    return course(f'{side} cortical vein {number // 2 + 1}', 'cortical vein', side,
-                  'superior sagittal sinus', line, (wide, 0.55))  # fmt: skip
+    return course(
+        f'{side} cortical vein {number // 2 + 1}',
+        'cortical vein',
+        side,
+        'superior sagittal sinus',
+        line,
+        (wide, 0.55),
+    )
 
 
 def _medullary(number: int, count: int, rng: np.random.Generator) -> Course:
@@ -150,11 +203,17 @@ def _medullary(number: int, count: int, rng: np.random.Generator) -> Course:
     way = np.array([sign * rng.uniform(0.5, 0.9), rng.uniform(-0.3, 0.3), rng.uniform(0.4, 0.9)])
     points = [at]
     for _ in range(int(rng.integers(8, 13))):
-        out = np.array([pull(part, brain['push_affine'], at[:, None])[0]
-                        for part in brain['push']])  # fmt: skip
+        out = np.array(
+            [pull(part, brain['push_affine'], at[:, None])[0] for part in brain['push']]
+        )
         step = way + 1.5 * out + rng.normal(0, 0.08, 3)
         at = at + 2.0 * step / np.linalg.norm(step)
         points.append(at)
-    return course(f'{side} medullary vein {number // 2 + 1}', 'medullary vein', side,
-                  f'{side} thalamostriate vein', smooth(np.array(points)),
-                  (rng.uniform(0.29, 0.37), 0.22))  # fmt: skip
+    return course(
+        f'{side} medullary vein {number // 2 + 1}',
+        'medullary vein',
+        side,
+        f'{side} thalamostriate vein',
+        smooth(np.array(points)),
+        (rng.uniform(0.29, 0.37), 0.22),
+    )

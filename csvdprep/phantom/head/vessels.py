@@ -104,11 +104,22 @@ def tubes(anatomy: Anatomy, courses: Sequence[Course], tissue: str) -> list[Tube
         radii = part.radii * way[-1] / along(part.line)[-1]
         count = int(np.ceil(way[-1] / np.clip(0.5 * radii.min(), 0.1, 1.0))) + 1
         at = np.linspace(0, way[-1], count)
-        facts = {'name': part.name, 'side': part.side, 'parent': part.parent,
-                 'radius': float(radii.mean()),
-                 'mni': part.line[len(part.line) // 2][None]}  # fmt: skip
-        out.append(Tube(kind=part.segment, tissue=tissue, points=CubicSpline(way, line)(at),
-                        radii=np.interp(at, way, radii), facts=facts))  # fmt: skip
+        facts = {
+            'name': part.name,
+            'side': part.side,
+            'parent': part.parent,
+            'radius': float(radii.mean()),
+            'mni': part.line[len(part.line) // 2][None],
+        }
+        out.append(
+            Tube(
+                kind=part.segment,
+                tissue=tissue,
+                points=CubicSpline(way, line)(at),
+                radii=np.interp(at, way, radii),
+                facts=facts,
+            )
+        )
     return out
 
 
@@ -118,9 +129,14 @@ def artery_tubes(scene: Scene) -> list[Tube]:
 
 
 def helix(
-    length_mm: float, turns: float, radius_mm: float, *, centre=(0, 0, 0), axis: int = 2,
+    length_mm: float,
+    turns: float,
+    radius_mm: float,
+    *,
+    centre=(0, 0, 0),
+    axis: int = 2,
     width_mm: float = 1.0,
-) -> Tube:  # fmt: skip
+) -> Tube:
     """Make the phantom P13: a tube of known length and tortuosity.
 
     With ``a`` the radius of the helix the length is ``sqrt((2 π a turns)² + h²)`` and, after
@@ -167,10 +183,20 @@ def helix(
     points = np.stack([radius_mm * np.cos(angle), radius_mm * np.sin(angle), rise], axis=1)
     points = np.roll(points, axis - 2, axis=1) + np.asarray(centre, float)
     chord = float(np.hypot(height, 2 * radius_mm * abs(np.sin(np.pi * turns))))
-    return Tube(kind='helix', tissue='artery', points=points,
-                radii=np.full(len(angle), width_mm / 2),
-                facts={'name': 'helix', 'side': 'midline', 'parent': '', 'length_mm': length_mm,
-                       'radius': width_mm / 2, 'distance_factor': length_mm / chord})  # fmt: skip
+    return Tube(
+        kind='helix',
+        tissue='artery',
+        points=points,
+        radii=np.full(len(angle), width_mm / 2),
+        facts={
+            'name': 'helix',
+            'side': 'midline',
+            'parent': '',
+            'length_mm': length_mm,
+            'radius': width_mm / 2,
+            'distance_factor': length_mm / chord,
+        },
+    )
 
 
 def helices() -> list[Tube]:

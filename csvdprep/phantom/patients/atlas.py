@@ -33,9 +33,13 @@ class Warped:
 
 
 def warped(
-    anatomy: Anatomy, rng: np.random.Generator, *, error_mm: float = 1.5,
-    plain: Anatomy | None = None, lag: float = 0.3,
-) -> Warped:  # fmt: skip
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    error_mm: float = 1.5,
+    plain: Anatomy | None = None,
+    lag: float = 0.3,
+) -> Warped:
     """Lay the template over a head, not quite where it belongs.
 
     Parameters
@@ -71,21 +75,30 @@ def warped(
     if error_mm:
         coarse = anatomy.flow_affine[0, 0]
         flow = flow + error_mm / np.sqrt(3) * np.stack(
-            [smooth_noise(flow.shape[1:], 20 / 2.355 / coarse, rng) for _ in range(3)])
+            [smooth_noise(flow.shape[1:], 20 / 2.355 / coarse, rng) for _ in range(3)]
+        )
     at = np.stack([resize(axis, shape) for axis in flow])
 
     def labels(name):
         image = nib.load(resource(f'template_{name}'))
         data = np.asanyarray(image.dataobj).astype(np.uint8)
-        index = [np.rint((at[i] - image.affine[i, 3]) / image.affine[i, i]).astype(np.intp)
-                 for i in range(3)]
+        index = [
+            np.rint((at[i] - image.affine[i, 3]) / image.affine[i, i]).astype(np.intp)
+            for i in range(3)
+        ]
         inside = np.all([(i >= 0) & (i < n) for i, n in zip(index, data.shape, strict=True)], 0)
         index = [np.clip(i, 0, n - 1) for i, n in zip(index, data.shape, strict=True)]
         return data[tuple(index)] * inside
 
     *tissue, healthy = (
         pull(image.get_fdata(dtype=np.float32), image.affine, at)
-        for image in (nib.load(resource(f'template_{name}'))
-                      for name in ('csf', 'gm', 'wm', 'flair')))  # fmt: skip
-    return Warped(tissue=np.stack(tissue), healthy=healthy, structures=labels('structures'),
-                  lobes=labels('lobes'))  # fmt: skip
+        for image in (
+            nib.load(resource(f'template_{name}')) for name in ('csf', 'gm', 'wm', 'flair')
+        )
+    )
+    return Warped(
+        tissue=np.stack(tissue),
+        healthy=healthy,
+        structures=labels('structures'),
+        lobes=labels('lobes'),
+    )

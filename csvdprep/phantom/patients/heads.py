@@ -40,12 +40,13 @@ def brain_only(anatomy: Anatomy) -> Anatomy:
     shape = np.array([edge.stop - edge.start for edge in box])
     steps = np.diag(affine)[:3]
     coarse = np.maximum(np.round(shape * steps / np.diag(anatomy.flow_affine)[:3]), 4).astype(int)
-    lines = [affine[i, 3] + np.linspace(0, (shape[i] - 1) * steps[i], coarse[i])
-             for i in range(3)]  # fmt: skip
+    lines = [affine[i, 3] + np.linspace(0, (shape[i] - 1) * steps[i], coarse[i]) for i in range(3)]
     at = np.stack(np.meshgrid(*lines, indexing='ij'))
     return replace(
-        anatomy, affine=affine, structures=anatomy.structures[box],
+        anatomy,
+        affine=affine,
+        structures=anatomy.structures[box],
         fractions={name: anatomy.fractions[name][box] for name in ('gm', 'wm', 'csf')},
         regions={name: part[box] for name, part in anatomy.regions.items()},
         flow=np.stack([pull(part, anatomy.flow_affine, at) for part in anatomy.flow]),
-    )  # fmt: skip
+    )

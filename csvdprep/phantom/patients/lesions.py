@@ -35,9 +35,14 @@ def no_lesions(anatomy: Anatomy) -> Lesions:
 
 
 def grown(
-    anatomy: Anatomy, seed: int, volume_ml: float, *, softness_mm: float = 0.0,
-    lining_mm: float = 0.0, mottle: float = 0.15,
-) -> Lesions:  # fmt: skip
+    anatomy: Anatomy,
+    seed: int,
+    volume_ml: float,
+    *,
+    softness_mm: float = 0.0,
+    lining_mm: float = 0.0,
+    mottle: float = 0.15,
+) -> Lesions:
     """Let lesions grow around the ventricles and in the deep white matter.
 
     Parameters
@@ -77,8 +82,8 @@ def grown(
 
 
 def hills(
-    anatomy: Anatomy, sigma_mm: tuple[float, ...], places=((26, -12, 30), (-28, -34, 26)),
-) -> Lesions:  # fmt: skip
+    anatomy: Anatomy, sigma_mm: tuple[float, ...], places=((26, -12, 30), (-28, -34, 26))
+) -> Lesions:
     """Put Gaussian hills of brightness into the white matter: lesions without a border.
 
     Parameters
@@ -102,8 +107,14 @@ def hills(
     True
     """
     white = anatomy.fractions['wm']
-    grid = np.meshgrid(*[np.arange(n) * anatomy.affine[i, i] + anatomy.affine[i, 3]
-                         for i, n in enumerate(white.shape)], indexing='ij', sparse=True)
+    grid = np.meshgrid(
+        *[
+            np.arange(n) * anatomy.affine[i, i] + anatomy.affine[i, 3]
+            for i, n in enumerate(white.shape)
+        ],
+        indexing='ij',
+        sparse=True,
+    )
     height = np.zeros(white.shape, np.float32)
     for sigma, centre in zip(sigma_mm, anatomy.to_head(np.asarray(places, float)), strict=False):
         away = sum((axis - c) ** 2 for axis, c in zip(grid, centre, strict=True))

@@ -13,10 +13,14 @@ from csvdprep.phantom.patients.lesions import Lesions
 
 #: Cortex that is bright on FLAIR in healthy people: centre and radii in the template, mm.
 BRIGHT_CORTEX = (
-    ((5, 30, 10), (10, 32, 34)), ((-5, 30, 10), (10, 32, 34)),  # cingulate and mesial frontal
-    ((38, 5, 0), (10, 22, 16)), ((-38, 5, 0), (10, 22, 16)),  # insula
-    ((20, 35, -16), (24, 26, 9)), ((-20, 35, -16), (24, 26, 9)),  # orbitofrontal
-    ((24, -12, -22), (12, 22, 12)), ((-24, -12, -22), (12, 22, 12)),  # mesial temporal
+    ((5, 30, 10), (10, 32, 34)),
+    ((-5, 30, 10), (10, 32, 34)),  # cingulate and mesial frontal
+    ((38, 5, 0), (10, 22, 16)),
+    ((-38, 5, 0), (10, 22, 16)),  # insula
+    ((20, 35, -16), (24, 26, 9)),
+    ((-20, 35, -16), (24, 26, 9)),  # orbitofrontal
+    ((24, -12, -22), (12, 22, 12)),
+    ((-24, -12, -22), (12, 22, 12)),  # mesial temporal
 )
 
 
@@ -69,11 +73,19 @@ class Look:
         u = rng.uniform
         grey = u(1.02, 1.28)
         # T2 of lesions is longer than that of grey matter, and so they are brighter.
-        return cls(csf=u(0.1, 0.4), gm=grey, lesion=max(0.3, grey - 1 + u(0.15, 0.55)),
-                   lining=u(0.15, 0.5),
-                   cortex=u(0.05, 0.15), white=u(0.0, 1.6), mottle=u(0.01, 0.03),
-                   flow=rng.choice([0, u(0.3, 1.2)]), t1_csf=u(0.15, 0.4), t1_gm=u(0.6, 0.78),
-                   t1_lesion=u(0.65, 0.95))  # fmt: skip
+        return cls(
+            csf=u(0.1, 0.4),
+            gm=grey,
+            lesion=max(0.3, grey - 1 + u(0.15, 0.55)),
+            lining=u(0.15, 0.5),
+            cortex=u(0.05, 0.15),
+            white=u(0.0, 1.6),
+            mottle=u(0.01, 0.03),
+            flow=rng.choice([0, u(0.3, 1.2)]),
+            t1_csf=u(0.15, 0.4),
+            t1_gm=u(0.6, 0.78),
+            t1_lesion=u(0.65, 0.95),
+        )
 
 
 def flair(anatomy: Anatomy, lesions: Lesions, look: Look, rng) -> np.ndarray:

@@ -46,9 +46,15 @@ class Slices:
 
 
 def record(
-    volume: np.ndarray, slices: Slices, step: float, rng, *, noise: float, bias: float = 0.0,
+    volume: np.ndarray,
+    slices: Slices,
+    step: float,
+    rng,
+    *,
+    noise: float,
+    bias: float = 0.0,
     slice_gain: float = 0.0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Scan a volume.
 
     Parameters
@@ -76,8 +82,11 @@ def record(
     seen = slices.see(volume)
     gain = np.ones(seen.shape, np.float32)
     if bias:
-        gain += bias * smooth_noise(seen.shape, 1.0, rng) if min(seen.shape) < 4 else (
-            bias * slices.see(smooth_noise(volume.shape, 45 / 2.355 / step, rng)))
+        gain += (
+            bias * smooth_noise(seen.shape, 1.0, rng)
+            if min(seen.shape) < 4
+            else (bias * slices.see(smooth_noise(volume.shape, 45 / 2.355 / step, rng)))
+        )
     if slice_gain:
         gain *= 1 + slice_gain * rng.standard_normal(seen.shape[2], dtype=np.float32)
     return 300 * rician((seen * gain).astype(np.float32), noise, rng)

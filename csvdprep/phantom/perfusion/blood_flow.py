@@ -127,9 +127,12 @@ def _later() -> tuple[np.ndarray, np.ndarray]:
     """Return by how much later blood arrives, s, in the template every 3 mm, and that grid."""
     labels, affine, names = _atlas()
     few = labels[::3, ::3, ::3]
-    shares = {name: ndi.gaussian_filter(
-        np.isin(few, [i for i, n in names.items() if n == name]).astype(np.float32), 8 / 3
-    ) for name in LATER}  # fmt: skip
+    shares = {
+        name: ndi.gaussian_filter(
+            np.isin(few, [i for i, n in names.items() if n == name]).astype(np.float32), 8 / 3
+        )
+        for name in LATER
+    }
     total = sum(shares.values()) + 1e-3
     late = sum(np.float32(LATER[name]) * share for name, share in shares.items()) / total
     # Half way between two territories the sum of squares is a half.

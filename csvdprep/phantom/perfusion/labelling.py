@@ -102,8 +102,9 @@ class Protocol:
         """Type (as in aslcontext.tsv) and delay in s of each volume; 0 for M0."""
         pair = ('label', 'control') if self.label_first else ('control', 'label')
         first = [('m0scan', 0.0)] if self.m0 == 'Included' else []
-        return first + [(kind, delay) for _ in range(self.pairs) for delay in self.delays
-                        for kind in pair]  # fmt: skip
+        return first + [
+            (kind, delay) for _ in range(self.pairs) for delay in self.delays for kind in pair
+        ]
 
     def slice_times(self) -> np.ndarray:
         """Return the time of each slice after the first, s, along the array's axis."""

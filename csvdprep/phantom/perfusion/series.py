@@ -34,17 +34,40 @@ _SLAB = {'low': (-92, -122, -76), 'high': (92, 108, 90)}
 _SUPPRESSED = {'suppression': 0.12, 'pulses': 2}
 PRESETS = {
     'tiny': Protocol(scan=Scan(voxel=(4, 4, 5), noise=0.003, **_SLAB), pairs=8, slice_s=0.03),
-    'demo': Protocol(scan=Scan(voxel=(3.5, 3.5, 4), noise=0.004, **_SLAB), pairs=16,
-                     fluctuation=0.004, motion=0.3, **_SUPPRESSED),
-    'full': Protocol(scan=Scan(voxel=(3, 3, 5), noise=0.005, **_SLAB), fluctuation=0.0015,
-                     motion=0.3, slice_s=0.03),
-    'pasl': Protocol(scan=Scan(voxel=(3.5, 3.5, 5), noise=0.004, **_SLAB), labelling='PASL',
-                     delays=(1.8,), duration=0.8, tr=3.0, slice_s=0.03, label_first=True,
-                     fluctuation=0.0015, motion=0.3),
-    'multidelay': Protocol(scan=Scan(voxel=(3.5, 3.5, 4), noise=0.004, **_SLAB), pairs=5,
-                           delays=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0), fluctuation=0.004,
-                           m0='Included', motion=0.3, **_SUPPRESSED),
-}  # fmt: skip
+    'demo': Protocol(
+        scan=Scan(voxel=(3.5, 3.5, 4), noise=0.004, **_SLAB),
+        pairs=16,
+        fluctuation=0.004,
+        motion=0.3,
+        **_SUPPRESSED,
+    ),
+    'full': Protocol(
+        scan=Scan(voxel=(3, 3, 5), noise=0.005, **_SLAB),
+        fluctuation=0.0015,
+        motion=0.3,
+        slice_s=0.03,
+    ),
+    'pasl': Protocol(
+        scan=Scan(voxel=(3.5, 3.5, 5), noise=0.004, **_SLAB),
+        labelling='PASL',
+        delays=(1.8,),
+        duration=0.8,
+        tr=3.0,
+        slice_s=0.03,
+        label_first=True,
+        fluctuation=0.0015,
+        motion=0.3,
+    ),
+    'multidelay': Protocol(
+        scan=Scan(voxel=(3.5, 3.5, 4), noise=0.004, **_SLAB),
+        pairs=5,
+        delays=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
+        fluctuation=0.004,
+        m0='Included',
+        motion=0.3,
+        **_SUPPRESSED,
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,12 +131,16 @@ def maps(scene: Scene, protocol: Protocol) -> Maps:
     del signal, texture
     affine = brain_part(scene)[1]
     cbf, product = (scan.sample(volume, affine) for volume in flow(scene))
-    free = cover((cbf, product, m0, r1), (
-        lambda name: scene.value(name, 'cbf'),
-        lambda name: scene.value(name, 'cbf') * scene.value(name, 'att'),
-        lambda name: size(TISSUES[name]),
-        lambda name: rate(TISSUES[name]),
-    ), large(scene, scan))  # fmt: skip
+    free = cover(
+        (cbf, product, m0, r1),
+        (
+            lambda name: scene.value(name, 'cbf'),
+            lambda name: scene.value(name, 'cbf') * scene.value(name, 'att'),
+            lambda name: size(TISSUES[name]),
+            lambda name: rate(TISSUES[name]),
+        ),
+        large(scene, scan),
+    )
     att = np.divide(product, cbf, out=np.zeros_like(cbf), where=cbf > 1e-3)
     return Maps(cbf=cbf, att=att, m0=m0, r1=r1, free=free)
 
@@ -154,9 +181,8 @@ def _along_slices(protocol: Protocol) -> np.ndarray:
 
 
 def record(
-    scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int, *,
-    measures: bool = True,
-) -> str:  # fmt: skip
+    scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int, *, measures: bool = True
+) -> str:
     """Take the series and its M0, and write them and their truth.
 
     Parameters
@@ -200,15 +226,31 @@ def record(
     series = np.empty((*here.m0.shape, len(volumes)), np.int16, order='F')
     for number, (kind, delay) in enumerate(volumes):
         series[..., number] = take(kind, delay, path[number])
-    uri = recorder.raw(series, affine, 'perf', 'asl', sidecar(protocol, scene.tesla),
-                       entities=protocol.entities, step_s=protocol.tr)  # fmt: skip
+    uri = recorder.raw(
+        series,
+        affine,
+        'perf',
+        'asl',
+        sidecar(protocol, scene.tesla),
+        entities=protocol.entities,
+        step_s=protocol.tr,
+    )
     named = compose({**recorder.entities, **protocol.entities}, 'aslcontext', '.tsv')
-    write_table(recorder.out_dir / recorder.folder / 'perf' / named,
-                [[kind] for kind, _ in volumes], ['volume_type'])  # fmt: skip
+    write_table(
+        recorder.out_dir / recorder.folder / 'perf' / named,
+        [[kind] for kind, _ in volumes],
+        ['volume_type'],
+    )
     if protocol.m0 == 'Separate':
         fields = _m0_sidecar(protocol, scene.tesla, uri)
-        recorder.raw(take('m0scan', 0.0, path[0]), affine, 'perf', 'm0scan', fields,
-                     entities=protocol.entities)  # fmt: skip
+        recorder.raw(
+            take('m0scan', 0.0, path[0]),
+            affine,
+            'perf',
+            'm0scan',
+            fields,
+            entities=protocol.entities,
+        )
     _truth(here, protocol, recorder, uri, path)
     if measures:
         _measures(scene, here, protocol, recorder)
@@ -235,8 +277,12 @@ def sidecar(protocol: Protocol, tesla: float) -> dict[str, Any]:
         if protocol.m0 == 'Included':
             fields['LabelingDuration'] = [0.0, *[protocol.duration] * (len(volumes) - 1)]
     else:
-        fields |= {'PASLType': 'FAIR', 'BolusCutOffFlag': True, 'BolusCutOffTechnique': 'QUIPSSII',
-                   'BolusCutOffDelayTime': protocol.duration}  # fmt: skip
+        fields |= {
+            'PASLType': 'FAIR',
+            'BolusCutOffFlag': True,
+            'BolusCutOffTechnique': 'QUIPSSII',
+            'BolusCutOffDelayTime': protocol.duration,
+        }
     if protocol.suppression is not None:
         fields['BackgroundSuppressionNumberPulses'] = protocol.pulses
     if protocol.efficiency is not None:
@@ -254,9 +300,10 @@ def _common(protocol: Protocol, tesla: float) -> dict[str, Any]:
     fields = common_fields(scan, tesla) | {
         'MRAcquisitionType': '2D' if protocol.slice_s else '3D',
         'PulseSequenceType': '2D EPI' if protocol.slice_s else '3D GRASE',
-        'EchoTime': protocol.te / 1000, 'FlipAngle': 90.0,
+        'EchoTime': protocol.te / 1000,
+        'FlipAngle': 90.0,
         'AcquisitionVoxelSize': list(scan.voxel),
-    }  # fmt: skip
+    }
     if protocol.slice_s:
         fields['SliceTiming'] = [round(float(time), 6) for time in protocol.slice_times()]
         fields['SliceEncodingDirection'] = 'ijk'[scan.array_axis]
@@ -279,25 +326,45 @@ def _truth(here: Maps, protocol: Protocol, recorder: Recorder, uri: str, path) -
         ('M0map', here.m0, 'arbitrary', 'Signal of fully relaxed protons at the echo; 1: water'),
     ):
         fields = {'Units': units, 'Description': text}
-        recorder.truth(image, protocol.scan.grid()[1], 'perf', suffix, uri, fields,
-                       space='asl', **protocol.entities)  # fmt: skip
-    recorder.table(motion.rows(path), motion.COLUMNS, 'perf', 'timeseries', desc='motion',
-                   **protocol.entities)  # fmt: skip
+        recorder.truth(
+            image,
+            protocol.scan.grid()[1],
+            'perf',
+            suffix,
+            uri,
+            fields,
+            space='asl',
+            **protocol.entities,
+        )
+    recorder.table(
+        motion.rows(path), motion.COLUMNS, 'perf', 'timeseries', desc='motion', **protocol.entities
+    )
 
 
 def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) -> None:
     where = rois.regions(scene, protocol.scan, here.free)
     on = 'on the grid of the ASL series'
     for name in ('gm', 'wm', 'nawm', 'wmh'):
-        recorder.measure(f'cbf_{name}', rois.mean(here.cbf, where[name]), 'mL/100 g/min',
-                         f'Mean blood flow over {rois.MEANING[name]}, {on}')  # fmt: skip
-    recorder.measure('att_gm', rois.mean(here.att, where['gm']), 's',
-                     f'Mean arrival time of blood over {rois.MEANING["gm"]}, {on}')  # fmt: skip
+        recorder.measure(
+            f'cbf_{name}',
+            rois.mean(here.cbf, where[name]),
+            'mL/100 g/min',
+            f'Mean blood flow over {rois.MEANING[name]}, {on}',
+        )
+    recorder.measure(
+        'att_gm',
+        rois.mean(here.att, where['gm']),
+        's',
+        f'Mean arrival time of blood over {rois.MEANING["gm"]}, {on}',
+    )
     cortex = np.argwhere(where['gm'])
     to_head = np.linalg.inv(protocol.scan.pose) @ protocol.scan.grid()[1]
     supplied = territories(scene, cortex @ to_head[:3, :3].T + to_head[:3, 3])
     for artery in ('ACA', 'MCA', 'PCA'):
         value = rois.mean(here.cbf[where['gm']], supplied == artery)
-        recorder.measure(f'cbf_{artery.lower()}', value, 'mL/100 g/min',
-                         f'Mean blood flow over {rois.MEANING["gm"]}, in the territory of both '
-                         f'{artery}, {on}')  # fmt: skip
+        recorder.measure(
+            f'cbf_{artery.lower()}',
+            value,
+            'mL/100 g/min',
+            f'Mean blood flow over {rois.MEANING["gm"]}, in the territory of both {artery}, {on}',
+        )

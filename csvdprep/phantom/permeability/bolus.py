@@ -84,8 +84,9 @@ def parker(time_s: np.ndarray, dose: float = 0.1) -> np.ndarray:
     t = np.asarray(time_s, float) / 60
     blood = 1.050 * np.exp(-0.1685 * t) / (1 + np.exp(-38.078 * (t - 0.483)))
     for area, centre, width in ((0.809, 0.17046, 0.0563), (0.330, 0.365, 0.132)):
-        blood = blood + (area / (width * np.sqrt(2 * np.pi))
-                         * np.exp(-((t - centre) ** 2) / (2 * width**2)))  # fmt: skip
+        blood = blood + (
+            area / (width * np.sqrt(2 * np.pi)) * np.exp(-((t - centre) ** 2) / (2 * width**2))
+        )
     return dose / 0.1 * np.where(t > 0, blood, 0) / (1 - HAEMATOCRIT)
 
 
@@ -128,5 +129,7 @@ def frame_means(
     between = (values[1:] + values[:-1]) / 2
     integral = np.concatenate([[0], np.cumsum(between) * width])
     middle = (integral[1:] + integral[:-1]) / 2
-    return (between.reshape(frames, steps).mean(axis=1),
-            middle.reshape(frames, steps).mean(axis=1))  # fmt: skip
+    return (
+        between.reshape(frames, steps).mean(axis=1),
+        middle.reshape(frames, steps).mean(axis=1),
+    )

@@ -19,8 +19,10 @@ from csvdprep.phantom.permeability.contrast import spgr
 
 #: PS in 1/min, v_p and T1 in s of each tissue.
 TISSUE_VALUES = {
-    'nawm': (3e-4, 0.006, 0.95), 'wmh': (5e-4, 0.006, 1.25), 'gm': (9e-4, 0.012, 1.40),
-}  # fmt: skip
+    'nawm': (3e-4, 0.006, 0.95),
+    'wmh': (5e-4, 0.006, 1.25),
+    'gm': (9e-4, 0.012, 1.40),
+}
 #: Estimates of PS (1e-4/min) that the specification prints, by drift over the run in %.
 PRINTED = {
     'nawm': {-1.0: 0.4, -0.5: 1.7, 0.5: 4.3, 1.0: 5.6},
@@ -83,5 +85,6 @@ def p10(tissue: str, drift: float = 0.0) -> Case:
     rate = 1 / t1 + RELAXIVITY * (vp * cp + ps * integral)
     time_s = (np.arange(FRAMES) + 0.5) * FRAME_S
     factors = 1 + drift / 100 * time_s / (FRAMES * FRAME_S)
-    return Case(time_s=time_s, cp=cp, ps=ps, vp=vp, t1=t1,
-                signal=factors * spgr(1.0, rate, TR_MS, FLIP))  # fmt: skip
+    return Case(
+        time_s=time_s, cp=cp, ps=ps, vp=vp, t1=t1, signal=factors * spgr(1.0, rate, TR_MS, FLIP)
+    )

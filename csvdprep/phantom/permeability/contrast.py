@@ -189,8 +189,9 @@ def frame_images(here: Maps, protocol: Protocol) -> Iterator[np.ndarray]:
     The concentration is that of :func:`csvdprep.phantom.permeability.bolus.frame_means`, so that
     a fit of frame means by trapezoids finds the truth.
     """
-    for cp, integral in zip(*frame_means(protocol.plasma, protocol.frames, protocol.frame_s),
-                            strict=True):  # fmt: skip
+    for cp, integral in zip(
+        *frame_means(protocol.plasma, protocol.frames, protocol.frame_s), strict=True
+    ):
         rate = here.r1 + np.float32(protocol.relaxivity) * leak(here, cp, integral)
         yield spgr(here.m0, rate, protocol.tr, protocol.flip * here.b1)
 

@@ -42,11 +42,13 @@ B1_NOISE = 0.5
 _SLAB = {'low': (-92, -122, -76), 'high': (92, 108, 90)}
 PRESETS = {
     'tiny': Protocol(scan=Scan(voxel=(4, 4, 4), noise=0.01, **_SLAB), frames=20, frame_s=57.0),
-    'demo': Protocol(scan=Scan(voxel=(2.5, 2.5, 4), noise=0.02, **_SLAB), frames=28,
-                     b1_spread=0.06, motion=0.3),
-    'full': Protocol(scan=Scan(voxel=(2, 2, 2.5), noise=0.02, **_SLAB), b1_spread=0.06,
-                     motion=0.3),
-}  # fmt: skip
+    'demo': Protocol(
+        scan=Scan(voxel=(2.5, 2.5, 4), noise=0.02, **_SLAB), frames=28, b1_spread=0.06, motion=0.3
+    ),
+    'full': Protocol(
+        scan=Scan(voxel=(2, 2, 2.5), noise=0.02, **_SLAB), b1_spread=0.06, motion=0.3
+    ),
+}
 
 
 def maps(scene: Scene, protocol: Protocol, rng: np.random.Generator) -> Maps:
@@ -91,12 +93,16 @@ def maps(scene: Scene, protocol: Protocol, rng: np.random.Generator) -> Maps:
     ps = seen(scene.property_map('ps') * varied) * normal
     vp = seen(scene.property_map('vp') * varied) * normal
     blood = {'vein', 'artery'}
-    free = cover((m0, r1, ps, vp), (
-        lambda name: size(TISSUES[name]),
-        lambda name: rate(TISSUES[name]),
-        lambda name: 0 if name in blood else scene.value(name, 'ps'),
-        lambda name: 1 - protocol.haematocrit if name in blood else scene.value(name, 'vp'),
-    ), large(scene, scan))  # fmt: skip
+    free = cover(
+        (m0, r1, ps, vp),
+        (
+            lambda name: size(TISSUES[name]),
+            lambda name: rate(TISSUES[name]),
+            lambda name: 0 if name in blood else scene.value(name, 'ps'),
+            lambda name: 1 - protocol.haematocrit if name in blood else scene.value(name, 'vp'),
+        ),
+        large(scene, scan),
+    )
     b1 = transmit(m0.shape, protocol.b1_spread, rng)
     return Maps(m0=m0, r1=r1, ps=ps, vp=vp, b1=b1, free=free)
 
@@ -158,27 +164,40 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
 
     targets = []
     for number, clean in enumerate(flip_images(here, protocol)):
-        targets.append(recorder.raw(
-            take(clean, path[number]), affine, 'anat', 'VFA',
-            _common(protocol, scene) | {'FlipAngle': protocol.flips[number]},
-            entities={**protocol.entities, 'flip': str(number + 1)},
-        ))  # fmt: skip
+        targets.append(
+            recorder.raw(
+                take(clean, path[number]),
+                affine,
+                'anat',
+                'VFA',
+                _common(protocol, scene) | {'FlipAngle': protocol.flips[number]},
+                entities={**protocol.entities, 'flip': str(number + 1)},
+            )
+        )
     series = np.empty((*here.m0.shape, protocol.frames), np.int16, order='F')
     frames = zip(frame_images(here, protocol), path[flips:], drift_factors(protocol), strict=True)
     for number, (clean, pose, factor) in enumerate(frames):
         series[..., number] = take(clean, pose, factor)
     named = {**protocol.entities, 'ce': 'gadolinium'}
-    uri = recorder.raw(series, affine, 'perf', 'dce', sidecar(protocol, scene), entities=named,
-                       step_s=protocol.frame_s)  # fmt: skip
+    uri = recorder.raw(
+        series,
+        affine,
+        'perf',
+        'dce',
+        sidecar(protocol, scene),
+        entities=named,
+        step_s=protocol.frame_s,
+    )
     if protocol.b1_spread:
         measured = 100 * here.b1 + np.float32(B1_NOISE) * rng.standard_normal(
             here.b1.shape, dtype=np.float32
         )
         intended = [target.replace('bids:raw:', 'bids::') for target in (*targets, uri)]
         fields = common_fields(scan, scene.tesla) | {
-            'Units': 'arbitrary', 'IntendedFor': intended,
+            'Units': 'arbitrary',
+            'IntendedFor': intended,
             'Description': 'True flip angle as percent of the nominal one',
-        }  # fmt: skip
+        }
         recorder.raw(measured, affine, 'fmap', 'TB1map', fields, entities=protocol.entities)
     _truth_images(here, protocol, recorder, uri)
     _truth_tables(path, protocol, recorder)
@@ -211,10 +230,12 @@ def sidecar(protocol: Protocol, scene: Scene) -> dict[str, Any]:
 
 def _common(protocol: Protocol, scene: Scene) -> dict[str, Any]:
     return common_fields(protocol.scan, scene.tesla) | {
-        'PulseSequenceType': 'Spoiled gradient echo', 'SpoilingState': True,
-        'RepetitionTimeExcitation': protocol.tr / 1000, 'EchoTime': protocol.te / 1000,
+        'PulseSequenceType': 'Spoiled gradient echo',
+        'SpoilingState': True,
+        'RepetitionTimeExcitation': protocol.tr / 1000,
+        'EchoTime': protocol.te / 1000,
         **protocol.fields,
-    }  # fmt: skip
+    }
 
 
 def _truth_images(here: Maps, protocol: Protocol, recorder: Recorder, uri: str) -> None:
@@ -235,32 +256,60 @@ def _truth_tables(path: np.ndarray, protocol: Protocol, recorder: Recorder) -> N
     scans = [f'flip-{n + 1}_VFA' for n in range(len(protocol.flips))]
     scans += ['dce'] * protocol.frames
     numbers = [0] * len(protocol.flips) + list(range(protocol.frames))
-    rows = [{**row, 'scan': scan, 'volume': number} for row, scan, number
-            in zip(motion.rows(path), scans, numbers, strict=True)]  # fmt: skip
+    rows = [
+        {**row, 'scan': scan, 'volume': number}
+        for row, scan, number in zip(motion.rows(path), scans, numbers, strict=True)
+    ]
     columns = {'scan': 'Image of which it is a volume', **motion.COLUMNS}
     named = {**protocol.entities, 'ce': 'gadolinium'}
     recorder.table(rows, columns, 'perf', 'timeseries', desc='motion', **named)
-    means = zip(protocol.middles, drift_factors(protocol),
-                *frame_means(protocol.plasma, protocol.frames, protocol.frame_s),
-                strict=True)  # fmt: skip
-    rows = [{'time_s': float(at), 'cp_mmol': float(cp), 'cb_mmol':
-             float(cp) * (1 - protocol.haematocrit), 'integral_mmol_min': float(integral),
-             'drift': float(factor)} for at, factor, cp, integral in means]  # fmt: skip
-    recorder.table(rows, {
-        'time_s': 'Middle of the frame since the start of the series, s',
-        'cp_mmol': 'Mean concentration in plasma during the frame, mmol/L',
-        'cb_mmol': 'Mean concentration in whole blood during the frame, mmol/L',
-        'integral_mmol_min': 'Mean over the frame of the integral of the concentration in '
-                             'plasma since the start, mmol/L min',
-        'drift': 'Factor on the signal of the frame',
-    }, 'perf', 'timeseries', desc='vif', **named)  # fmt: skip
+    means = zip(
+        protocol.middles,
+        drift_factors(protocol),
+        *frame_means(protocol.plasma, protocol.frames, protocol.frame_s),
+        strict=True,
+    )
+    rows = [
+        {
+            'time_s': float(at),
+            'cp_mmol': float(cp),
+            'cb_mmol': float(cp) * (1 - protocol.haematocrit),
+            'integral_mmol_min': float(integral),
+            'drift': float(factor),
+        }
+        for at, factor, cp, integral in means
+    ]
+    recorder.table(
+        rows,
+        {
+            'time_s': 'Middle of the frame since the start of the series, s',
+            'cp_mmol': 'Mean concentration in plasma during the frame, mmol/L',
+            'cb_mmol': 'Mean concentration in whole blood during the frame, mmol/L',
+            'integral_mmol_min': 'Mean over the frame of the integral of the concentration in '
+            'plasma since the start, mmol/L min',
+            'drift': 'Factor on the signal of the frame',
+        },
+        'perf',
+        'timeseries',
+        desc='vif',
+        **named,
+    )
     times = np.arange(0, protocol.frames * protocol.frame_s, 1.0)
-    rows = [{'time_s': float(at), 'cp_mmol': float(cp)}
-            for at, cp in zip(times, protocol.plasma(times), strict=True)]  # fmt: skip
-    recorder.table(rows, {
-        'time_s': 'Time since the start of the series, s',
-        'cp_mmol': 'Concentration in plasma at that time, mmol/L',
-    }, 'perf', 'timeseries', desc='bolus', **named)  # fmt: skip
+    rows = [
+        {'time_s': float(at), 'cp_mmol': float(cp)}
+        for at, cp in zip(times, protocol.plasma(times), strict=True)
+    ]
+    recorder.table(
+        rows,
+        {
+            'time_s': 'Time since the start of the series, s',
+            'cp_mmol': 'Concentration in plasma at that time, mmol/L',
+        },
+        'perf',
+        'timeseries',
+        desc='bolus',
+        **named,
+    )
 
 
 def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) -> None:
@@ -268,13 +317,30 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
     for name in ('nawm', 'wmh', 'dgm', 'cgm'):
         text = f'over {rois.MEANING[name]}, on the grid of the dynamic series'
         ps, vp = rois.mean(here.ps, where[name]), rois.mean(here.vp, where[name])
-        recorder.measure(f'ps_{name}_1e4_permin', None if ps is None else ps * 1e4, '1e-4/min',
-                         f'Mean permeability surface area product {text}')  # fmt: skip
-        recorder.measure(f'vp_{name}_ml100ml', None if vp is None else vp * 100, 'mL/100 mL',
-                         f'Mean volume of plasma {text}')  # fmt: skip
+        recorder.measure(
+            f'ps_{name}_1e4_permin',
+            None if ps is None else ps * 1e4,
+            '1e-4/min',
+            f'Mean permeability surface area product {text}',
+        )
+        recorder.measure(
+            f'vp_{name}_ml100ml',
+            None if vp is None else vp * 100,
+            'mL/100 mL',
+            f'Mean volume of plasma {text}',
+        )
     r1 = rois.mean(here.r1, where['nawm'])
-    recorder.measure('t1_nawm_s', None if r1 is None else 1 / r1, 's',
-                     f'T1 of the mean rate of relaxation over {rois.MEANING["nawm"]}, on the '
-                     'grid of the dynamic series')  # fmt: skip
-    recorder.measure('ps_drift', protocol.drift, '%', 'Linear change of the signal that was put '
-                     'in, from the start of the dynamic series to its end')  # fmt: skip
+    recorder.measure(
+        't1_nawm_s',
+        None if r1 is None else 1 / r1,
+        's',
+        f'T1 of the mean rate of relaxation over {rois.MEANING["nawm"]}, on the '
+        'grid of the dynamic series',
+    )
+    recorder.measure(
+        'ps_drift',
+        protocol.drift,
+        '%',
+        'Linear change of the signal that was put '
+        'in, from the start of the dynamic series to its end',
+    )

@@ -133,7 +133,7 @@ def distort(image: np.ndarray, shift: np.ndarray, axis: int) -> np.ndarray:
         weight = sign * density
         change += np.bincount(at, (weight * (1 - part)).ravel(), minlength=len(change))
         change += np.bincount(at + 1, (weight * part).ravel(), minlength=len(change))
-    binned = np.cumsum(change.reshape(len(signal), length), axis=1)[:, 1:count + 1]
+    binned = np.cumsum(change.reshape(len(signal), length), axis=1)[:, 1 : count + 1]
     out = np.zeros(lines.shape, np.float32)
     out[full] = np.maximum(binned, 0)
     return np.moveaxis(out, -1, axis)
@@ -148,11 +148,13 @@ def sidecar(scan: Scan, along: Encoding, readout_s: float, tesla: float) -> dict
     """Return what the sidecar of an echo planar image says of its readout (BIDS)."""
     lines = scan.grid()[0][along.axis]
     return common_fields(scan, tesla) | {
-        'MRAcquisitionType': '2D', 'PulseSequenceType': 'Echo Planar Imaging',
-        'PhaseEncodingDirection': along.code, 'TotalReadoutTime': readout_s,
+        'MRAcquisitionType': '2D',
+        'PulseSequenceType': 'Echo Planar Imaging',
+        'PhaseEncodingDirection': along.code,
+        'TotalReadoutTime': readout_s,
         'EffectiveEchoSpacing': readout_s / (lines - 1),
         'SliceEncodingDirection': 'ijk'[scan.array_axis],
-    }  # fmt: skip
+    }
 
 
 def slice_timing(slices: int, tr_s: float, multiband: int = 1) -> list[float]:
@@ -198,9 +200,13 @@ class FieldMap:
 
 
 def record_field_map(
-    scene: Scene, protocol: FieldMap, recorder: Recorder, noise_seed: int,
-    field_ppm: np.ndarray, links: Mapping[str, Any],
-) -> str:  # fmt: skip
+    scene: Scene,
+    protocol: FieldMap,
+    recorder: Recorder,
+    noise_seed: int,
+    field_ppm: np.ndarray,
+    links: Mapping[str, Any],
+) -> str:
     """Take two gradient echoes and write their magnitudes and the difference of their phases.
 
     Parameters
@@ -227,8 +233,10 @@ def record_field_map(
     scan = scene.place(protocol.scan, rng, degrees=0.3, millimetres=0.3)
     frequency = scan.sample(hertz(field_ppm, scene.tesla), scene.affine)
     affine = scan.grid()[1]
-    echoes = [scan.sample(_gradient_echo(scene, protocol, te), scene.affine)
-              for te in protocol.echo_times]  # fmt: skip
+    echoes = [
+        scan.sample(_gradient_echo(scene, protocol, te), scene.affine)
+        for te in protocol.echo_times
+    ]
     unit = float(np.quantile(echoes[0][echoes[0] > 0.2 * echoes[0].max()], 0.5))
     apart = (protocol.echo_times[1] - protocol.echo_times[0]) / 1000
     echoes[1] = echoes[1] * np.exp(2j * np.pi * apart * frequency).astype(np.complex64)
@@ -237,20 +245,31 @@ def record_field_map(
         noise = rng.standard_normal((2, *echo.shape), dtype=np.float32) * (unit / protocol.snr)
         noisy.append(echo + noise[0] + 1j * noise[1])
     fields = common_fields(scan, scene.tesla) | {
-        'PulseSequenceType': 'Spoiled Gradient Echo', 'RepetitionTime': protocol.tr / 1000,
+        'PulseSequenceType': 'Spoiled Gradient Echo',
+        'RepetitionTime': protocol.tr / 1000,
         'FlipAngle': protocol.flip,
-    }  # fmt: skip
+    }
     shared = {'B0FieldIdentifier': links['B0FieldIdentifier']}
     for number, (echo, te) in enumerate(zip(noisy, protocol.echo_times, strict=True), start=1):
         whole = np.round(np.abs(echo) * (500 / unit)).clip(0, 32000).astype(np.int16)
-        recorder.raw(whole, affine, 'fmap', f'magnitude{number}',
-                     fields | shared | {'EchoTime': te / 1000}, entities=protocol.entities)
+        recorder.raw(
+            whole,
+            affine,
+            'fmap',
+            f'magnitude{number}',
+            fields | shared | {'EchoTime': te / 1000},
+            entities=protocol.entities,
+        )
     phase = np.angle(noisy[1] * np.conj(noisy[0])) * (HALF_TURN / np.pi)
     times = {f'EchoTime{n}': te / 1000 for n, te in enumerate(protocol.echo_times, start=1)}
     return recorder.raw(
-        np.round(phase).clip(-HALF_TURN, HALF_TURN - 1).astype(np.int16), affine, 'fmap',
-        'phasediff', fields | times | dict(links), entities=protocol.entities,
-    )  # fmt: skip
+        np.round(phase).clip(-HALF_TURN, HALF_TURN - 1).astype(np.int16),
+        affine,
+        'fmap',
+        'phasediff',
+        fields | times | dict(links),
+        entities=protocol.entities,
+    )
 
 
 def _gradient_echo(scene: Scene, protocol: FieldMap, te: float) -> np.ndarray:

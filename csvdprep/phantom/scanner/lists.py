@@ -32,9 +32,15 @@ COLUMNS = {
 
 
 def record_shapes(
-    scene: Scene, scan: Scan, space: str, source: str, recorder: Recorder, label: str,
-    datatype: str, contrast: Mapping[str, float],
-) -> None:  # fmt: skip
+    scene: Scene,
+    scan: Scan,
+    space: str,
+    source: str,
+    recorder: Recorder,
+    label: str,
+    datatype: str,
+    contrast: Mapping[str, float],
+) -> None:
     """Write mask and list of lesions that are shapes.
 
     The mask holds the voxels at least half of which are lesion and, of lesions too small for
@@ -67,10 +73,20 @@ def record_shapes(
         if own.any() and not mask[own].any():
             mask[np.unravel_index(np.argmax(np.where(own, share, 0)), mask.shape)] = 1
     said = 'At least half of the voxel is lesion, or it holds the largest part of a small one'
-    recorder.truth(mask, scan.grid()[1], datatype, 'mask', source,
-                   {'Type': 'Lesion', 'Description': said}, space=space, label=label)  # fmt: skip
-    rows = [row(number, feature, scan) | {'contrast': contrast.get(feature.tissue)}
-            for number, feature in enumerate(chosen, start=1)]  # fmt: skip
+    recorder.truth(
+        mask,
+        scan.grid()[1],
+        datatype,
+        'mask',
+        source,
+        {'Type': 'Lesion', 'Description': said},
+        space=space,
+        label=label,
+    )
+    rows = [
+        row(number, feature, scan) | {'contrast': contrast.get(feature.tissue)}
+        for number, feature in enumerate(chosen, start=1)
+    ]
     recorder.table(rows, COLUMNS, datatype, 'lesions', space=space, label=label)
 
 
@@ -89,13 +105,17 @@ def row(number: int, feature: Feature, scan: Scan) -> dict:
     world = scan.pose[:3, :3] @ feature.centre + scan.pose[:3, 3]
     mni = feature.facts['mni']
     return {
-        'index': number, 'kind': feature.kind, **named('', world),
-        **named('_mni', mni[len(mni) // 2]), 'diameter_mm': feature.diameter_mm,
+        'index': number,
+        'kind': feature.kind,
+        **named('', world),
+        **named('_mni', mni[len(mni) // 2]),
+        'diameter_mm': feature.diameter_mm,
         'length_mm': feature.length_mm if isinstance(feature, Tube) else None,
-        'volume_mm3': feature.volume_mm3, 'side': feature.facts['side'],
+        'volume_mm3': feature.volume_mm3,
+        'side': feature.facts['side'],
         'region': feature.facts['region'],
         'rim_mm': feature.facts.get('rim_mm') if isinstance(feature, Ellipsoid) else None,
-    }  # fmt: skip
+    }
 
 
 def named(ending: str, point: np.ndarray) -> dict[str, float]:

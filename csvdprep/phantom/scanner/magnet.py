@@ -82,11 +82,18 @@ def dipole_field(chi: np.ndarray, spacing, direction, *, pad: float = 1.5) -> np
     # Along z first; then one plane of k_z after the other, so that the padded and transformed
     # grid as a whole never exists.
     spectrum = fft.rfft(np.asarray(chi, np.float32), pz, axis=2)
-    frequencies = [_folded(part, size) for part, size in zip(
-        (fft.fftfreq(px), fft.fftfreq(py), fft.rfftfreq(pz)), spacing, strict=True)]  # fmt: skip
+    frequencies = [
+        _folded(part, size)
+        for part, size in zip(
+            (fft.fftfreq(px), fft.fftfreq(py), fft.rfftfreq(pz)), spacing, strict=True
+        )
+    ]
     for plane in range(spectrum.shape[2]):
-        kernel = _kernel(*frequencies[:2], [(k[plane], w[plane]) for k, w in frequencies[2]],
-                         direction.astype(np.float32))  # fmt: skip
+        kernel = _kernel(
+            *frequencies[:2],
+            [(k[plane], w[plane]) for k, w in frequencies[2]],
+            direction.astype(np.float32),
+        )
         part = fft.fft2(spectrum[:, :, plane], (px, py), overwrite_x=True)
         spectrum[:, :, plane] = fft.ifft2(part * kernel, overwrite_x=True)[:nx, :ny]
     # In parts, because the last transform works with a copy.
@@ -99,8 +106,10 @@ def dipole_field(chi: np.ndarray, spacing, direction, *, pad: float = 1.5) -> np
 def _folded(k: np.ndarray, size: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Give frequencies (per voxel) and what folds onto them: in 1/mm, with their weights."""
     folded = [k, k - np.where(k < 0, -1, 1)]
-    return [((part / size).astype(np.float32), (np.sinc(part) ** 2).astype(np.float32))
-            for part in folded]  # fmt: skip
+    return [
+        ((part / size).astype(np.float32), (np.sinc(part) ** 2).astype(np.float32))
+        for part in folded
+    ]
 
 
 def _kernel(x, y, z, direction: np.ndarray) -> np.ndarray:

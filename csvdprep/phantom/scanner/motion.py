@@ -10,12 +10,16 @@ from csvdprep.phantom.scanner.scan import turn
 #: Columns of a table of motion and what they mean.
 COLUMNS = {
     'volume': 'Number of the volume, from 0',
-    **{f'trans_{axis}_mm': f'Movement of the head along {axis} of the scanner, mm'
-       for axis in 'xyz'},
-    **{f'rot_{axis}_deg': f'Rotation of the head about {axis} of the scanner, degrees; about x, '
-                          'then y, then z, through the origin, before the movement'
-       for axis in 'xyz'},
-}  # fmt: skip
+    **{
+        f'trans_{axis}_mm': f'Movement of the head along {axis} of the scanner, mm'
+        for axis in 'xyz'
+    },
+    **{
+        f'rot_{axis}_deg': f'Rotation of the head about {axis} of the scanner, degrees; about x, '
+        'then y, then z, through the origin, before the movement'
+        for axis in 'xyz'
+    },
+}
 
 
 def walk(volumes: int, size: float, reference: int, rng: np.random.Generator) -> np.ndarray:
@@ -50,8 +54,10 @@ def walk(volumes: int, size: float, reference: int, rng: np.random.Generator) ->
 
 def rows(path: np.ndarray) -> list[dict[str, float]]:
     """Return a walk as rows of a table with the columns :data:`COLUMNS`."""
-    return [dict(zip(COLUMNS, [number, *map(float, pose)], strict=True))
-            for number, pose in enumerate(path)]  # fmt: skip
+    return [
+        dict(zip(COLUMNS, [number, *map(float, pose)], strict=True))
+        for number, pose in enumerate(path)
+    ]
 
 
 def reach(image: np.ndarray) -> np.ndarray:

@@ -63,10 +63,17 @@ class Recorder:
         return Path(*parts)
 
     def raw(
-        self, data: np.ndarray, affine: np.ndarray, datatype: str, suffix: str,
-        fields: Mapping[str, Any], *, entities: Mapping[str, str] | None = None,
-        texts: Mapping[str, str] | None = None, step_s: float | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        data: np.ndarray,
+        affine: np.ndarray,
+        datatype: str,
+        suffix: str,
+        fields: Mapping[str, Any],
+        *,
+        entities: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] | None = None,
+        step_s: float | None = None,
+    ) -> str:
         """Write an image of the raw dataset with its sidecar.
 
         Parameters
@@ -101,9 +108,15 @@ class Recorder:
         return f'bids:raw:{path.as_posix()}'
 
     def truth(
-        self, data: np.ndarray, affine: np.ndarray, datatype: str, suffix: str, source: str,
-        fields: Mapping[str, Any] | None = None, **entities: str,
-    ) -> None:  # fmt: skip
+        self,
+        data: np.ndarray,
+        affine: np.ndarray,
+        datatype: str,
+        suffix: str,
+        source: str,
+        fields: Mapping[str, Any] | None = None,
+        **entities: str,
+    ) -> None:
         """Write an image of the truth, on the grid of a raw one.
 
         Parameters
@@ -126,9 +139,14 @@ class Recorder:
         )
 
     def table(
-        self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], datatype: str,
-        suffix: str, fields: Mapping[str, Any] | None = None, **entities: str,
-    ) -> None:  # fmt: skip
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Mapping[str, str],
+        datatype: str,
+        suffix: str,
+        fields: Mapping[str, Any] | None = None,
+        **entities: str,
+    ) -> None:
         """Write a table of the truth with the meaning of its columns.
 
         Parameters
@@ -189,10 +207,13 @@ class Recorder:
         stem = compose({**self.entities, 'desc': 'csvd'}, 'measures', '.tsv')
         path = self.truth_dir / self.folder / stem
         write_table(path, [list(row.values())], list(row))
-        write_json(path.with_suffix('.json'), {
-            name: {'Description': text, **({'Units': units} if units else {})}
-            for name, (_, units, text) in self.measures.items()
-        })  # fmt: skip
+        write_json(
+            path.with_suffix('.json'),
+            {
+                name: {'Description': text, **({'Units': units} if units else {})}
+                for name, (_, units, text) in self.measures.items()
+            },
+        )
         return row
 
 

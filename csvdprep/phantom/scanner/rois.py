@@ -19,9 +19,9 @@ MEANING = {
     'dgm': 'voxels with at least 70 % caudate, putamen, pallidum or thalamus',
     'wm': 'voxels with at least 90 % cerebral white matter, hyperintense or not',
     'nawm': 'voxels with at least 90 % normal-appearing cerebral white matter and less than 1 % '
-            'hyperintensity',
+    'hyperintensity',
     'wmh': 'voxels of which at least half is white matter hyperintensity',
-}  # fmt: skip
+}
 
 
 def regions(scene: Scene, scan: Scan, free: np.ndarray) -> dict[str, np.ndarray]:
@@ -47,8 +47,9 @@ def regions(scene: Scene, scan: Scan, free: np.ndarray) -> dict[str, np.ndarray]
     names = structure_names()
 
     def labelled(*wanted: str) -> np.ndarray:
-        return np.isin(structures, [label for label, text in names.items()
-                                    if text.endswith(wanted)])  # fmt: skip
+        return np.isin(
+            structures, [label for label, text in names.items() if text.endswith(wanted)]
+        )
 
     def seen(volume: np.ndarray) -> np.ndarray:
         return scan.sample(volume, affine) * free
@@ -59,10 +60,13 @@ def regions(scene: Scene, scan: Scan, free: np.ndarray) -> dict[str, np.ndarray]
     wmh, white = seen(scene.wmh[box]), seen(white * (cerebral & ~nuclei))
     cortex = seen(grey * (cerebral & ~nuclei)) >= 0.7
     return {
-        'gm': cortex, 'cgm': cortex,
+        'gm': cortex,
+        'cgm': cortex,
         'dgm': seen((grey + anatomy.fractions['wm'][box]) * labelled(*DEEP_GREY)) >= 0.7,
-        'wm': white >= 0.9, 'nawm': (white - wmh >= 0.9) & (wmh < 0.01), 'wmh': wmh >= 0.5,
-    }  # fmt: skip
+        'wm': white >= 0.9,
+        'nawm': (white - wmh >= 0.9) & (wmh < 0.01),
+        'wmh': wmh >= 0.5,
+    }
 
 
 def mean(values: np.ndarray, where: np.ndarray) -> float | None:

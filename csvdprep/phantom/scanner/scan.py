@@ -131,9 +131,13 @@ class Scan:
             index = first.astype(float)
             index[across] += offset * thickness / size[across]
             out[part] += ndi.affine_transform(
-                volume, matrix[:3, :3], matrix[:3, 3] + matrix[:3, :3] @ index,
-                output_shape=out[part].shape, order=1, output=np.float32,
-            )  # fmt: skip
+                volume,
+                matrix[:3, :3],
+                matrix[:3, 3] + matrix[:3, :3] @ index,
+                output_shape=out[part].shape,
+                order=1,
+                output=np.float32,
+            )
         return out / count
 
     @property
@@ -211,9 +215,11 @@ class Scan:
 def _covered(volume: np.ndarray, matrix: np.ndarray, shape) -> tuple[slice, ...]:
     """Return the part of an image's grid that can see anything of a volume."""
     low, high = np.array(
-        [np.flatnonzero(volume.any(axis=others))[[0, -1]] if volume.any() else (0, 0)
-         for others in ((1, 2), (0, 2), (0, 1))]
-    ).T  # fmt: skip
+        [
+            np.flatnonzero(volume.any(axis=others))[[0, -1]] if volume.any() else (0, 0)
+            for others in ((1, 2), (0, 2), (0, 1))
+        ]
+    ).T
     corners = np.array(np.meshgrid(*zip(low - 2, high + 2, strict=True))).reshape(3, -1)
     seen = np.linalg.inv(matrix)[:3] @ np.vstack([corners, np.ones(8)])
     start = np.clip(np.floor(seen.min(axis=1)).astype(int) - 1, 0, np.array(shape) - 1)
@@ -319,7 +325,7 @@ def ghosts(
     order = np.arange(lines)
     shift = millimetres * np.sin(2 * np.pi * (order / rng.uniform(5, 11) + rng.random()))
     for _ in range(2):
-        shift[int(rng.integers(lines)):] += millimetres * 0.5 * rng.standard_normal()
+        shift[int(rng.integers(lines)) :] += millimetres * 0.5 * rng.standard_normal()
     shift -= shift[lines // 2]
     k = np.fft.fftshift(np.fft.fftfreq(lines))
     phase = np.fft.ifftshift(np.exp(-2j * np.pi * k * shift / edge))

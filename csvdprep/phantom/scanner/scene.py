@@ -79,8 +79,9 @@ class Scene:
         ndarray of float32
         """
         box = box or (slice(None),) * 3
-        out = sum(np.float32(self.value(tissue, name)) * share[box]
-                  for tissue, share in self.shares())  # fmt: skip
+        out = sum(
+            np.float32(self.value(tissue, name)) * share[box] for tissue, share in self.shares()
+        )
         if name not in Nucleus.__dataclass_fields__:
             return out
         for where, nucleus in self.nuclei(box):
@@ -102,8 +103,11 @@ class Scene:
         """Give the voxels of each grey nucleus within a part of the grid."""
         structures = self.anatomy.structures[box]
         for name, nucleus in NUCLEI.items():
-            labels = [label for label, text in structure_names().items()
-                      if text.removeprefix('left ').removeprefix('right ') == name]  # fmt: skip
+            labels = [
+                label
+                for label, text in structure_names().items()
+                if text.removeprefix('left ').removeprefix('right ') == name
+            ]
             yield np.nonzero(np.isin(structures, labels)), nucleus
 
     def lay(self, protocol, rng: np.random.Generator):
@@ -134,9 +138,12 @@ class Scene:
         return placed.after(tuple(degrees * turn), tuple(millimetres * move))
 
     def paint(
-        self, image: np.ndarray, scan: Scan, values: Mapping[str, float],
+        self,
+        image: np.ndarray,
+        scan: Scan,
+        values: Mapping[str, float],
         kinds: Sequence[str] | None = None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Draw the small things over an image.
 
         Parameters
@@ -155,8 +162,11 @@ class Scene:
         ndarray, as ``image``
         """
         for tissue in PAINT:
-            chosen = [f for f in self.features if f.tissue == tissue
-                      and (kinds is None or f.kind in kinds)]  # fmt: skip
+            chosen = [
+                f
+                for f in self.features
+                if f.tissue == tissue and (kinds is None or f.kind in kinds)
+            ]
             if tissue not in values or not chosen:
                 continue
             share, _ = scan.draw(chosen)

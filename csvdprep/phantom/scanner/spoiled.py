@@ -50,9 +50,12 @@ def nuclei(scene: Scene) -> list[tuple[tuple[np.ndarray, ...], Nucleus]]:
 
 
 def water_map(
-    scene: Scene, te: float, amplitude: Callable[[Tissue], float], grain: np.ndarray,
+    scene: Scene,
+    te: float,
+    amplitude: Callable[[Tissue], float],
+    grain: np.ndarray,
     grey: Sequence[tuple[tuple[np.ndarray, ...], Nucleus]],
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Give every voxel of the head the signal of its water at an echo; no small features.
 
     Parameters
@@ -103,8 +106,10 @@ def fat_map(scene: Scene, amplitude: Callable[[Tissue], float]) -> np.ndarray:
 def decay_map(scene: Scene) -> np.ndarray:
     """Give every voxel of the head the mean of R2* over what it holds, 1/s; air has 0."""
     out = np.zeros(scene.wmh.shape, np.float32)
-    rate = {name: np.float32(1000 / TISSUES[name].relaxation(scene.tesla)[2])
-            for name, _ in scene.shares()}  # fmt: skip
+    rate = {
+        name: np.float32(1000 / TISSUES[name].relaxation(scene.tesla)[2])
+        for name, _ in scene.shares()
+    }
     shares = dict(scene.shares())
     for name, share in shares.items():
         out += share * rate[name]

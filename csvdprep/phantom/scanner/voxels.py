@@ -49,9 +49,10 @@ def per_matter(scene: Scene, scan: Scan) -> np.ndarray:
 
 
 def cover(
-    images: Sequence[np.ndarray], values: Sequence[Callable[[str], float]],
+    images: Sequence[np.ndarray],
+    values: Sequence[Callable[[str], float]],
     shares: Sequence[tuple[str, np.ndarray]],
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Let small things replace what images hold, in place.
 
     Parameters

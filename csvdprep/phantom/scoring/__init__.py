@@ -77,8 +77,10 @@ def check_folder(out_dir: Path, *, field: str) -> None:
 
     """
     signs = {f'{name}.tsv': tsv_text([TABLES[name]]).rstrip() for name in _FILES}
-    signs |= {'score.json': '"Agreement of an application with the truth',
-              'score.html': '<meta name="generator" content="csvdprep score">'}  # fmt: skip
+    signs |= {
+        'score.json': '"Agreement of an application with the truth',
+        'score.html': '<meta name="generator" content="csvdprep score">',
+    }
     for name, sign in signs.items():
         check_replaceable(Path(out_dir) / name, sign, field=field)
 
@@ -114,16 +116,18 @@ def _check_common(visits: list, present: set, derivatives: Path, truth: Path) ->
     if not present:
         raise InputError(
             f'No visit of the truth ({", ".join(visit.label for visit in visits)}) is among the '
-            'output.', file=derivatives,
+            'output.',
+            file=derivatives,
             remedy='Run the application on the dataset to which this truth belongs.',
-        )  # fmt: skip
+        )
 
 
 def _mask_tables(visits: dict, app: dict) -> dict[str, list[dict]]:
     rows = [
-        row for visit, files in visits.items()
+        row
+        for visit, files in visits.items()
         for row in masks.compare_masks(visit, files, app[visit])
-    ]  # fmt: skip
+    ]
     return {'masks': rows, 'mask_summary': masks.summarise(rows)}
 
 
@@ -136,9 +140,10 @@ def _number_tables(true: scalars.Values, found: scalars.Values) -> dict[str, lis
         'change_summary': scalars.change_agreements(changes, true.about),
         'pairs': [
             visit.columns | {'measure': name, 'truth': one, 'found': other}
-            for name, triples in joined.items() for visit, one, other in triples
+            for name, triples in joined.items()
+            for visit, one, other in triples
         ],
-    }  # fmt: skip
+    }
 
 
 def _scans(visits: dict, app: dict, present: set) -> tuple[dict[str, list[Scan]], list[str]]:

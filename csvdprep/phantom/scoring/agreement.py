@@ -197,10 +197,17 @@ def _limits(difference: np.ndarray) -> dict:
     of_limit = t * sd * np.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
     low, high = bias - _Z * sd, bias + _Z * sd
     values = {
-        'bias': bias, 'bias_low': bias - of_bias, 'bias_high': bias + of_bias, 'sd': sd,
-        'loa_low': low, 'loa_low_low': low - of_limit, 'loa_low_high': low + of_limit,
-        'loa_high': high, 'loa_high_low': high - of_limit, 'loa_high_high': high + of_limit,
-    }  # fmt: skip
+        'bias': bias,
+        'bias_low': bias - of_bias,
+        'bias_high': bias + of_bias,
+        'sd': sd,
+        'loa_low': low,
+        'loa_low_low': low - of_limit,
+        'loa_low_high': low + of_limit,
+        'loa_high': high,
+        'loa_high_low': high - of_limit,
+        'loa_high_high': high + of_limit,
+    }
     return {name: float(value) for name, value in values.items()}
 
 

@@ -46,7 +46,8 @@ _ORDINAL = {
 #: Description and unit by column, by table.
 TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
     'masks': {
-        **_VISIT, **_LABEL,
+        **_VISIT,
+        **_LABEL,
         'dice': ('Dice coefficient of the voxels; best 1.', '1'),
         'hd95': ('95th percentile Hausdorff distance; not made for tissues.', 'mm'),
         'avd': ('Absolute difference of the volumes in percent of the true one.', '%'),
@@ -64,8 +65,10 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
     },
     'mask_summary': {
         **_LABEL,
-        'measure': ('Column of masks, or volume_slope: found on true volumes, through the origin.',
-                    None),
+        'measure': (
+            'Column of masks, or volume_slope: found on true volumes, through the origin.',
+            None,
+        ),
         'n': ('Visits with a value.', None),
         'mean': ('Mean over visits; of volume_slope the slope.', None),
         'median': ('Median over visits.', None),
@@ -75,8 +78,10 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
     },
     'detection': {
         'label': _LABEL['label'],
-        'size': ('Diameter of the true lesions. What is about false positives is n/a but for all.',
-                 None),
+        'size': (
+            'Diameter of the true lesions. What is about false positives is n/a but for all.',
+            None,
+        ),
         'n_scans': ('Visits that could be compared.', None),
         'n_true': ('Number of true lesions.', None),
         'n_found': ('Number of candidates that the app reports.', None),
@@ -91,8 +96,10 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
         'f1': ('2 tp / (2 tp + fp + fn).', '1'),
         'fp_per_scan': ('False positives per visit.', None),
         **{
-            f'sensitivity_at_{limit}_fp':
-            (f'Largest sensitivity with at most {limit} false positives per visit.', '1')
+            f'sensitivity_at_{limit}_fp': (
+                f'Largest sensitivity with at most {limit} false positives per visit.',
+                '1',
+            )
             for limit in (1, 2, 5, 10)
         },
         'matched_by': ('overlap of masks, or distance of at most max(diameter / 2, 2 mm).', None),
@@ -124,4 +131,4 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
         'truth': ('True value.', 'as units'),
         'found': ('Found value.', 'as units'),
     },
-}  # fmt: skip
+}

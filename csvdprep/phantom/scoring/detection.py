@@ -18,9 +18,11 @@ __all__ = ['froc', 'operating_points', 'outcomes']
 AT = (1, 2, 5, 10)
 #: Diameter of the true lesion: name, from, below (mm).
 SIZES = (
-    ('< 3 mm', 0.0, 3.0), ('3 to 5 mm', 3.0, 5.0), ('5 to 10 mm', 5.0, 10.0),
+    ('< 3 mm', 0.0, 3.0),
+    ('3 to 5 mm', 3.0, 5.0),
+    ('5 to 10 mm', 5.0, 10.0),
     ('>= 10 mm', 10.0, math.inf),
-)  # fmt: skip
+)
 
 
 def outcomes(scans: Sequence[Scan]) -> list[tuple[float, str, float | None]]:
@@ -76,9 +78,12 @@ def froc(scans: Sequence[Scan]) -> list[dict]:
         tp += kind == 'hit'
         fp += kind in ('false', 'distractor')
         points[confidence] = {
-            'threshold': confidence, 'fp_per_scan': fp / len(scans),
-            'sensitivity': tp / n_true if n_true else None, 'tp': tp, 'fp': fp,
-        }  # fmt: skip
+            'threshold': confidence,
+            'fp_per_scan': fp / len(scans),
+            'sensitivity': tp / n_true if n_true else None,
+            'tp': tp,
+            'fp': fp,
+        }
     return list(points.values())
 
 
@@ -106,14 +111,16 @@ def operating_points(label: str, scans: Sequence[Scan]) -> list[dict]:
     listed = [scan.n_distractors for scan in scans]
     complete = None not in listed
     row = _sensitivity(label, 'all', len(scans), len(sizes), len(hits)) | {
-        'n_found': len(judged), 'fp': fp, 'n_repeats': count['repeat'],
+        'n_found': len(judged),
+        'fp': fp,
+        'n_repeats': count['repeat'],
         'n_distractors': sum(listed) if complete else None,
         'fp_on_distractors': count['distractor'] if complete else None,
         'precision': len(hits) / (len(hits) + fp) if len(hits) + fp else None,
         'f1': 2 * len(hits) / (len(hits) + fp + len(sizes)) if fp + len(sizes) else None,
         'fp_per_scan': fp / len(scans),
         'matched_by': ' and '.join(sorted({scan.matched_by for scan in scans})),
-    }  # fmt: skip
+    }
     reasons = [row['reason']] if row['reason'] else []
     for limit in AT:
         value, reason = _at(limit, froc(scans), row)
@@ -158,7 +165,12 @@ def _by_size(label: str, n_scans: int, sizes: list, hits: list) -> Iterator[dict
 
 def _sensitivity(label: str, size: str, n_scans: int, n_true: int, tp: int) -> dict:
     return {
-        'label': label, 'size': size, 'n_scans': n_scans, 'n_true': n_true, 'tp': tp,
-        'fn': n_true - tp, 'sensitivity': tp / n_true if n_true else None,
+        'label': label,
+        'size': size,
+        'n_scans': n_scans,
+        'n_true': n_true,
+        'tp': tp,
+        'fn': n_true - tp,
+        'sensitivity': tp / n_true if n_true else None,
         'reason': None if n_true else 'no true lesion',
-    }  # fmt: skip
+    }

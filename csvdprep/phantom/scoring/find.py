@@ -17,8 +17,15 @@ from csvdprep.core.errors import InputError
 from csvdprep.interfaces.images import canonical
 
 __all__ = [
-    'File', 'Visit', 'choose', 'description', 'files_of', 'pixels', 'same_grid', 'visits_of',
-]  # fmt: skip
+    'File',
+    'Visit',
+    'choose',
+    'description',
+    'files_of',
+    'pixels',
+    'same_grid',
+    'visits_of',
+]
 
 #: Largest distance (mm) between grids that count as one: each scan has a head pose of its own.
 SAME_GRID_MM = 5e-3
@@ -178,7 +185,8 @@ def same_grid(one: File, other: File) -> bool:
     """Tell whether two images have the same voxels at the same places, however they are stored."""
     first, second = _open(one), _open(other)
     return len(_shape(first)) == len(_shape(second)) and grids.same_grid(
-        first, second, SAME_GRID_MM)
+        first, second, SAME_GRID_MM
+    )
 
 
 def choose(truth: File, candidates: Iterable[File]) -> File | None:
@@ -217,15 +225,20 @@ def choose(truth: File, candidates: Iterable[File]) -> File | None:
 
 
 def _folders(parent: Path, prefix: str) -> list[Path]:
-    found = [path for path in parent.glob(f'{prefix}*')
-             if path.is_dir() and is_label(path.name.removeprefix(prefix))]  # fmt: skip
+    found = [
+        path
+        for path in parent.glob(f'{prefix}*')
+        if path.is_dir() and is_label(path.name.removeprefix(prefix))
+    ]
     return sorted(found, key=lambda path: _natural(path.name))
 
 
 def _natural(name: str) -> list:
     """Give a key that sorts ses-2 before ses-10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else part)
-            for part in re.split(r'([0-9]+)', name)]  # fmt: skip
+    return [
+        (part.isdigit(), int(part) if part.isdigit() else part)
+        for part in re.split(r'([0-9]+)', name)
+    ]
 
 
 def _open(file: File):

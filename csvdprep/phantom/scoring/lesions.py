@@ -117,16 +117,21 @@ def match(visit: Visit, label: str, truth: Sequence[File], app: Sequence[File]) 
     lists = [file for file in _lists(truth) if file.is_label(label)]
     masks = lesion_masks(truth, label)
     app_lists = [
-        file for file in _lists(app)
+        file
+        for file in _lists(app)
         if file.is_label(label) and {'x', 'y', 'z'} <= set(tables.read(file.path)[0])
-    ]  # fmt: skip
+    ]
     app_masks = segmentations(app, label)
     listed = [(true, found) for true in lists for found in app_lists if _one_frame(true, found)]
     mixed = [
         *((true, found) for true in masks for found in app_lists if _one_frame(true, found)),
-        *((true, found) for true in lists for found in app_masks
-          if _one_frame(true, found, truth)),
-    ]  # fmt: skip
+        *(
+            (true, found)
+            for true in lists
+            for found in app_masks
+            if _one_frame(true, found, truth)
+        ),
+    ]
     ways = [
         lambda: _by_overlap(visit, label, masks, lists, app_masks),
         lambda: _by_distance(visit, label, listed or mixed, lists, app_masks),
@@ -141,8 +146,11 @@ def match(visit: Visit, label: str, truth: Sequence[File], app: Sequence[File]) 
 
 
 def _lists(files: Sequence[File]) -> list[File]:
-    return [file for file in files if file.suffix == 'lesions' and file.extension == '.tsv'
-            and 'label' in file.entities]  # fmt: skip
+    return [
+        file
+        for file in files
+        if file.suffix == 'lesions' and file.extension == '.tsv' and 'label' in file.entities
+    ]
 
 
 def _by_overlap(visit, label, masks, lists, app_masks) -> Scan | None:
@@ -196,10 +204,17 @@ def _by_distance(visit, label, pairs, lists, app_masks) -> Scan | None:
     if not pairs:
         return None
     # A file without space is about the scan itself, most often the T1w.
-    true, found = min(pairs, key=lambda pair: (
-        pair[0].suffix != 'lesions', pair[1].suffix != 'lesions', pair[1].suffix != 'mask',
-        pair[1].space is None, pair[0].space != 'T1w', pair[1].path.name,
-    ))  # fmt: skip
+    true, found = min(
+        pairs,
+        key=lambda pair: (
+            pair[0].suffix != 'lesions',
+            pair[1].suffix != 'lesions',
+            pair[1].suffix != 'mask',
+            pair[1].space is None,
+            pair[0].space != 'T1w',
+            pair[1].path.name,
+        ),
+    )
     lesions = _true_points(true, label)
     distractors = _distractors(_beside(true, lists), label)
     points = _app_points(found, app_masks)
@@ -287,9 +302,11 @@ def _required(path: Path, row: dict, column: str) -> float:
     value = tables.number(row.get(column))
     if value is None:
         raise InputError(
-            f'A lesion of the truth has no number for {column}.', file=path, field=column,
+            f'A lesion of the truth has no number for {column}.',
+            file=path,
+            field=column,
             remedy='The truth needs x, y, z and diameter_mm (or volume_mm3) of each lesion.',
-        )  # fmt: skip
+        )
     return value
 
 

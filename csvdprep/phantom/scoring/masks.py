@@ -18,9 +18,11 @@ TISSUES = {'CSF': {1}, 'GM': {2}, 'WM': {3}}
 _SUMMARISED = ('dice', 'hd95', 'avd', 'recall', 'f1')
 _SUMMARISED_OF = {'brain': ('dice', 'hd95', 'avd'), **dict.fromkeys(TISSUES, ('dice', 'avd'))}
 _NAMES = {
-    'reference_ml': 'truth_ml', 'prediction_ml': 'found_ml', 'n_reference': 'n_truth',
+    'reference_ml': 'truth_ml',
+    'prediction_ml': 'found_ml',
+    'n_reference': 'n_truth',
     'n_prediction': 'n_found',
-}  # fmt: skip
+}
 _OF_LESIONS = ('recall', 'f1', 'precision', 'n_truth', 'n_found', 'n_detected', 'n_hits')
 _OF_ALL = ('dice', 'hd95', 'avd', 'truth_ml', 'found_ml')
 _EMPTY = dict.fromkeys((*_OF_ALL, *_OF_LESIONS, 'file', 'reason'))
@@ -30,19 +32,24 @@ _STATISTICS = {'mean': np.mean, 'median': np.median, 'low': np.min, 'high': np.m
 def lesion_masks(files: Iterable[File], label: str | None = None) -> list[File]:
     """Pick the truth's lesion masks, of one label or of all."""
     return [
-        file for file in files
-        if file.suffix == 'mask' and 'label' in file.entities and not _is_brain(file)
+        file
+        for file in files
+        if file.suffix == 'mask'
+        and 'label' in file.entities
+        and not _is_brain(file)
         and (label is None or file.is_label(label))
-    ]  # fmt: skip
+    ]
 
 
 def segmentations(files: Iterable[File], label: str) -> list[File]:
     """Pick the application's masks, segmentations and probabilities of a label."""
     return [
-        file for file in files
-        if file.suffix in ('mask', 'dseg', 'probseg') and file.extension.startswith('.nii')
+        file
+        for file in files
+        if file.suffix in ('mask', 'dseg', 'probseg')
+        and file.extension.startswith('.nii')
         and file.is_label(label)
-    ]  # fmt: skip
+    ]
 
 
 def compare_masks(visit: Visit, truth: tuple[File, ...], app: tuple[File, ...]) -> list[dict]:
@@ -71,8 +78,14 @@ def compare_masks(visit: Visit, truth: tuple[File, ...], app: tuple[File, ...]) 
     brains = [file for file in app if _is_brain(file)]
     rows += _rows(visit, 'brain', [f for f in truth if _is_brain(f)], brains, _brain, 'mask')
     tissues = [file for file in app if _is_segmentation(file) and _indices(file)]
-    rows += _rows(visit, 'tissues', [f for f in truth if _is_true_tissue(f)], tissues, _tissues,
-                  '_dseg with CSF, GM and WM in its table')  # fmt: skip
+    rows += _rows(
+        visit,
+        'tissues',
+        [f for f in truth if _is_true_tissue(f)],
+        tissues,
+        _tissues,
+        '_dseg with CSF, GM and WM in its table',
+    )
     return rows
 
 
@@ -107,11 +120,19 @@ def _summary(label: str, space: str | None, rows: list[dict]) -> list[dict]:
         lines.append(line | {'reason': None if values else 'not defined in any visit'})
     truth, found = (np.array([row[name] for row in rows]) for name in ('truth_ml', 'found_ml'))
     slope = float(truth @ found / (truth @ truth)) if truth.any() else None
-    lines.append({
-        'label': label, 'space': space, 'measure': 'volume_slope', 'n': len(rows), 'mean': slope,
-        'median': None, 'low': None, 'high': None,
-        'reason': None if truth.any() else 'all masks of the truth are empty',
-    })  # fmt: skip
+    lines.append(
+        {
+            'label': label,
+            'space': space,
+            'measure': 'volume_slope',
+            'n': len(rows),
+            'mean': slope,
+            'median': None,
+            'low': None,
+            'high': None,
+            'reason': None if truth.any() else 'all masks of the truth are empty',
+        }
+    )
     return lines
 
 
@@ -122,14 +143,21 @@ def _rows(visit, label, truths, candidates, compare, what) -> list[dict]:
         found = choose(truth, candidates)
         if found:
             rows += [
-                visit.columns | {'label': part, 'space': truth.space} | _EMPTY | values
+                visit.columns
+                | {'label': part, 'space': truth.space}
+                | _EMPTY
+                | values
                 | {'file': found.path.name}
                 for part, values in compare(label, truth, found)
-            ]  # fmt: skip
+            ]
     if truths and not rows:
         spaces = ', '.join(dict.fromkeys(file.space or file.path.name for file in truths))
-        rows.append(visit.columns | {'label': label, 'space': spaces} | _EMPTY
-                    | {'reason': f'no {what} on the grid of {spaces}'})  # fmt: skip
+        rows.append(
+            visit.columns
+            | {'label': label, 'space': spaces}
+            | _EMPTY
+            | {'reason': f'no {what} on the grid of {spaces}'}
+        )
     return rows
 
 
@@ -153,8 +181,9 @@ def _tissues(_: str, truth: File, found: File) -> list[tuple[str, dict]]:
         values = {
             'dice': 2 * int((a & b).sum()) / (n_a + n_b) if n_a + n_b else None,
             'avd': 100 * abs(n_a - n_b) / n_a if n_a else None,
-            'truth_ml': n_a * voxel_ml, 'found_ml': n_b * voxel_ml,
-        }  # fmt: skip
+            'truth_ml': n_a * voxel_ml,
+            'found_ml': n_b * voxel_ml,
+        }
         rows.append((name, values | {'reason': _reason(values)}))
     return rows
 

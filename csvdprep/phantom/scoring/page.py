@@ -15,14 +15,20 @@ __all__ = ['grade_icc', 'grade_kappa', 'render']
 
 #: Koo & Li 2016, doi:10.1016/j.jcm.2016.02.012: from, word, colour.
 _ICC = (
-    (0.9, 'excellent', 'ok'), (0.75, 'good', 'ok'), (0.5, 'moderate', 'fail'),
+    (0.9, 'excellent', 'ok'),
+    (0.75, 'good', 'ok'),
+    (0.5, 'moderate', 'fail'),
     (float('-inf'), 'poor', 'fail'),
-)  # fmt: skip
+)
 #: Landis & Koch 1977, doi:10.2307/2529310.
 _KAPPA = (
-    (0.8, 'almost perfect', 'ok'), (0.6, 'substantial', 'ok'), (0.4, 'moderate', 'warn'),
-    (0.2, 'fair', 'fail'), (0.0, 'slight', 'fail'), (float('-inf'), 'poor', 'fail'),
-)  # fmt: skip
+    (0.8, 'almost perfect', 'ok'),
+    (0.6, 'substantial', 'ok'),
+    (0.4, 'moderate', 'warn'),
+    (0.2, 'fair', 'fail'),
+    (0.0, 'slight', 'fail'),
+    (float('-inf'), 'poor', 'fail'),
+)
 #: What a line of the overview can hold.
 _LINE = dict.fromkeys(('interval', 'limits', 'reason', 'word', 'flag'), '')
 
@@ -41,16 +47,24 @@ def render(scores: Scores) -> str:
         HTML. All text of files is escaped.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters |= {
-        'short': _short, 'fixed': _fixed, 'span': _span, 'interval': _brief_interval,
-    }  # fmt: skip
+        'short': _short,
+        'fixed': _fixed,
+        'span': _span,
+        'interval': _brief_interval,
+    }
     return environment.get_template('page.html').render(
-        scores=scores, overview=_grouped(_overview(scores)), summary=_summary(scores),
+        scores=scores,
+        overview=_grouped(_overview(scores)),
+        summary=_summary(scores),
         **_figures(scores),
-    )  # fmt: skip
+    )
 
 
 def grade_icc(low: float, high: float) -> tuple[str, str]:
@@ -86,27 +100,42 @@ def _overview(scores: Scores) -> Iterator[dict]:
     for label, space, n, cells in _summary(scores):
         dice, slope = cells['dice'], cells['volume_slope']
         yield _LINE | {
-            'group': 'Masks', 'name': label, 'told': f'on the grid of {space}' if space else '',
-            'n': n, 'kind': 'median Dice', 'value': _fixed(dice['median'], 3),
+            'group': 'Masks',
+            'name': label,
+            'told': f'on the grid of {space}' if space else '',
+            'n': n,
+            'kind': 'median Dice',
+            'value': _fixed(dice['median'], 3),
             'interval': _interval(dice, 'low', 'high', 3),
-            'error': f'slope of volumes {_fixed(slope["mean"], 3)}', 'reason': dice['reason'],
-        }  # fmt: skip
+            'error': f'slope of volumes {_fixed(slope["mean"], 3)}',
+            'reason': dice['reason'],
+        }
     for row in scores.detection:
         if row['size'] == 'all':
             yield _LINE | {
-                'group': 'Detection of single lesions', 'name': row['label'],
+                'group': 'Detection of single lesions',
+                'name': row['label'],
                 'told': f'{row["n_true"]} true lesions, matched by {row["matched_by"]}',
-                'n': row['n_scans'], 'kind': 'sensitivity', 'value': _fixed(row['sensitivity'], 3),
+                'n': row['n_scans'],
+                'kind': 'sensitivity',
+                'value': _fixed(row['sensitivity'], 3),
                 'error': f'{_fixed(row["fp_per_scan"], 2)} false positives per scan, '
-                         f'F1 {_fixed(row["f1"], 3)}',
-            }  # fmt: skip
+                f'F1 {_fixed(row["f1"], 3)}',
+            }
     for row in scores.scalars:
         told = scores.about.get(row['measure'], {}).get('Description', '')
         line = _grades_line(row) if row['scale'] == 'ordinal' else _number_line(row)
-        yield _LINE | {
-            'group': 'Measures', 'name': row['measure'], 'told': told, 'n': row['n'],
-            'reason': row['reason'],
-        } | line  # fmt: skip
+        yield (
+            _LINE
+            | {
+                'group': 'Measures',
+                'name': row['measure'],
+                'told': told,
+                'n': row['n'],
+                'reason': row['reason'],
+            }
+            | line
+        )
 
 
 def _grouped(lines: Iterator[dict]) -> list[tuple[str, list[dict]]]:
@@ -116,8 +145,13 @@ def _grouped(lines: Iterator[dict]) -> list[tuple[str, list[dict]]]:
 def _grades_line(row: dict) -> dict:
     kappa = row.get('kappa')
     word, flag = ('', '') if kappa is None else grade_kappa(kappa)
-    return {'kind': 'kappa', 'value': _fixed(kappa, 3), 'word': word, 'flag': flag,
-            'error': f'{_fixed(row.get("exact_pct"), 1)} % equal'}  # fmt: skip
+    return {
+        'kind': 'kappa',
+        'value': _fixed(kappa, 3),
+        'word': word,
+        'flag': flag,
+        'error': f'{_fixed(row.get("exact_pct"), 1)} % equal',
+    }
 
 
 def _number_line(row: dict) -> dict:
@@ -131,8 +165,10 @@ def _number_line(row: dict) -> dict:
         line['error'] = f'bias {_short(row["bias"], "+")}{units}' + (
             '' if percent is None else f' ({_signed(f"{percent:+.1f}")} %)'
         )
-        line['limits'] = (f'limits of agreement {_short(row["loa_low"], "+")} to '
-                          f'{_short(row["loa_high"], "+")}{units}')  # fmt: skip
+        line['limits'] = (
+            f'limits of agreement {_short(row["loa_low"], "+")} to '
+            f'{_short(row["loa_high"], "+")}{units}'
+        )
     return line
 
 
@@ -155,16 +191,22 @@ def _figures(scores: Scores) -> dict[str, list]:
     masks, curves, measures = [], [], []
     for label, space, _, cells in _summary(scores):
         if 'recall' in cells:  # a lesion; tissues vary too little for a picture
-            rows = [row for row in scores.masks
-                    if row['file'] and (row['label'], row['space']) == (label, space)]  # fmt: skip
+            rows = [
+                row
+                for row in scores.masks
+                if row['file'] and (row['label'], row['space']) == (label, space)
+            ]
             masks.append((label, space, Markup(plots.mask_plot(next(names), rows))))
     for row in scores.detection:
         points = [point for point in scores.froc if point['label'] == row['label']]
         if row['size'] == 'all' and row['sensitivity'] is not None:
             curves.append((row, Markup(plots.froc_plot(next(names), points, row))))
     for row in scores.scalars:
-        pairs = [(pair['truth'], pair['found']) for pair in scores.pairs
-                 if pair['measure'] == row['measure']]  # fmt: skip
+        pairs = [
+            (pair['truth'], pair['found'])
+            for pair in scores.pairs
+            if pair['measure'] == row['measure']
+        ]
         if row['scale'] == 'ordinal':
             measures.append((row, None, _crossed(pairs)))
         elif pairs:

@@ -16,13 +16,22 @@ from matplotlib.figure import Figure
 __all__ = ['agreement_plot', 'froc_plot', 'mask_plot']
 
 _STYLE = {
-    'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'none', 'font.family': 'sans-serif',
-    'font.sans-serif': ['DejaVu Sans', 'Helvetica', 'Arial'], 'font.size': 9.5,
-    'axes.spines.top': False, 'axes.spines.right': False, 'axes.edgecolor': '#5b6b7b',
-    'axes.labelcolor': '#1c2733', 'xtick.color': '#5b6b7b', 'ytick.color': '#5b6b7b',
-    'axes.formatter.useoffset': False, 'axes.axisbelow': True, 'axes.titlecolor': '#1c2733',
+    'svg.hashsalt': 'csvdprep',
+    'svg.fonttype': 'none',
+    'font.family': 'sans-serif',
+    'font.sans-serif': ['DejaVu Sans', 'Helvetica', 'Arial'],
+    'font.size': 9.5,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.edgecolor': '#5b6b7b',
+    'axes.labelcolor': '#1c2733',
+    'xtick.color': '#5b6b7b',
+    'ytick.color': '#5b6b7b',
+    'axes.formatter.useoffset': False,
+    'axes.axisbelow': True,
+    'axes.titlecolor': '#1c2733',
     'text.usetex': False,
-}  # fmt: skip
+}
 _INK, _SOFT, _WASH, _LIMIT = '#17466f', '#8795a3', '#e6ebf1', '#b3261e'
 _DOT = {'s': 26, 'color': _INK, 'alpha': 0.75, 'linewidths': 0}
 
@@ -86,8 +95,13 @@ def froc_plot(name: str, points: Sequence[dict], row: dict) -> str:
     with matplotlib.rc_context(_STYLE):
         figure, (axes,) = _panels(1)
         axes.step(x, y, where='post', color=_INK, lw=1.6)
-        axes.scatter([row['fp_per_scan']], [row['sensitivity']], **(_DOT | {'s': 44, 'alpha': 1}),
-                     zorder=3, clip_on=False)  # fmt: skip
+        axes.scatter(
+            [row['fp_per_scan']],
+            [row['sensitivity']],
+            **(_DOT | {'s': 44, 'alpha': 1}),
+            zorder=3,
+            clip_on=False,
+        )
         axes.set(
             xlabel='false positives per scan',
             ylabel='sensitivity',
@@ -154,8 +168,11 @@ def _differences(axes, truth: np.ndarray, found: np.ndarray, row: dict) -> None:
             axes.axhspan(row[low], row[high], color=colour, alpha=0.09, lw=0)
             axes.axhline(row[value], color=colour, lw=1.2)
     axes.scatter(truth, found - truth, **_DOT, zorder=3)
-    axes.set(xlabel='truth', ylabel='found less true',
-             title='Differences with bias and limits of agreement')  # fmt: skip
+    axes.set(
+        xlabel='truth',
+        ylabel='found less true',
+        title='Differences with bias and limits of agreement',
+    )
 
 
 def _svg(figure: Figure, name: str, told: str) -> str:

@@ -68,11 +68,15 @@ class Scores:
         """Give all tables with the meaning of their columns."""
         document = {
             'Description': 'Agreement of an application with the truth of a phantom.',
-            'App': self.app, 'Truth': self.truth, 'Visits': self.visits,
-            'VisitsWithoutOutput': self.missing, 'Notes': self.notes,
-            'Measures': {row['measure']: self.about.get(row['measure'], {})
-                         for row in self.scalars},
-        }  # fmt: skip
+            'App': self.app,
+            'Truth': self.truth,
+            'Visits': self.visits,
+            'VisitsWithoutOutput': self.missing,
+            'Notes': self.notes,
+            'Measures': {
+                row['measure']: self.about.get(row['measure'], {}) for row in self.scalars
+            },
+        }
         for name, columns in TABLES.items():
             document[name] = {
                 'columns': {
@@ -92,8 +96,13 @@ class Scores:
         for slope in self.mask_summary:
             if slope['measure'] != 'volume_slope':
                 continue
-            rows = [row for row in self.masks if row['file'] and row['label'] == slope['label']
-                    and row['space'] == slope['space']]  # fmt: skip
+            rows = [
+                row
+                for row in self.masks
+                if row['file']
+                and row['label'] == slope['label']
+                and row['space'] == slope['space']
+            ]
             if rows[0]['n_truth'] is None:
                 others.append(_other_mask(slope, rows))
             else:
@@ -105,8 +114,9 @@ class Scores:
         rows = [
             f'{_clean(row["label"]):16}{row["n_true"]:7}{_fixed(row["sensitivity"], 13, 2)}'
             f'{_fixed(row["fp_per_scan"], 12, 2)}{_fixed(row["f1"], 6, 2)}'
-            for row in self.detection if row['size'] == 'all'
-        ]  # fmt: skip
+            for row in self.detection
+            if row['size'] == 'all'
+        ]
         return ['Detection          true  sensitivity  false/scan    F1', *rows] if rows else []
 
     def _scalar_text(self) -> list[str]:

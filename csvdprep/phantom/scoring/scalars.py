@@ -15,9 +15,15 @@ from csvdprep.phantom.scoring import agreement, tables
 from csvdprep.phantom.scoring.find import File, Visit
 
 __all__ = [
-    'Values', 'agreements', 'app_values', 'change_agreements', 'changes', 'is_ordinal', 'pairs',
+    'Values',
+    'agreements',
+    'app_values',
+    'change_agreements',
+    'changes',
+    'is_ordinal',
+    'pairs',
     'true_values',
-]  # fmt: skip
+]
 
 #: Folders of a derivative that hold no results.
 _APART = {'log', 'logs', 'work', 'sourcedata', 'code', 'figures'}
@@ -124,8 +130,9 @@ def app_values(root: Path, truth: Path, visits: Sequence[Visit], measures: set[s
         for row in rows:
             visit = _visit(row, visits)
             if visit is None:
-                notes.append(f'{where}: a row is of no visit of the truth, or of which session '
-                             'is not told')  # fmt: skip
+                notes.append(
+                    f'{where}: a row is of no visit of the truth, or of which session is not told'
+                )
                 continue
             for name in wanted:
                 value = tables.number(row.get(name))
@@ -133,8 +140,10 @@ def app_values(root: Path, truth: Path, visits: Sequence[Visit], measures: set[s
                 if known is None:
                     values[visit, name] = value
                 elif value not in (None, known):
-                    notes.append(f'{where}: {name} of {visit.label} differs from that in a table '
-                                 'read before, which is used')  # fmt: skip
+                    notes.append(
+                        f'{where}: {name} of {visit.label} differs from that in a table '
+                        'read before, which is used'
+                    )
     return Values(values, {}, tuple(dict.fromkeys(notes)))
 
 
@@ -191,10 +200,12 @@ def changes(truth: Values, found: Values) -> list[dict]:
     shared = set(found.measures)
     return [
         _change(first, second, name, truth, found)
-        for name in truth.measures if name in shared
-        for first, second in pairwise(visits) if first.subject == second.subject
+        for name in truth.measures
+        if name in shared
+        for first, second in pairwise(visits)
+        if first.subject == second.subject
         if None not in (truth.values.get((first, name)), truth.values.get((second, name)))
-    ]  # fmt: skip
+    ]
 
 
 def change_agreements(rows: Iterable[Mapping], about: Mapping[str, Mapping]) -> list[dict]:
@@ -222,15 +233,20 @@ def _head(name: str, about: Mapping[str, Mapping]) -> dict:
 def _change(first: Visit, second: Visit, name: str, truth: Values, found: Values) -> dict:
     true = truth.values[second, name] - truth.values[first, name]
     before, after = (found.values.get((visit, name)) for visit in (first, second))
-    missing = [visit.session for visit, value in ((first, before), (second, after))
-               if value is None]  # fmt: skip
+    missing = [
+        visit.session for visit, value in ((first, before), (second, after)) if value is None
+    ]
     seen = None if missing else after - before
     return {
-        'participant_id': first.subject, 'from_session': first.session,
-        'to_session': second.session, 'measure': name, 'true_change': true,
-        'found_change': seen, 'error': None if missing else seen - true,
-        'reason': f"no value of the app in {' and '.join(missing)}" if missing else None,
-    }  # fmt: skip
+        'participant_id': first.subject,
+        'from_session': first.session,
+        'to_session': second.session,
+        'measure': name,
+        'true_change': true,
+        'found_change': seen,
+        'error': None if missing else seen - true,
+        'reason': f'no value of the app in {" and ".join(missing)}' if missing else None,
+    }
 
 
 def _about(file: Path) -> dict[str, dict[str, str]]:
@@ -254,10 +270,12 @@ def _tables(root: Path, truth: Path) -> Iterator[Path]:
     for folder, inner, names in os.walk(root):
         here = Path(folder)
         inner[:] = sorted(
-            name for name in inner
-            if name not in _APART and not name.startswith('.')
+            name
+            for name in inner
+            if name not in _APART
+            and not name.startswith('.')
             and (here / name).resolve() != truth.resolve()
-        )  # fmt: skip
+        )
         found += [here / name for name in names if name.endswith('.tsv')]
     yield from sorted(found, key=lambda path: (-len(path.relative_to(root).parts), path))
 

@@ -72,5 +72,6 @@ def to_tsv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     'a\tb\n1\tn/a\n'
     """
     columns = list(columns)
-    return tsv_text([columns, *([rounded(row.get(name)) for name in columns] for row in rows)],
-                    digits=6)  # fmt: skip
+    return tsv_text(
+        [columns, *([rounded(row.get(name)) for name in columns] for row in rows)], digits=6
+    )

@@ -226,8 +226,10 @@ def values(sequence: Sequence, tesla: float) -> dict[str, float]:
 
     Blood in larger vessels has left its slice before a spin echo is read: it is dark.
     """
-    out = {name: sequence.signal(TISSUES[name], tesla)
-           for name in ('csf', 'gliosis', 'vein', 'artery', 'infarct')}  # fmt: skip
+    out = {
+        name: sequence.signal(TISSUES[name], tesla)
+        for name in ('csf', 'gliosis', 'vein', 'artery', 'infarct')
+    }
     if sequence.kind != 'mprage':
         out |= {'vein': 0.25 * out['vein'], 'artery': 0.1 * out['artery']}
     return out
@@ -267,10 +269,13 @@ def common_fields(scan: Scan, tesla: float) -> dict[str, Any]:
     """Return what the sidecar of any image says of scanner and slices."""
     thickness = scan.voxel[scan.slices]
     return {
-        'Manufacturer': 'csvdprep', 'ManufacturersModelName': 'phantom',
-        'MagneticFieldStrength': tesla, 'MRAcquisitionType': scan.acquisition,
-        'SliceThickness': thickness, 'SpacingBetweenSlices': thickness + scan.gap,
-    }  # fmt: skip
+        'Manufacturer': 'csvdprep',
+        'ManufacturersModelName': 'phantom',
+        'MagneticFieldStrength': tesla,
+        'MRAcquisitionType': scan.acquisition,
+        'SliceThickness': thickness,
+        'SpacingBetweenSlices': thickness + scan.gap,
+    }
 
 
 def record(
@@ -279,6 +284,12 @@ def record(
     """Scan the head and write the image; return its BIDS URI, and the scan with its pose."""
     protocol = scene.lay(protocol, np.random.default_rng([noise_seed, 3]))
     data, scan = acquire(scene, protocol, noise_seed)
-    uri = recorder.raw(data, scan.grid()[1], 'anat', protocol.suffix,
-                       sidecar(protocol, scene.tesla), entities=protocol.entities)  # fmt: skip
+    uri = recorder.raw(
+        data,
+        scan.grid()[1],
+        'anat',
+        protocol.suffix,
+        sidecar(protocol, scene.tesla),
+        entities=protocol.entities,
+    )
     return uri, protocol

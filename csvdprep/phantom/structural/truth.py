@@ -15,8 +15,11 @@ from csvdprep.phantom.structural.images import Protocol, contrasts
 from csvdprep.phantom.structural.zones import ZONES, true_zones
 from csvdprep.science.shapes import label_lesions
 
-TISSUE_LABELS = ((1, 'cerebrospinal fluid', 'CSF'), (2, 'grey matter', 'GM'),
-                 (3, 'white matter', 'WM'))  # fmt: skip
+TISSUE_LABELS = (
+    (1, 'cerebrospinal fluid', 'CSF'),
+    (2, 'grey matter', 'GM'),
+    (3, 'white matter', 'WM'),
+)
 #: The brainstem ends here, mm in the template: below the pons.
 BELOW_PONS_Z = -45.0
 #: Axial planes (mm in the template) in which perivascular spaces are counted for the grade.
@@ -43,8 +46,9 @@ def record_anatomy(scene: Scene, recorder: Recorder) -> dict[str, np.ndarray]:
     grades = true_grades(scene.anatomy, scene.wmh)
     by_rule = 'by the rules of the application on the true lesions and ventricles'
     for name in ('pv', 'deep', 'total'):
-        recorder.measure(f'fazekas_{name}', getattr(grades, name), '',
-                         f'Fazekas grade, {name}, {by_rule}')  # fmt: skip
+        recorder.measure(
+            f'fazekas_{name}', getattr(grades, name), '', f'Fazekas grade, {name}, {by_rule}'
+        )
     _record_counts(scene.features, recorder)
     return {'zones': zones}
 
@@ -54,24 +58,41 @@ def _record_volumes(anatomy: Anatomy, recorder: Recorder) -> None:
     gliosis = anatomy.volume_ml('gliosis') if 'gliosis' in anatomy.fractions else 0.0
     volumes = {name: anatomy.volume_ml(name) for name in ('gm', 'wm', 'csf')}
     volumes['wm'] += gliosis
-    for name, text in (('gm', 'grey matter, brainstem and cerebellum included'),
-                       ('wm', 'white matter, hyperintensities included'),
-                       ('csf', 'fluid inside the skull, old infarcts included')):  # fmt: skip
-        recorder.measure(f'{name}_ml', volumes[name], 'mL', f'Volume of {text}; lacunes and '
-                         'perivascular spaces count as the tissue in which they lie')  # fmt: skip
+    for name, text in (
+        ('gm', 'grey matter, brainstem and cerebellum included'),
+        ('wm', 'white matter, hyperintensities included'),
+        ('csf', 'fluid inside the skull, old infarcts included'),
+    ):
+        recorder.measure(
+            f'{name}_ml',
+            volumes[name],
+            'mL',
+            f'Volume of {text}; lacunes and '
+            'perivascular spaces count as the tissue in which they lie',
+        )
     icv = sum(volumes.values())
     recorder.measure('icv_ml', icv, 'mL', 'Intracranial volume: sum of the tissues')
     stem = _neck_ml(anatomy)
-    recorder.measure('bpf', (volumes['gm'] + volumes['wm'] - stem) / (icv - stem), '',
-                     'Brain parenchymal fraction, without the brainstem below the pons')
+    recorder.measure(
+        'bpf',
+        (volumes['gm'] + volumes['wm'] - stem) / (icv - stem),
+        '',
+        'Brain parenchymal fraction, without the brainstem below the pons',
+    )
     points, share = _ventricles(anatomy)
     recorder.measure('lv_ml', float(share.sum()), 'mL', 'Lateral ventricles')
     template = anatomy.to_template(points)
     for side, chosen in (('left', template[:, 0] < 0), ('right', template[:, 0] >= 0)):
-        recorder.measure(f'lv_{side}_ml', float(share[chosen].sum()), 'mL',
-                         f'Lateral ventricle, {side}')  # fmt: skip
-    recorder.measure('evans', _evans(anatomy), '', 'Evans index: frontal horns, that is, in front '
-                     'of the foramina of Monro, over the inner width of the skull')  # fmt: skip
+        recorder.measure(
+            f'lv_{side}_ml', float(share[chosen].sum()), 'mL', f'Lateral ventricle, {side}'
+        )
+    recorder.measure(
+        'evans',
+        _evans(anatomy),
+        '',
+        'Evans index: frontal horns, that is, in front '
+        'of the foramina of Monro, over the inner width of the skull',
+    )
 
 
 def _evans(anatomy: Anatomy) -> float:
@@ -114,17 +135,29 @@ def _record_zones(scene: Scene, recorder: Recorder) -> np.ndarray:
     """Note the volumes of the hyperintensities by zone; return the zones."""
     anatomy, share = scene.anatomy, scene.wmh
     total = float(share.sum(dtype=float)) * anatomy.voxel_ml
-    recorder.measure('wmh_total_ml', total, 'mL',
-                     'White matter hyperintensities in the head itself: sum of their shares')
+    recorder.measure(
+        'wmh_total_ml',
+        total,
+        'mL',
+        'White matter hyperintensities in the head itself: sum of their shares',
+    )
     zones = true_zones(anatomy, share)
     for label in range(1, 5):
         name, short = ZONES[label]
         part = float(share[zones == label].sum(dtype=float)) * anatomy.voxel_ml
-        recorder.measure(f'wmh_{short.lower()}_ml', part, 'mL', f'Hyperintensities, {name}, by '
-                         'the distance from true ventricles and cortex')  # fmt: skip
+        recorder.measure(
+            f'wmh_{short.lower()}_ml',
+            part,
+            'mL',
+            f'Hyperintensities, {name}, by the distance from true ventricles and cortex',
+        )
     icv = recorder.measures['icv_ml'][0]
-    recorder.measure('wmh_total_pct_icv', 100 * total / icv, '%',
-                     'Hyperintensities in percent of the intracranial volume')  # fmt: skip
+    recorder.measure(
+        'wmh_total_pct_icv',
+        100 * total / icv,
+        '%',
+        'Hyperintensities in percent of the intracranial volume',
+    )
     return zones
 
 
@@ -132,35 +165,55 @@ def _record_counts(features, recorder: Recorder) -> None:
     """Note numbers and grades of lacunes and perivascular spaces."""
     lacunes = [f for f in features if f.kind == 'lacune']
     recorder.measure('lacune_n_definite', len(lacunes), '', 'Number of lacunes')
-    recorder.measure('lacune_volume_ml', sum(f.volume_mm3 for f in lacunes) / 1000, 'mL',
-                     'Volume of lacunes')  # fmt: skip
+    recorder.measure(
+        'lacune_volume_ml', sum(f.volume_mm3 for f in lacunes) / 1000, 'mL', 'Volume of lacunes'
+    )
     for region in ('BG', 'CSO'):
         spaces = [f for f in features if f.kind == 'PVS' and f.facts['region'] == region]
         count = _most_in_a_slice(spaces, PVS_PLANES[region])
         key = f'pvs_{region.lower()}'
         recorder.measure(f'{key}_count_3d', len(spaces), '', f'Perivascular spaces, {region}')
-        recorder.measure(f'{key}_count_2d', count, '', f'Perivascular spaces, {region}, in the '
-                         'slice and hemisphere with most')  # fmt: skip
-        recorder.measure(f'{key}_grade', int(np.searchsorted([1, 11, 21, 41], count, 'right')), '',
-                         f'Grade of perivascular spaces, {region} (Potter 2015)')  # fmt: skip
-        recorder.measure(f'{key}_vol_ml', sum(f.volume_mm3 for f in spaces) / 1000, 'mL',
-                         f'Volume of perivascular spaces, {region}')  # fmt: skip
+        recorder.measure(
+            f'{key}_count_2d',
+            count,
+            '',
+            f'Perivascular spaces, {region}, in the slice and hemisphere with most',
+        )
+        recorder.measure(
+            f'{key}_grade',
+            int(np.searchsorted([1, 11, 21, 41], count, 'right')),
+            '',
+            f'Grade of perivascular spaces, {region} (Potter 2015)',
+        )
+        recorder.measure(
+            f'{key}_vol_ml',
+            sum(f.volume_mm3 for f in spaces) / 1000,
+            'mL',
+            f'Volume of perivascular spaces, {region}',
+        )
 
 
 def _most_in_a_slice(spaces: list[Tube], planes) -> int:
     """Count the tubes that cross an axial plane of the template, in the fuller hemisphere."""
     most = 0
     for side in ('left', 'right'):
-        reach = [(f.facts['mni'][:, 2].min(), f.facts['mni'][:, 2].max()) for f in spaces
-                 if f.facts['side'] == side]  # fmt: skip
+        reach = [
+            (f.facts['mni'][:, 2].min(), f.facts['mni'][:, 2].max())
+            for f in spaces
+            if f.facts['side'] == side
+        ]
         most = max([most, *(sum(low <= z <= high for low, high in reach) for z in planes)])
     return most
 
 
 def record_masks(
-    scene: Scene, protocol: Protocol, source: str, recorder: Recorder, zones: np.ndarray,
+    scene: Scene,
+    protocol: Protocol,
+    source: str,
+    recorder: Recorder,
+    zones: np.ndarray,
     labels: tuple[str, ...],
-) -> None:  # fmt: skip
+) -> None:
     """Write what is in the voxels of a structural scan.
 
     Parameters
@@ -181,21 +234,38 @@ def record_masks(
     anatomy, scan, suffix = scene.anatomy, protocol.scan, protocol.suffix
     affine = scan.grid()[1]
     inside = scan.sample(anatomy.intracranial, anatomy.affine) >= 0.5
-    recorder.truth(inside.astype(np.uint8), affine, 'anat', 'mask', source, {'Type': 'Brain'},
-                   space=suffix, desc='brain')  # fmt: skip
+    recorder.truth(
+        inside.astype(np.uint8),
+        affine,
+        'anat',
+        'mask',
+        source,
+        {'Type': 'Brain'},
+        space=suffix,
+        desc='brain',
+    )
     if suffix == 'T1w':
         tissue = scan.labels(anatomy.tissue_labels(), anatomy.affine)
         recorder.truth(tissue, affine, 'anat', 'dseg', source, space=suffix)
-        rows = [dict(zip(('index', 'name', 'abbreviation'), row, strict=True))
-                for row in TISSUE_LABELS]  # fmt: skip
+        rows = [
+            dict(zip(('index', 'name', 'abbreviation'), row, strict=True)) for row in TISSUE_LABELS
+        ]
         columns = {'index': 'Label', 'name': 'Tissue', 'abbreviation': 'Short name'}
         recorder.table(rows, columns, 'anat', 'dseg', space=suffix)
     for label in labels:
         if label == 'WMH':
             _record_wmh(scene, protocol, source, recorder, zones)
         else:
-            record_shapes(scene, scan, suffix, source, recorder, label, 'anat',
-                          contrast=contrasts(protocol.sequence, scene.tesla))  # fmt: skip
+            record_shapes(
+                scene,
+                scan,
+                suffix,
+                source,
+                recorder,
+                label,
+                'anat',
+                contrast=contrasts(protocol.sequence, scene.tesla),
+            )
 
 
 def _record_wmh(scene, protocol, source, recorder, zones) -> None:
@@ -204,32 +274,63 @@ def _record_wmh(scene, protocol, source, recorder, zones) -> None:
     affine = scan.grid()[1]
     share = scan.sample(scene.wmh, scene.affine)
     mask = (share >= 0.5).astype(np.uint8)
-    recorder.truth(mask, affine, 'anat', 'mask', source,
-                   {'Type': 'Lesion', 'Description': 'At least half of the voxel is lesion'},
-                   space=suffix, label='WMH')  # fmt: skip
+    recorder.truth(
+        mask,
+        affine,
+        'anat',
+        'mask',
+        source,
+        {'Type': 'Lesion', 'Description': 'At least half of the voxel is lesion'},
+        space=suffix,
+        label='WMH',
+    )
     voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
-    recorder.measure('wmh_voxels_ml', float(share.sum(dtype=float)) * voxel_ml, 'mL',
-                     f'Sum of the shares of the voxels of {suffix}, gaps included')
-    recorder.measure('wmh_mask_ml', int(mask.sum()) * voxel_ml, 'mL',
-                     f'Volume of the mask on the grid of {suffix}')  # fmt: skip
+    recorder.measure(
+        'wmh_voxels_ml',
+        float(share.sum(dtype=float)) * voxel_ml,
+        'mL',
+        f'Sum of the shares of the voxels of {suffix}, gaps included',
+    )
+    recorder.measure(
+        'wmh_mask_ml',
+        int(mask.sum()) * voxel_ml,
+        'mL',
+        f'Volume of the mask on the grid of {suffix}',
+    )
     grown = ndi.maximum_filter(zones, 3)
     seen = scan.labels(np.where(zones > 0, zones, grown), scene.affine) * mask
     recorder.truth(seen, affine, 'anat', 'dseg', source, space=suffix, desc='wmhzone')
     rows = [{'index': k, 'name': ZONES[k][0], 'abbreviation': ZONES[k][1]} for k in range(1, 5)]
-    recorder.table(rows, {'index': 'Label', 'name': 'Zone', 'abbreviation': 'Short name'},
-                   'anat', 'dseg', space=suffix, desc='wmhzone')  # fmt: skip
+    recorder.table(
+        rows,
+        {'index': 'Label', 'name': 'Zone', 'abbreviation': 'Short name'},
+        'anat',
+        'dseg',
+        space=suffix,
+        desc='wmhzone',
+    )
     labels, count = label_lesions(mask > 0, affine)
-    recorder.measure('wmh_n_lesions', int(count), '', f'Lesions of the mask on {suffix}, '
-                     '26-connected')  # fmt: skip
+    recorder.measure(
+        'wmh_n_lesions', int(count), '', f'Lesions of the mask on {suffix}, 26-connected'
+    )
     rows = _wmh_rows(labels, count, seen, scan, scene)
     rows += _infarct(scene, scan, suffix, source, recorder, len(rows))
     contrast = contrasts(protocol.sequence, scene.tesla)
     for found in rows:
         found['contrast'] = contrast['wmh' if found['kind'] == 'WMH' else 'gliosis']
-    recorder.table(rows, COLUMNS | {
-        'diameter_mm': 'Diameter of a sphere of the same volume',
-        'volume_mm3': 'Volume on the grid of the image', 'region': 'Zone that holds most of it',
-    }, 'anat', 'lesions', space=suffix, label='WMH')  # fmt: skip
+    recorder.table(
+        rows,
+        COLUMNS
+        | {
+            'diameter_mm': 'Diameter of a sphere of the same volume',
+            'volume_mm3': 'Volume on the grid of the image',
+            'region': 'Zone that holds most of it',
+        },
+        'anat',
+        'lesions',
+        space=suffix,
+        label='WMH',
+    )
 
 
 def _wmh_rows(labels, count, zones, scan, scene) -> list[dict]:
@@ -237,8 +338,9 @@ def _wmh_rows(labels, count, zones, scan, scene) -> list[dict]:
     numbers = np.arange(1, count + 1)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     centres = np.array(ndi.center_of_mass(labels > 0, labels, numbers)).reshape(-1, 3)
-    per_zone = [np.bincount(labels[zones == k].ravel(), minlength=count + 1)[1:]
-                for k in range(1, 5)]  # fmt: skip
+    per_zone = [
+        np.bincount(labels[zones == k].ravel(), minlength=count + 1)[1:] for k in range(1, 5)
+    ]
     main = np.argmax(per_zone, axis=0) + 1
     return [
         _piece(n, 'WMH', centres[n - 1], sizes[n - 1], ZONES[main[n - 1]][0], scan, scene)
@@ -251,9 +353,16 @@ def _infarct(scene, scan, suffix, source, recorder, before: int) -> list[dict]:
     if 'infarct' not in scene.anatomy.regions:
         return []
     mask = scan.sample(scene.anatomy.regions['infarct'], scene.affine) >= 0.5
-    recorder.truth(mask.astype(np.uint8), scan.grid()[1], 'anat', 'mask', source,
-                   {'Type': 'Lesion', 'Description': 'Old cortical infarct with its gliosis'},
-                   space=suffix, label='infarct')  # fmt: skip
+    recorder.truth(
+        mask.astype(np.uint8),
+        scan.grid()[1],
+        'anat',
+        'mask',
+        source,
+        {'Type': 'Lesion', 'Description': 'Old cortical infarct with its gliosis'},
+        space=suffix,
+        label='infarct',
+    )
     if not mask.any():
         return []
     centre = np.argwhere(mask).mean(axis=0)
@@ -267,10 +376,15 @@ def _piece(number, kind, centre, voxels, region, scan, scene) -> dict:
     template = scene.anatomy.to_template(_apply(np.linalg.inv(scan.pose), world))[0]
     volume = float(voxels * abs(np.linalg.det(affine[:3, :3])))
     return {
-        'index': number, 'kind': kind, **named('', world[0]), **named('_mni', template),
-        'volume_mm3': volume, 'diameter_mm': 2 * (volume * 3 / (4 * np.pi)) ** (1 / 3),
-        'side': 'left' if template[0] < 0 else 'right', 'region': region,
-    }  # fmt: skip
+        'index': number,
+        'kind': kind,
+        **named('', world[0]),
+        **named('_mni', template),
+        'volume_mm3': volume,
+        'diameter_mm': 2 * (volume * 3 / (4 * np.pi)) ** (1 / 3),
+        'side': 'left' if template[0] < 0 else 'right',
+        'region': region,
+    }
 
 
 def _points(anatomy: Anatomy, where: np.ndarray) -> np.ndarray:

@@ -13,8 +13,12 @@ from scipy import ndimage as ndi
 from csvdprep.phantom.head.anatomy import Anatomy
 
 #: Names and abbreviations by label.
-ZONES = {1: ('juxtaventricular', 'JV'), 2: ('periventricular', 'PV'), 3: ('deep', 'DW'),
-         4: ('juxtacortical', 'JC')}  # fmt: skip
+ZONES = {
+    1: ('juxtaventricular', 'JV'),
+    2: ('periventricular', 'PV'),
+    3: ('deep', 'DW'),
+    4: ('juxtacortical', 'JC'),
+}
 #: Deeper than this below the surface of the brain, mm, grey matter is no cortex.
 CORTEX_MM = 6.0
 
@@ -49,7 +53,8 @@ def true_zones(anatomy: Anatomy, share: np.ndarray) -> np.ndarray:
     from_ventricles = _away(anatomy, anatomy.regions['ventricles'] > 0.5)[lesion]
     from_cortex = _away(anatomy, _cortex(anatomy, share))[lesion]
     zones[lesion] = np.select(
-        [from_ventricles <= 3, from_ventricles <= 13, from_cortex <= 4], [1, 2, 4], 3)
+        [from_ventricles <= 3, from_ventricles <= 13, from_cortex <= 4], [1, 2, 4], 3
+    )
     return zones
 
 

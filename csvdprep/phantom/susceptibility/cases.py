@@ -17,10 +17,19 @@ from csvdprep.phantom.susceptibility.intravoxel import Sphere
 RADII = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
 #: Susceptibilities of P11, ppm (Marques 2021, doi:10.1002/mrm.28716).
 SUSCEPTIBILITIES = {
-    'caudate': 0.044, 'putamen': 0.038, 'pallidum': 0.1305, 'thalamus': 0.020,
-    'red nucleus': 0.100, 'substantia nigra': 0.111, 'dentate': 0.152, 'white matter': -0.030,
-    'cortex': 0.020, 'fluid': 0.019, 'venous blood': 0.190, 'calcium': -3.3,
-}  # fmt: skip
+    'caudate': 0.044,
+    'putamen': 0.038,
+    'pallidum': 0.1305,
+    'thalamus': 0.020,
+    'red nucleus': 0.100,
+    'substantia nigra': 0.111,
+    'dentate': 0.152,
+    'white matter': -0.030,
+    'cortex': 0.020,
+    'fluid': 0.019,
+    'venous blood': 0.190,
+    'calcium': -3.3,
+}
 
 
 def microbleed_scene(seed: int = 0, spacing: float = 2.0, tesla: float = 3.0) -> Scene:
@@ -58,8 +67,11 @@ def microbleed_scene(seed: int = 0, spacing: float = 2.0, tesla: float = 3.0) ->
     affine = np.diag([spacing] * 3 + [1.0])
     affine[:3, 3] = -48
     nothing = np.zeros_like(white)
-    anatomy = Anatomy(fractions={'wm': white, 'gm': nothing, 'csf': nothing}, affine=affine,
-                      structures=np.zeros(white.shape, np.uint8))  # fmt: skip
+    anatomy = Anatomy(
+        fractions={'wm': white, 'gm': nothing, 'csf': nothing},
+        affine=affine,
+        structures=np.zeros(white.shape, np.uint8),
+    )
     return Scene(anatomy=anatomy, wmh=nothing, features=_things(rng), seed=seed, tesla=tesla)
 
 
@@ -72,16 +84,33 @@ def _things(rng: np.random.Generator) -> list[Feature]:
     for place, (radius, kind, tissue, chi) in zip(places, wanted, strict=False):
         centre = place + rng.uniform(-0.5, 0.5, 3)
         region = {0: 'infratentorial', 1: 'deep'}.get(len(out) % 3, 'lobar')
-        out.append(Ellipsoid(kind=kind, tissue=tissue, centre=centre, radii=np.full(3, radius),
-                             facts={'chi': chi, 'region': region}))  # fmt: skip
+        out.append(
+            Ellipsoid(
+                kind=kind,
+                tissue=tissue,
+                centre=centre,
+                radii=np.full(3, radius),
+                facts={'chi': chi, 'region': region},
+            )
+        )
     for radius, start, end in (
-        (0.3, (9, 9, -30), (9, 9, 30)), (0.6, (-9, 9, -30), (-9, 9, 30)),
-        (0.3, (9, -30, 9), (9, 30, 9)), (0.6, (-30, -9, -9), (30, -9, -9)),
-        (1.0, (-9, -30, -20), (-9, 30, 20)), (0.4, (-30, 27, -9), (20, 27, 25)),
-    ):  # fmt: skip
+        (0.3, (9, 9, -30), (9, 9, 30)),
+        (0.6, (-9, 9, -30), (-9, 9, 30)),
+        (0.3, (9, -30, 9), (9, 30, 9)),
+        (0.6, (-30, -9, -9), (30, -9, -9)),
+        (1.0, (-9, -30, -20), (-9, 30, 20)),
+        (0.4, (-30, 27, -9), (20, 27, 25)),
+    ):
         line = np.linspace(start, end, 241)
-        out.append(Tube(kind='cortical vein', tissue='vein', points=line,
-                        radii=np.full(241, radius), facts={'name': 'vein', 'side': 'midline'}))
+        out.append(
+            Tube(
+                kind='cortical vein',
+                tissue='vein',
+                points=line,
+                radii=np.full(241, radius),
+                facts={'name': 'vein', 'side': 'midline'},
+            )
+        )
     return out
 
 
@@ -116,9 +145,12 @@ class SusceptibilityCase:
 
 
 def susceptibility_case(
-    size: int = 80, spacing: float = 1.0, direction=(0.0, 0.0, 1.0), texture_ppm: float = 0.0,
+    size: int = 80,
+    spacing: float = 1.0,
+    direction=(0.0, 0.0, 1.0),
+    texture_ppm: float = 0.0,
     seed: int = 0,
-) -> SusceptibilityCase:  # fmt: skip
+) -> SusceptibilityCase:
     """Build P11: spheres with the susceptibilities of a brain, cylinders of blood, in water.
 
     Parameters
@@ -171,10 +203,14 @@ def susceptibility_case(
         chi += grain
         field += dipole_field(grain, spacing, up, pad=2)
     return SusceptibilityCase(
-        chi=chi.astype(np.float32), field=field.astype(np.float32),
-        mask=np.linalg.norm(points, axis=-1) < half, labels=labels,
-        values=tuple((name, value) for name, value, _ in things), spacing=spacing, direction=up,
-    )  # fmt: skip
+        chi=chi.astype(np.float32),
+        field=field.astype(np.float32),
+        mask=np.linalg.norm(points, axis=-1) < half,
+        labels=labels,
+        values=tuple((name, value) for name, value, _ in things),
+        spacing=spacing,
+        direction=up,
+    )
 
 
 def _p11_things(half: float) -> list[tuple[str, float, tuple]]:

@@ -108,24 +108,41 @@ def magnetism(
     del drawn
     local = scan.sample(dipole_field(chi, spacing, upright), scene.affine)
     chi = scan.sample(chi, scene.affine)
-    spheres = [sphere_of(f, TISSUES[f.tissue].chi, scan.pose)
-               for f in scene.features if f.tissue in SPHERES]  # fmt: skip
-    veins = Veins(tubes=[f.moved(scan.pose) for f in _of(scene, 'vein', Tube)],
-                  chi=scene.value('vein', 'chi'),
-                  blur=BLUR * float(spacing.max()) ** 2)  # fmt: skip
+    spheres = [
+        sphere_of(f, TISSUES[f.tissue].chi, scan.pose)
+        for f in scene.features
+        if f.tissue in SPHERES
+    ]
+    veins = Veins(
+        tubes=[f.moved(scan.pose) for f in _of(scene, 'vein', Tube)],
+        chi=scene.value('vein', 'chi'),
+        blur=BLUR * float(spacing.max()) ** 2,
+    )
     turns = [GAMMA * scene.tesla * te / 1000 for te in echo_times]
     inside = divide(scan, total, veins, spheres, turns)
     for field in (local, total):
         add_spheres(field, scan, spheres)
-    for sphere, feature in zip(spheres, [f for f in scene.features if f.tissue in SPHERES],
-                               strict=True):  # fmt: skip
+    for sphere, feature in zip(
+        spheres, [f for f in scene.features if f.tissue in SPHERES], strict=True
+    ):
         share, _ = scan.draw([feature])
         at = np.nonzero(share)
         chi[at] += share[at] * (np.float32(sphere.chi) - chi[at])
-    small = {tissue: _sparse(share_of(scene, tissue, *scan.grid(), scan.pose))
-             for tissue in SMALL if tissue != 'vein' and _of(scene, tissue, (Ellipsoid, Tube))}
-    return Magnetism(scan=scan, chi=chi, local=local, total=total, inside=inside,
-                     spheres=spheres, tesla=scene.tesla, small=small)  # fmt: skip
+    small = {
+        tissue: _sparse(share_of(scene, tissue, *scan.grid(), scan.pose))
+        for tissue in SMALL
+        if tissue != 'vein' and _of(scene, tissue, (Ellipsoid, Tube))
+    }
+    return Magnetism(
+        scan=scan,
+        chi=chi,
+        local=local,
+        total=total,
+        inside=inside,
+        spheres=spheres,
+        tesla=scene.tesla,
+        small=small,
+    )
 
 
 def head_susceptibility(
@@ -202,8 +219,11 @@ def _of(scene: Scene, tissue: str, shape: type | tuple[type, ...]) -> list[Featu
 
 def _beyond_skull(scene: Scene, veins: np.ndarray | None) -> np.ndarray:
     """Return the part of the susceptibility that bone, fat and the like make."""
-    out = sum(share * np.float32(scene.value(name, 'chi'))
-              for name, share in scene.shares() if name not in BRAIN)  # fmt: skip
+    out = sum(
+        share * np.float32(scene.value(name, 'chi'))
+        for name, share in scene.shares()
+        if name not in BRAIN
+    )
     out = np.zeros(scene.wmh.shape, np.float32) + out
     return out if veins is None else out * (1 - veins)
 
@@ -255,6 +275,7 @@ def deposit(tubes: Sequence[Tube], shape, affine: np.ndarray) -> np.ndarray:
     out = np.zeros(int(np.prod(shape)))
     for corner in np.ndindex(2, 2, 2):
         share = np.prod(np.where(corner, rest, 1 - rest), axis=1) * weights
-        out += np.bincount(np.ravel_multi_index(tuple((low + corner).T), shape), share,
-                           minlength=out.size)  # fmt: skip
+        out += np.bincount(
+            np.ravel_multi_index(tuple((low + corner).T), shape), share, minlength=out.size
+        )
     return out.reshape(shape).astype(np.float32)

@@ -19,13 +19,7 @@ from csvdprep.phantom.scanner.magnet import GAMMA
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil
 from csvdprep.phantom.scanner.scene import PAINT, Scene
-from csvdprep.phantom.scanner.spoiled import (
-    FAT_PPM,
-    fat_map,
-    nuclei,
-    steady_state,
-    water_map,
-)
+from csvdprep.phantom.scanner.spoiled import FAT_PPM, fat_map, nuclei, steady_state, water_map
 from csvdprep.phantom.structural.images import common_fields
 from csvdprep.phantom.susceptibility import truth as gre_truth
 from csvdprep.phantom.susceptibility.field import Magnetism, magnetism
@@ -86,25 +80,29 @@ class Protocol:
 
 TINY = Protocol(
     scan=Scan(voxel=(2, 2, 2), low=(-74, -104, -64), high=(74, 80, 82), noise=0.012),
-    te=(6.0, 14.0, 22.0), tr=30.0,
-)  # fmt: skip
+    te=(6.0, 14.0, 22.0),
+    tr=30.0,
+)
 DEMO = Protocol(
-    scan=Scan(voxel=(1, 1, 2), low=(-82, -108, -62), high=(82, 88, 84), noise=0.02,
-              tilt=(8, 0, 0)),
-)  # fmt: skip
+    scan=Scan(voxel=(1, 1, 2), low=(-82, -108, -62), high=(82, 88, 84), noise=0.02, tilt=(8, 0, 0))
+)
 FULL = Protocol(
-    scan=Scan(voxel=(0.8, 0.8, 1.5), low=(-84, -110, -64), high=(84, 90, 86), noise=0.022),
+    scan=Scan(voxel=(0.8, 0.8, 1.5), low=(-84, -110, -64), high=(84, 90, 86), noise=0.022)
 )
 #: For a scene of 7 T.
 SEVEN = Protocol(
     scan=Scan(voxel=(0.7, 0.7, 1.2), low=(-80, -108, -40), high=(80, 88, 74), noise=0.02),
-    te=(4.0, 9.0, 14.0, 19.0), tr=28.0, flip=12.0,
-)  # fmt: skip
+    te=(4.0, 9.0, 14.0, 19.0),
+    tr=28.0,
+    flip=12.0,
+)
 #: A clinical single echo whose phase is kept in radians.
 SINGLE = Protocol(
     scan=Scan(voxel=(0.9, 0.9, 2), low=(-82, -108, -62), high=(82, 88, 84), noise=0.02),
-    te=(22.0,), tr=30.0, phase='rad',
-)  # fmt: skip
+    te=(22.0,),
+    tr=30.0,
+    phase='rad',
+)
 
 
 def echoes(
@@ -196,8 +194,9 @@ def _receiver(shape, protocol: Protocol, rng: np.random.Generator) -> np.ndarray
     terms = [np.ones((9, 9, 9)), *axes, *[a * b for i, a in enumerate(axes) for b in axes[i:]]]
     size = protocol.receive_rad * rng.standard_normal(len(terms)) / np.sqrt(3)
     size[0] += rng.uniform(-np.pi, np.pi) * bool(protocol.receive_rad)
-    return resize(sum(s * term for s, term in zip(size, terms, strict=True)).astype(np.float32),
-                  shape)  # fmt: skip
+    return resize(
+        sum(s * term for s, term in zip(size, terms, strict=True)).astype(np.float32), shape
+    )
 
 
 def stored_phase(signal: np.ndarray, units: str) -> np.ndarray:
@@ -227,9 +226,7 @@ def stored_phase(signal: np.ndarray, units: str) -> np.ndarray:
     return 2 * level
 
 
-def acquire(
-    scene: Scene, protocol: Protocol, noise_seed: int
-) -> tuple[np.ndarray, Magnetism]:
+def acquire(scene: Scene, protocol: Protocol, noise_seed: int) -> tuple[np.ndarray, Magnetism]:
     """Scan the head and keep all echoes.
 
     Parameters
@@ -278,9 +275,16 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
             named = {**protocol.entities, 'part': part}
             if len(protocol.te) > 1:
                 named['echo'] = str(number + 1)
-            uris.append(recorder.raw(data, affine, 'anat', protocol.suffix,
-                                     sidecar(protocol, scene.tesla, number, part),
-                                     entities=named))  # fmt: skip
+            uris.append(
+                recorder.raw(
+                    data,
+                    affine,
+                    'anat',
+                    protocol.suffix,
+                    sidecar(protocol, scene.tesla, number, part),
+                    entities=named,
+                )
+            )
     gre_truth.record(scene, magnet, recorder, protocol.suffix, uris[0])
     return uris[0]
 
@@ -289,9 +293,11 @@ def sidecar(protocol: Protocol, tesla: float, number: int, part: str) -> dict[st
     """Return the fields of the JSON sidecar of an echo (BIDS; times in s)."""
     fields = common_fields(protocol.scan, tesla) | {
         'EchoTime': protocol.te[number] / 1000,
-        'RepetitionTime': protocol.tr / 1000, 'RepetitionTimeExcitation': protocol.tr / 1000,
-        'FlipAngle': protocol.flip, 'PulseSequenceType': 'Spoiled gradient echo',
-    }  # fmt: skip
+        'RepetitionTime': protocol.tr / 1000,
+        'RepetitionTimeExcitation': protocol.tr / 1000,
+        'FlipAngle': protocol.flip,
+        'PulseSequenceType': 'Spoiled gradient echo',
+    }
     if len(protocol.te) > 1:
         fields['EchoNumber'] = number + 1
     if part == 'phase':

@@ -48,8 +48,12 @@ class Sphere:
 
 def sphere_of(bleed: Ellipsoid, chi: float, pose: np.ndarray) -> Sphere:
     """Take an ellipsoid of the head for the sphere of the same volume in the scanner."""
-    return Sphere(centre=bleed.moved(pose).centre, radius=float(np.prod(bleed.radii) ** (1 / 3)),
-                  chi=float(bleed.facts.get('chi', chi)), tissue=bleed.tissue)  # fmt: skip
+    return Sphere(
+        centre=bleed.moved(pose).centre,
+        radius=float(np.prod(bleed.radii) ** (1 / 3)),
+        chi=float(bleed.facts.get('chi', chi)),
+        tissue=bleed.tissue,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,8 +110,10 @@ class Veins:
             back.append(far[0])
             ahead.append(far[1])
         _, index = cKDTree(np.concatenate(lines)).query(points)
-        return tuple(np.concatenate(part)[index].astype(np.float32)
-                     for part in (lines, axes, radii, back, ahead))  # fmt: skip
+        return tuple(
+            np.concatenate(part)[index].astype(np.float32)
+            for part in (lines, axes, radii, back, ahead)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,9 +140,8 @@ class Inside:
 
 
 def divide(
-    scan: Scan, field: np.ndarray, veins: Veins, spheres: Sequence[Sphere],
-    cycles: Sequence[float],
-) -> Inside:  # fmt: skip
+    scan: Scan, field: np.ndarray, veins: Veins, spheres: Sequence[Sphere], cycles: Sequence[float]
+) -> Inside:
     """Divide the voxels at veins and around spheres.
 
     Parameters

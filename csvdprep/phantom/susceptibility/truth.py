@@ -16,27 +16,34 @@ from csvdprep.phantom.susceptibility.field import SPHERES, Magnetism
 from csvdprep.phantom.susceptibility.intravoxel import HOLDS
 
 #: Nuclei by the name that columns have.
-NUCLEI = {'caudate': 'caudate nucleus', 'putamen': 'putamen', 'gp': 'pallidum',
-          'thalamus': 'thalamus', 'sn': 'substantia nigra', 'rn': 'red nucleus'}  # fmt: skip
+NUCLEI = {
+    'caudate': 'caudate nucleus',
+    'putamen': 'putamen',
+    'gp': 'pallidum',
+    'thalamus': 'thalamus',
+    'sn': 'substantia nigra',
+    'rn': 'red nucleus',
+}
 COLUMNS = {
     'index': 'Number of the lesion; for microbleeds the same in each visit as in the scene',
     'x': 'Position of its centre in the scanner (frame of the image), mm, towards the right',
-    'y': 'As x, towards the front', 'z': 'As x, towards the head',
+    'y': 'As x, towards the front',
+    'z': 'As x, towards the head',
     'diameter_mm': 'Physical diameter, without blooming, mm',
     'volume_mm3': 'Physical volume, mm³',
     'chi_ppm': 'Susceptibility relative to water, ppm',
     'region': 'MARS category of microbleeds (lobar, deep, infratentorial), or place',
     'kind': 'CMB, calcification (mimic of opposite sign), or vein-mimic (middle of a thin vein)',
-}  # fmt: skip
+}
 #: Vessels that look like microbleeds where they cross a slice.
 MIMICS = ('cortical vein', 'medullary vein')
-SIGN = ('Right-handed: the phase of the images grows with time by 2 pi times this field, so that '
-        'paramagnetic veins along B0 have positive phase.')  # fmt: skip
+SIGN = (
+    'Right-handed: the phase of the images grows with time by 2 pi times this field, so that '
+    'paramagnetic veins along B0 have positive phase.'
+)
 
 
-def record(
-    scene: Scene, magnet: Magnetism, recorder: Recorder, space: str, source: str
-) -> None:
+def record(scene: Scene, magnet: Magnetism, recorder: Recorder, space: str, source: str) -> None:
     """Write the truth of a scan.
 
     Parameters
@@ -59,44 +66,92 @@ def record(
     chi = magnet.chi
     _maps(scene, magnet, recorder, space, source, rate, within)
     rows = lesions(scene, magnet)
-    recorder.table(rows, COLUMNS, 'anat', 'lesions', {'Sources': [source]}, space=space,
-                   label='CMB')  # fmt: skip
+    recorder.table(
+        rows, COLUMNS, 'anat', 'lesions', {'Sources': [source]}, space=space, label='CMB'
+    )
     mask = bleed_mask(scene, magnet)
-    recorder.truth(mask, affine, 'anat', 'mask', source, {
-        'Type': 'Lesion', 'Description': 'Microbleeds in their physical size: voxels at least '
-        'half of which they fill, and the voxel that holds the centre of smaller ones',
-    }, space=space, label='CMB')  # fmt: skip
+    recorder.truth(
+        mask,
+        affine,
+        'anat',
+        'mask',
+        source,
+        {
+            'Type': 'Lesion',
+            'Description': 'Microbleeds in their physical size: voxels at least '
+            'half of which they fill, and the voxel that holds the centre of smaller ones',
+        },
+        space=space,
+        label='CMB',
+    )
     _regional(scene, magnet, recorder, chi, rate)
     _counts(recorder, [row for row in rows if row['kind'] == 'CMB'])
 
 
 def _maps(scene, magnet, recorder, space, source, rate, within) -> None:
     affine = magnet.scan.grid()[1]
-    recorder.truth(_steps(magnet.chi, 2**13), affine, 'anat', 'Chimap', source, {
-        'Units': 'ppm', 'SkullStripped': True,
-        'Description': 'Susceptibility relative to water of brain, fluid, blood and lesions, '
-        'mean over the voxel; 0 beyond the skull',
-    }, space=space)  # fmt: skip
-    recorder.truth(_steps(rate, 2**3), affine, 'anat', 'R2starmap', source, {
-        'Units': '1/s', 'SkullStripped': True,
-        'Description': 'R2*, mean over what the voxel holds; 0 outside of the skull. '
-        'Dephasing by the field within the voxel is not part of it',
-    }, space=space)  # fmt: skip
-    mean = {'local': ('brain, fluid, blood and lesions alone', magnet.local),
-            'total': ('the whole head after the shim', magnet.total)}  # fmt: skip
+    recorder.truth(
+        _steps(magnet.chi, 2**13),
+        affine,
+        'anat',
+        'Chimap',
+        source,
+        {
+            'Units': 'ppm',
+            'SkullStripped': True,
+            'Description': 'Susceptibility relative to water of brain, fluid, blood and lesions, '
+            'mean over the voxel; 0 beyond the skull',
+        },
+        space=space,
+    )
+    recorder.truth(
+        _steps(rate, 2**3),
+        affine,
+        'anat',
+        'R2starmap',
+        source,
+        {
+            'Units': '1/s',
+            'SkullStripped': True,
+            'Description': 'R2*, mean over what the voxel holds; 0 outside of the skull. '
+            'Dephasing by the field within the voxel is not part of it',
+        },
+        space=space,
+    )
+    mean = {
+        'local': ('brain, fluid, blood and lesions alone', magnet.local),
+        'total': ('the whole head after the shim', magnet.total),
+    }
     for name, (what, data) in mean.items():
         hertz = magnet.mean_field(data)
         hertz[within < 0.05] = 0
-        recorder.truth(_steps(hertz, 2**4), affine, 'fmap', 'fieldmap', source, {
-            'Units': 'Hz', 'Description': f'Field of {what}, mean over the voxel; 0 outside of '
-            f'the skull. {SIGN}',
-        }, space=space, desc=name)  # fmt: skip
+        recorder.truth(
+            _steps(hertz, 2**4),
+            affine,
+            'fmap',
+            'fieldmap',
+            source,
+            {
+                'Units': 'Hz',
+                'Description': f'Field of {what}, mean over the voxel; 0 outside of '
+                f'the skull. {SIGN}',
+            },
+            space=space,
+            desc=name,
+        )
     vein = np.zeros(magnet.chi.shape, np.uint8)
     share = magnet.inside.shares[HOLDS.index('vein')]
     vein.reshape(-1)[magnet.inside.voxels] = share >= 0.5
-    recorder.truth(vein, affine, 'anat', 'mask', source, {
-        'Type': 'ROI', 'Description': 'Voxels at least half of which are venous blood',
-    }, space=space, label='vein')  # fmt: skip
+    recorder.truth(
+        vein,
+        affine,
+        'anat',
+        'mask',
+        source,
+        {'Type': 'ROI', 'Description': 'Voxels at least half of which are venous blood'},
+        space=space,
+        label='vein',
+    )
 
 
 def _steps(data: np.ndarray, per_unit: int) -> np.ndarray:
@@ -134,11 +189,16 @@ def lesions(scene: Scene, magnet: Magnetism) -> list[dict]:
 def _row(index: int, feature: Feature, chi: float, kind: str, magnet: Magnetism) -> dict:
     x, y, z = feature.moved(magnet.scan.pose).centre
     return {
-        'index': index, 'x': float(x), 'y': float(y), 'z': float(z),
-        'diameter_mm': feature.diameter_mm, 'volume_mm3': feature.volume_mm3,
-        'chi_ppm': float(chi), 'region': feature.facts.get('region', feature.facts.get('side')),
+        'index': index,
+        'x': float(x),
+        'y': float(y),
+        'z': float(z),
+        'diameter_mm': feature.diameter_mm,
+        'volume_mm3': feature.volume_mm3,
+        'chi_ppm': float(chi),
+        'region': feature.facts.get('region', feature.facts.get('side')),
         'kind': kind,
-    }  # fmt: skip
+    }
 
 
 def _of(scene: Scene, tissue: str) -> list[Feature]:
@@ -173,23 +233,39 @@ def _regional(scene, magnet: Magnetism, recorder: Recorder, chi, rate) -> None:
     clear = np.ones(chi.shape, bool)
     touched = magnet.inside.shares.sum(axis=0) > 0.01
     clear.reshape(-1)[magnet.inside.voxels[touched]] = False
-    regions = {name: np.isin(labels, names[text]) & (solid >= 0.9) & clear
-               for name, text in NUCLEI.items()}  # fmt: skip
+    regions = {
+        name: np.isin(labels, names[text]) & (solid >= 0.9) & clear
+        for name, text in NUCLEI.items()
+    }
     in_nuclei = np.isin(labels, [label for own in names.values() for label in own])
     regions['wm'] = (white >= 0.9) & clear & ~in_nuclei
     for name, region in regions.items():
-        text = ('white matter (normal-appearing, at least 0.9 of the voxel, outside of nuclei)'
-                if name == 'wm' else f'{NUCLEI[name]} (both sides, at least 0.9 of the voxel '
-                'tissue)')  # fmt: skip
+        text = (
+            'white matter (normal-appearing, at least 0.9 of the voxel, outside of nuclei)'
+            if name == 'wm'
+            else f'{NUCLEI[name]} (both sides, at least 0.9 of the voxel tissue)'
+        )
         some = bool(region.any())
-        recorder.measure(f'qsm_{name}_ppm', float(np.median(chi[region])) if some else None,
-                         'ppm', f'Median susceptibility relative to water, {text}')  # fmt: skip
-        recorder.measure(f'r2s_{name}', float(np.median(rate[region])) if some else None, '1/s',
-                         f'Median R2*, {text}')  # fmt: skip
+        recorder.measure(
+            f'qsm_{name}_ppm',
+            float(np.median(chi[region])) if some else None,
+            'ppm',
+            f'Median susceptibility relative to water, {text}',
+        )
+        recorder.measure(
+            f'r2s_{name}',
+            float(np.median(rate[region])) if some else None,
+            '1/s',
+            f'Median R2*, {text}',
+        )
     brain = (solid >= 0.5) & (chi != 0)
-    recorder.measure('qsm_brain_ppm', float(chi[brain].mean()) if brain.any() else None, 'ppm',
-                     'Mean susceptibility of brain tissue relative to water: what a map that '
-                     'is referenced to the brain has as its zero')  # fmt: skip
+    recorder.measure(
+        'qsm_brain_ppm',
+        float(chi[brain].mean()) if brain.any() else None,
+        'ppm',
+        'Mean susceptibility of brain tissue relative to water: what a map that '
+        'is referenced to the brain has as its zero',
+    )
 
 
 def _nucleus_labels() -> dict[str, list[int]]:
@@ -205,10 +281,22 @@ def _counts(recorder: Recorder, bleeds: Sequence[dict]) -> None:
     """Note how many microbleeds there are."""
     recorder.measure('cmb_n_definite', len(bleeds), '', 'All microbleeds of the head')
     for region in ('lobar', 'deep', 'infratentorial'):
-        recorder.measure(f'cmb_n_{region}', sum(row['region'] == region for row in bleeds), '',
-                         f'Microbleeds of the category {region} (MARS)')  # fmt: skip
+        recorder.measure(
+            f'cmb_n_{region}',
+            sum(row['region'] == region for row in bleeds),
+            '',
+            f'Microbleeds of the category {region} (MARS)',
+        )
     sizes = [row['diameter_mm'] for row in bleeds]
-    recorder.measure('cmb_n_lt5mm', sum(size < 5 for size in sizes), '',
-                     'Microbleeds of a physical diameter below 5 mm')  # fmt: skip
-    recorder.measure('cmb_n_5to10mm', sum(5 <= size <= 10 for size in sizes), '',
-                     'Microbleeds of a physical diameter of 5 to 10 mm')  # fmt: skip
+    recorder.measure(
+        'cmb_n_lt5mm',
+        sum(size < 5 for size in sizes),
+        '',
+        'Microbleeds of a physical diameter below 5 mm',
+    )
+    recorder.measure(
+        'cmb_n_5to10mm',
+        sum(5 <= size <= 10 for size in sizes),
+        '',
+        'Microbleeds of a physical diameter of 5 to 10 mm',
+    )

@@ -11,8 +11,9 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 class Options:
     """Bias field."""
 
-    spline_mm: float = option(200.0, 'Distance of the knots of the bias field, halved twice.',
-                              unit='mm', least=20)
+    spline_mm: float = option(
+        200.0, 'Distance of the knots of the bias field, halved twice.', unit='mm', least=20
+    )
 
 
 ROOM = Room(
@@ -21,47 +22,84 @@ ROOM = Room(
     needs=('anat',),
     wants=('brain_mask_external',),
     inputs=(
-        Input(name='t1w', title='T1w', description='T1-weighted image as acquired.',
-              datatype='anat', suffixes=('T1w',), frame='anat', reference=1),
+        Input(
+            name='t1w',
+            title='T1w',
+            description='T1-weighted image as acquired.',
+            datatype='anat',
+            suffixes=('T1w',),
+            frame='anat',
+            reference=1,
+        ),
     ),
     externals=(
-        External(name='brain_mask_external', title='brain mask', lesion=False,
-                 description='Brain mask made by another tool or by hand.',
-                 grids=('t1w', 'flair'), labels=('brain',),
-                 words=r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask'),
+        External(
+            name='brain_mask_external',
+            title='brain mask',
+            lesion=False,
+            description='Brain mask made by another tool or by hand.',
+            grids=('t1w', 'flair'),
+            labels=('brain',),
+            words=r'brain[_-]?mask|desc-brain[^_]*_mask|label-brain_mask',
+        ),
     ),
     frames=(
-        Frame(name='anat', space='{hub}',
-              description='Grid of the anatomical reference: of the T1w if there is one, else of '
-                          'the FLAIR.'),
+        Frame(
+            name='anat',
+            space='{hub}',
+            description='Grid of the anatomical reference: of the T1w if there is one, else of '
+            'the FLAIR.',
+        ),
     ),
     makes={
         'anat_preproc': Derivative(
-            suffix='{hub}', desc='preproc',
+            suffix='{hub}',
+            desc='preproc',
             description='{hub}, intensity-corrected (N4), on its own grid; 2 % of the voxels '
-                        'above zero were brighter than 1000 before the correction.'),
+            'above zero were brighter than 1000 before the correction.',
+        ),
         'brain_mask': Derivative(
-            suffix='mask', desc='brain', description='Brain mask of the {hub}.'),
+            suffix='mask', desc='brain', description='Brain mask of the {hub}.'
+        ),
     },
     figures=(
-        Figure(desc='brain', suffix='{hub}', title='Brain mask',
-               caption='The line should follow the surface of the brain in every slice: no eye, '
-                       'scalp or dura inside, no cortex outside.',
-               build='csvdprep.preprocessing.brain.figures:draw_brain_mask',
-               takes=('anat_preproc', 'brain_mask')),
+        Figure(
+            desc='brain',
+            suffix='{hub}',
+            title='Brain mask',
+            caption='The line should follow the surface of the brain in every slice: no eye, '
+            'scalp or dura inside, no cortex outside.',
+            build='csvdprep.preprocessing.brain.figures:draw_brain_mask',
+            takes=('anat_preproc', 'brain_mask'),
+        ),
     ),
     measures=(
-        Measure(name='qc_brain_ml', units='mL', method='deepbet-onnx', reference='fisch2024',
-                description='Volume of the brain mask of the anatomical reference, cerebrospinal '
-                            'fluid around the brain included.',
-                limits=Limits(ok=(1000, 2000), warn=(800, 2300))),
-        Measure(name='qc_reference', units='', method='plan',
-                description='Image that the anatomy of the visit rests on.',
-                levels={'T1w': 'T1-weighted image', 'FLAIR': 'FLAIR, as there is no T1w: fewer '
-                                                             'measures, tissues less certain'}),
-        Measure(name='qc_stripped', units='', method='deepbet-onnx',
-                description='Whether the image came without skull.',
-                levels={'yes': 'already skull-stripped', 'no': 'whole head'}),
+        Measure(
+            name='qc_brain_ml',
+            units='mL',
+            method='deepbet-onnx',
+            reference='fisch2024',
+            description='Volume of the brain mask of the anatomical reference, cerebrospinal '
+            'fluid around the brain included.',
+            limits=Limits(ok=(1000, 2000), warn=(800, 2300)),
+        ),
+        Measure(
+            name='qc_reference',
+            units='',
+            method='plan',
+            description='Image that the anatomy of the visit rests on.',
+            levels={
+                'T1w': 'T1-weighted image',
+                'FLAIR': 'FLAIR, as there is no T1w: fewer measures, tissues less certain',
+            },
+        ),
+        Measure(
+            name='qc_stripped',
+            units='',
+            method='deepbet-onnx',
+            description='Whether the image came without skull.',
+            levels={'yes': 'already skull-stripped', 'no': 'whole head'},
+        ),
     ),
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
@@ -73,4 +111,4 @@ ROOM = Room(
         '[@tustison2010] (knots {o.spline_mm:g} mm apart, halved twice).'
     ),
     references=('fisch2024', 'tustison2010'),
-)  # fmt: skip
+)

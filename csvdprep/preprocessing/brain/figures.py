@@ -21,6 +21,12 @@ def draw_brain_mask(*, out_file: str, anat_preproc: str, brain_mask: str) -> Non
     mask = load_volume(brain_mask, image, order=0).data > 0
     cuts = [*spread(mask, 2, 14), *spread(mask, 1, 7), *spread(mask, 0, 5)]
     layer = Layer(image, window(image, mask), outlines=[(mask, COLOURS['orange'])])
-    draw_mosaic(out_file, layer, cuts, box=extent(mask, image.zooms, 14.0), columns=7,
-                legend={'Brain mask': COLOURS['orange']},
-                note='' if mask.any() else 'The mask is empty.')  # fmt: skip
+    draw_mosaic(
+        out_file,
+        layer,
+        cuts,
+        box=extent(mask, image.zooms, 14.0),
+        columns=7,
+        legend={'Brain mask': COLOURS['orange']},
+        note='' if mask.any() else 'The mask is empty.',
+    )

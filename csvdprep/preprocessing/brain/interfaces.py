@@ -47,13 +47,20 @@ class Brain(SimpleInterface):
             corrected.get_fdata(dtype=np.float32), image, folder / 'anat_preproc.nii.gz'
         )
         self._results['brain_mask'] = save(mask, image, folder / 'brain_mask.nii.gz')
-        self._results['brain_values'] = write_values(folder / 'values.json', {
-            'qc_brain_ml': Value(volume, n=int(mask.sum()), reason=odd, qc='warn' if odd else ''),
-            'qc_reference': Value(self.inputs.hub, qc='' if self.inputs.hub == 'T1w' else 'warn',
-                                  reason='' if self.inputs.hub == 'T1w'
-                                  else 'the visit has no usable T1w'),
-            'qc_stripped': 'yes' if found['stripped'] else 'no',
-        })  # fmt: skip
+        self._results['brain_values'] = write_values(
+            folder / 'values.json',
+            {
+                'qc_brain_ml': Value(
+                    volume, n=int(mask.sum()), reason=odd, qc='warn' if odd else ''
+                ),
+                'qc_reference': Value(
+                    self.inputs.hub,
+                    qc='' if self.inputs.hub == 'T1w' else 'warn',
+                    reason='' if self.inputs.hub == 'T1w' else 'the visit has no usable T1w',
+                ),
+                'qc_stripped': 'yes' if found['stripped'] else 'no',
+            },
+        )
         return runtime
 
     def _take_over(self, image, folder):
@@ -66,8 +73,13 @@ class Brain(SimpleInterface):
         brain = load_mask_on(given['mask'], other)
         own, _ = extract_brain(image)
         knots = self.inputs.spline_mm
-        way = rigid(n4(image, own, spline_mm=knots), n4(other, brain, spline_mm=knots),
-                    folder / 'mask_to_anat.txt', fixed_mask=own, moving_mask=brain)  # fmt: skip
+        way = rigid(
+            n4(image, own, spline_mm=knots),
+            n4(other, brain, spline_mm=knots),
+            folder / 'mask_to_anat.txt',
+            fixed_mask=own,
+            moving_mask=brain,
+        )
         mask = load_mask_on(given['mask'], image, matrix=read_linear(way))
         found['flags'] = [f'mask made by another tool on the {given["title"]}']
         return mask, found

@@ -82,16 +82,22 @@ class Assembled:
     def table(self) -> dict[str, Any]:
         """Return all but the image as plain data."""
         return {
-            'bvals': self.bvals.tolist(), 'directions': self.directions.tolist(),
-            'shell_of': self.shell_of.tolist(), 'factors': self.factors.tolist(),
-            'axis': self.axis, 'slice_axis': self.slice_axis,
-            'run_of': self.run_of.tolist(), 'done': list(self.done),
-            'gains': list(self.gains.values()), 'notes': list(self.notes),
-        }  # fmt: skip
+            'bvals': self.bvals.tolist(),
+            'directions': self.directions.tolist(),
+            'shell_of': self.shell_of.tolist(),
+            'factors': self.factors.tolist(),
+            'axis': self.axis,
+            'slice_axis': self.slice_axis,
+            'run_of': self.run_of.tolist(),
+            'done': list(self.done),
+            'gains': list(self.gains.values()),
+            'notes': list(self.notes),
+        }
 
 
-def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str = 'auto'
-             ) -> Assembled:  # fmt: skip
+def assemble(
+    content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str = 'auto'
+) -> Assembled:
     """Read the runs of a series.
 
     Parameters
@@ -136,21 +142,28 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
             pairs = [(level, near_shell(level, reference)) for level in means]
             shared = next((pair for pair in pairs if pair[1] is not None), None)
             if shared is None:
-                notes.append(f'{name} shares no b-value with the first run: its receiver gain '
-                             'cannot be compared and is taken to be the same')  # fmt: skip
+                notes.append(
+                    f'{name} shares no b-value with the first run: its receiver gain '
+                    'cannot be compared and is taken to be the same'
+                )
             else:
-                gain = compare_gain(reference[shared[1]], means[shared[0]], brain,
-                                    voxel_sizes(image.affine))  # fmt: skip
+                gain = compare_gain(
+                    reference[shared[1]], means[shared[0]], brain, voxel_sizes(image.affine)
+                )
                 if not gain.explained:
-                    notes.append(f'{name} is left out: its images of b = {shared[0]:g} differ '
-                                 f'from those of the first run by {gain.misfit_pct:.0f} %, '
-                                 'whatever the gain')  # fmt: skip
+                    notes.append(
+                        f'{name} is left out: its images of b = {shared[0]:g} differ '
+                        f'from those of the first run by {gain.misfit_pct:.0f} %, '
+                        'whatever the gain'
+                    )
                     continue
                 gains[number] = gain.ratio
                 data = data * np.float32(1 / gain.ratio)
                 if abs(gain.ratio - 1) > SAME_GAIN:
-                    notes.append(f'{name} was {gain.ratio:.3g} times as bright as the first run '
-                                 'and is scaled')  # fmt: skip
+                    notes.append(
+                        f'{name} was {gain.ratio:.3g} times as bright as the first run '
+                        'and is scaled'
+                    )
         else:
             reference = means
         volumes.append(data)
@@ -166,12 +179,19 @@ def assemble(content: Mapping[str, Any], *, denoise: str = 'auto', degibbs: str 
         shell_of = np.where(values == 0, 0, 1 + np.abs(values[:, None] - levels).argmin(axis=1))
     axis = first.get('axis')
     return Assembled(
-        image=like(np.concatenate(volumes, axis=3), grid), bvals=values,
-        directions=np.concatenate(directions), shell_of=shell_of,
-        factors=np.concatenate(factors), axis=None if axis is None else 'ijk'.index(axis),
-        slice_axis=_slice_axis(first), run_of=np.concatenate(run_of), brain=brain,
-        gains=gains, done=tuple(done), notes=tuple(notes),
-    )  # fmt: skip
+        image=like(np.concatenate(volumes, axis=3), grid),
+        bvals=values,
+        directions=np.concatenate(directions),
+        shell_of=shell_of,
+        factors=np.concatenate(factors),
+        axis=None if axis is None else 'ijk'.index(axis),
+        slice_axis=_slice_axis(first),
+        run_of=np.concatenate(run_of),
+        brain=brain,
+        gains=gains,
+        done=tuple(done),
+        notes=tuple(notes),
+    )
 
 
 def shell_means(data: np.ndarray, bvals: np.ndarray) -> dict[float, np.ndarray]:
@@ -224,8 +244,14 @@ def _slice_axis(run: Mapping[str, Any]) -> int:
     return 'ijk'.index(run.get('slices', 'k')[0])
 
 
-def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[str, Any],
-           denoise: str, degibbs: str) -> tuple[np.ndarray, list[str]]:  # fmt: skip
+def _clean(
+    data: np.ndarray,
+    bvals: np.ndarray,
+    brain: np.ndarray,
+    run: Mapping[str, Any],
+    denoise: str,
+    degibbs: str,
+) -> tuple[np.ndarray, list[str]]:
     done = []
     if denoise == 'auto':
         denoise = 'mppca' if long_enough(len(bvals)) else 'none'
@@ -235,8 +261,10 @@ def _clean(data: np.ndarray, bvals: np.ndarray, brain: np.ndarray, run: Mapping[
         done.append(denoise)
     part = run.get('partial_fourier')
     if degibbs == 'auto' and covered(part):
-        data = np.stack([remove_ringing(data[..., v], _slice_axis(run), near)
-                         for v in range(data.shape[3])], axis=3)  # fmt: skip
+        data = np.stack(
+            [remove_ringing(data[..., v], _slice_axis(run), near) for v in range(data.shape[3])],
+            axis=3,
+        )
         done.append('unringing')
     if sigma is not None:
         data = without_floor(data, sigma)

@@ -43,8 +43,11 @@ BLUR, LEAST_GAIN, LEAST_PART = 1.5, 0.015, 0.5
 #: Brightness, over that of the brightest volume, from which one counts as without gradient.
 BARE_LEVEL = 0.75
 #: How a source of the field is called.
-SOURCES = {'pepolar': 'The field from images of opposite polarity', 'fieldmap': 'The field map',
-           'syn': 'The field from registration to the anatomy'}
+SOURCES = {
+    'pepolar': 'The field from images of opposite polarity',
+    'fieldmap': 'The field map',
+    'syn': 'The field from registration to the anatomy',
+}
 #: Smoothing of a measured field, mm (FWHM).
 SMOOTH_MM = 4.0
 
@@ -69,9 +72,8 @@ class Field:
 
 
 def find_field(
-    given: Assembled, content: Mapping[str, Any], brain: np.ndarray, *,
-    anat=None, anat_brain=None,
-) -> Field:  # fmt: skip
+    given: Assembled, content: Mapping[str, Any], brain: np.ndarray, *, anat=None, anat_brain=None
+) -> Field:
     """Estimate the distortion of the first volume of a series.
 
     A field that cannot be, or that the images contradict, is told and not used; the next best
@@ -112,8 +114,11 @@ def find_field(
         except MemoryError:
             raise
         except Exception as error:  # whatever fails, the next source may do
-            said = error.message if isinstance(error, CsvdprepError) else (
-                f'{type(error).__name__}: {error}')  # fmt: skip
+            said = (
+                error.message
+                if isinstance(error, CsvdprepError)
+                else (f'{type(error).__name__}: {error}')
+            )
             reasons += (f'{SOURCES[method]} is not used: {said}',)
             continue
         return Field(shift, method, reasons + said)
@@ -143,11 +148,13 @@ def check_plausible(shift: np.ndarray, brain: np.ndarray, voxel_mm: float) -> No
         raise MeasureError('it is not finite in the brain')
     far = float(np.quantile(inside, FAR_SHARE)) * voxel_mm
     if far > FAR_MM:
-        raise MeasureError(f'it shifts parts of the brain by {far:.0f} mm, more than is plausible '
-                           f'({FAR_MM:g} mm)')  # fmt: skip
+        raise MeasureError(
+            f'it shifts parts of the brain by {far:.0f} mm, more than is plausible ({FAR_MM:g} mm)'
+        )
     if (middle := float(np.median(inside))) > FAR_VOXELS:
-        raise MeasureError(f'it shifts most of the brain by {FAR_VOXELS:g} voxels or more '
-                           f'(median {middle:.1f})')  # fmt: skip
+        raise MeasureError(
+            f'it shifts most of the brain by {FAR_VOXELS:g} voxels or more (median {middle:.1f})'
+        )
 
 
 def _from_polarities(given: Assembled, content, brain: np.ndarray):
@@ -160,8 +167,10 @@ def _from_polarities(given: Assembled, content, brain: np.ndarray):
         minus, factor = _on_grid(partner, given, brain), relative_factor(partner, first)
         gain = compare_gain(plus, minus, brain, size)
         if not gain.explained:
-            raise MeasureError('the images of opposite polarity differ from the series by '
-                               f'{gain.misfit_pct:.0f} %, whatever the gain')  # fmt: skip
+            raise MeasureError(
+                'the images of opposite polarity differ from the series by '
+                f'{gain.misfit_pct:.0f} %, whatever the gain'
+            )
         minus = minus / np.float32(gain.ratio)
     if minus is None and (~own & (given.shell_of == 0)).any():
         minus, factor = mean_b0(given, ~own), float(given.factors[~own][0])
@@ -177,22 +186,27 @@ def _from_polarities(given: Assembled, content, brain: np.ndarray):
         # One head in one place is assumed: found anew when both are undistorted.
         shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
         straight = Geometry(affine, given.axis, shift)
-        flat = [straight.pull(image, still, f, order=1)
-                for image, f in ((plus, 1.0), (minus, factor))]  # fmt: skip
+        flat = [
+            straight.pull(image, still, f, order=1) for image, f in ((plus, 1.0), (minus, factor))
+        ]
         motion = Target(flat[0], brain, affine).find(flat[1], still)
         moved = geometry.pull(minus, motion, order=1)
     shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
     straight = Geometry(affine, given.axis, shift)
-    after = _difference(straight.pull(plus, still, 1.0, order=1),
-                        straight.pull(moved, still, factor, order=1), brain)  # fmt: skip
+    after = _difference(
+        straight.pull(plus, still, 1.0, order=1),
+        straight.pull(moved, still, factor, order=1),
+        brain,
+    )
     return shift, _confirmed(before, after, content['field'].get('assumed'))
 
 
 def _difference(one: np.ndarray, two: np.ndarray, brain: np.ndarray) -> float:
     """Return by how much two images differ in the brain, noise aside, over their brightness."""
     inside = ndi.binary_erosion(brain)
-    one, two = (ndi.gaussian_filter(image.astype(np.float64), BLUR)[inside]
-                for image in (one, two))  # fmt: skip
+    one, two = (
+        ndi.gaussian_filter(image.astype(np.float64), BLUR)[inside] for image in (one, two)
+    )
     return float(np.abs(one - two).sum() / max((one + two).sum() / 2, 1e-9))
 
 
@@ -200,8 +214,10 @@ def _confirmed(before: float, after: float, assumed: str | None) -> tuple[str, .
     """Check that two images are of opposite polarity: their field makes them agree."""
     if before - after >= LEAST_GAIN and before - after >= LEAST_PART * before:
         return ()
-    told = (f'the two images differ by {100 * before:.1f} % without the field and by '
-            f'{100 * after:.1f} % with it, as if they were of one polarity')  # fmt: skip
+    told = (
+        f'the two images differ by {100 * before:.1f} % without the field and by '
+        f'{100 * after:.1f} % with it, as if they were of one polarity'
+    )
     if assumed:
         raise MeasureError(f'{told}; their polarity was taken from {assumed}')
     return (told,)
@@ -236,18 +252,27 @@ def _from_field_map(given: Assembled, content, brain: np.ndarray):
     return shift, _right_way(given, shift, like_magnitude, brain, source.get('assumed'))
 
 
-def _right_way(given: Assembled, shift: np.ndarray, magnitude: np.ndarray, brain: np.ndarray,
-               assumed: str | None) -> tuple[str, ...]:  # fmt: skip
+def _right_way(
+    given: Assembled,
+    shift: np.ndarray,
+    magnitude: np.ndarray,
+    brain: np.ndarray,
+    assumed: str | None,
+) -> tuple[str, ...]:
     """Check the polarity of a series: its field makes it more like an image without distortion."""
     near = ndi.binary_dilation(brain, iterations=3)
     plain = mean_b0(given)
-    seen = [Geometry(given.image.affine, given.axis, shift).pull(plain, np.eye(4), factor, order=1)
-            for factor in (1.0, -1.0)]  # fmt: skip
+    seen = [
+        Geometry(given.image.affine, given.axis, shift).pull(plain, np.eye(4), factor, order=1)
+        for factor in (1.0, -1.0)
+    ]
     right, wrong = (mutual_information(image[near], magnitude[near]) for image in seen)
     if right >= wrong:
         return ()
-    told = ('the series resembles the magnitude image of the field map more if its field is taken '
-            'the other way round, as if the polarity of phase encoding were wrong')  # fmt: skip
+    told = (
+        'the series resembles the magnitude image of the field map more if its field is taken '
+        'the other way round, as if the polarity of phase encoding were wrong'
+    )
     if assumed:
         raise MeasureError(f'{told}; it was taken from {assumed}')
     return (told,)
@@ -305,8 +330,9 @@ def _smooth_within(field: np.ndarray, head: np.ndarray, size: np.ndarray) -> np.
     sigma = SMOOTH_MM / 2.355 / size
     weight = ndi.gaussian_filter(head.astype(np.float32), sigma)
     inner = ndi.gaussian_filter(median * head, sigma) / np.maximum(weight, 1e-3)
-    nearest = ndi.distance_transform_edt(~head, sampling=size, return_distances=False,
-                                         return_indices=True)  # fmt: skip
+    nearest = ndi.distance_transform_edt(
+        ~head, sampling=size, return_distances=False, return_indices=True
+    )
     outer = inner[tuple(nearest)]
     return np.where(head, inner, ndi.gaussian_filter(outer, 2 * sigma)).astype(np.float32)
 
@@ -316,8 +342,13 @@ def _from_anatomy(given: Assembled, brain: np.ndarray, anat, anat_brain) -> np.n
     affine = given.image.affine
     series = nib.Nifti1Image(mean_b0(given), affine)
     with tempfile.TemporaryDirectory() as folder:
-        path = rigid(anat, series, f'{folder}/rigid.txt',
-                     fixed_mask=np.asanyarray(anat_brain.dataobj), moving_mask=brain)  # fmt: skip
+        path = rigid(
+            anat,
+            series,
+            f'{folder}/rigid.txt',
+            fixed_mask=np.asanyarray(anat_brain.dataobj),
+            moving_mask=brain,
+        )
         to_series = read_linear(path)
     back = np.linalg.inv(to_series)
     fixed = resample(anat, series, matrix=back)

@@ -25,10 +25,22 @@ def draw_series(*, out_file: str, dwi_b0_raw: str, dwi_b0: str, dwi_mask: str) -
     outlines = [(brain, COLOURS['orange'])]
     cuts = [*spread(brain, 2, 7), *spread(brain, 0, 4), *spread(brain, 1, 3)]
     layers = [
-        Layer(before, window(before, brain), outlines=outlines, name='b = 0 as acquired',
-              stroke=1.0),
-        Layer(after, window(after, brain), outlines=outlines, name='b = 0 after correction',
-              stroke=1.0),
-    ]  # fmt: skip
-    draw_mosaic(out_file, layers, cuts, box=extent(brain, after.zooms, 12.0), columns=7,
-                legend={'Brain mask': COLOURS['orange']})  # fmt: skip
+        Layer(
+            before, window(before, brain), outlines=outlines, name='b = 0 as acquired', stroke=1.0
+        ),
+        Layer(
+            after,
+            window(after, brain),
+            outlines=outlines,
+            name='b = 0 after correction',
+            stroke=1.0,
+        ),
+    ]
+    draw_mosaic(
+        out_file,
+        layers,
+        cuts,
+        box=extent(brain, after.zooms, 12.0),
+        columns=7,
+        legend={'Brain mask': COLOURS['orange']},
+    )

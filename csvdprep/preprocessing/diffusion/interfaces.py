@@ -52,8 +52,10 @@ class Assemble(SimpleInterface):
     def _run_interface(self, runtime):
         folder, content = Path(runtime.cwd), self.inputs.dwi
         found = assemble(content, denoise=self.inputs.denoise, degibbs=self.inputs.degibbs)
-        facts = found.table() | {'snr': _signal_to_noise(content, found.brain),
-                                 'interpolation': content.get('interpolation')}  # fmt: skip
+        facts = found.table() | {
+            'snr': _signal_to_noise(content, found.brain),
+            'interpolation': content.get('interpolation'),
+        }
         self._results['rough'] = save(found.brain, found.image, folder / 'rough.nii.gz')
         (folder / 'table.json').write_text(json.dumps(facts), encoding='utf-8')
         self._results['table'] = str(folder / 'table.json')
@@ -92,8 +94,7 @@ class EstimateField(SimpleInterface):
         brain = series.brain
         anatomy = {}
         if given.fieldmapless and isdefined(given.anat_preproc) and isdefined(given.brain_mask):
-            anatomy = {'anat': load(given.anat_preproc),
-                       'anat_brain': load(given.brain_mask)}  # fmt: skip
+            anatomy = {'anat': load(given.anat_preproc), 'anat_brain': load(given.brain_mask)}
         found = find_field(series, given.dwi, brain, **anatomy)
         self._results['method'], self._results['reasons'] = found.method, list(found.reasons)
         shift = np.zeros(brain.shape, np.float32) if found.shift is None else found.shift
@@ -148,21 +149,28 @@ class Correct(SimpleInterface):
         # Where a volume has no signal because it ends there, a fit would take it for diffusion.
         mask &= series.covered(motions)
         if not mask.any():
-            raise MeasureError('No part of the brain lies in all volumes of the series.',
-                               remedy='Leave out the volumes in which the head lies elsewhere.')
+            raise MeasureError(
+                'No part of the brain lies in all volumes of the series.',
+                remedy='Leave out the volumes in which the head lies elsewhere.',
+            )
         self._save(corrected, mask, directions, series, found.image, folder)
-        self._results['dwi_b0_raw'] = save(_first_b0(series.data, series), found.image,
-                                           folder / 'b0_raw.nii.gz')  # fmt: skip
+        self._results['dwi_b0_raw'] = save(
+            _first_b0(series.data, series), found.image, folder / 'b0_raw.nii.gz'
+        )
         rigid = series.motions_of_head(motions, mask)
         # Slices are counted as they are stored.
-        turned = any(int(place) == found.slice_axis and sign < 0
-                     for place, sign in storage_of(found.image).axes)  # fmt: skip
+        turned = any(
+            int(place) == found.slice_axis and sign < 0
+            for place, sign in storage_of(found.image).axes
+        )
         slices = lost[:, ::-1] if turned else lost
         self._results['dwi_confounds'] = _write_confounds(
-            series, directions, rigid, slices, mask, folder / 'confounds.tsv')  # fmt: skip
+            series, directions, rigid, slices, mask, folder / 'confounds.tsv'
+        )
         self._results['diffusion_values'] = write_values(
             folder / 'values.json',
-            _values(series, rigid, lost, mask, facts, given.method, '; '.join(given.reasons)))
+            _values(series, rigid, lost, mask, facts, given.method, '; '.join(given.reasons)),
+        )
         return runtime
 
     def _save(self, corrected, mask, directions, series, grid, folder):
@@ -184,21 +192,28 @@ def read_assembled(series: str, table: str, rough: str) -> Assembled:
     image = load(series)
     return Assembled(
         image=like(np.asarray(image.dataobj, dtype=np.float32), image),
-        bvals=np.array(facts['bvals']), directions=np.array(facts['directions']),
-        shell_of=np.array(facts['shell_of']), factors=np.array(facts['factors']),
-        axis=facts['axis'], slice_axis=facts['slice_axis'],
-        run_of=np.array(facts['run_of']), done=tuple(facts['done']),
+        bvals=np.array(facts['bvals']),
+        directions=np.array(facts['directions']),
+        shell_of=np.array(facts['shell_of']),
+        factors=np.array(facts['factors']),
+        axis=facts['axis'],
+        slice_axis=facts['slice_axis'],
+        run_of=np.array(facts['run_of']),
+        done=tuple(facts['done']),
         brain=np.asanyarray(load(rough).dataobj) > 0,
-    )  # fmt: skip
+    )
 
 
 def as_series(found: Assembled, shift: np.ndarray | None) -> Series:
     """Join the volumes with the distortion."""
     return Series(
         data=np.asanyarray(found.image.dataobj),
-        geometry=Geometry(found.image.affine, found.axis, shift), factors=found.factors,
-        bvals=found.bvals, directions=found.directions, shell_of=found.shell_of,
-    )  # fmt: skip
+        geometry=Geometry(found.image.affine, found.axis, shift),
+        factors=found.factors,
+        bvals=found.bvals,
+        directions=found.directions,
+        shell_of=found.shell_of,
+    )
 
 
 def _first_b0(data, series):
@@ -244,7 +259,8 @@ def _lost(series, motions, expected, brain, axis):
     found = []
     for v in range(len(series.bvals)):
         flat = Geometry(series.geometry.affine).pull(
-            expected[..., v], np.linalg.inv(motions[v]) @ still, order=1)  # fmt: skip
+            expected[..., v], np.linalg.inv(motions[v]) @ still, order=1
+        )
         seen = series.geometry.pull(series.data[..., v], still, series.factors[v], order=1)
         found.append(lost_slices(seen, flat, brain, axis))
     return np.array(found)
@@ -257,8 +273,23 @@ def _centre(mask, affine):
 def _write_confounds(series, directions, rigid, lost, mask, path):
     centre = _centre(mask, series.geometry.affine)
     moves = displacement(rigid, centre=centre)
-    rows = [('volume', 'b_value', 'gradient_x', 'gradient_y', 'gradient_z', 'trans_x', 'trans_y',
-             'trans_z', 'rot_x', 'rot_y', 'rot_z', 'framewise_displacement', 'lost_slices')]
+    rows = [
+        (
+            'volume',
+            'b_value',
+            'gradient_x',
+            'gradient_y',
+            'gradient_z',
+            'trans_x',
+            'trans_y',
+            'trans_z',
+            'rot_x',
+            'rot_y',
+            'rot_z',
+            'framewise_displacement',
+            'lost_slices',
+        )
+    ]
     for v, motion in enumerate(rigid):
         shift = motion[:3, :3] @ centre + motion[:3, 3] - centre
         cells = [*directions[v], *shift, *rotation_angles(motion)]
@@ -283,20 +314,31 @@ def _values(series, rigid, lost, mask, facts, method, why):
         'dwi_shells': ' '.join(f'{level:g}' for level in levels),
         'dwi_sdc': Value(method, reason=why, qc='warn' if why else ''),
         'dwi_gain_ratio': _gain(facts),
-        'dwi_interpolation': Value(facts.get('interpolation'), reason='' if facts.get(
-            'interpolation') else 'no sidecar tells how many lines were measured'),
+        'dwi_interpolation': Value(
+            facts.get('interpolation'),
+            reason=''
+            if facts.get('interpolation')
+            else 'no sidecar tells how many lines were measured',
+        ),
         'dwi_cleaned': 'given' if method == 'given' else ' '.join(facts['done']) or 'none',
         'qc_dwi_fd_mm': Value(float(displacement(rigid, centre=centre).mean()), n=len(rigid)),
         'qc_dwi_motion_max_mm': float(max(moved)),
         'qc_dwi_lost_slices_pct': 100 * float(lost[:, with_brain].mean()),
-        'qc_dwi_snr_b0': facts['snr'] if facts['snr'] else Value(
-            None, reason='needs two volumes without gradient in one run, as acquired'),
-    }  # fmt: skip
+        'qc_dwi_snr_b0': facts['snr']
+        if facts['snr']
+        else Value(None, reason='needs two volumes without gradient in one run, as acquired'),
+    }
     if method == 'given':
         reason = 'the series was corrected by another tool'
-        found |= {name: Value(None, reason=reason) for name in (
-            'qc_dwi_fd_mm', 'qc_dwi_motion_max_mm', 'qc_dwi_lost_slices_pct',
-            'qc_dwi_snr_b0')}  # fmt: skip
+        found |= {
+            name: Value(None, reason=reason)
+            for name in (
+                'qc_dwi_fd_mm',
+                'qc_dwi_motion_max_mm',
+                'qc_dwi_lost_slices_pct',
+                'qc_dwi_snr_b0',
+            )
+        }
     return found
 
 

@@ -179,7 +179,9 @@ def _between(series: Series, motions: np.ndarray, plain: np.ndarray, of: np.ndar
     """Register the mean of a shell to that of the volumes without gradient."""
     means = []
     for some in (plain, of):
-        total = sum(series.geometry.pull(series.data[..., v], motions[v], series.factors[v],
-                                         order=1) for v in some)  # fmt: skip
+        total = sum(
+            series.geometry.pull(series.data[..., v], motions[v], series.factors[v], order=1)
+            for v in some
+        )
         means.append(_image(total / len(some), series.geometry))
     return realign(*means, np.eye(4), fine=False)

@@ -42,9 +42,10 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
         return options, (Decision('cleaning and distortion', 'left as given', given),)
     runs = content.get('runs', [])
     return options, (
-        _noise(runs, options.denoise), _ringing(runs, options.degibbs),
+        _noise(runs, options.denoise),
+        _ringing(runs, options.degibbs),
         _distortion(content, scans, options.fieldmapless),
-    )  # fmt: skip
+    )
 
 
 def long_enough(volumes: int) -> bool:
@@ -66,8 +67,9 @@ def _noise(runs, asked: str) -> Decision:
     if all(map(long_enough, counts)):
         return Decision('noise', 'reduced by MP-PCA', told)
     if any(map(long_enough, counts)):
-        return Decision('noise', f'reduced by MP-PCA in runs of {MPPCA_VOLUMES} volumes or more',
-                        told)  # fmt: skip
+        return Decision(
+            'noise', f'reduced by MP-PCA in runs of {MPPCA_VOLUMES} volumes or more', told
+        )
     return Decision('noise', 'left as it is', f'{told}: MP-PCA needs {MPPCA_VOLUMES}')
 
 
@@ -77,8 +79,11 @@ def _ringing(runs, asked: str) -> Decision:
     parts = [run.get('partial_fourier') for run in runs]
     if all(map(covered, parts)):
         known = [part for part in parts if part is not None]
-        why = f'{min(known):.3g} of k-space was measured' if known else (
-            'the sidecar tells of no partial Fourier')  # fmt: skip
+        why = (
+            f'{min(known):.3g} of k-space was measured'
+            if known
+            else ('the sidecar tells of no partial Fourier')
+        )
         return Decision('ringing', 'removed by sub-voxel shifts', why)
     least = min(part for part in parts if part is not None)
     value = 'left as it is' if not any(map(covered, parts)) else 'removed from some runs'
@@ -95,7 +100,8 @@ def _distortion(content, scans, by_anatomy: bool) -> Decision:
     if kind != 'none':
         return Decision('distortion', f'from a field map ({kind})', 'the dataset has one')
     if by_anatomy and 'anat' in scans:
-        return Decision('distortion', _FIELD['syn'],
-                        'there is no field map, and no image of opposite polarity')  # fmt: skip
+        return Decision(
+            'distortion', _FIELD['syn'], 'there is no field map, and no image of opposite polarity'
+        )
     why = 'diffusion.fieldmapless = false' if not by_anatomy else 'there is nothing to tell it'
     return Decision('distortion', _FIELD['none'], why)

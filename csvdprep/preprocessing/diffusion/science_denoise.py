@@ -72,10 +72,12 @@ def denoise(
     corners = _corners(np.asarray(mask, bool), size, stride)
     for start in range(0, len(corners), BATCH):
         some = corners[start : start + BATCH]
-        patches = np.stack([
-            data[x : x + size, y : y + size, z : z + size].reshape(size**3, -1)
-            for x, y, z in some
-        ])  # fmt: skip
+        patches = np.stack(
+            [
+                data[x : x + size, y : y + size, z : z + size].reshape(size**3, -1)
+                for x, y, z in some
+            ]
+        )
         clean, share, spread = _clean(patches)
         clean *= share[:, None, None]
         for (x, y, z), part, w, v in zip(some, clean, share, spread, strict=True):

@@ -21,9 +21,14 @@ LITTLE = 0.005
 MOST_STRETCH = 0.9
 
 
-def shift_between(plus: np.ndarray, minus: np.ndarray, axis: int, *,
-                  factors: tuple[float, float] = (1.0, -1.0), smoothness: float = SMOOTHNESS,
-                  ) -> np.ndarray:  # fmt: skip
+def shift_between(
+    plus: np.ndarray,
+    minus: np.ndarray,
+    axis: int,
+    *,
+    factors: tuple[float, float] = (1.0, -1.0),
+    smoothness: float = SMOOTHNESS,
+) -> np.ndarray:
     """Estimate the distortion from two images of opposite polarity.
 
     The undistorted image follows from either: ``I(y + f b) (1 + f b')`` with the shift b, its
@@ -60,8 +65,9 @@ def shift_between(plus: np.ndarray, minus: np.ndarray, axis: int, *,
     >>> bool(abs(found[4, 20:41, 4] - bump[20:41]).max() < 0.5)
     True
     """
-    first, second = (np.moveaxis(np.asarray(image, np.float32), axis, -1)
-                     for image in (plus, minus))  # fmt: skip
+    first, second = (
+        np.moveaxis(np.asarray(image, np.float32), axis, -1) for image in (plus, minus)
+    )
     level_of = np.quantile(first[first > 0], 0.8) if (first > 0).any() else 1.0
     images = [np.maximum(image, 0) / np.float32(level_of) for image in (first, second)]
     shift, scale = None, 1
@@ -69,8 +75,11 @@ def shift_between(plus: np.ndarray, minus: np.ndarray, axis: int, *,
         # Along the axis of encoding detail is what is aligned, but large shifts need far sight.
         size = [min(shrink, max(1, n // 8)) for n in first.shape]
         small = [_shrink(image, size) for image in images]
-        start = np.zeros(small[0].shape, np.float32) if shift is None else (
-            _fit(shift, small[0].shape) * np.float32(scale / size[-1]))  # fmt: skip
+        start = (
+            np.zeros(small[0].shape, np.float32)
+            if shift is None
+            else (_fit(shift, small[0].shape) * np.float32(scale / size[-1]))
+        )
         pair = _Pair(*small, factors, smoothness)
         shift, scale = pair.solve(start, steps), size[-1]
     return np.moveaxis(_fit(shift, first.shape) * np.float32(scale), -1, axis)
@@ -135,10 +144,12 @@ class _Pair:
         size = shift.size
         kind = {'dtype': np.float32}
         found, _ = cg(
-            LinearOperator((size, size), matvec=normal, **kind), -down.ravel(), rtol=1e-2,
-            maxiter=60, M=LinearOperator((size, size), matvec=lambda r: r / diagonal.ravel(),
-                                         **kind),
-        )  # fmt: skip
+            LinearOperator((size, size), matvec=normal, **kind),
+            -down.ravel(),
+            rtol=1e-2,
+            maxiter=60,
+            M=LinearOperator((size, size), matvec=lambda r: r / diagonal.ravel(), **kind),
+        )
         return found.reshape(shift.shape).astype(np.float32)
 
     def _bounded(self, shift):

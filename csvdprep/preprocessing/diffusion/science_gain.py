@@ -68,8 +68,9 @@ def compare_gain(first: np.ndarray, other: np.ndarray, brain: np.ndarray, size) 
     """
     inside = np.asarray(brain) > 0
     sigma = BLUR_MM / np.asarray(size, float)
-    smooth = [ndi.gaussian_filter(np.asarray(image, np.float32), sigma)
-              for image in (first, other)]  # fmt: skip
+    smooth = [
+        ndi.gaussian_filter(np.asarray(image, np.float32), sigma) for image in (first, other)
+    ]
     levels = [float(np.median(image[inside])) for image in (first, other)]
     if not min(levels) > 0:
         return Gain(0.0, 100.0)

@@ -101,9 +101,12 @@ def motion_of(matrix: np.ndarray, along: np.ndarray | None, centre: np.ndarray) 
 
 
 def head_motions(
-    matrices: np.ndarray, along: np.ndarray | None, centre: np.ndarray, gradients: np.ndarray,
+    matrices: np.ndarray,
+    along: np.ndarray | None,
+    centre: np.ndarray,
+    gradients: np.ndarray,
     groups: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return the motion of the head within the transforms of a series.
 
     Eddy currents also shift a volume as a whole along the axis of encoding, by what depends on
@@ -128,8 +131,12 @@ def head_motions(
     ndarray, shape (n, 4, 4)
         Rigid.
     """
-    rigid = np.stack([motion_of(matrix, along if group else None, centre)
-                      for matrix, group in zip(matrices, groups, strict=True)])  # fmt: skip
+    rigid = np.stack(
+        [
+            motion_of(matrix, along if group else None, centre)
+            for matrix, group in zip(matrices, groups, strict=True)
+        ]
+    )
     if along is None:
         return rigid
     shift = (rigid[:, :3, :3] @ centre + rigid[:, :3, 3] - centre) @ along

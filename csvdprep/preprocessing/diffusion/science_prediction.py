@@ -14,8 +14,9 @@ LAPLACE = 0.006
 ORDERS = ((45, 6), (20, 4), (8, 2))
 
 
-def left_out_weights(bvals: np.ndarray, directions: np.ndarray, shell_of: np.ndarray
-                     ) -> np.ndarray:  # fmt: skip
+def left_out_weights(
+    bvals: np.ndarray, directions: np.ndarray, shell_of: np.ndarray
+) -> np.ndarray:
     """Give the weights with which all volumes predict each one of them, itself left out.
 
     Within a shell the signal is a function on the sphere, fitted by even spherical harmonics;
@@ -70,8 +71,9 @@ def _hat(directions: np.ndarray, order: int) -> np.ndarray:
     return basis @ np.linalg.solve(basis.T @ basis + smooth, basis.T)
 
 
-def lost_slices(seen: np.ndarray, expected: np.ndarray, brain: np.ndarray, axis: int,
-                drop: float = 0.2) -> np.ndarray:  # fmt: skip
+def lost_slices(
+    seen: np.ndarray, expected: np.ndarray, brain: np.ndarray, axis: int, drop: float = 0.2
+) -> np.ndarray:
     """Find slices whose signal is lower than predicted, as movement during one makes them.
 
     Parameters

@@ -28,8 +28,9 @@ class Geometry:
     axis: int | None = None
     shift: np.ndarray | None = None
 
-    def pull(self, volume: np.ndarray, motion: np.ndarray, factor: float = 0.0, *,
-             order: int = 3) -> np.ndarray:  # fmt: skip
+    def pull(
+        self, volume: np.ndarray, motion: np.ndarray, factor: float = 0.0, *, order: int = 3
+    ) -> np.ndarray:
         """Sample a volume where the undistorted head at rest has its voxels.
 
         Parameters
@@ -57,15 +58,24 @@ class Geometry:
             source = ndi.spline_filter(source, order, output=np.float32, mode='mirror')
         scale = self._stretch(matrix)
         if self.shift is None or factor == 0:
-            out = ndi.affine_transform(source, matrix[:3, :3], offset, volume.shape, order=order,
-                                       prefilter=False, mode='constant', output=np.float32)
+            out = ndi.affine_transform(
+                source,
+                matrix[:3, :3],
+                offset,
+                volume.shape,
+                order=order,
+                prefilter=False,
+                mode='constant',
+                output=np.float32,
+            )
             return out * np.float32(scale)
         grid = np.indices(volume.shape, dtype=np.float32)
         points = np.tensordot(matrix[:3, :3].astype(np.float32), grid, axes=1)
         points += offset.astype(np.float32)[:, None, None, None]
         points[self.axis] += np.float32(factor) * self.shift
-        out = ndi.map_coordinates(source, points, order=order, prefilter=False, mode='constant',
-                                  output=np.float32)  # fmt: skip
+        out = ndi.map_coordinates(
+            source, points, order=order, prefilter=False, mode='constant', output=np.float32
+        )
         # Signal is kept, so its density follows the stretching; folded voxels have none left.
         drawn = 1 + np.float32(factor) * np.gradient(self.shift, axis=self.axis)
         return out * np.maximum(drawn, 0) * np.float32(scale)

@@ -26,16 +26,19 @@ def init_diffusion_wf(*, room, options, context):
     takes, makes = [*room.needs, *room.wants], [*room.outputs()]
     inputnode = pe.Node(niu.IdentityInterface(fields=takes), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=makes), name='outputnode')
-    join = pe.Node(Assemble(denoise=options.denoise, degibbs=options.degibbs), name='join',
-                   mem_gb=1.5)  # fmt: skip
+    join = pe.Node(
+        Assemble(denoise=options.denoise, degibbs=options.degibbs), name='join', mem_gb=1.5
+    )
     field = pe.Node(EstimateField(fieldmapless=options.fieldmapless), name='field', mem_gb=1.5)
     correct = pe.Node(Correct(), name='correct', mem_gb=2.5)
-    workflow.connect([
-        (inputnode, join, [('dwi', 'dwi')]),
-        (inputnode, field, [(name, name) for name in takes]),
-        (join, field, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
-        (join, correct, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
-        (field, correct, [('shift', 'shift'), ('method', 'method'), ('reasons', 'reasons')]),
-        (correct, outputnode, [(name, name) for name in makes]),
-    ])  # fmt: skip
+    workflow.connect(
+        [
+            (inputnode, join, [('dwi', 'dwi')]),
+            (inputnode, field, [(name, name) for name in takes]),
+            (join, field, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
+            (join, correct, [('series', 'series'), ('table', 'table'), ('rough', 'rough')]),
+            (field, correct, [('shift', 'shift'), ('method', 'method'), ('reasons', 'reasons')]),
+            (correct, outputnode, [(name, name) for name in makes]),
+        ]
+    )
     return workflow

@@ -10,9 +10,14 @@ from csvdprep.interfaces.transforms import read_linear
 
 
 def draw_alignment(
-    *, out_file: str, dwi_b0: str, dwi_mask: str, anat_preproc: str, brain_mask: str,
+    *,
+    out_file: str,
+    dwi_b0: str,
+    dwi_mask: str,
+    anat_preproc: str,
+    brain_mask: str,
     dwi_to_anat: str,
-) -> None:  # fmt: skip
+) -> None:
     """Flicker between the series and the anatomical reference, on the grid of the series.
 
     Parameters
@@ -38,5 +43,11 @@ def draw_alignment(
         Layer(own, window(own, brain), outlines=outlines, name='Without gradient', stroke=1.0),
         Layer(anat, window(anat, there), outlines=outlines, name='Anatomy', stroke=1.0),
     ]
-    draw_mosaic(out_file, layers, cuts, box=extent(brain, own.zooms, 12.0), columns=7,
-                legend={'Brain of the anatomy': COLOURS['sky']})  # fmt: skip
+    draw_mosaic(
+        out_file,
+        layers,
+        cuts,
+        box=extent(brain, own.zooms, 12.0),
+        columns=7,
+        legend={'Brain of the anatomy': COLOURS['sky']},
+    )

@@ -40,7 +40,7 @@ class Align(SimpleInterface):
         self._results['dwi_to_anat'] = str(write_linear(matrix, folder / 'dwi_to_anat.txt'))
         there = load_mask_on(given.brain_mask, b0, matrix=np.linalg.inv(matrix)) > 0
         dice = 2 * (inside & there).sum() / (inside.sum() + there.sum())
-        self._results['dwi_anatomy_values'] = write_values(folder / 'values.json', {
-            'qc_dwi_anat_dice': Value(float(dice), n=int(inside.sum())),
-        })  # fmt: skip
+        self._results['dwi_anatomy_values'] = write_values(
+            folder / 'values.json', {'qc_dwi_anat_dice': Value(float(dice), n=int(inside.sum()))}
+        )
         return runtime

@@ -12,8 +12,9 @@ SPACE = 'TractSegFA'
 class Options:
     """Registration."""
 
-    resolution_mm: float = option(2.0, 'Finest resolution of the registration.', unit='mm',
-                                  least=1, most=6)
+    resolution_mm: float = option(
+        2.0, 'Finest resolution of the registration.', unit='mm', least=1, most=6
+    )
 
 
 ROOM = Room(
@@ -22,25 +23,41 @@ ROOM = Room(
     needs=('dwi_fa', 'dwi_mask'),
     makes={
         'dwi_to_fa': Derivative(
-            suffix='xfm', xfm=('dwi', SPACE), extension='.h5', frame='dwi',
+            suffix='xfm',
+            xfm=('dwi', SPACE),
+            extension='.h5',
+            frame='dwi',
             description='Resamples the diffusion series into the FA template (ITK composite, '
-                        'LPS mm).'),
+            'LPS mm).',
+        ),
         'fa_to_dwi': Derivative(
-            suffix='xfm', xfm=(SPACE, 'dwi'), extension='.h5', frame='dwi',
+            suffix='xfm',
+            xfm=(SPACE, 'dwi'),
+            extension='.h5',
+            frame='dwi',
             description='Resamples the FA template onto the diffusion series (ITK composite, '
-                        'LPS mm).'),
+            'LPS mm).',
+        ),
     },
     figures=(
-        Figure(desc='fatemplate', suffix='dwi', title='FA and its template',
-               caption='Fractional anisotropy and, under the pointer, the template brought onto '
-                       'it: tracts should not move.',
-               build='csvdprep.preprocessing.dwi_template.figures:draw_registration',
-               takes=('dwi_fa', 'dwi_mask', 'fa_to_dwi')),
+        Figure(
+            desc='fatemplate',
+            suffix='dwi',
+            title='FA and its template',
+            caption='Fractional anisotropy and, under the pointer, the template brought onto '
+            'it: tracts should not move.',
+            build='csvdprep.preprocessing.dwi_template.figures:draw_registration',
+            takes=('dwi_fa', 'dwi_mask', 'fa_to_dwi'),
+        ),
     ),
     measures=(
-        Measure(name='qc_fa_template_r', units='1', method='correlation',
-                description='Correlation of FA with the template brought onto it, within the '
-                            'brain.', limits=Limits(ok=(0.6, None), warn=(0.45, None))),
+        Measure(
+            name='qc_fa_template_r',
+            units='1',
+            method='correlation',
+            description='Correlation of FA with the template brought onto it, within the brain.',
+            limits=Limits(ok=(0.6, None), warn=(0.45, None)),
+        ),
     ),
     version=2,
     build='csvdprep.preprocessing.dwi_template.workflow:init_dwi_template_wf',
@@ -50,4 +67,4 @@ ROOM = Room(
         'rigid, affine and diffeomorphic (SyN) transforms [@avants2008].'
     ),
     references=('wasserthal2018', 'avants2008'),
-)  # fmt: skip
+)

@@ -34,5 +34,11 @@ def draw_registration(*, out_file: str, dwi_fa: str, dwi_mask: str, fa_to_dwi: s
         Layer(own, (0.0, 0.8), outlines=outlines, name='FA', stroke=0.8),
         Layer(template, (0.0, 0.8), outlines=outlines, name='Template', stroke=0.8),
     ]
-    draw_mosaic(out_file, layers, cuts, box=extent(brain, own.zooms, 8.0), columns=7,
-                legend={'FA of the template above 0.35': COLOURS['sky']})  # fmt: skip
+    draw_mosaic(
+        out_file,
+        layers,
+        cuts,
+        box=extent(brain, own.zooms, 8.0),
+        columns=7,
+        legend={'FA of the template above 0.35': COLOURS['sky']},
+    )

@@ -33,10 +33,16 @@ class Register(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         ways = {name: str(folder / f'{name}.h5') for name in ('dwi_to_fa', 'fa_to_dwi')}
         mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
-        found = register_fa(load(given.dwi_fa), mask, load(resource('fa_template')),
-                            ways['dwi_to_fa'], ways['fa_to_dwi'],
-                            resolution_mm=given.resolution_mm)  # fmt: skip
+        found = register_fa(
+            load(given.dwi_fa),
+            mask,
+            load(resource('fa_template')),
+            ways['dwi_to_fa'],
+            ways['fa_to_dwi'],
+            resolution_mm=given.resolution_mm,
+        )
         self._results.update(ways)
         self._results['dwi_template_values'] = write_values(
-            folder / 'values.json', {'qc_fa_template_r': found['agreement']})  # fmt: skip
+            folder / 'values.json', {'qc_fa_template_r': found['agreement']}
+        )
         return runtime

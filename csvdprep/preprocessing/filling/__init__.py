@@ -10,11 +10,15 @@ from csvdprep.core.room import Derivative, Measure, Room
 class Options:
     """What is taken for a lesion before registration and segmentation of tissues."""
 
-    seed: float = option(1.2, 'Least brightness of the brightest part of a preliminary lesion, '
-                         'over the upper edge of the main peak of the FLAIR.')
+    seed: float = option(
+        1.2,
+        'Least brightness of the brightest part of a preliminary lesion, '
+        'over the upper edge of the main peak of the FLAIR.',
+    )
     grow: float = option(1.05, 'The same at its border.')
-    depth_mm: float = option(8.0, 'Least distance from the surface of the brain.', unit='mm',
-                             least=0)
+    depth_mm: float = option(
+        8.0, 'Least distance from the surface of the brain.', unit='mm', least=0
+    )
 
     def __post_init__(self):
         if not 1 < self.grow <= self.seed:
@@ -28,24 +32,45 @@ ROOM = Room(
     wants=('flair_preproc', 'flair_mask', 'flair_to_anat'),
     makes={
         'lesion_guess': Derivative(
-            suffix='mask', label='WMH', desc='preliminary', saved=False,
-            description='Preliminary hyperintensities, left out of registration and tissues.'),
+            suffix='mask',
+            label='WMH',
+            desc='preliminary',
+            saved=False,
+            description='Preliminary hyperintensities, left out of registration and tissues.',
+        ),
         'anat_filled': Derivative(
-            suffix='{hub}', desc='filled',
+            suffix='{hub}',
+            desc='filled',
             description='{hub}, intensity-corrected, with preliminary hyperintensities filled '
-                        'by normal white matter.'),
+            'by normal white matter.',
+        ),
     },
     measures=(
-        Measure(name='qc_filled_ml', units='mL', method='flair-histogram', table=False,
-                description='Volume filled before registration and segmentation of tissues.'),
-        Measure(name='qc_flair_bright_ml', units='mL', method='flair-histogram', table=False,
-                description='Volume at least 8 mm inside the brain that is brighter on the FLAIR '
-                            'than 1.25 times the main peak of its histogram, after smoothing '
-                            'by 2 mm; to hold hyperintensities against.'),
-        Measure(name='qc_flair_dark_ml', units='mL', method='flair-histogram', table=False,
-                description='Volume at least 25 mm inside the brain that is darker on the FLAIR '
-                            'than half the main peak: mostly fluid of the ventricles, to hold '
-                            'these against.'),
+        Measure(
+            name='qc_filled_ml',
+            units='mL',
+            method='flair-histogram',
+            table=False,
+            description='Volume filled before registration and segmentation of tissues.',
+        ),
+        Measure(
+            name='qc_flair_bright_ml',
+            units='mL',
+            method='flair-histogram',
+            table=False,
+            description='Volume at least 8 mm inside the brain that is brighter on the FLAIR '
+            'than 1.25 times the main peak of its histogram, after smoothing '
+            'by 2 mm; to hold hyperintensities against.',
+        ),
+        Measure(
+            name='qc_flair_dark_ml',
+            units='mL',
+            method='flair-histogram',
+            table=False,
+            description='Volume at least 25 mm inside the brain that is darker on the FLAIR '
+            'than half the main peak: mostly fluid of the ventricles, to hold '
+            'these against.',
+        ),
     ),
     version=3,
     build='csvdprep.preprocessing.filling.workflow:init_filling_wf',
@@ -56,4 +81,4 @@ ROOM = Room(
         'with normal white matter in the anatomical reference before its registration and '
         'segmentation.'
     ),
-)  # fmt: skip
+)

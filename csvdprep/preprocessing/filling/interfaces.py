@@ -69,9 +69,13 @@ class Fill(SimpleInterface):
         data = np.asanyarray(flair.dataobj, dtype=np.float32)
         mask = np.asanyarray(load(given.flair_mask).dataobj) > 0
         lesion = guess_lesions(
-            data, mask, nib.affines.voxel_sizes(flair.affine), seed=given.seed_from,
-            grow=given.grow_from, depth_mm=given.depth_mm,
-        )  # fmt: skip
+            data,
+            mask,
+            nib.affines.voxel_sizes(flair.affine),
+            seed=given.seed_from,
+            grow=given.grow_from,
+            depth_mm=given.depth_mm,
+        )
         mode, width = histogram_peak(data[mask])
         normal = mask & (abs(data - mode) < NORMAL_Z * width)
         matrix = read_linear(given.flair_to_anat)

@@ -12,9 +12,14 @@ CALM_MM = 1.2
 
 
 def guess_lesions(
-    flair: np.ndarray, mask: np.ndarray, voxel_mm, *, seed: float = 1.2, grow: float = 1.05,
+    flair: np.ndarray,
+    mask: np.ndarray,
+    voxel_mm,
+    *,
+    seed: float = 1.2,
+    grow: float = 1.05,
     depth_mm: float = 8.0,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Find voxels that are too bright for brain, away from its surface.
 
     Brightness is relative to the upper edge of the histogram's main peak, where grey matter ends,

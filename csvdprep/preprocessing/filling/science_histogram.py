@@ -60,8 +60,10 @@ def suggested_volumes(flair: np.ndarray, mask: np.ndarray, voxel_mm) -> tuple[fl
     mode, _ = histogram_peak(flair[inside])
     depth = ndi.distance_transform_edt(np.pad(inside, 1), voxel_mm)[1:-1, 1:-1, 1:-1]
     ml = float(np.prod(voxel_mm)) / 1000
-    bright, dark = (ndi.gaussian_filter(flair, sd / np.asarray(voxel_mm, float))
-                    for sd in (BRIGHT_SMOOTH_MM, DARK_SMOOTH_MM))  # fmt: skip
+    bright, dark = (
+        ndi.gaussian_filter(flair, sd / np.asarray(voxel_mm, float))
+        for sd in (BRIGHT_SMOOTH_MM, DARK_SMOOTH_MM)
+    )
     bright = (depth >= BRIGHT_DEPTH_MM) & (bright > BRIGHT * mode)
     dark = (depth >= DARK_DEPTH_MM) & (dark < DARK * mode)
     return float(bright.sum() * ml), float(dark.sum() * ml)

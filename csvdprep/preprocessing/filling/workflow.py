@@ -22,6 +22,10 @@ def init_filling_wf(*, room, options, context):
         Measures.
 
     """
-    interface = Fill(seed_from=options.seed, grow_from=options.grow, depth_mm=options.depth_mm,
-                     seed=context.random_seed)  # fmt: skip
+    interface = Fill(
+        seed_from=options.seed,
+        grow_from=options.grow,
+        depth_mm=options.depth_mm,
+        seed=context.random_seed,
+    )
     return init_single_wf(interface, room=room, mem_gb=1.0)

@@ -11,8 +11,9 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, R
 class Options:
     """Bias field."""
 
-    spline_mm: float = option(200.0, 'Distance of the knots of the bias field, halved twice.',
-                              unit='mm', least=20)
+    spline_mm: float = option(
+        200.0, 'Distance of the knots of the bias field, halved twice.', unit='mm', least=20
+    )
 
 
 ROOM = Room(
@@ -20,43 +21,73 @@ ROOM = Room(
     title='FLAIR to T1w',
     needs=('flair', 't1w', 'anat_preproc', 'brain_mask'),
     inputs=(
-        Input(name='flair', title='FLAIR', description='FLAIR as acquired.', datatype='anat',
-              suffixes=('FLAIR',), frame='flair', reference=2),
+        Input(
+            name='flair',
+            title='FLAIR',
+            description='FLAIR as acquired.',
+            datatype='anat',
+            suffixes=('FLAIR',),
+            frame='flair',
+            reference=2,
+        ),
     ),
-    frames=(
-        Frame(name='flair', description='Grid of the FLAIR.', space='FLAIR', source='flair'),
-    ),
+    frames=(Frame(name='flair', description='Grid of the FLAIR.', space='FLAIR', source='flair'),),
     makes={
         'flair_preproc': Derivative(
-            suffix='FLAIR', desc='preproc', frame='flair',
-            description='FLAIR, intensity-corrected (N4), on its own grid.'),
+            suffix='FLAIR',
+            desc='preproc',
+            frame='flair',
+            description='FLAIR, intensity-corrected (N4), on its own grid.',
+        ),
         'flair_mask': Derivative(
-            suffix='mask', desc='brain', frame='flair',
-            description='Brain mask on the FLAIR grid.'),
+            suffix='mask', desc='brain', frame='flair', description='Brain mask on the FLAIR grid.'
+        ),
         'flair_to_anat': Derivative(
-            suffix='xfm', xfm=('FLAIR', 'T1w'), extension='.txt', frame='flair',
-            description='Rigid transform that resamples the FLAIR onto the T1w (ITK, LPS mm).'),
+            suffix='xfm',
+            xfm=('FLAIR', 'T1w'),
+            extension='.txt',
+            frame='flair',
+            description='Rigid transform that resamples the FLAIR onto the T1w (ITK, LPS mm).',
+        ),
     },
     figures=(
-        Figure(desc='coreg', suffix='FLAIR', title='FLAIR on T1w',
-               caption='The two images change places under the pointer: ventricles, sulci and '
-                       'the edge of the brain should not move.',
-               build='csvdprep.preprocessing.flair.figures:draw_coregistration',
-               takes=('anat_preproc', 'flair_preproc', 'flair_to_anat', 'brain_mask')),
+        Figure(
+            desc='coreg',
+            suffix='FLAIR',
+            title='FLAIR on T1w',
+            caption='The two images change places under the pointer: ventricles, sulci and '
+            'the edge of the brain should not move.',
+            build='csvdprep.preprocessing.flair.figures:draw_coregistration',
+            takes=('anat_preproc', 'flair_preproc', 'flair_to_anat', 'brain_mask'),
+        ),
     ),
     measures=(
-        Measure(name='qc_flair_t1w_edges', units='1', qc_id='Q3', method='edge-overlap',
-                description='Share of the strong edges of the FLAIR that lie on edges of the '
-                            'T1w after registration; all of them would mean one image twice.',
-                limits=Limits(ok=(0.6, 0.98), warn=(0.5, 0.995))),
-        Measure(name='qc_flair_mask_dice', units='1', method='dice',
-                description='Agreement (Dice) of the brain found in the FLAIR with that of the '
-                            'T1w, where both images were taken.',
-                limits=Limits(ok=(0.93, None), warn=(0.85, None))),
+        Measure(
+            name='qc_flair_t1w_edges',
+            units='1',
+            qc_id='Q3',
+            method='edge-overlap',
+            description='Share of the strong edges of the FLAIR that lie on edges of the '
+            'T1w after registration; all of them would mean one image twice.',
+            limits=Limits(ok=(0.6, 0.98), warn=(0.5, 0.995)),
+        ),
+        Measure(
+            name='qc_flair_mask_dice',
+            units='1',
+            method='dice',
+            description='Agreement (Dice) of the brain found in the FLAIR with that of the '
+            'T1w, where both images were taken.',
+            limits=Limits(ok=(0.93, None), warn=(0.85, None)),
+        ),
     ),
-    otherwise=Otherwise(given=('flair',), names={
-        'flair_preproc': 'anat_preproc', 'flair_mask': 'brain_mask',
-        'flair_to_anat': 'resource:identity.txt'}),
+    otherwise=Otherwise(
+        given=('flair',),
+        names={
+            'flair_preproc': 'anat_preproc',
+            'flair_mask': 'brain_mask',
+            'flair_to_anat': 'resource:identity.txt',
+        },
+    ),
     build='csvdprep.preprocessing.flair.workflow:init_flair_wf',
     options=Options,
     version=2,
@@ -66,4 +97,4 @@ ROOM = Room(
         '(mutual information, 32 bins) with ANTs [@avants2011ants].'
     ),
     references=('tustison2010', 'avants2011ants'),
-)  # fmt: skip
+)

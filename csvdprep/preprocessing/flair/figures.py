@@ -8,12 +8,7 @@ from csvdprep.interfaces.transforms import read_linear
 
 
 def draw_coregistration(
-    *,
-    out_file: str,
-    anat_preproc: str,
-    flair_preproc: str,
-    flair_to_anat: str,
-    brain_mask: str,
+    *, out_file: str, anat_preproc: str, flair_preproc: str, flair_to_anat: str, brain_mask: str
 ) -> None:
     """Flicker between the anatomical reference and the FLAIR brought onto it.
 
@@ -37,7 +32,11 @@ def draw_coregistration(
         Layer(image, window(image, mask), outlines=outlines, name='Anatomical reference'),
         Layer(moved, window(moved, mask), outlines=outlines, name='FLAIR, aligned'),
     ]
-    draw_mosaic(out_file, layers, [*spread(mask, 2, 12), *spread(mask, 1, 6)],
-                box=extent(mask, image.zooms, 14.0), columns=6,
-                legend={'Brain mask of the reference': COLOURS['orange']})  # fmt: skip
-
+    draw_mosaic(
+        out_file,
+        layers,
+        [*spread(mask, 2, 12), *spread(mask, 1, 6)],
+        box=extent(mask, image.zooms, 14.0),
+        columns=6,
+        legend={'Brain mask of the reference': COLOURS['orange']},
+    )

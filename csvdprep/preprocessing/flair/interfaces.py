@@ -47,8 +47,13 @@ class Flair(SimpleInterface):
         brain = load(self.inputs.brain_mask)
         own, _ = extract_brain(image)
         flair = n4(image, own, spline_mm=self.inputs.spline_mm)
-        xfm = rigid(anat, flair, folder / 'flair_to_anat.txt', moving_mask=own,
-                    fixed_mask=np.asanyarray(brain.dataobj))  # fmt: skip
+        xfm = rigid(
+            anat,
+            flair,
+            folder / 'flair_to_anat.txt',
+            moving_mask=own,
+            fixed_mask=np.asanyarray(brain.dataobj),
+        )
         matrix = read_linear(xfm)
         # What both images call brain: eyes or dura that one network run lets in are left out.
         other = resample(_as_float(brain), flair, matrix=np.linalg.inv(matrix)) >= 0.5
@@ -69,8 +74,9 @@ def _quality(anat, brain, flair, own, other, matrix):
     moved = resample(flair, anat, matrix=matrix)
     covered = moved > 0
     inside = (np.asanyarray(brain.dataobj) > 0) & covered
-    edges = edge_overlap(np.asanyarray(anat.dataobj), moved, inside,
-                         nib.affines.voxel_sizes(anat.affine))  # fmt: skip
+    edges = edge_overlap(
+        np.asanyarray(anat.dataobj), moved, inside, nib.affines.voxel_sizes(anat.affine)
+    )
     return {
         'qc_flair_t1w_edges': Value(edges, n=int(inside.sum())),
         'qc_flair_mask_dice': Value(float(2 * (own.astype(bool) & other).sum() / both)),

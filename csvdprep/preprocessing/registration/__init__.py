@@ -13,8 +13,9 @@ SPACE = 'MNI152NLin2009aSym'
 class Options:
     """Registration."""
 
-    resolution_mm: float = option(2.0, 'Finest resolution of the registration.', unit='mm',
-                                  least=1, most=6)
+    resolution_mm: float = option(
+        2.0, 'Finest resolution of the registration.', unit='mm', least=1, most=6
+    )
 
 
 ROOM = Room(
@@ -22,36 +23,57 @@ ROOM = Room(
     title='Registration to the template',
     needs=('anat_filled', 'brain_mask'),
     wants=('lesion_guess',),
-    frames=(
-        Frame(name='mni', description='Grid of a template.', space=None),
-    ),
+    frames=(Frame(name='mni', description='Grid of a template.', space=None),),
     makes={
         'anat_to_mni': Derivative(
-            suffix='xfm', xfm=('{hub}', SPACE), extension='.h5',
-            description='Resamples the {hub} into the template (ITK composite, LPS mm).'),
+            suffix='xfm',
+            xfm=('{hub}', SPACE),
+            extension='.h5',
+            description='Resamples the {hub} into the template (ITK composite, LPS mm).',
+        ),
         'mni_to_anat': Derivative(
-            suffix='xfm', xfm=(SPACE, '{hub}'), extension='.h5',
-            description='Resamples the template onto the {hub} (ITK composite, LPS mm).'),
+            suffix='xfm',
+            xfm=(SPACE, '{hub}'),
+            extension='.h5',
+            description='Resamples the template onto the {hub} (ITK composite, LPS mm).',
+        ),
     },
     figures=(
-        Figure(desc='registration', suffix='{hub}', title='{hub} in the template',
-               caption='The template and the patient change places under the pointer: '
-                       'ventricles, sulci and the edge of the brain should not move.',
-               build='csvdprep.preprocessing.registration.figures:draw_registration',
-               takes=('anat_filled', 'anat_to_mni', 'brain_mask')),
+        Figure(
+            desc='registration',
+            suffix='{hub}',
+            title='{hub} in the template',
+            caption='The template and the patient change places under the pointer: '
+            'ventricles, sulci and the edge of the brain should not move.',
+            build='csvdprep.preprocessing.registration.figures:draw_registration',
+            takes=('anat_filled', 'anat_to_mni', 'brain_mask'),
+        ),
     ),
     measures=(
-        Measure(name='qc_template_dice', units='1', method='dice',
-                description='Agreement (Dice) of the brain mask with that of the template after '
-                            'registration.',
-                limits=Limits(ok=(0.93, None), warn=(0.88, None))),
-        Measure(name='qc_template_edges', units='1', method='edge-overlap',
-                description='Share of the strong edges of the patient that lie on edges of the '
-                            'template after registration.'),
-        Measure(name='head_scale', units='1', method='affine-determinant',
-                description='Volume of the brain in units of that of the template: determinant of '
-                            'the affine part of the registration.',
-                limits=Limits(ok=(0.55, 1.3), warn=(0.4, 1.6)), table=False),
+        Measure(
+            name='qc_template_dice',
+            units='1',
+            method='dice',
+            description='Agreement (Dice) of the brain mask with that of the template after '
+            'registration.',
+            limits=Limits(ok=(0.93, None), warn=(0.88, None)),
+        ),
+        Measure(
+            name='qc_template_edges',
+            units='1',
+            method='edge-overlap',
+            description='Share of the strong edges of the patient that lie on edges of the '
+            'template after registration.',
+        ),
+        Measure(
+            name='head_scale',
+            units='1',
+            method='affine-determinant',
+            description='Volume of the brain in units of that of the template: determinant of '
+            'the affine part of the registration.',
+            limits=Limits(ok=(0.55, 1.3), warn=(0.4, 1.6)),
+            table=False,
+        ),
     ),
     build='csvdprep.preprocessing.registration.workflow:init_registration_wf',
     options=Options,
@@ -61,4 +83,4 @@ ROOM = Room(
         'diffeomorphic (SyN) transforms [@avants2008], {o.resolution_mm:g} mm at the finest.'
     ),
     references=('fonov2009', 'fonov2011', 'avants2008'),
-)  # fmt: skip
+)

@@ -41,9 +41,17 @@ def draw_registration(
         Layer(template, window(template), outlines=outlines, name='Template', stroke=1.1),
         Layer(warped, window(warped), outlines=outlines, name='Participant, aligned', stroke=1.1),
     ]
-    draw_mosaic(out_file, layers, cuts, box=extent(brain, template.zooms, 10.0), columns=6,
-                legend={'Brain of the template': COLOURS['orange'],
-                        'White matter of the template': COLOURS['sky']})  # fmt: skip
+    draw_mosaic(
+        out_file,
+        layers,
+        cuts,
+        box=extent(brain, template.zooms, 10.0),
+        columns=6,
+        legend={
+            'Brain of the template': COLOURS['orange'],
+            'White matter of the template': COLOURS['sky'],
+        },
+    )
 
 
 def _warped(image: str, mask: str, transform: str, template: Volume, cuts: list[Cut]) -> Volume:

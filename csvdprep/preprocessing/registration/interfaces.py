@@ -45,13 +45,22 @@ class Register(SimpleInterface):
         # A FLAIR meets the template in its own contrast, made of the template's tissues.
         tissues = None
         if self.inputs.hub == 'FLAIR':
-            tissues = [load(template_file(suffix='probseg', label=label, desc=None))
-                       for label in ('CSF', 'GM', 'WM')]  # fmt: skip
+            tissues = [
+                load(template_file(suffix='probseg', label=label, desc=None))
+                for label in ('CSF', 'GM', 'WM')
+            ]
         forward, inverse = folder / 'anat_to_mni.h5', folder / 'mni_to_anat.h5'
         found = register_to_template(
-            anat, np.asanyarray(brain.dataobj), template, template_mask, forward, inverse,
-            tissues=tissues, exclude=lesions, resolution_mm=self.inputs.resolution_mm,
-        )  # fmt: skip
+            anat,
+            np.asanyarray(brain.dataobj),
+            template,
+            template_mask,
+            forward,
+            inverse,
+            tissues=tissues,
+            exclude=lesions,
+            resolution_mm=self.inputs.resolution_mm,
+        )
         values = _quality(anat, brain, template, template_mask, inverse, same=tissues is None)
         self._results['anat_to_mni'] = str(forward)
         self._results['mni_to_anat'] = str(inverse)

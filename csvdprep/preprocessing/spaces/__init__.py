@@ -35,15 +35,28 @@ def _rooms(spec):
     grid = {} if res is None else {'Resolution': f'Grid res-{res} of the template {name}.'}
 
     def placed(suffix, description, metadata=None, **more):
-        return Derivative(suffix=suffix, frame='mni', space=space, res=res,
-                          description=description,
-                          metadata={**grid, **(metadata or {})}, **more)  # fmt: skip
+        return Derivative(
+            suffix=suffix,
+            frame='mni',
+            space=space,
+            res=res,
+            description=description,
+            metadata={**grid, **(metadata or {})},
+            **more,
+        )
 
-    own = {} if name == SPACE else {
-        f'anat_to_{tag}': Derivative(
-            suffix='xfm', xfm=('{hub}', tag), extension='.h5',
-            description=f'Resamples the {{hub}} into {space} (ITK composite, LPS mm).'),
-    }  # fmt: skip
+    own = (
+        {}
+        if name == SPACE
+        else {
+            f'anat_to_{tag}': Derivative(
+                suffix='xfm',
+                xfm=('{hub}', tag),
+                extension='.h5',
+                description=f'Resamples the {{hub}} into {space} (ITK composite, LPS mm).',
+            )
+        }
+    )
     way = next(iter(own), 'anat_to_mni')
     yield Room(
         name=f'space_{tag}',
@@ -52,26 +65,39 @@ def _rooms(spec):
         wants=('lesion_guess',),
         makes={
             **own,
-            f'anat_in_{tag}': placed('{hub}', f'{{hub}}, intensity-corrected, in {space}.',
-                                     desc='preproc', metadata={'SkullStripped': False}),
+            f'anat_in_{tag}': placed(
+                '{hub}',
+                f'{{hub}}, intensity-corrected, in {space}.',
+                desc='preproc',
+                metadata={'SkullStripped': False},
+            ),
             f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
         },
         build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
         methods=f'The anatomical reference was resampled into {space}.',
-    )  # fmt: skip
+    )
     yield Room(
         name=f'space_{tag}_wmh',
         title=f'{space}: FLAIR and WMH',
         needs=('flair_preproc', 'flair_to_anat', 'wmh_mask', 'wmh_probseg', way),
         makes={
-            f'flair_in_{tag}': placed('FLAIR', f'FLAIR, intensity-corrected, in {space}.',
-                                      desc='preproc', source='flair',
-                                      metadata={'SkullStripped': False}),
-            f'wmh_in_{tag}': placed('mask', f'White matter hyperintensities in {space}. Volumes '
-                                    'are those of the FLAIR grid, not of this image.',
-                                    label='WMH', source='flair'),
-            f'wmhprob_in_{tag}': placed('probseg', f'Degree of membership of WMH in {space}.',
-                                        label='WMH', source='flair'),
+            f'flair_in_{tag}': placed(
+                'FLAIR',
+                f'FLAIR, intensity-corrected, in {space}.',
+                desc='preproc',
+                source='flair',
+                metadata={'SkullStripped': False},
+            ),
+            f'wmh_in_{tag}': placed(
+                'mask',
+                f'White matter hyperintensities in {space}. Volumes '
+                'are those of the FLAIR grid, not of this image.',
+                label='WMH',
+                source='flair',
+            ),
+            f'wmhprob_in_{tag}': placed(
+                'probseg', f'Degree of membership of WMH in {space}.', label='WMH', source='flair'
+            ),
         },
         build='csvdprep.preprocessing.spaces.workflow:init_space_wmh_wf',
-    )  # fmt: skip
+    )

@@ -56,8 +56,10 @@ class IntoSpace(_Named):
             way = str(folder / 'anat_to_space.h5')
             self._register(space, way, folder)
             self._results[self._name('anat_to_')] = way
-        for start, file, kind in (('anat_in_', given.anat_preproc, 'linear'),
-                                  ('brain_in_', given.brain_mask, 'nearest')):  # fmt: skip
+        for start, file, kind in (
+            ('anat_in_', given.anat_preproc, 'linear'),
+            ('brain_in_', given.brain_mask, 'nearest'),
+        ):
             moved = apply_transform(load(file), image, way, interpolation=kind)
             path = folder / f'{start}space.nii.gz'
             self._results[self._name(start)] = save(np.asanyarray(moved.dataobj), image, path)
@@ -66,14 +68,24 @@ class IntoSpace(_Named):
     def _register(self, space, way, folder):
         given = self.inputs
         image = load(space.image)
-        mask = load(space.mask) if space.mask else nib.Nifti1Image(
-            (np.asanyarray(image.dataobj) > 0).astype(np.uint8), image.affine)  # fmt: skip
+        mask = (
+            load(space.mask)
+            if space.mask
+            else nib.Nifti1Image((np.asanyarray(image.dataobj) > 0).astype(np.uint8), image.affine)
+        )
         lesions = None
         if isdefined(given.lesion_guess):
             lesions = np.asanyarray(load(given.lesion_guess).dataobj)
         brain = np.asanyarray(load(given.brain_mask).dataobj)
-        register_to_template(load(given.anat_filled), brain, image, mask, way,
-                             folder / 'space_to_anat.h5', exclude=lesions)  # fmt: skip
+        register_to_template(
+            load(given.anat_filled),
+            brain,
+            image,
+            mask,
+            way,
+            folder / 'space_to_anat.h5',
+            exclude=lesions,
+        )
 
 
 class _WmhSpaceInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
@@ -100,9 +112,11 @@ class WmhIntoSpace(_Named):
         image = load(find_space(given.spec).image)
         # The last of the list takes a point of the template first.
         ways = [given.flair_to_anat, getattr(given, given.way)]
-        for start, file, kind in (('flair_in_', given.flair_preproc, 'linear'),
-                                  ('wmh_in_', given.wmh_mask, 'nearest'),
-                                  ('wmhprob_in_', given.wmh_probseg, 'linear')):  # fmt: skip
+        for start, file, kind in (
+            ('flair_in_', given.flair_preproc, 'linear'),
+            ('wmh_in_', given.wmh_mask, 'nearest'),
+            ('wmhprob_in_', given.wmh_probseg, 'linear'),
+        ):
             moved = apply_transform(load(file), image, ways, interpolation=kind)
             path = folder / f'{start}space.nii.gz'
             self._results[self._name(start)] = save(np.asanyarray(moved.dataobj), image, path)

@@ -35,8 +35,9 @@ def draw_directions(*, out_file: str, dwi_fa: str, dwi_direction: str, dwi_mask:
         axes = figure.add_axes([(number % 7) / 7, 1 - (number // 7 + 1) / 3, 1 / 7, 1 / 3])
         picture = np.stack([plane(colour[..., c], cut, box) for c in range(3)], axis=-1)
         sides = [a for a in range(3) if a != cut.axis]
-        axes.imshow(picture, aspect=fa.zooms[sides[1]] / fa.zooms[sides[0]],
-                    interpolation='nearest')  # fmt: skip
+        axes.imshow(
+            picture, aspect=fa.zooms[sides[1]] / fa.zooms[sides[0]], interpolation='nearest'
+        )
         axes.axis('off')
     figure.savefig(out_file, metadata={'Date': None}, facecolor='black', dpi=100)
 
@@ -56,8 +57,10 @@ def draw_diffusivity(*, out_file: str, dwi_md: str, dwi_fw: str, dwi_mask: str) 
     water = load_volume(dwi_fw, md)
     brain = load_volume(dwi_mask, md, order=0).data > 0
     cuts = [*spread(brain, 2, 7), *spread(brain, 0, 4), *spread(brain, 1, 3)]
-    layers = [Layer(md, (0.0, 2e-3), name='Mean diffusivity'),
-              Layer(water, (0.0, 1.0), name='Free water')]  # fmt: skip
+    layers = [
+        Layer(md, (0.0, 2e-3), name='Mean diffusivity'),
+        Layer(water, (0.0, 1.0), name='Free water'),
+    ]
     draw_mosaic(out_file, layers, cuts, box=extent(brain, md.zooms, 6.0), columns=7)
 
 

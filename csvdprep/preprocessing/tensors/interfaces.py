@@ -58,18 +58,30 @@ class FitTensors(SimpleInterface):
         vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)
         directions = world_directions(vectors, image.affine)
         mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
-        choice = choose_shells(bvals, directions, shells(bvals.tolist()), wanted=given.b_wanted,
-                               every_up_to=given.b_max if given.shells == 'all' else None)
+        choice = choose_shells(
+            bvals,
+            directions,
+            shells(bvals.tolist()),
+            wanted=given.b_wanted,
+            every_up_to=given.b_max if given.shells == 'all' else None,
+        )
         use = choice.volumes
         # Where noise was taken off nothing may be left, whose logarithm would outweigh the rest.
         level = np.median(data[..., bvals == 0].mean(axis=3)[mask])
         np.maximum(data, LEAST_SIGNAL * level, out=data)
-        fit = fit_tensor(data[..., use], bvals[use], directions[use], mask, method=given.fit,
-                         reweightings=2)  # fmt: skip
+        fit = fit_tensor(
+            data[..., use], bvals[use], directions[use], mask, method=given.fit, reweightings=2
+        )
         maps = measures(fit.tensor)
-        found = {'dwi_tensor': fit.tensor, 'dwi_fa': maps.fa, 'dwi_md': maps.md,
-                 'dwi_ad': maps.ad, 'dwi_rd': maps.rd, 'dwi_mode': maps.mode,
-                 'dwi_direction': maps.v1}  # fmt: skip
+        found = {
+            'dwi_tensor': fit.tensor,
+            'dwi_fa': maps.fa,
+            'dwi_md': maps.md,
+            'dwi_ad': maps.ad,
+            'dwi_rd': maps.rd,
+            'dwi_mode': maps.mode,
+            'dwi_direction': maps.v1,
+        }
         method, water = _water(data, bvals, directions, mask)
         for name, values in found.items():
             inside = mask if values.ndim == 3 else mask[..., None]
@@ -79,17 +91,21 @@ class FitTensors(SimpleInterface):
         share = np.full(mask.shape, np.nan) if water is None else np.where(mask, water, 0)
         self._results['dwi_fw'] = save(share, image, folder / 'dwi_fw.nii.gz')
         rest = residuals(data[..., use], fit, bvals[use], directions[use])
-        self._results['tensors_values'] = write_values(folder / 'values.json', {
-            **_chosen(choice),
-            'fw_method': method,
-            'qc_dwi_table': _table(maps, image.affine, mask),
-            'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
-        })  # fmt: skip
+        self._results['tensors_values'] = write_values(
+            folder / 'values.json',
+            {
+                **_chosen(choice),
+                'fw_method': method,
+                'qc_dwi_table': _table(maps, image.affine, mask),
+                'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
+            },
+        )
         return runtime
 
 
 def _chosen(choice: Choice) -> dict[str, Value]:
     """Say which shells the tensor stands on."""
+
     def listed(levels):
         return ' '.join(f'{b:.0f}' for b in levels)
 
@@ -113,8 +129,9 @@ def _table(maps, affine, mask) -> Value:
 
 
 def _water(data, bvals, directions, mask):
-    levels = [level for level in shells(bvals.tolist())
-              if FREE_WATER_B[0] <= level <= FREE_WATER_B[1]]  # fmt: skip
+    levels = [
+        level for level in shells(bvals.tolist()) if FREE_WATER_B[0] <= level <= FREE_WATER_B[1]
+    ]
     try:
         if len(levels) >= 2:
             use = (bvals == 0) | ((bvals > 0) & (bvals <= 1.03 * FREE_WATER_B[1]))

@@ -40,18 +40,28 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     vectors = np.concatenate([np.asarray(run['bvecs'], float) for run in runs])
     levels = shells(bvals.tolist())
     try:
-        choice = choose_shells(bvals, vectors, levels, wanted=options.b_wanted,
-                               every_up_to=options.b_max if options.shells == 'all' else None)
+        choice = choose_shells(
+            bvals,
+            vectors,
+            levels,
+            wanted=options.b_wanted,
+            every_up_to=options.b_max if options.shells == 'all' else None,
+        )
     except MeasureError as error:
         return options, (Decision('shells', 'none', error.message),)
     left = f'left out: {_listed(choice.left)}' if choice.left else 'there is no other'
     usable = [b for b in levels if b <= 1.03 * WATER_B_MAX]
-    water = (Decision('free water', 'a second compartment', f'{len(usable)} shells')
-             if len(usable) > 1 else
-             Decision('free water', 'a contrast that assumes the diffusivity of tissue',
-                      'one shell'))  # fmt: skip
-    return options, (Decision('shells of the tensor', f'{_listed(choice.used)} s/mm²', left),
-                     water)  # fmt: skip
+    water = (
+        Decision('free water', 'a second compartment', f'{len(usable)} shells')
+        if len(usable) > 1
+        else Decision(
+            'free water', 'a contrast that assumes the diffusivity of tissue', 'one shell'
+        )
+    )
+    return options, (
+        Decision('shells of the tensor', f'{_listed(choice.used)} s/mm²', left),
+        water,
+    )
 
 
 def _listed(levels) -> str:

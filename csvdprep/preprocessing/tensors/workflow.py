@@ -18,6 +18,7 @@ def init_tensors_wf(*, room, options, context):
         Maps on the grid of the series, and measures.
 
     """
-    interface = FitTensors(fit=options.fit, shells=options.shells, b_wanted=options.b_wanted,
-                           b_max=options.b_max)  # fmt: skip
+    interface = FitTensors(
+        fit=options.fit, shells=options.shells, b_wanted=options.b_wanted, b_max=options.b_max
+    )
     return init_single_wf(interface, room=room, mem_gb=1.5)

@@ -38,8 +38,10 @@ def draw_tissues(
     if ventricles:
         inside = np.rint(load_volume(ventricles, image, order=0).data)
         outlines += [(inside == 1, COLOURS['green']), (inside == 2, COLOURS['pink'])]
-        legend |= {'Left lateral ventricle': COLOURS['green'],
-                   'Right lateral ventricle': COLOURS['pink']}  # fmt: skip
+        legend |= {
+            'Left lateral ventricle': COLOURS['green'],
+            'Right lateral ventricle': COLOURS['pink'],
+        }
     cuts = [*spread(mask, 2, 12), *spread(mask, 1, 6)]
     layer = Layer(image, window(image, mask), outlines=outlines, stroke=0.9)
     draw_mosaic(out_file, layer, cuts, box=extent(mask, image.zooms), columns=6, legend=legend)

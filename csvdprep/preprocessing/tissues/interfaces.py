@@ -58,19 +58,30 @@ class SegmentTissues(SimpleInterface):
         lesion = None
         if isdefined(given.lesion_guess):
             lesion = np.asanyarray(load(given.lesion_guess).dataobj) > 0
-        found = segment_tissues(np.asanyarray(anat.dataobj, dtype=np.float32), mask, atlas,
-                                voxel_mm, contrast=given.hub, lesion=lesion)  # fmt: skip
-        labels = {name: self._warp(anat, f'template_{name}', 'label')
-                  for name in ('structures', 'lobes', 'territories')}  # fmt: skip
-        ventricles = find_ventricles(found.probability[0], mask, labels['structures'], atlas[0],
-                                     voxel_mm)  # fmt: skip
+        found = segment_tissues(
+            np.asanyarray(anat.dataobj, dtype=np.float32),
+            mask,
+            atlas,
+            voxel_mm,
+            contrast=given.hub,
+            lesion=lesion,
+        )
+        labels = {
+            name: self._warp(anat, f'template_{name}', 'label')
+            for name in ('structures', 'lobes', 'territories')
+        }
+        ventricles = find_ventricles(
+            found.probability[0], mask, labels['structures'], atlas[0], voxel_mm
+        )
         hard = np.where(mask, found.probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
-            **dict(zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), found.probability,
-                       strict=True)),
-            'tissue_dseg': hard, 'ventricles': ventricles,
+            **dict(
+                zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), found.probability, strict=True)
+            ),
+            'tissue_dseg': hard,
+            'ventricles': ventricles,
             **{f'{name}_dseg': data.astype(np.uint8) for name, data in labels.items()},
-        }  # fmt: skip
+        }
         for name, data in images.items():
             self._results[name] = save(data, anat, folder / f'{name}.nii.gz')
         warped = self._warp(anat, 'template_mask', 'nearest')
@@ -82,8 +93,7 @@ class SegmentTissues(SimpleInterface):
 
     def _warp(self, anat, name, interpolation='linear'):
         image = load(resource(name))
-        moved = apply_transform(image, anat, self.inputs.mni_to_anat,
-                                interpolation=interpolation)  # fmt: skip
+        moved = apply_transform(image, anat, self.inputs.mni_to_anat, interpolation=interpolation)
         return np.asanyarray(moved.dataobj)
 
 
@@ -101,11 +111,17 @@ def _values(cnr, ventricles, mask, warped, voxel_mm3, hub):
         contrast = Value(None, reason='grey and white matter are told apart on T1w only')
     return {
         'qc_cnr': contrast,
-        'lv_ml': Value(float(both), n=int((ventricles > 0).sum()),
-                       reason=UNSURE_VENTRICLE if small else ''),
-        'lv_left_ml': float(left), 'lv_right_ml': float(right),
+        'lv_ml': Value(
+            float(both), n=int((ventricles > 0).sum()), reason=UNSURE_VENTRICLE if small else ''
+        ),
+        'lv_left_ml': float(left),
+        'lv_right_ml': float(right),
         'qc_lv_asymmetry': asymmetry,
-        'icv_ml': Value(icv, n=int(mask.sum()), qc='warn' if odd else '',
-                        reason=f'the template suggests {other:.0f} mL' if odd else ''),
+        'icv_ml': Value(
+            icv,
+            n=int(mask.sum()),
+            qc='warn' if odd else '',
+            reason=f'the template suggests {other:.0f} mL' if odd else '',
+        ),
         'icv_template_ml': other,
-    }  # fmt: skip
+    }
