@@ -292,4 +292,4 @@ def test_every_option_of_a_room_can_be_set(tmp_path):
         )
         plan = decide(given, settings('--config-file', str(file)))
         step = next(s for s in plan.steps if s.room.name == room.name)
-        assert step.options == room.options()
+        assert step.asked == room.options()
