@@ -118,6 +118,7 @@ def test_a_brain_mask_of_the_flair_of_the_phantom_goes_by_its_transform(phantom,
         'mask': str(given),
         'image': str(anat / 'sub-01_ses-1_FLAIR.nii.gz'),
         'on': 'flair',
+        'title': 'FLAIR',
     }
     found = Brain(
         anat=str(anat / 'sub-01_ses-1_T1w.nii.gz'),
