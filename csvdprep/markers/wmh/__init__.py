@@ -128,8 +128,9 @@ ROOM = Room(
             label='WMH',
             frame='flair',
             units='1',
-            description='Degree of membership of white matter hyperintensity: mean of jittered '
-            'runs with a slope at the border; no calibrated probability.',
+            description='Degree of membership of white matter hyperintensity: of the classical '
+            'engine the mean of jittered runs with a slope at the border, of the network its '
+            'probability, of both the weighted mean (wmh_engine tells); not calibrated.',
         ),
         'wmh_subcortical': Derivative(
             suffix='dseg',
@@ -295,16 +296,19 @@ ROOM = Room(
     options=Options,
     resolve='csvdprep.markers.wmh.resolve:resolve',
     methods=(
-        'White matter hyperintensities [@duering2023] are brighter on the FLAIR than what the '
-        'tissue of each voxel would show, after the idea of the lesion growth algorithm '
-        '[@schmidt2012]. Level and slow variation of normal tissue were estimated together with '
-        'lesion candidates, from the mode of white matter and from grey matter; how much brighter '
-        'healthy white matter is in some places is a map of the template, made from the scans of '
-        '[@lesjak2016]. Seeds at least '
-        '{o.seed_contrast:g} times the level of white matter brighter than that '
-        '({o.seed_contrast_flair_only:g} without a T1w), and brighter than grey matter, grow to '
-        'half of their height, to no less than {o.border_contrast:g}. The range comes from '
-        '{o.runs} runs with jittered thresholds and tissue. Infarcts '
+        'White matter hyperintensities [@duering2023] were segmented by two engines, of which '
+        'one or both count (see the decision below). For the classical engine they are brighter '
+        'on the FLAIR than what the tissue of each voxel would show, after the idea of the lesion '
+        'growth algorithm [@schmidt2012]. Level and slow variation of normal tissue were '
+        'estimated together with lesion candidates, from the mode of white matter and from grey '
+        'matter; how much brighter healthy white matter is in some places is a map of the '
+        'template, made from the scans of [@lesjak2016]. Seeds at least {o.seed_contrast:g} times '
+        'the level of white matter brighter than that ({o.seed_contrast_flair_only:g} without a '
+        'T1w), and brighter than grey matter, grow to half of their height, to no less than '
+        '{o.border_contrast:g}. The network is a U-Net on axial slices, trained on lesions drawn '
+        'into real scans (some of [@lesjak2016]) and phantoms; alone it is cut at a probability '
+        'of {o.network_cut:g}, with the classical engine at {o.both_cut:g} of the weighted mean '
+        'of both maps. The range comes from {o.runs} runs with jittered thresholds. Infarcts '
         'and lacunes of which a mask was given are left out (wmh_excluded_ml).'
     ),
     references=('duering2023', 'lesjak2016', 'schmidt2012'),

@@ -17,6 +17,8 @@ from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 
 _EXTERNAL = 'the mask was made by another tool'
+#: Identifier of the algorithm, by the engine whose mask counts.
+METHODS = {'classical': 'contrast-hysteresis', 'network': 'unet', 'both': 'unet-contrast-vote'}
 
 
 class _WmhInputSpec(TraitedSpec):
@@ -130,6 +132,7 @@ class Wmh(SimpleInterface):
                 n=n,
                 reason=said,
                 qc='warn' if said else '',
+                method=METHODS[found.engine],
             ),
             'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
             'wmh_range_low_ml': found.range_ml[0],
@@ -142,7 +145,11 @@ class Wmh(SimpleInterface):
             'wmh_origin': 'csvdprep',
             'wmh_engine': found.engine,
             'wmh_classical_ml': found.classical_ml,
-            'wmh_network_ml': not_asked if found.network_ml is None else found.network_ml,
+            'wmh_network_ml': (
+                not_asked
+                if found.network_ml is None
+                else Value(found.network_ml, method=METHODS['network'])
+            ),
             'qc_flair_noise': float(found.qc['noise_ratio']),
             'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
             'qc_wmh_faint_ml': Value(
