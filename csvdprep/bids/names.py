@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from csvdprep.core.declared import Declared
+from csvdprep.core.declared import Declared, Frame
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Derivative
@@ -352,7 +352,7 @@ def derivative_path(
     entities |= {'label': derivative.label, 'desc': derivative.desc}
     if derivative.saved:
         frame = declared.frame(derivative.frame)
-        source = scans.get(derivative.source or frame.source)
+        source = source_of(derivative, frame, scans)
         inherited = source.entities if source else {}
         entities |= {key: inherited[key] for key in INHERITED if key in inherited}
         entities |= {
@@ -376,6 +376,23 @@ def derivative_path(
     file = compose(entities, suffix, derivative.extension)
     # Visit.folder is made of the labels that compose has just checked.
     return '/'.join(part for part in (visit.folder, below, file) if part)
+
+
+def source_of(derivative: Derivative, frame: Frame, scans: Mapping[str, Scan]) -> Scan | None:
+    """Return the scan whose entities a product inherits, None if the visit has none.
+
+    Examples
+    --------
+    >>> from csvdprep.core.declared import Frame
+    >>> grid = Frame(name='trace', description='', source=('trace', 'dwi'))
+    >>> made = Derivative(suffix='mask', description='')
+    >>> source_of(made, grid, {'dwi': Scan(name='dwi', path='', uri='')}).name
+    'dwi'
+
+    """
+    names = derivative.source or frame.source
+    names = (names,) if isinstance(names, str) else names
+    return next((scans[name] for name in names if name in scans), None)
 
 
 def _check(pattern: re.Pattern, field: str, value: str) -> str:

@@ -25,15 +25,16 @@ class Frame:
         anatomical reference; empty where names need none; None where each declaration says which.
     datatype : str
         Folder of files on it, or about it.
-    source : str
-        Scan whose entities (acq, run, ...) these files inherit.
+    source : str or tuple of str
+        Scan whose entities (acq, run, ...) these files inherit; of several, the first that a
+        visit has.
     """
 
     name: str
     description: str
     space: str | None = ''
     datatype: str = 'anat'
-    source: str = 'anat'
+    source: str | tuple[str, ...] = 'anat'
 
 
 @dataclass(frozen=True, kw_only=True)

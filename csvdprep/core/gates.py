@@ -66,6 +66,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'diffusion of hyperintensities': ('??_wmh', '??_wmh_*', 'pen_*'),
     'diffusion of white matter': ('??_wm', '??_nawm', 'md_nawm_*'),
     'skeleton': ('psmd_*', 'msmd_1e3'),
+    'recent infarcts': ('rssi_*', 'recent_infarct_*'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'all of diffusion': (
         '??_wm',
@@ -91,6 +92,7 @@ _ANATOMY = (
     'all of hyperintensities',
     'diffusion of hyperintensities',
     'diffusion of white matter',
+    'recent infarcts',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -204,6 +206,12 @@ GATES = (
             'psmd_lesion_pct',
         ),
         warns=('diffusion of white matter', 'diffusion of hyperintensities'),
+    ),
+    Gate(
+        name='trace image and ADC',
+        judged_by=('qc_trace_anat_dice', 'adc_median_1e3', 'trace_b'),
+        stops=('recent infarcts',),
+        warns=('recent infarcts',),
     ),
     Gate(
         name='registration of FA to its template',

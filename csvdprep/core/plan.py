@@ -231,6 +231,7 @@ def make_plan(
     ignore: Iterable[str] = (),
     context: Context | None = None,
     version: str = '',
+    failed: Iterable[str] = (),
 ) -> Plan:
     """Order the rooms by what they take, leaving out those whose needs cannot be met.
 
@@ -250,6 +251,8 @@ def make_plan(
         The run's context; its ``hub`` is decided here.
     version : str, optional
         Version of the application, part of every key.
+    failed : iterable of str, optional
+        Rooms whose results cannot be had: who only wants them goes without, and a note says so.
 
     Returns
     -------
@@ -284,7 +287,7 @@ def make_plan(
         context = replace(context, hub=reference.suffixes[0])
 
     skipped = {name: 'left out by --ignore' for name in rooms if name in ignore}
-    wanted = _upstream(rooms, set(markers)) if markers else set(rooms)
+    wanted = _upstream(rooms, set(markers), set(scans)) if markers else set(rooms)
     skipped |= {n: 'not asked for (--markers)' for n in rooms if n not in wanted | skipped.keys()}
     open_rooms = {n: r for n, r in rooms.items() if n not in skipped}
 
@@ -297,7 +300,10 @@ def make_plan(
     }
 
     maker = {name: room.name for room in able.values() for name in room.outputs()}
-    takes = {k: (*r.needs, *(w for w in r.wants if w in known)) for k, r in able.items()}
+    lost = _lost(able, aliases, known, set(failed))
+    takes = {k: r.takes(known) for k, r in able.items()}
+    given = replace(given, notes=(*given.notes, *_told(able, takes, lost, failed)))
+    takes = {k: _without(able[k], names, lost) for k, names in takes.items()}
     behind = {k: {aliases.get(n, n) for n in names} for k, names in takes.items()}
     order = TopologicalSorter(
         {k: sorted(maker[n] for n in behind[k] if n in maker) for k in sorted(able)}
@@ -343,7 +349,7 @@ def _settle(rooms: Mapping[str, Room], scans: set[str]) -> tuple[dict[str, Room]
     aliases: dict[str, str] = {}
     known = set(scans)
     while True:
-        more = {k: r for k, r in rooms.items() if k not in able and known.issuperset(r.needs)}
+        more = {k: r for k, r in rooms.items() if k not in able and r.able(known)}
         if more:
             able |= more
             known.update(n for room in more.values() for n in room.outputs())
@@ -361,14 +367,59 @@ def _settle(rooms: Mapping[str, Room], scans: set[str]) -> tuple[dict[str, Room]
         known.update(stand_ins)
 
 
-def _upstream(rooms: Mapping[str, Room], chosen: set[str]) -> set[str]:
-    """Return the chosen rooms and all that they take from."""
+def _lost(
+    able: Mapping[str, Room], aliases: Mapping[str, str], known: set[str], failed: set[str]
+) -> set[str]:
+    """Return products that cannot be had: of rooms that failed, and of those that need them."""
+    gone, lost = set(), set()
+    while more := {
+        name
+        for name, room in able.items()
+        if name not in gone
+        and (
+            name in failed
+            or any(aliases.get(n, n) in lost for n in room.takes(known) if n not in room.wants)
+        )
+    }:
+        gone |= more
+        lost |= {product for name in more for product in able[name].outputs()}
+    return lost
+
+
+def _without(room: Room, names: tuple[str, ...], lost: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in room.wants or name not in lost)
+
+
+def _told(
+    able: Mapping[str, Room],
+    takes: Mapping[str, tuple[str, ...]],
+    lost: set[str],
+    failed: Iterable[str],
+) -> list[str]:
+    """Say which rooms go without what they want."""
+    because = ', '.join(able[name].title for name in sorted(failed) if name in able)
+    without = {
+        able[name].title: [n for n in names if n in able[name].wants and n in lost]
+        for name, names in takes.items()
+        if not lost & {*able[name].outputs()}
+    }
+    return [
+        f'{title} goes without {", ".join(names)}: {because} failed.'
+        for title, names in sorted(without.items())
+        if names
+    ]
+
+
+def _upstream(rooms: Mapping[str, Room], chosen: set[str], scans: set[str]) -> set[str]:
+    """Return the chosen rooms and all that they may take from."""
     maker = {name: room.name for room in rooms.values() for name in room.outputs()}
     found, todo = set(), set(chosen)
     while todo:
         room = rooms[todo.pop()]
         found.add(room.name)
-        todo |= {maker[n] for n in (*room.needs, *room.wants) if n in maker} - found
+        raw = next((group for group in room.either if scans >= {*group}), None)
+        asked = room.asks if raw is None else (*room.needs, *raw, *room.wants)
+        todo |= {maker[n] for n in asked if n in maker} - found
     return found
 
 
@@ -378,14 +429,19 @@ def _why(
     """Trace what a room lacks back to the scans that the visit does not have."""
     maker = {name: other for other in rooms.values() for name in other.outputs()}
 
+    def lacking(room: Room, seen: frozenset[str]) -> set[str]:
+        """Return the scans that a room lacks; of alternatives, those of the last."""
+        last = () if not room.either or room.able(known | {*room.needs}) else room.either[-1]
+        return set().union(*(roots(n, seen) for n in (*room.needs, *last)))
+
     def roots(name: str, seen: frozenset[str]) -> set[str]:
         if name in known or name in seen:
             return set()
         if name not in maker:
             return {name}
-        return set().union(*(roots(n, seen | {name}) for n in maker[name].needs))
+        return lacking(maker[name], seen | {name})
 
-    missing = sorted(set().union(*(roots(n, frozenset()) for n in room.needs)))
+    missing = sorted(lacking(room, frozenset()))
     said = ', '.join(f'{n} (left out by --ignore)' if n in ignore else n for n in missing)
     ends = tuple(f'_{n}.' for n in missing)
     spoilt = [

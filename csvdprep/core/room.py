@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -226,6 +226,8 @@ class Room:
     needs: tuple[str, ...]
     makes: Mapping[str, Derivative]
     build: str
+    either: tuple[tuple[str, ...], ...] = ()
+    """Groups of which it needs one besides ``needs``: the first that a visit has."""
     wants: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     """Measures of other rooms that it reads, as ``room.measure``; it needs or wants the values
@@ -267,6 +269,30 @@ class Room:
         if not far:
             return ''
         return f'acquired at {max(far):g} T: not to be pooled with {low:g} to {high:g} T'
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """All names that it can take."""
+        return (*self.needs, *(name for group in self.either for name in group), *self.wants)
+
+    def takes(self, known: Set[str]) -> tuple[str, ...]:
+        """Return what it takes where these names are known.
+
+        Examples
+        --------
+        >>> room = Room(name='a', title='', needs=('x',), makes={}, build='',
+        ...             either=(('p', 'q'), ('r',)), wants=('w',))
+        >>> room.takes({'x', 'p', 'r', 'w'}), room.takes({'x', 'p', 'q', 'r'})
+        (('x', 'r', 'w'), ('x', 'p', 'q'))
+        """
+        group = next((g for g in self.either if known >= {*g}), ())
+        return (*self.needs, *group, *(name for name in self.wants if name in known))
+
+    def able(self, known: Set[str]) -> bool:
+        """Tell whether it can run where these names are known."""
+        return known >= {*self.needs} and (
+            not self.either or any(known >= {*group} for group in self.either)
+        )
 
     def builder(self):
         """Import and return the function that assembles this room's workflow."""

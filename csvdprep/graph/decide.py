@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from csvdprep import __version__
@@ -14,7 +15,7 @@ from csvdprep.graph.discover import discover
 from csvdprep.graph.visit import checkpoints
 
 
-def decide(given: VisitInput, settings: Settings) -> Plan:
+def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ()) -> Plan:
     """Plan one visit and look up what earlier runs left of it.
 
     Parameters
@@ -23,6 +24,8 @@ def decide(given: VisitInput, settings: Settings) -> Plan:
         Scans of the visit.
     settings : Settings
         What was asked.
+    failed : iterable of str, optional
+        Rooms whose results cannot be had in this run.
 
     Returns
     -------
@@ -55,6 +58,7 @@ def decide(given: VisitInput, settings: Settings) -> Plan:
             ignore=settings.ignore,
             context=Context(random_seed=settings.random_seed, sloppy=settings.sloppy),
             version=__version__,
+            failed=failed,
         )
     except (TypeError, ValueError) as error:
         raise UsageError(

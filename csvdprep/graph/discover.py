@@ -62,7 +62,7 @@ def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -
     known = {*outside.names, REFERENCE, *(name for room in rooms for name in room.outputs())}
     frames = {frame.name for frame in outside.frames}
     for room in rooms:
-        if strange := sorted({*room.needs, *room.wants} - known):
+        if strange := sorted({*room.asks} - known):
             raise ValueError(f'{room.name} takes {", ".join(strange)}, which nobody makes.')
         if strange := sorted({made.frame for made in room.makes.values()} - frames):
             raise ValueError(

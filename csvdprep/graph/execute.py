@@ -200,7 +200,8 @@ def execute(
         for label, plan in plans.items():
             folder = run_folder(plan, settings, statuses[label].run_id)
             read = [harmless(_read_crash)(f) for f in sorted(folder.glob('crash-*.txt'))]
-            failures[label] += [failure for failure in read if failure]
+            told = {failure['file'] for failure in failures[label]}
+            failures[label] += [item for item in read if item and item['file'] not in told]
 
 
 def _draw(whole, folder: Path, progress) -> None:

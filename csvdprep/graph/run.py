@@ -6,7 +6,7 @@ import signal
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from csvdprep import __version__
@@ -134,7 +134,7 @@ def run_participants(
 
 def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, folder, interrupt):
     """Run the visits of a batch that are free; return those that another run holds."""
-    held, plans = [], {}
+    held, plans, given = [], {}, {}
     with ExitStack() as locks:
         for item in batch:
             label = item.visit.label
@@ -159,12 +159,13 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
                 _blame(status, 'start', error)
                 say(f'{label}: cannot be begun: {status.failures[-1]["message"]}')
             else:
-                plans[label] = plan
+                plans[label], given[label] = plan, item
             outcome.statuses[label] = status
         if plans:
             _compute(
                 plans,
                 settings,
+                given=given,
                 outcome=outcome,
                 progress=progress,
                 folder=folder,
@@ -173,7 +174,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
     return held
 
 
-def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, folder, interrupt):
+def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt, given=None):
     """Run the graphs of these visits as one, and close each visit."""
     from csvdprep.graph.execute import execute, run_folder
 
@@ -222,16 +223,23 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
     try:
         # A plugin of Nipype's knows no turns: it has to be interrupted where it is.
         with nullcontext() if settings.use_plugin else interrupt.defer():
-            execute(
-                plans,
-                settings,
-                workspace=folder,
-                failures=failures,
-                statuses=outcome.statuses,
-                progress=progress,
-                on_visit_done=close,
-                check=turn,
-            )
+            todo = dict(plans)
+            while todo:
+                execute(
+                    todo,
+                    settings,
+                    workspace=folder,
+                    failures=failures,
+                    statuses=outcome.statuses,
+                    progress=progress,
+                    on_visit_done=close,
+                    check=turn,
+                )
+                todo = {}
+                for label in [name for name in open_visits if name in (given or {})]:
+                    less = _go_without(open_visits[label], given[label], failures[label], settings)
+                    if less:
+                        open_visits[label], todo[label] = less
         interrupt.check()
         close_all()
     except KeyboardInterrupt:
@@ -252,6 +260,37 @@ def _compute(plans: dict[str, Plan], settings: Settings, *, outcome, progress, f
         close_all()
         if isinstance(error, CsvdprepError | OSError | MemoryError):
             raise  # whatever it is, it is so for the visits to come
+
+
+def _go_without(
+    plan: Plan, given: VisitInput, failures, settings: Settings
+) -> tuple[Plan, Plan] | None:
+    """Plan anew what only wanted the results of rooms that failed.
+
+    Returns
+    -------
+    tuple of Plan or None
+        The whole plan, and the part of it that can be computed now; None if nothing can.
+    """
+    if settings.stop_on_first_crash or not failures:
+        return None
+    # What this run has computed already is taken, whatever was to be computed again.
+    settings = replace(settings, rerun='stale')
+    blamed = {failure['room'] for failure in failures}
+    now_done = {step.room.name for step in decide(given, settings).steps if step.done}
+    before = {step.room.name: step.key for step in plan.steps}
+    whole = decide(given, settings, failed=blamed - now_done)
+    stuck, lost = blamed - now_done, set()
+    steps = []
+    for step in whole.steps:
+        taken = {whole.aliases.get(name, name) for name in step.takes}
+        if not step.done and (step.room.name in stuck or taken & lost):
+            lost |= {*step.room.outputs()}
+        else:
+            steps.append(step)
+    if all(step.done or before.get(step.room.name) == step.key for step in steps):
+        return None
+    return whole, replace(whole, steps=tuple(steps))
 
 
 def _blame(status: Status, room: str, error: BaseException) -> None:

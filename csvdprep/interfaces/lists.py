@@ -88,37 +88,86 @@ def draw_list(
     mask = load_volume(mask_file, image, order=0).data > 0
     labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    boxes, rows, axis = ndimage.find_objects(labels), _rows(table), slice_axis(image)
+    rows = _rows(table)
     closeups = []
     for rank in np.argsort(-sizes, kind='stable')[:_LARGEST]:
-        points = np.argwhere(labels[boxes[rank]] == rank + 1)
-        points += [part.start for part in boxes[rank]]
-        index = np.bincount(points[:, axis]).argmax()
-        shown = points[points[:, axis] == index]
-        wide = (np.ptp(shown, axis=0) + 1) * image.zooms
-        row = _match(rows, image.affine @ [*points.mean(axis=0), 1])
+        cut, middle, wide, centre = _widest(image, labels, int(rank) + 1)
+        row = _match(rows, image.affine @ [*centre, 1])
         volume = sizes[rank] * float(np.prod(image.zooms)) / 1000
-        closeups.append(
-            Closeup(
-                Cut(axis, int(index)),
-                (shown.min(axis=0) + shown.max(axis=0)) / 2,
-                max(_FIELD, 1.3 * wide.max()),
-                _lines(row, volume, kinds or {}),
-                labels == rank + 1,
-            )
+        lines = _lines(row, volume, kinds or {})
+        closeups.append(Closeup(cut, middle, wide, lines, labels == rank + 1))
+    note = f'The {len(closeups)} largest of {count} lesions.' if count > _LARGEST else ''
+    _draw(out_file, image, mask, closeups, note, what)
+
+
+def draw_numbered(
+    out_file: str,
+    image_file: str,
+    labels_file: str,
+    table: str,
+    *,
+    what: str = 'lesion',
+    kinds: Mapping[str, str] | None = None,
+) -> None:
+    """Draw the first lesions of a list, each in the slice where it is widest.
+
+    Parameters
+    ----------
+    out_file : str
+        SVG to write.
+    image_file, labels_file : str
+        Image, and on its grid the ``index`` of each lesion of the list.
+    table : str
+        List: ``index``, ``volume_mm3``, ``kind``, ``status``, ``probability``, ``side``, ``lobe``.
+    what : str, optional
+        What is said not to be there where the list is empty.
+    kinds : mapping of str to str, optional
+        Names of the values of the column ``kind``.
+
+    """
+    image = load_volume(image_file)
+    labels = np.rint(load_volume(labels_file, image, order=0).data).astype(int)
+    rows = _rows(table)
+    closeups = []
+    for row in rows[:_LARGEST]:
+        number = int(row['index'])
+        cut, middle, wide, _ = _widest(image, labels, number)
+        sure = row.get('probability', 'n/a')
+        lines = (
+            f'#{number}  {float(row["volume_mm3"]) / 1000:.2f} mL',
+            f'{(kinds or {}).get(row["kind"], row["kind"])}, {row["status"]}',
+            next((row[key] for key in ('lobe', 'side') if row[key] != 'n/a'), ''),
+            f'probability {float(sure):.2f}' if sure != 'n/a' else '',
         )
+        shown = tuple(line for line in lines if line)
+        closeups.append(Closeup(cut, middle, wide, shown, labels == number))
+    note = f'The first {len(closeups)} of {len(rows)}.' if len(rows) > _LARGEST else ''
+    _draw(out_file, image, labels > 0, closeups, note, what)
+
+
+def _widest(image, labels: np.ndarray, number: int):
+    """Find the slice in which a lesion is widest: cut, its middle, field (mm), centre."""
+    box = ndimage.find_objects((labels == number).astype(np.uint8))[0]
+    points = np.argwhere(labels[box] == number) + [part.start for part in box]
+    axis = slice_axis(image)
+    index = int(np.bincount(points[:, axis]).argmax())
+    shown = points[points[:, axis] == index]
+    wide = (np.ptp(shown, axis=0) + 1) * image.zooms
+    middle = (shown.min(axis=0) + shown.max(axis=0)) / 2
+    return Cut(axis, index), middle, max(_FIELD, 1.3 * float(wide.max())), points.mean(axis=0)
+
+
+def _draw(out_file, image, mask, closeups, note: str, what: str) -> None:
     layer = Layer(
         image, window(image, head(image), high=99.9), outlines=[(mask, COLOURS['sky'])], stroke=1.4
     )
-    note = f'The {len(closeups)} largest of {count} lesions.' if count > _LARGEST else ''
+    legend = {'This lesion': COLOURS['orange'], 'Other lesions': COLOURS['sky']}
     draw_gallery(
         out_file,
         layer,
         closeups,
-        note=note if count else f'No {what} found.',
-        legend={'This lesion': COLOURS['orange'], 'Other lesions': COLOURS['sky']}
-        if count
-        else {},
+        note=note if closeups else f'No {what} found.',
+        legend=legend if closeups else {},
     )
 
 

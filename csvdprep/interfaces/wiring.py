@@ -14,7 +14,7 @@ def init_single_wf(interface, *, room: Room, mem_gb: float, name: str | None = N
     Parameters
     ----------
     interface : nipype interface
-        Takes ``room.needs`` and ``room.wants``; gives ``room.outputs()``.
+        Takes ``room.asks``; gives ``room.outputs()``.
     room : Room
         The declaration.
     mem_gb : float
@@ -30,7 +30,7 @@ def init_single_wf(interface, *, room: Room, mem_gb: float, name: str | None = N
     """
     name = name or f'{room.name}_wf'
     workflow = pe.Workflow(name=name)
-    takes, makes = [*room.needs, *room.wants], [*room.outputs()]
+    takes, makes = [*room.asks], [*room.outputs()]
     inputnode = pe.Node(niu.IdentityInterface(fields=takes), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=makes), name='outputnode')
     work = pe.Node(interface, name=room.name, mem_gb=mem_gb)

@@ -19,7 +19,7 @@ def test_the_graph_keeps_the_declaration(room, hub):
     workflow = room.builder()(room=room, options=room.options(), context=Context(hub=hub))
     inputs = set(workflow.get_node('inputnode').inputs.copyable_trait_names())
     outputs = set(workflow.get_node('outputnode').inputs.copyable_trait_names())
-    assert inputs == {*room.needs, *room.wants}
+    assert inputs == {*room.asks}
     assert outputs == set(room.outputs())
 
 
@@ -76,13 +76,13 @@ def test_measures_of_other_rooms_exist(room):
     for place in room.reads:
         name, _, measure = place.partition('.')
         assert measure in {m.name for m in rooms[name].measures}
-        assert f'{name}_values' in (*room.needs, *room.wants)
-    taken = {n.removesuffix('_values') for n in (*room.needs, *room.wants) if '_values' in n}
+        assert f'{name}_values' in room.asks
+    taken = {n.removesuffix('_values') for n in room.asks if '_values' in n}
     assert taken == {place.partition('.')[0] for place in room.reads}
 
 
 def test_what_comes_from_outside_is_taken_by_somebody():
-    taken = {name for room in ROOMS for name in (*room.needs, *room.wants)}
+    taken = {name for room in ROOMS for name in room.asks}
     assert {*declared().names} <= taken | {'t1w'}
     frames = {frame.name for frame in declared().frames}
     assert {item.frame for item in declared().inputs} <= frames

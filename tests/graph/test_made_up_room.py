@@ -89,6 +89,50 @@ def draw(*, out_file, glow, glow_mask):
 """
 
 
+DUSK = """
+from csvdprep.core.room import Measure, Room
+
+ROOM = Room(
+    name='dusk', title='Dusk', marker=True, needs=('glow',), wants=('glow_mask',), makes={},
+    measures=(Measure(name='dusk_masked', units='', description='Whether glow was left out.',
+                      method='look'),),
+    build='rooms.dusk.make:init_wf',
+)
+"""
+
+DUSK_MAKE = """
+from pathlib import Path
+
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
+
+from csvdprep.interfaces.values import write_values
+from csvdprep.interfaces.wiring import init_single_wf
+
+
+class _In(TraitedSpec):
+    glow = File(exists=True, mandatory=True)
+    glow_mask = File(exists=True)
+
+
+class _Out(TraitedSpec):
+    dusk_values = File(exists=True)
+
+
+class Dusk(SimpleInterface):
+    input_spec, output_spec = _In, _Out
+
+    def _run_interface(self, runtime):
+        masked = 'yes' if isdefined(self.inputs.glow_mask) else 'no'
+        self._results['dusk_values'] = write_values(
+            Path(runtime.cwd) / 'values.json', {'dusk_masked': masked})
+        return runtime
+
+
+def init_wf(*, room, options, context):
+    return init_single_wf(Dusk(), room=room, mem_gb=0.1)
+"""
+
+
 @pytest.fixture
 def bids(tmp_path):
     """Write a dataset that holds nothing but such an image."""
@@ -124,19 +168,59 @@ def glow(clean, tmp_path, monkeypatch):
     folder = tmp_path / 'house' / 'rooms' / 'glow'
     folder.mkdir(parents=True)
     (folder.parent / '__init__.py').write_text('')
-    (folder / '__init__.py').write_text(INIT)
-    (folder / 'make.py').write_text(MAKE)
+    _write_room(folder, INIT, MAKE)
     monkeypatch.syspath_prepend(str(tmp_path / 'house'))
     monkeypatch.setattr(house, 'WINGS', (*house.WINGS, 'rooms'))
     importlib.invalidate_caches()
+
+
+def _write_room(folder, declaration, code):
+    folder.mkdir(exist_ok=True)
+    (folder / '__init__.py').write_text(declaration)
+    (folder / 'make.py').write_text(code)
+
+
+def _measures(out):
+    lines = (out / 'sub-01' / 'sub-01_desc-csvd_measures.tsv').read_text().splitlines()
+    return dict(zip(*(line.split('\t') for line in lines), strict=True))
+
+
+def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
+    house_dir = tmp_path / 'house' / 'rooms'
+    _write_room(house_dir / 'dusk', DUSK, DUSK_MAKE)
+    broken = MAKE.replace(
+        'image, folder = load', "raise ValueError('no film'); image, folder = load"
+    )
+    _write_room(house_dir / 'glow', INIT, broken)
+    out = tmp_path / 'out'
+    asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
+    assert run(asked) == 1
+    found = _measures(out)
+    assert found['glow_ml'] == 'n/a'
+    assert found['dusk_masked'] == 'no'
+    page = (out / 'sub-01.html').read_text()
+    assert 'Dusk goes without glow_mask: Glow failed.' in page
+    state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
+    assert state['rooms']['dusk'] == 'done'
+    assert state['rooms']['glow'] == 'failed'
+    assert len(state['failures']) == 1
+    # What failed works now: who wanted it is computed again, with it.
+    _write_room(house_dir / 'glow', INIT, MAKE)
+    for name in [name for name in sys.modules if name.startswith('rooms')]:
+        del sys.modules[name]
+    house.discover.cache_clear()
+    house.declared.cache_clear()
+    importlib.invalidate_caches()
+    assert run(asked) == 0
+    assert _measures(out)['dusk_masked'] == 'yes'
 
 
 def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     from csvdprep.cli.parser import get_parser
 
     said = ' '.join(get_parser().format_help().split())
-    assert 'scans (t1w, flair, glow, dwi)' in said
-    assert 'fazekas, glow, nawm' in said
+    assert 'scans (t1w, flair, glow, dwi, trace)' in said
+    assert 'fazekas, glow, infarcts, nawm' in said
     out = tmp_path / 'out'
     asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
     filters = tmp_path / 'filter.json'
@@ -167,7 +251,7 @@ def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
 
 
 def test_without_it_nothing_is_left(clean, bids, tmp_path):
-    with pytest.raises(NothingToDo, match='No T1w, FLAIR or DWI'):
+    with pytest.raises(NothingToDo, match='No T1w, FLAIR, DWI or trace with ADC'):
         run([str(bids), str(tmp_path / 'out'), 'participant', '-w', str(tmp_path / 'work')])
 
 

@@ -253,6 +253,28 @@ def test_masks_of_other_lesions_are_brought_to_the_flair(tmp_path):
     assert excluded_volume(load_excluded(space, given['flair']), space.voxel_mm).value == 0.128
 
 
+def test_recent_infarcts_are_brought_to_the_flair_with_a_margin(tmp_path):
+    affine = np.diag([1.0, 1, 2, 1])
+    space = FlairSpace(nib.Nifti1Image(np.zeros((20, 20, 10), np.float32), affine), np.eye(4))
+    grid = np.diag([2.0, 2, 2, 1])
+    mask = np.zeros((12, 12, 12), np.uint8)
+    mask[5, 5, 5] = 1
+    nib.Nifti1Image(mask, grid).to_filename(tmp_path / 'infarct.nii')
+    shift = np.eye(4)
+    shift[0, 3] = 4.0  # the trace image lies 4 mm beside the reference
+    way = write_linear(shift, tmp_path / 'way.txt')
+    found = load_excluded(space, recent=(str(tmp_path / 'infarct.nii'), str(way)))
+    centre = np.argwhere(found).mean(axis=0)
+    np.testing.assert_allclose(centre, [6, 10, 5], atol=0.6)
+    assert found[3, 10, 5]
+    assert not found[1, 10, 5]
+    nib.Nifti1Image(0 * mask, grid).to_filename(tmp_path / 'none.nii')
+    assert load_excluded(space, recent=(str(tmp_path / 'none.nii'), str(way))) is None
+    # What is given on the trace image comes with the infarcts that were found there.
+    given = {'mask': str(tmp_path / 'infarct.nii'), 'on': 'trace'}
+    assert load_excluded(space, given) is None
+
+
 def test_no_hyperintensity_is_counted_in_an_infarct():
 
     rng = np.random.default_rng(0)

@@ -87,7 +87,7 @@ ROOM = Room(
         'lobes_dseg',
         'mni_to_anat',
     ),
-    wants=('wmh_external', 'infarct_external', 'lacune_external'),
+    wants=('wmh_external', 'infarct_external', 'lacune_external', 'infarct_mask', 'trace_to_anat'),
     externals=(
         External(
             name='wmh_external',
@@ -98,14 +98,6 @@ ROOM = Room(
             otherwise=True,
             words=r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst',
             rows=r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion',
-        ),
-        External(
-            name='infarct_external',
-            title='infarct mask',
-            description='Mask of infarcts made by another tool or by hand.',
-            grids=('flair', 't1w'),
-            words=r'infarct|stroke|(^|[_-])rssi',
-            rows=r'infarct|stroke|rssi',
         ),
         External(
             name='lacune_external',
@@ -225,11 +217,12 @@ ROOM = Room(
         Measure(
             name='wmh_excluded_ml',
             units='mL',
-            method='given-masks',
+            method='infarcts-and-masks',
             table=False,
-            description='Volume of the infarcts and lacunes that masks of --derivatives name, '
-            'on the FLAIR. No hyperintensity is counted there. Recent infarcts '
-            'and lacunes without a mask are not looked for.',
+            description='Volume, on the FLAIR, of recent infarcts that diffusion shows, with 2 mm '
+            'around them, and of the infarcts and lacunes that masks of --derivatives name. No '
+            'hyperintensity is counted there. Lacunes without a mask, and recent infarcts without '
+            'trace image and ADC or a diffusion series, are not looked for.',
         ),
         _ml('network', 'Volume that the network finds, whichever engine counts.', table=False),
         _ml(
@@ -291,7 +284,7 @@ ROOM = Room(
             levels={'yes': 'the image may be cut off', 'no': 'it does not'},
         ),
     ),
-    version=5,
+    version=6,
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     resolve='csvdprep.markers.wmh.resolve:resolve',
@@ -308,8 +301,9 @@ ROOM = Room(
         '{o.border_contrast:g}. The network is a U-Net on axial slices, trained on lesions drawn '
         'into real scans (some of [@lesjak2016]) and phantoms; alone it is cut at a probability '
         'of {o.network_cut:g}, with the classical engine at {o.both_cut:g} of the weighted mean '
-        'of both maps. The range comes from {o.runs} runs with jittered thresholds. Infarcts '
-        'and lacunes of which a mask was given are left out (wmh_excluded_ml).'
+        'of both maps. The range comes from {o.runs} runs with jittered thresholds. Recent '
+        'infarcts that diffusion shows, and infarcts and lacunes of which a mask was given, are '
+        'left out (wmh_excluded_ml).'
     ),
     references=('duering2023', 'lesjak2016', 'schmidt2012'),
 )

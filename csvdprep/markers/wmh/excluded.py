@@ -1,4 +1,4 @@
-"""Lesions of another kind, given from outside, that are no hyperintensities: infarcts, lacunes."""
+"""Lesions of another kind that are no hyperintensities: infarcts and lacunes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import numpy as np
 
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load_mask_on
+from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value
+from csvdprep.science.morphology import dilate
 
 #: What is said where there is none.
-NONE = 'no mask of infarcts or lacunes was given'
+NONE = 'no recent infarct was found, and no mask of infarcts or lacunes was given'
+#: How far around a recent infarct of the trace image the FLAIR may show it, mm: echo-planar
+#: images are distorted, and its slices lie elsewhere.
+AROUND_MM = 2.0
 
 
-def load_excluded(space: FlairSpace, *given: Mapping[str, Any] | None) -> np.ndarray | None:
+def load_excluded(
+    space: FlairSpace, *given: Mapping[str, Any] | None, recent: tuple[str, str] | None = None
+) -> np.ndarray | None:
     """Bring the masks of other lesions to the grid of the FLAIR.
 
     Parameters
@@ -25,6 +32,9 @@ def load_excluded(space: FlairSpace, *given: Mapping[str, Any] | None) -> np.nda
     *given : mapping or None
         ``mask`` (path), ``on`` ('flair' or 't1w': on whose grid it lies) and, of a segmentation,
         ``labels``: the values that count.
+    recent : tuple of str, optional
+        Recent infarcts that were found, on the trace image, and the transform that resamples
+        this onto the reference.
 
     Returns
     -------
@@ -33,12 +43,22 @@ def load_excluded(space: FlairSpace, *given: Mapping[str, Any] | None) -> np.nda
     """
     found = None
     for item in given:
-        if not item:
+        # What lies on the trace image comes with the recent infarcts.
+        if not item or item['on'] not in ('flair', 't1w'):
             continue
         matrix = None if item['on'] == 'flair' else space.to_anat
         mask = load_mask_on(item['mask'], space.image, matrix=matrix, labels=item.get('labels'))
         found = mask > 0 if found is None else found | (mask > 0)
+    if recent is not None and (near := _near(space, *recent)).any():
+        found = near if found is None else found | near
     return found
+
+
+def _near(space: FlairSpace, mask: str, trace_to_anat: str) -> np.ndarray:
+    """Return what of the FLAIR lies in recent infarcts, or close to them."""
+    from_flair = read_linear(trace_to_anat) @ space.to_anat
+    inside = load_mask_on(mask, space.image, matrix=from_flair) > 0
+    return dilate(inside, space.voxel_mm, AROUND_MM) if inside.any() else inside
 
 
 def excluded_volume(excluded: np.ndarray | None, voxel_mm: np.ndarray) -> Value:
@@ -61,7 +81,7 @@ def excluded_volume(excluded: np.ndarray | None, voxel_mm: np.ndarray) -> Value:
     >>> excluded_volume(np.ones((10, 10, 10), bool), np.ones(3)).value
     1.0
     >>> excluded_volume(None, np.ones(3)).reason
-    'no mask of infarcts or lacunes was given'
+    'no recent infarct was found, and no mask of infarcts or lacunes was given'
     """
     if excluded is None:
         return Value(None, reason=NONE)

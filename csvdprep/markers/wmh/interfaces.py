@@ -36,6 +36,8 @@ class _WmhInputSpec(TraitedSpec):
     wmh_external = traits.Dict(desc='mask to be used instead of our own, and its image')
     infarct_external = traits.Dict(desc='mask of infarcts, and its image')
     lacune_external = traits.Dict(desc='mask of lacunes, and its image')
+    infarct_mask = File(exists=True, desc='recent infarcts, on the trace image')
+    trace_to_anat = File(exists=True, desc='resamples the trace image onto the reference')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     seed = traits.Int(42, usedefault=True, desc='of the jitter')
     options = traits.Dict(desc='thresholds')
@@ -69,6 +71,7 @@ class Wmh(SimpleInterface):
                 item if isdefined(item) else None
                 for item in (given.infarct_external, given.lacune_external)
             ),
+            recent=(given.infarct_mask, given.trace_to_anat) if _has_recent(given) else None,
         )
         if isdefined(given.wmh_external):
             mask, probability, values = self._take_over(space, folder, other)
@@ -208,6 +211,10 @@ class Wmh(SimpleInterface):
             ),
         }
         return mask, mask.astype(np.float32), values
+
+
+def _has_recent(given) -> bool:
+    return isdefined(given.infarct_mask) and isdefined(given.trace_to_anat)
 
 
 def _interval(found, options: WmhOptions) -> tuple[float, ...]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.science.shapes import axial_diameter, label_lesions, voxel_volume
+from csvdprep.science.lesion_rows import lesion_rows
+from csvdprep.science.shapes import label_lesions, voxel_volume
 
 __all__ = ['CLASSES', 'lesion_table', 'size_classes']
 
 _ZONES = {1: 'jv', 2: 'pv', 3: 'dw', 4: 'jc', 5: 'deep_grey', 6: 'infratentorial', 7: 'cf'}
-_SIDES = {1: 'left', 2: 'right'}
 
 #: Classes of lesions by volume, mm3: spheres of the diameters (10 and 20 mm) by which LADIS
 #: tells punctate lesions, beginning confluence and large ones.
@@ -118,57 +118,20 @@ def lesion_table(
     (4.5, 4.0, 6.0)
     """
     zones = np.asarray(zones)
-    labels, n_lesions = label_lesions(zones > 0, affine, minimum_mm3)
-    voxel_mm3 = voxel_volume(affine)
-    rows: list[dict[str, float | int | str | None]] = []
-    centres = np.empty((n_lesions, 3))
-    for index, box in enumerate(ndi.find_objects(labels), start=1):
-        lesion = labels[box] == index
-        voxels = np.argwhere(lesion) + [edge.start for edge in box]
-        centres[index - 1] = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+    labels, _ = label_lesions(zones > 0, affine, minimum_mm3)
+    rows = lesion_rows(
+        labels,
+        affine,
+        to_mni=to_mni,
+        side=side,
+        lobes=lobes,
+        territories=territories,
+        probability=probability,
+    )
+    for row, box in zip(rows, ndi.find_objects(labels), strict=True):
+        lesion = labels[box] == row['index']
         kinds = np.bincount(zones[box][lesion], minlength=8)
-        row: dict[str, float | int | str | None] = {
-            'index': index,
-            'volume_mm3': float(len(voxels) * voxel_mm3),
-            'x': None,
-            'y': None,
-            'z': None,
-            'x_mni': None,
-            'y_mni': None,
-            'z_mni': None,
-            'zone': _ZONES[int(kinds.argmax())],
-        }
-        row |= {f'share_{name}': float(kinds[k] / len(voxels)) for k, name in _ZONES.items()}
-        row['side'] = _most(side, _SIDES, box, lesion)
-        row['lobe'] = _most(*(lobes or (None, {})), box, lesion)
-        row['territory'] = _most(*(territories or (None, {})), box, lesion)
-        row['max_axial_diameter_mm'] = axial_diameter(lesion, affine)
+        row['zone'] = _ZONES[int(kinds.argmax())]
+        row |= {f'share_{name}': float(kinds[k] / lesion.sum()) for k, name in _ZONES.items()}
         row['min_d_v_mm'] = None if d_v is None else float(d_v[box][lesion].min())
-        row['mean_probability'] = _mean(probability, box, lesion)
-        rows.append(row)
-    if rows:
-        places = {('x', 'y', 'z'): centres}
-        if to_mni is not None:
-            places['x_mni', 'y_mni', 'z_mni'] = np.asarray(to_mni(centres))
-        for names, points in places.items():
-            for row, point in zip(rows, points, strict=True):
-                row |= dict(zip(names, map(float, point), strict=True))
     return rows, labels
-
-
-def _most(
-    regions: np.ndarray | None,
-    names: Mapping[int, str],
-    box: tuple[slice, ...],
-    lesion: np.ndarray,
-) -> str | None:
-    """Name the region in which most of a lesion lies; None if it is in none of them."""
-    if regions is None:
-        return None
-    found, counts = np.unique(np.asarray(regions)[box][lesion].astype(int), return_counts=True)
-    known = [(count, -label) for label, count in zip(found, counts, strict=True) if label in names]
-    return names[-max(known)[1]] if known else None
-
-
-def _mean(image: np.ndarray | None, box: tuple[slice, ...], lesion: np.ndarray) -> float | None:
-    return None if image is None else float(np.asarray(image)[box][lesion].mean(dtype=float))

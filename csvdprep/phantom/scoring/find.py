@@ -29,6 +29,8 @@ __all__ = [
 
 #: Largest distance (mm) between grids that count as one: each scan has a head pose of its own.
 SAME_GRID_MM = 5e-3
+#: Images that are computed from a series lie in its frame.
+_SERIES = {'trace': 'dwi', 'ADC': 'dwi'}
 #: What an application can call its segmentation, the best first.
 _SEGMENTATIONS = ('mask', 'dseg', 'probseg')
 
@@ -84,7 +86,8 @@ class File:
     @property
     def space(self) -> str | None:
         """Image in whose frame it lies, where the name tells."""
-        return self.entities.get('space')
+        space = self.entities.get('space')
+        return _SERIES.get(space, space)
 
     def is_label(self, label: str) -> bool:
         """Tell whether it is about a kind of lesion, in small or capital letters."""

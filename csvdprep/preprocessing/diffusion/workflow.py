@@ -23,7 +23,7 @@ def init_diffusion_wf(*, room, options, context):
 
     """
     workflow = pe.Workflow(name='diffusion_wf')
-    takes, makes = [*room.needs, *room.wants], [*room.outputs()]
+    takes, makes = [*room.asks], [*room.outputs()]
     inputnode = pe.Node(niu.IdentityInterface(fields=takes), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=makes), name='outputnode')
     join = pe.Node(

@@ -1,0 +1,120 @@
+"""Maps that the scanner made of a diffusion scan: trace image and ADC."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from csvdprep.bids.gradients import Convention, read_table
+from csvdprep.bids.offer import Candidate, Dataset, Report
+from csvdprep.core.declared import Input
+from csvdprep.core.errors import InputError
+from csvdprep.core.plan import Scan, Visit
+
+#: How users call the two, and their suffixes.
+KINDS = {'trace': ('trace', 'TRACEW'), 'adc': ('ADC',)}
+
+#: Below this a volume counts as b = 0, and from this on it weights enough, s/mm².
+B0_BELOW, LEAST_B = 50.0, 450.0
+#: Directions that a trace image takes, and that a tensor takes.
+LEAST_DIRECTIONS, TENSOR_DIRECTIONS = 3, 6
+
+
+def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -> dict[str, Scan]:
+    """Choose a trace image and the ADC map that belongs to it.
+
+    The trace image is chosen as single images are (the finest, ...); its ADC map is the one of
+    the same entities, or the only one. Without such maps a series of three to five directions,
+    from which no tensor can be had, is taken.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where from.
+    visit : Visit
+        Participant and session.
+    declared : Input
+        What is looked for.
+    report : Report
+        Takes what there is to say.
+
+    Returns
+    -------
+    dict of str to Scan
+        By the name of the input, with ``content`` ``trace`` and ``adc`` (paths) and
+        ``trace_metadata``; or, of a short series, ``series`` (path) and ``bvals`` (s/mm²).
+        Empty without either.
+    """
+    found = {
+        kind: sorted(
+            dataset.candidates(visit, replace(declared, suffixes=suffixes), report),
+            key=lambda candidate: candidate.rank,
+        )
+        for kind, suffixes in KINDS.items()
+    }
+    traces, maps = found['trace'], found['adc']
+    pairs = [(trace, own) for trace in traces if (own := _partner(trace, maps))]
+    if not pairs:
+        if short := _short_series(dataset, visit, declared, report):
+            return short
+        if traces or maps:
+            lone = (traces or maps)[0].shown
+            lacking = 'ADC map' if traces else 'trace image'
+            report.notes.append(
+                f'{lone} is not used: there is no {lacking} that belongs to it, and without both '
+                'recent infarcts cannot be told from old lesions.'
+            )
+        return {}
+    trace, own = pairs[0]
+    if len(traces) > 1:
+        others = ', '.join(c.path.name for c in traces if c is not trace)
+        report.notes.append(f'{trace.shown} is used, not {others}.')
+    scan = dataset.scan(declared.name, trace, report)
+    other = dataset.scan('adc', own, report)
+    report.facts[declared.name] = trace.facts
+    digest = hashlib.sha256(f'{scan.digest} {other.digest}'.encode()).hexdigest()
+    return {
+        declared.name: replace(
+            scan,
+            digest=digest,
+            content={'trace': scan.path, 'adc': other.path, 'trace_metadata': dict(scan.metadata)},
+        )
+    }
+
+
+def _short_series(
+    dataset: Dataset, visit: Visit, declared: Input, report: Report
+) -> dict[str, Scan]:
+    """Take a series of too few directions for a tensor, as clinics acquire it."""
+    # What cannot be read of it is told where diffusion series are read.
+    place = replace(declared, suffixes=('dwi',))
+    for item in dataset.candidates(visit, place, Report(), series=True):
+        try:
+            table = read_table(
+                dataset.root,
+                item.path,
+                item.facts.shape[3],
+                convention=Convention(dataset.threshold),
+            )
+        except InputError:
+            continue
+        weighted = sum(b >= LEAST_B for b in table.bvals)
+        if not LEAST_DIRECTIONS <= weighted < TENSOR_DIRECTIONS or min(table.bvals) >= B0_BELOW:
+            continue
+        scan = dataset.scan(declared.name, item, report)
+        report.facts[declared.name] = item.facts
+        report.notes.append(
+            f'{item.shown}: {weighted} directions give no tensor, but a trace image and ADC.'
+        )
+        content = {'series': scan.path, 'bvals': [float(b) for b in table.bvals]}
+        return {declared.name: replace(scan, content=content)}
+    return {}
+
+
+def _partner(trace: Candidate, maps: Sequence[Candidate]) -> Candidate | None:
+    """Return the map of the same scan."""
+    same = [item for item in maps if item.name.entities == trace.name.entities]
+    if same:
+        return same[0]
+    return maps[0] if len(maps) == 1 else None

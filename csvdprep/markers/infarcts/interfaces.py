@@ -1,0 +1,182 @@
+"""Files in, files out; the detection is in the science."""
+
+from pathlib import Path
+
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+
+from csvdprep.interfaces.atlas import label_names, labels_on, sides
+from csvdprep.interfaces.images import load, load_mask_on, save
+from csvdprep.interfaces.lists import write_rows
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.infarcts import ROOM
+from csvdprep.markers.infarcts.inputs import TraceSpace, shares
+from csvdprep.markers.infarcts.learned import load_model
+from csvdprep.markers.infarcts.science import Found, Infarct, classify, find_infarcts
+from csvdprep.markers.infarcts.science_evidence import evidence
+from csvdprep.science.lesion_rows import lesion_rows
+from csvdprep.science.shapes import label_lesions
+
+_NONE = 'no such infarct'
+
+
+class _InputSpec(TraitedSpec):
+    trace_preproc = File(exists=True, mandatory=True, desc='trace image')
+    adc_preproc = File(exists=True, mandatory=True, desc='ADC, mm2/s')
+    trace_mask = File(exists=True, mandatory=True, desc='its brain')
+    trace_to_anat = File(exists=True, mandatory=True, desc='resamples it onto the reference')
+    gm_probseg = File(exists=True, mandatory=True, desc='probability of grey matter')
+    csf_probseg = File(exists=True, mandatory=True, desc='probability of CSF')
+    structures_dseg = File(exists=True, mandatory=True, desc='deep structures')
+    lobes_dseg = File(exists=True, mandatory=True, desc='lobes')
+    territories_dseg = File(exists=True, mandatory=True, desc='vascular territories')
+    mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
+    anat_to_mni = File(exists=True, mandatory=True, desc='resamples reference onto template')
+    infarct_external = traits.Dict(desc='mask of infarcts, and its image')
+    definite = traits.Float(0.7, usedefault=True, desc='probability from which one counts')
+    possible = traits.Float(0.2, usedefault=True, desc='probability from which one is listed')
+    rssi_mm = traits.Float(20.0, usedefault=True, desc='largest axial diameter of a small one')
+
+
+class _OutputSpec(TraitedSpec):
+    infarct_mask = File(exists=True, desc='recent infarcts')
+    rssi_mask = File(exists=True, desc='recent small subcortical infarcts')
+    infarct_candidates = File(exists=True, desc='numbers of the list')
+    infarct_lesions = File(exists=True, desc='list')
+    infarcts_values = File(exists=True, desc='measures')
+
+
+class Infarcts(SimpleInterface):
+    """Find recent infarcts, or take over a mask of them."""
+
+    input_spec = _InputSpec
+    output_spec = _OutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        space = TraceSpace.read(
+            given.trace_preproc,
+            given.trace_mask,
+            given.trace_to_anat,
+            given.mni_to_anat,
+            given.anat_to_mni,
+        )
+        trace = np.asanyarray(space.image.dataobj, dtype=np.float32)
+        adc = np.asanyarray(load(given.adc_preproc).dataobj, dtype=np.float32)
+        parts = shares(space, given.gm_probseg, given.csf_probseg, given.structures_dseg)
+        if isdefined(given.infarct_external):
+            found, origin = self._take_over(space, trace, adc, parts), 'external'
+        else:
+            origin = 'csvdprep'
+            found = find_infarcts(
+                trace,
+                adc,
+                space.brain,
+                space.image.affine,
+                model=load_model(),
+                mirror=space.mirror,
+                air=space.near_air(),
+                least=given.possible,
+                rssi_mm=given.rssi_mm,
+                **parts,
+            )
+        rows = self._rows(space, found, origin)
+        counting = [row for row in rows if row['status'] != 'possible']
+        small = [row for row in counting if row['kind'] == 'rssi']
+        for name, chosen in (('infarct_mask', counting), ('rssi_mask', small)):
+            mask = np.isin(found.labels, [row['index'] for row in chosen])
+            path = folder / f'{name}.nii.gz'
+            self._results[name] = save(mask.astype(np.uint8), space.image, path)
+        self._results['infarct_candidates'] = save(
+            found.labels.astype(np.int16), space.image, folder / 'candidates.nii.gz'
+        )
+        self._results['infarct_lesions'] = write_rows(
+            rows, ROOM.makes['infarct_lesions'].columns, folder / 'lesions.tsv'
+        )
+        self._results['infarcts_values'] = write_values(
+            folder / 'values.json', _values(rows, counting, small, origin)
+        )
+        return runtime
+
+    def _rows(self, space, found, origin):
+        """Write a row for each candidate."""
+        given = self.inputs
+        lobes, territories = (
+            labels_on(path, space.image, matrix=space.to_anat)
+            for path in (given.lobes_dseg, given.territories_dseg)
+        )
+        rows = lesion_rows(
+            found.labels,
+            space.image.affine,
+            to_mni=space.to_template(given.mni_to_anat),
+            side=sides(lobes),
+            lobes=(lobes, label_names('lobes')),
+            territories=(territories, label_names('territories')),
+        )
+        for row, item in zip(rows, found.infarcts, strict=True):
+            status = 'definite' if item.probability >= given.definite else 'possible'
+            row |= {
+                'kind': item.kind,
+                'status': 'external' if origin == 'external' else status,
+                'probability': None if origin == 'external' else item.probability,
+                'adc_1e3': 1e3 * item.adc,
+                'adc_ratio': item.adc_ratio,
+                'trace_ratio': item.trace_ratio,
+                'reasons': item.reasons,
+            }
+        return rows
+
+    def _take_over(self, space, trace, adc, parts):
+        """Describe the lesions of a mask that was given."""
+        given, image = self.inputs, space.image
+        item = given.infarct_external
+        matrix = None if item['on'] == 'trace' else space.to_anat
+        mask = load_mask_on(item['mask'], image, matrix=matrix, labels=item.get('labels'))
+        labels, count = label_lesions(mask > 0, image.affine)
+        voxel_mm = np.sqrt((image.affine[:3, :3] ** 2).sum(axis=0))
+        signs = evidence(trace, adc, space.brain, voxel_mm, space.mirror)
+        found = []
+        for number in range(1, count + 1):
+            inside = labels == number
+            kind = classify(
+                inside, image.affine, parts['cortex'], parts['cerebellum'], given.rssi_mm
+            )
+            found.append(
+                Infarct(
+                    number,
+                    1.0,
+                    kind,
+                    float(adc[inside].mean()),
+                    float(np.exp(-signs.low[inside].mean())),
+                    float(np.exp(signs.bright[inside].mean())),
+                    'given',
+                )
+            )
+        return Found(labels, tuple(found))
+
+
+def _values(rows, counting, small, origin):
+    """Give every declared measure its value."""
+    missing = Value(None, reason=_NONE)
+    volume = sum(row['volume_mm3'] for row in small)
+    possible = [row for row in rows if row['status'] == 'possible']
+    ratio = missing
+    if small:
+        ratio = Value(
+            sum(row['adc_ratio'] * row['volume_mm3'] for row in small) / volume, n=len(small)
+        )
+    review = '' if not possible else f'{len(possible)} more may be infarcts: see the list'
+    return {
+        'rssi_n': Value(len(small), reason=review),
+        'rssi_volume_ml': volume / 1000,
+        'rssi_max_diam_mm': (
+            Value(max(row['max_axial_diameter_mm'] for row in small)) if small else missing
+        ),
+        'rssi_adc_ratio': ratio,
+        'rssi_possible_n': sum(row['kind'] == 'rssi' for row in possible),
+        'recent_infarct_n': len(counting),
+        'recent_infarct_ml': sum(row['volume_mm3'] for row in counting) / 1000,
+        'recent_infarct_cortical_n': sum(row['kind'] == 'cortical' for row in counting),
+        'recent_infarct_possible_n': len(possible),
+        'infarct_origin': origin,
+    }
