@@ -21,7 +21,7 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
     Examples
     --------
     >>> [item.title for item in declared().inputs]
-    ['T1w', 'FLAIR', 'DWI']
+    ['T1w', 'FLAIR', 'DWI', 'trace with ADC']
     """
     return Declared.of(discover(output_spaces))
 
@@ -46,7 +46,7 @@ def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -
     Examples
     --------
     >>> [room.name for room in discover() if room.marker]
-    ['alps', 'atrophy', 'fazekas', 'nawm', 'penumbra', 'psmd', 'wmh', 'zones']
+    ['alps', 'atrophy', 'fazekas', 'infarcts', 'nawm', 'penumbra', 'psmd', 'wmh', 'zones']
 
     """
     rooms: list[Room] = []
