@@ -40,8 +40,10 @@ class Value:
     method: str = ''
 
 
-def write_values(path: Path, values: Mapping[str, Value | float | int | str | None]) -> str:
-    """Write the values of a room.
+def write_values(
+    path: Path, values: Mapping[str, Value | float | int | str | None], room: Room
+) -> str:
+    """Write the measures of a room.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def write_values(path: Path, values: Mapping[str, Value | float | int | str | No
         JSON file to write.
     values : mapping of str to Value
         By column; a bare number stands for a Value without interval.
+    room : Room
+        The room; its declared measures, no more and no less, are written.
 
     Returns
     -------
@@ -58,17 +62,35 @@ def write_values(path: Path, values: Mapping[str, Value | float | int | str | No
     Raises
     ------
     ValueError
-        If a value is missing without a reason.
+        If a measure is not declared, or a declared one is not given, or one is missing without a
+        reason.
 
     Examples
     --------
     >>> import tempfile
+    >>> from csvdprep.core.room import Measure
     >>> path = Path(tempfile.mkdtemp()) / 'values.json'
-    >>> _ = write_values(path, {'bpf': 0.8, 'evans': Value(None, reason='no frontal horns')})
-    >>> read_values(path)['evans'].reason
-    'no frontal horns'
+    >>> bpf = Measure(name='bpf', units='1', description='', method='')
+    >>> room = Room(name='atrophy', title='', needs=(), makes={}, build='', measures=(bpf,))
+    >>> _ = write_values(path, {'bpf': Value(None, reason='no T1w')}, room)
+    >>> read_values(path)['bpf'].reason
+    'no T1w'
+    >>> write_values(path, {'evans': 0.3}, room)
+    Traceback (most recent call last):
+    ...
+    ValueError: atrophy: evans is not declared; bpf is declared and has no value.
 
     """
+    declared = {measure.name for measure in room.measures}
+    faults = [f'{name} is not declared' for name in sorted(values.keys() - declared)]
+    faults += [f'{name} is declared and has no value' for name in sorted(declared - values.keys())]
+    if faults:
+        raise ValueError(f'{room.name}: {"; ".join(faults)}.')
+    return store_values(path, values)
+
+
+def store_values(path: Path, values: Mapping[str, Value | float | int | str | None]) -> str:
+    """Write values by column, whatever they are; see :func:`write_values`."""
     table = {}
     for name, item in values.items():
         value = item if isinstance(item, Value) else Value(item)

@@ -76,7 +76,7 @@ class Glow(SimpleInterface):
         self._results['glow_list'] = write_rows(
             [{'index': 1, 'volume_mm3': 1000 * ml, 'heat': 300.5}],
             ROOM.makes['glow_list'].columns, folder / 'list.tsv')
-        self._results['glow_values'] = write_values(folder / 'values.json', {'glow_ml': ml})
+        self._results['glow_values'] = write_values(folder / 'values.json', {'glow_ml': ml}, ROOM)
         return runtime
 
 
@@ -107,6 +107,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.interfaces.values import write_values
 from csvdprep.interfaces.wiring import init_single_wf
+from rooms.dusk import ROOM
 
 
 class _In(TraitedSpec):
@@ -124,7 +125,7 @@ class Dusk(SimpleInterface):
     def _run_interface(self, runtime):
         masked = 'yes' if isdefined(self.inputs.glow_mask) else 'no'
         self._results['dusk_values'] = write_values(
-            Path(runtime.cwd) / 'values.json', {'dusk_masked': masked})
+            Path(runtime.cwd) / 'values.json', {'dusk_masked': masked}, ROOM)
         return runtime
 
 

@@ -16,7 +16,7 @@ from csvdprep.graph.finish import field_strengths
 from csvdprep.graph.tables import collect
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.transforms import write_linear
-from csvdprep.interfaces.values import Value, read_values, write_values
+from csvdprep.interfaces.values import Value, read_values, store_values
 from csvdprep.markers.alps import LEAST_VOXELS
 from csvdprep.markers.alps.interfaces import as_measured
 from csvdprep.markers.nawm.interfaces import WhiteMatterDiffusion
@@ -160,7 +160,7 @@ def mean_values(folder, *, water='two-compartment', lesion_to=8, fluid=True):
         takes[name] = str(folder / f'{name}.nii')
         nib.Nifti1Image(np.asarray(values, np.float32), affine).to_filename(takes[name])
     still = write_linear(np.eye(4), folder / 'still.txt')
-    takes['tensors_values'] = write_values(folder / 'how.json', {'fw_method': water})
+    takes['tensors_values'] = store_values(folder / 'how.json', {'fw_method': water})
     return read_values(
         WhiteMatterDiffusion(dwi_to_anat=still, flair_to_anat=still, **takes)
         .run(cwd=str(folder))
@@ -212,7 +212,7 @@ def test_values_of_another_field_strength_say_so():
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        path = write_values(f'{folder}/v.json', {'x': 1.0, 'y': 2.0, 'qc_z': Value(3.0)})
+        path = store_values(f'{folder}/v.json', {'x': 1.0, 'y': 2.0, 'qc_z': Value(3.0)})
         far = rows(7, {'a': path})
         assert [row['qc'] for row in far] == ['warn', 'ok', 'ok']
         assert [bool(row['reason']) for row in far] == [True, True, False]

@@ -75,7 +75,7 @@ class MeasureAlps(SimpleInterface):
             values = {m.name: Value(None, reason=error.message) for m in ROOM.measures}
         self._results['alps_regions'] = save(regions, image, folder / 'regions.nii.gz')
         self._results['alps_kept'] = save(kept, image, folder / 'kept.nii.gz')
-        self._results['alps_values'] = write_values(folder / 'values.json', values)
+        self._results['alps_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
 
     def _values(self, found):

@@ -11,6 +11,7 @@ from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.atrophy import ROOM
 from csvdprep.markers.atrophy.science import (
     BELOW_PONS_Z,
     best_affine,
@@ -102,6 +103,7 @@ class Atrophy(SimpleInterface):
                     reason='' if evans else 'no slice was found with frontal horns on both sides',
                 ),
             },
+            ROOM,
         )
         return runtime
 

@@ -48,5 +48,7 @@ class Fazekas(SimpleInterface):
         if found['fazekas_volcheck'] == 'warn':
             said = f'the volume suggests grade {found["fazekas_by_volume"]}'
             values['fazekas_total'] = Value(found['fazekas_total'], qc='warn', reason=said)
-        self._results['fazekas_values'] = write_values(Path(runtime.cwd) / 'values.json', values)
+        self._results['fazekas_values'] = write_values(
+            Path(runtime.cwd) / 'values.json', values, ROOM
+        )
         return runtime

@@ -94,7 +94,7 @@ class Infarcts(SimpleInterface):
             rows, ROOM.makes['infarct_lesions'].columns, folder / 'lesions.tsv'
         )
         self._results['infarcts_values'] = write_values(
-            folder / 'values.json', _values(rows, counting, small, origin)
+            folder / 'values.json', _values(rows, counting, small, origin), ROOM
         )
         return runtime
 

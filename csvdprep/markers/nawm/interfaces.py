@@ -76,7 +76,9 @@ class WhiteMatterDiffusion(SimpleInterface):
         water = read_measure(given.tensors_values, 'tensors.fw_method', ROOM).value
         values = _means(maps, regions, whole, water) | _peak(maps['md'], regions)
         values['wmh_fluid_pct'] = _left_out(regions, whole)
-        self._results['nawm_values'] = write_values(Path(runtime.cwd) / 'values.json', values)
+        self._results['nawm_values'] = write_values(
+            Path(runtime.cwd) / 'values.json', values, ROOM
+        )
         return runtime
 
 

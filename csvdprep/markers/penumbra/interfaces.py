@@ -63,7 +63,7 @@ class Penumbra(SimpleInterface):
             none = Value(None, reason='no hyperintensity')
             self._results['penumbra_profile'] = _write([], folder / 'profile.tsv')
             self._results['penumbra_values'] = write_values(
-                folder / 'values.json', {m.name: none for m in ROOM.measures}
+                folder / 'values.json', {m.name: none for m in ROOM.measures}, ROOM
             )
             return runtime
         d_v = self._from_ventricles(lesions)
@@ -87,10 +87,9 @@ class Penumbra(SimpleInterface):
                 if name == 'fw':
                     found = {column: as_free_water(v, water) for column, v in found.items()}
                 values |= found
-        missing = Value(None, reason='no such hyperintensity')
         self._results['penumbra_profile'] = _write(rows, folder / 'profile.tsv')
         self._results['penumbra_values'] = write_values(
-            folder / 'values.json', {m.name: values.get(m.name, missing) for m in ROOM.measures}
+            folder / 'values.json', _absent(distances) | values, ROOM
         )
         return runtime
 
@@ -139,6 +138,17 @@ class Penumbra(SimpleInterface):
             )
             found.append(np.asanyarray(moved.dataobj, dtype=np.float64))
         return found
+
+
+def _absent(distances):
+    """Say that there are no hyperintensities of a kind."""
+    missing = Value(None, reason='no such hyperintensity')
+    return {
+        measure.name: missing
+        for measure in ROOM.measures
+        for kind in ('_pv', '_deep')
+        if measure.name.endswith(kind) and kind not in distances
+    }
 
 
 def _summary(name, kind, values, distance, others):

@@ -78,11 +78,11 @@ class Psmd(SimpleInterface):
         except MeasureError as error:
             # A slab has no PSMD; that is nothing that failed.
             none = {m.name: Value(None, reason=error.message) for m in ROOM.measures}
-            self._results['psmd_values'] = write_values(path, none)
+            self._results['psmd_values'] = write_values(path, none, ROOM)
             return runtime
         native = self._native(fa, md, inner, skeleton)
         self._results['psmd_values'] = write_values(
-            path, self._values(values, reasons, native, skeleton)
+            path, self._values(values, reasons, native, skeleton), ROOM
         )
         return runtime
 

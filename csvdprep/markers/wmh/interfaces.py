@@ -11,6 +11,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.flairspace import FlairSpace
 from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.wmh import ROOM
 from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded
 from csvdprep.markers.wmh.inputs import deep_and_low, segmentation_inputs
 from csvdprep.markers.wmh.learned import learned_probability
@@ -83,7 +84,7 @@ class Wmh(SimpleInterface):
         self._results['wmh_probseg'] = save(
             probability, space.image, folder / 'wmh_probseg.nii.gz'
         )
-        self._results['wmh_values'] = write_values(folder / 'values.json', values)
+        self._results['wmh_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
 
     def _segment(self, space, folder, other):

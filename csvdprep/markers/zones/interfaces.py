@@ -127,7 +127,9 @@ class Zones(SimpleInterface):
             rows, ROOM.makes['wmh_lesions'].columns, folder / 'lesions.tsv'
         )
         self._results['zones_values'] = write_values(
-            folder / 'values.json', _values(found, white, d_j, lobes, territories, affine)
+            folder / 'values.json',
+            _values(found, white, d_j, lobes, territories, affine, given.scheme),
+            ROOM,
         )
         return runtime
 
@@ -193,7 +195,7 @@ def _world(points, matrix):
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def _values(found, white, d_j, lobes, territories, affine):
+def _values(found, white, d_j, lobes, territories, affine, scheme):
     """Give every declared measure its value."""
     names = {
         label: f'wmh_{name.split()[1]}_{name.split()[0]}_ml'
@@ -220,13 +222,12 @@ def _values(found, white, d_j, lobes, territories, affine):
         if n
         else Value(None, reason='no lesion')
     )
-    return {measure.name: _reasoned(all_found.get(measure.name)) for measure in ROOM.measures}
-
-
-def _reasoned(value):
-    if value is None:
-        return Value(None, reason='not defined without lesions, or not by the chosen rule')
-    return value
+    why = f'the rule {scheme} has no such zone' if n else 'no lesion'
+    return {
+        measure.name: Value(None, reason=why) if value is None else value
+        for measure in ROOM.measures
+        for value in (all_found[measure.name],)
+    }
 
 
 def _write_bullseye(rows, path):

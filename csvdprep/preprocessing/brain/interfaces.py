@@ -12,6 +12,7 @@ from csvdprep.interfaces.images import load_mask_on, save
 from csvdprep.interfaces.inspect import load_clean
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.brain import ROOM
 
 
 class _BrainInputSpec(TraitedSpec):
@@ -60,6 +61,7 @@ class Brain(SimpleInterface):
                 ),
                 'qc_stripped': 'yes' if found['stripped'] else 'no',
             },
+            ROOM,
         )
         return runtime
 

@@ -15,6 +15,7 @@ from csvdprep.interfaces.ants import n4
 from csvdprep.interfaces.images import as_stored, like, load, save, storage_of, stored_vectors
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.diffusion import ROOM
 from csvdprep.preprocessing.diffusion.assembly import Assembled, assemble, find_brain
 from csvdprep.preprocessing.diffusion.field import find_field
 from csvdprep.preprocessing.diffusion.realignment import Series, find_motion
@@ -170,6 +171,7 @@ class Correct(SimpleInterface):
         self._results['diffusion_values'] = write_values(
             folder / 'values.json',
             _values(series, rigid, lost, mask, facts, given.method, '; '.join(given.reasons)),
+            ROOM,
         )
         return runtime
 

@@ -9,6 +9,7 @@ from csvdprep.interfaces.ants import rigid
 from csvdprep.interfaces.images import load, load_mask_on
 from csvdprep.interfaces.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.dwi_anatomy import ROOM
 
 
 class _AlignInputSpec(TraitedSpec):
@@ -41,6 +42,8 @@ class Align(SimpleInterface):
         there = load_mask_on(given.brain_mask, b0, matrix=np.linalg.inv(matrix)) > 0
         dice = 2 * (inside & there).sum() / (inside.sum() + there.sum())
         self._results['dwi_anatomy_values'] = write_values(
-            folder / 'values.json', {'qc_dwi_anat_dice': Value(float(dice), n=int(inside.sum()))}
+            folder / 'values.json',
+            {'qc_dwi_anat_dice': Value(float(dice), n=int(inside.sum()))},
+            ROOM,
         )
         return runtime

@@ -8,6 +8,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 from csvdprep.interfaces.ants import register_fa
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import write_values
+from csvdprep.preprocessing.dwi_template import ROOM
 from csvdprep.resources import resource
 
 
@@ -43,6 +44,6 @@ class Register(SimpleInterface):
         )
         self._results.update(ways)
         self._results['dwi_template_values'] = write_values(
-            folder / 'values.json', {'qc_fa_template_r': found['agreement']}
+            folder / 'values.json', {'qc_fa_template_r': found['agreement']}, ROOM
         )
         return runtime

@@ -9,6 +9,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.filling import ROOM
 from csvdprep.preprocessing.filling.science import guess_lesions
 from csvdprep.preprocessing.filling.science_histogram import suggested_volumes
 from csvdprep.science.normalise import histogram_peak
@@ -59,6 +60,7 @@ class Fill(SimpleInterface):
         self._results['filling_values'] = write_values(
             folder / 'values.json',
             {'qc_filled_ml': found, 'qc_flair_bright_ml': bright, 'qc_flair_dark_ml': dark},
+            ROOM,
         )
         return runtime
 

@@ -12,6 +12,7 @@ from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.inspect import load_clean
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.flair import ROOM
 from csvdprep.science.morphology import dilate
 from csvdprep.science.quality import edge_overlap
 
@@ -64,7 +65,7 @@ class Flair(SimpleInterface):
         self._results['flair_mask'] = save(mask, image, folder / 'flair_mask.nii.gz')
         self._results['flair_to_anat'] = str(xfm)
         self._results['flair_values'] = write_values(
-            folder / 'values.json', _quality(anat, brain, flair, own, other, matrix)
+            folder / 'values.json', _quality(anat, brain, flair, own, other, matrix), ROOM
         )
         return runtime
 

@@ -9,6 +9,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.interfaces.ants import apply_transform, register_to_template
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.registration import ROOM
 from csvdprep.resources import template_file
 from csvdprep.science.quality import edge_overlap
 
@@ -65,7 +66,7 @@ class Register(SimpleInterface):
         self._results['anat_to_mni'] = str(forward)
         self._results['mni_to_anat'] = str(inverse)
         self._results['registration_values'] = write_values(
-            folder / 'values.json', {**values, 'head_scale': found['scale']}
+            folder / 'values.json', {**values, 'head_scale': found['scale']}, ROOM
         )
         return runtime
 

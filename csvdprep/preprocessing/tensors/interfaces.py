@@ -10,6 +10,7 @@ from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.images import canonical_vectors, load, save
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.tensors import ROOM
 from csvdprep.science.free_water import fit_free_water, free_water_single_shell
 from csvdprep.science.gradient_table import flipped_table, world_directions
 from csvdprep.science.shell_choice import Choice, choose_shells
@@ -99,6 +100,7 @@ class FitTensors(SimpleInterface):
                 'qc_dwi_table': _table(maps, image.affine, mask),
                 'qc_dwi_residual_pct': _misfit(rest, fit.s0, mask),
             },
+            ROOM,
         )
         return runtime
 

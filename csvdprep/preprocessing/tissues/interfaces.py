@@ -10,6 +10,7 @@ from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.atlas import find_ventricles
 from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.tissues import ROOM
 from csvdprep.resources import resource
 from csvdprep.science.tissues import segment_tissues
 
@@ -88,6 +89,7 @@ class SegmentTissues(SimpleInterface):
         self._results['tissues_values'] = write_values(
             folder / 'values.json',
             _values(found.cnr, ventricles, mask, warped, float(np.prod(voxel_mm)), given.hub),
+            ROOM,
         )
         return runtime
 

@@ -15,6 +15,7 @@ from csvdprep.interfaces.images import like, load, load_mask_on, resample, save
 from csvdprep.interfaces.inspect import load_clean, load_series
 from csvdprep.interfaces.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.preprocessing.trace_adc import ROOM
 from csvdprep.preprocessing.trace_adc.science import WANTED_B, adc_unit, check_adc, isotropic
 from csvdprep.science.morphology import fill_holes, largest_component
 
@@ -91,6 +92,7 @@ class TraceAdc(SimpleInterface):
                 'adc_median_1e3': Value(1e3 * float(np.median(adc[tissue])), n=int(tissue.sum())),
                 'qc_trace_anat_dice': Value(dice, n=int(own.sum())),
             },
+            ROOM,
         )
         return runtime
 
