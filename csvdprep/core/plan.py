@@ -230,7 +230,6 @@ def make_plan(
     markers: Iterable[str] = (),
     ignore: Iterable[str] = (),
     context: Context | None = None,
-    version: str = '',
     failed: Iterable[str] = (),
 ) -> Plan:
     """Order the rooms by what they take, leaving out those whose needs cannot be met.
@@ -249,8 +248,6 @@ def make_plan(
         Scans or rooms to be left out.
     context : Context, optional
         The run's context; its ``hub`` is decided here.
-    version : str, optional
-        Version of the application, part of every key.
     failed : iterable of str, optional
         Rooms whose results cannot be had: who only wants them goes without, and a note says so.
 
@@ -319,11 +316,10 @@ def make_plan(
         decided = [[item.name, item.value] for item in decisions]
         key = _digest(
             [
-                version,
                 name,
                 room.version,
                 asdict(chosen),
-                asdict(context),
+                {name: getattr(context, name) for name in room.context},
                 sources,
                 *([decided] if decided else []),
             ]

@@ -246,7 +246,10 @@ class Room:
     references: tuple[str, ...] = ()
     otherwise: Otherwise | None = None
     version: int = 1
-    """Raised whenever the room's results change; what was cached by an older one is stale."""
+    """Raised whenever the room's results change; what was cached by an older one is stale.
+    ``scripts/room_versions.py`` notes with which code."""
+    context: tuple[str, ...] = ()
+    """Fields of `Context` that ``build`` reads."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
     pooled_t: tuple[float, float] | None = None

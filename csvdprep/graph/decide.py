@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from csvdprep import __version__
 from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.core.errors import UsageError, plain
 from csvdprep.core.plan import Plan, VisitInput, make_plan
@@ -57,7 +56,6 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
             markers=markers,
             ignore=settings.ignore,
             context=Context(random_seed=settings.random_seed, sloppy=settings.sloppy),
-            version=__version__,
             failed=failed,
         )
     except (TypeError, ValueError) as error:

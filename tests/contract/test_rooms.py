@@ -24,6 +24,20 @@ def test_the_graph_keeps_the_declaration(room, hub):
 
 
 @each_room
+def test_the_key_holds_what_the_builder_reads(room):
+    read = set()
+
+    class Spy(Context):
+        def __getattribute__(self, name):
+            if not name.startswith('_'):
+                read.add(name)
+            return super().__getattribute__(name)
+
+    room.builder()(room=room, options=room.options(), context=Spy())
+    assert read == {*room.context}
+
+
+@each_room
 def test_methods_and_references_agree(room):
     text = room.describe(room.options())
     assert '{' not in text

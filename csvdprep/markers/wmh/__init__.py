@@ -285,6 +285,7 @@ ROOM = Room(
         ),
     ),
     version=6,
+    context=('hub', 'random_seed'),
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     resolve='csvdprep.markers.wmh.resolve:resolve',

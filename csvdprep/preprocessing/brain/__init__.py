@@ -101,6 +101,7 @@ ROOM = Room(
             levels={'yes': 'already skull-stripped', 'no': 'whole head'},
         ),
     ),
+    context=('hub',),
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
     resolve='csvdprep.preprocessing.brain.resolve:resolve',

@@ -60,6 +60,7 @@ ROOM = Room(
         ),
     ),
     version=2,
+    context=('sloppy',),
     build='csvdprep.preprocessing.dwi_template.workflow:init_dwi_template_wf',
     options=Options,
     methods=(

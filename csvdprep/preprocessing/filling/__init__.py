@@ -73,6 +73,7 @@ ROOM = Room(
         ),
     ),
     version=3,
+    context=('random_seed',),
     build='csvdprep.preprocessing.filling.workflow:init_filling_wf',
     options=Options,
     methods=(

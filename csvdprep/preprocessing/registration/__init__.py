@@ -75,6 +75,7 @@ ROOM = Room(
             table=False,
         ),
     ),
+    context=('hub', 'sloppy'),
     build='csvdprep.preprocessing.registration.workflow:init_registration_wf',
     options=Options,
     methods=(

@@ -73,6 +73,7 @@ def _rooms(spec):
             ),
             f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
         },
+        context=('hub',),
         build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
         methods=f'The anatomical reference was resampled into {space}.',
     )

@@ -117,6 +117,7 @@ ROOM = Room(
             description='Intracranial volume by the mask of the template, warped to the patient.',
         ),
     ),
+    context=('hub',),
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     methods=(
         'How much of each voxel is cerebrospinal fluid, grey and white matter was estimated by '
