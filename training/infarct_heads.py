@@ -24,7 +24,7 @@ from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.transforms import write_linear
 from csvdprep.interfaces.values import read_values
-from csvdprep.markers.infarcts.inputs import TraceSpace, shares
+from csvdprep.markers.infarcts.inputs import TraceScan, shares
 from csvdprep.preprocessing.trace_adc.science import B0_BELOW, isotropic
 from csvdprep.resources import resource
 
@@ -37,7 +37,7 @@ def from_derivatives(visit: Path, truth: Path | None) -> dict | None:
 
     if not list(visit.glob('dwi/*_desc-preproc_trace.nii.gz')):
         return None
-    space = TraceSpace.read(
+    space = TraceScan.read(
         one('dwi/*_desc-preproc_trace.nii.gz'),
         one('dwi/*_space-trace*_desc-brain_mask.nii.gz'),
         one('dwi/*_from-trace_*_xfm.txt'),
@@ -45,7 +45,7 @@ def from_derivatives(visit: Path, truth: Path | None) -> dict | None:
         one('anat/*_to-MNI*_xfm.h5'),
     )
     parts = shares(
-        space,
+        space.frame,
         one('anat/*_label-GM_probseg.nii.gz'),
         one('anat/*_label-CSF_probseg.nii.gz'),
         one('anat/*_desc-structures_dseg.nii.gz'),
@@ -82,7 +82,7 @@ def from_series(path: Path) -> dict:
         files = {'trace': trace, 'mask': brain.astype(np.uint8)}
         for key, values in files.items():
             nib.save(nib.Nifti1Image(values, series.affine), folder / f'{key}.nii.gz')
-        space = TraceSpace.read(
+        space = TraceScan.read(
             *(str(folder / f'{key}.nii.gz') for key in files),
             str(write_linear(np.eye(4), folder / 'identity.txt')),
             str(inverse),
@@ -91,20 +91,25 @@ def from_series(path: Path) -> dict:
         for key in ('gm', 'csf', 'structures'):
             kind = 'nearest' if key == 'structures' else 'linear'
             moved = apply_transform(
-                load(resource(f'template_{key}')), space.image, str(inverse), interpolation=kind
+                load(resource(f'template_{key}')),
+                space.frame.image,
+                str(inverse),
+                interpolation=kind,
             )
             values = np.asanyarray(moved.dataobj).astype(np.float32)
-            nib.save(nib.Nifti1Image(values, space.image.affine), folder / f'{key}.nii.gz')
-        parts = shares(space, *(str(folder / f'{k}.nii.gz') for k in ('gm', 'csf', 'structures')))
+            nib.save(nib.Nifti1Image(values, space.frame.image.affine), folder / f'{key}.nii.gz')
+        parts = shares(
+            space.frame, *(str(folder / f'{k}.nii.gz') for k in ('gm', 'csf', 'structures'))
+        )
     return _head(space, nib.Nifti1Image(adc, series.affine), parts, b)
 
 
-def _head(space: TraceSpace, adc, parts: dict, b: float) -> dict:
+def _head(space: TraceScan, adc, parts: dict, b: float) -> dict:
     return {
-        'trace': np.asanyarray(space.image.dataobj, dtype=np.float32),
+        'trace': np.asanyarray(space.frame.image.dataobj, dtype=np.float32),
         'adc': np.asanyarray(adc.dataobj, dtype=np.float32),
         'brain': space.brain,
-        'affine': space.image.affine,
+        'affine': space.frame.image.affine,
         'mirror': space.mirror.astype(np.float32),
         'air': space.near_air(),
         'b': float(b),

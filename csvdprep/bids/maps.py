@@ -78,6 +78,7 @@ def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -
         declared.name: replace(
             scan,
             digest=digest,
+            others=(other.uri,),
             content={'trace': scan.path, 'adc': other.path, 'trace_metadata': dict(scan.metadata)},
         )
     }

@@ -98,7 +98,8 @@ def _sources(name: str, plan: Plan) -> list[str]:
             seen.add(current)
             todo.extend(takes.get(current, ()))
     behind = seen & plan.scans.keys() or plan.scans.keys()
-    return sorted({plan.scans[key].uri for key in behind})
+    scans = [plan.scans[key] for key in behind]
+    return sorted({uri for scan in scans for uri in (scan.uri, *scan.others)})
 
 
 def _filled(value: Any, hub: str) -> Any:

@@ -53,7 +53,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('bids_dir', type=path, help='root of the raw BIDS dataset')
     parser.add_argument('output_dir', type=path, help='folder of the derivatives')
-    parser.add_argument('analysis_level', choices=('participant', 'group'))
+    parser.add_argument(
+        'analysis_level',
+        choices=('participant', 'longitudinal', 'group'),
+        help='participant: every visit, then what the visits of a participant tell together; '
+        'longitudinal: only the latter, of visits that are done; group: tables of all',
+    )
     parser.add_argument('--version', action='version', version=f'csvdprep {__version__}')
     _selection(parser.add_argument_group('selection'))
     _inputs(parser.add_argument_group('inputs'))

@@ -78,7 +78,7 @@ def run_app(settings, argv: list[str]) -> int:
     """Carry out a level of the BIDS App."""
     from csvdprep.bids.dataset import check_work_dir
 
-    if settings.analysis_level == 'participant':
+    if settings.analysis_level != 'group':
         check_work_dir(
             settings.work_dir,
             bids_dir=settings.bids_dir,
@@ -89,6 +89,8 @@ def run_app(settings, argv: list[str]) -> int:
     _prepare_environment(settings)
     if settings.analysis_level == 'group':
         return _group(settings)
+    if settings.analysis_level == 'longitudinal':
+        return _longitudinal_alone(settings, argv)
     from csvdprep.bids.query import collect_visits
     from csvdprep.graph.discover import declared
     from csvdprep.interfaces.inspect import inspect_image
@@ -154,7 +156,64 @@ def _participants(visits, settings, argv) -> int:
 
     progress = Progress()
     outcome = run_participants(usable, settings, say=progress.say, progress=progress)
-    return _verdict(outcome, visits, refused, progress)
+    code = _verdict(outcome, visits, refused, progress)
+    # Tasks of a cluster compute one visit each: participants come when all are done.
+    if settings.visit or outcome.interrupted:
+        return code
+    subjects = {item.visit.subject for item in visits}
+    return max(code, _longitudinal(settings, subjects, progress), key=_SEVERITY.index)
+
+
+#: Exit statuses of a run, the better first.
+_SEVERITY = (0, 1, 130)
+
+
+def _longitudinal(settings, subjects, progress) -> int:
+    """Compute what the visits of participants tell together."""
+    from csvdprep.graph.participants import participant_inputs, with_several_visits
+    from csvdprep.graph.run import run_participants
+
+    several = with_several_visits(settings.output_dir, subjects)
+    given = participant_inputs(settings, several, say=progress.say)
+    if not given:
+        return 0
+    outcome = run_participants(given, settings, say=progress.say, progress=progress)
+    failed = sorted(k for k, status in outcome.statuses.items() if status.state != 'ok')
+    done = len(outcome.statuses) - len(failed)
+    progress.say(
+        f'csvdprep: visits of {done} of {len(given)} participants are compared'
+        + (f'; with failures: {", ".join(failed)}' if failed else '')
+    )
+    if outcome.interrupted:
+        return 130
+    return 1 if failed else 0
+
+
+def _longitudinal_alone(settings, argv) -> int:
+    from csvdprep.bids.dataset import prepare_output
+    from csvdprep.cli.progress import Progress
+    from csvdprep.graph.decide import decide, describe
+    from csvdprep.graph.participants import participant_inputs, with_several_visits
+
+    subjects = with_several_visits(settings.output_dir, settings.participant_label or None)
+    if not subjects:
+        raise NothingToDo(
+            'No participant of what was asked for has several visits that were computed.',
+            file=settings.output_dir,
+            remedy='Run the participant level first.',
+        )
+    if settings.dry_run:
+        for item in participant_inputs(settings, subjects, say=tell):
+            print(describe(decide(item, settings)))
+        return 0
+    prepare_output(
+        settings.output_dir,
+        bids_dir=settings.bids_dir,
+        derivatives=settings.derivatives,
+        command=['csvdprep', *argv],
+    )
+    _prepare_work(settings)
+    return _longitudinal(settings, subjects, Progress())
 
 
 def _verdict(outcome, visits, refused, progress) -> int:

@@ -17,17 +17,29 @@ from csvdprep.core.room import Context, Decision, Figure, Room
 
 @dataclass(frozen=True, order=True)
 class Visit:
-    """The unit of work: one participant at one session.
+    """The unit of work: one participant at one session, or with all sessions together.
+
+    Parameters
+    ----------
+    subject : str
+        Label of the participant.
+    session : str, optional
+        Label of the session.
+    level : {'visit', 'participant'}
+        Whether all visits of the participant are meant.
 
     Examples
     --------
     >>> Visit('01', '2').label, Visit('01').label, Visit('01', '2').folder
     ('sub-01_ses-2', 'sub-01', 'sub-01/ses-2')
+    >>> Visit('01').log, Visit('01', level='participant').log
+    ('sub-01/log', 'sub-01/log/participant')
 
     """
 
     subject: str
     session: str | None = None
+    level: str = 'visit'
 
     @property
     def label(self) -> str:
@@ -38,6 +50,11 @@ class Visit:
     def folder(self) -> str:
         """Folder of the visit, relative to the root of a dataset."""
         return '/'.join(self._parts)
+
+    @property
+    def log(self) -> str:
+        """Folder of its status, locks and checkpoints, relative to the root of the output."""
+        return f'{self.folder}/log' + ('' if self.level == 'visit' else f'/{self.level}')
 
     @classmethod
     def of(cls, label: str) -> Visit:
@@ -86,6 +103,8 @@ class Scan:
         What rooms get in place of the path where one file is not all: plain data.
     affine : tuple of tuple of float
         Voxel to world of an image, RAS+ mm; empty if it is not known.
+    others : tuple of str
+        BIDS URIs of further files that belong to it.
     """
 
     name: str
@@ -96,6 +115,7 @@ class Scan:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     content: Mapping[str, Any] | None = None
     affine: tuple[tuple[float, ...], ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

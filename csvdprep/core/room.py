@@ -250,6 +250,8 @@ class Room:
     ``scripts/room_versions.py`` notes with which code."""
     context: tuple[str, ...] = ()
     """Fields of `Context` that ``build`` reads."""
+    level: str = 'visit'
+    """'visit', or 'participant': it takes what several visits of a participant left."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
     pooled_t: tuple[float, float] | None = None

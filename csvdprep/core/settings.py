@@ -24,7 +24,7 @@ class Settings:
 
     bids_dir: Path
     output_dir: Path
-    analysis_level: Literal['participant', 'group'] = 'participant'
+    analysis_level: Literal['participant', 'longitudinal', 'group'] = 'participant'
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
     visit: tuple[str, ...] = ()

@@ -38,8 +38,10 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
         If an option does not exist or has an impossible value.
 
     """
-    rooms = discover(settings.output_spaces)
-    markers = set(settings.markers)
+    level = given.visit.level
+    rooms = discover(settings.output_spaces, level=level)
+    # What is chosen by name are rooms of visits.
+    markers = set(settings.markers) if level == 'visit' else set()
     if markers:
         # What is resampled into a space follows from what is asked for.
         markers |= {

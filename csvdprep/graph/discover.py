@@ -9,7 +9,9 @@ from pkgutil import iter_modules
 from csvdprep.core.declared import Declared
 from csvdprep.core.room import Room
 
-WINGS = ('csvdprep.preprocessing', 'csvdprep.markers')
+WINGS = ('csvdprep.preprocessing', 'csvdprep.markers', 'csvdprep.longitudinal')
+#: What each visit leaves besides the products of its rooms: the table of its measures.
+LEFT = 'measures'
 #: The anatomical reference of a visit: the input of the first rank that it has.
 REFERENCE = 'anat'
 
@@ -27,7 +29,9 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
 
 
 @cache
-def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -> tuple[Room, ...]:
+def discover(
+    output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = (), level: str = 'visit'
+) -> tuple[Room, ...]:
     """Return the room of every subpackage of ``wings``.
 
     Parameters
@@ -36,6 +40,8 @@ def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -
         Spaces asked for; subpackages with ``rooms_for`` declare rooms for them.
     wings : tuple of str
         Packages to look in; :data:`WINGS` if none is named.
+    level : {'visit', 'participant'}
+        Of which level.
 
     Raises
     ------
@@ -59,7 +65,8 @@ def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -
             )
             rooms += found_rooms
     outside = Declared.of(rooms)
-    known = {*outside.names, REFERENCE, *(name for room in rooms for name in room.outputs())}
+    known = {*outside.names, REFERENCE, LEFT}
+    known |= {name for room in rooms for name in room.outputs()}
     frames = {frame.name for frame in outside.frames}
     for room in rooms:
         if strange := sorted({*room.asks} - known):
@@ -71,4 +78,4 @@ def discover(output_spaces: tuple[str, ...] = (), wings: tuple[str, ...] = ()) -
         for name in (*room.outputs(), *(m.name for m in room.measures)):
             if (other := makers.setdefault(name, room.name)) != room.name:
                 raise ValueError(f'Both {other} and {room.name} make {name}.')
-    return tuple(rooms)
+    return tuple(room for room in rooms if room.level == level)

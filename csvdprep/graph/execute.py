@@ -217,7 +217,7 @@ def _draw(whole, folder: Path, progress) -> None:
 
 def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:
     """Return the folder of one run's log for a visit."""
-    return Path(settings.output_dir) / plan.visit.folder / 'log' / run_id
+    return Path(settings.output_dir) / plan.visit.log / run_id
 
 
 def explain(node, lines) -> dict[str, str]:

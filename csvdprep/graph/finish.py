@@ -62,7 +62,7 @@ def finish(
     found = {
         room: made[f'{room}_values'] for room, made in files.items() if f'{room}_values' in made
     }
-    rooms = discover(settings.output_spaces)
+    rooms = discover(settings.output_spaces, level=plan.visit.level)
     alone = collect(rooms, found, missing, field_strengths(plan))
     judged = judge_together(alone, rooms)
     status.verdict, status.remarks = judged.verdict, judged.remarks
@@ -76,7 +76,7 @@ def finish(
         status.state = 'failed'
     status.finished = now()
 
-    log_dir = output_dir / plan.visit.folder / 'log' / status.run_id
+    log_dir = output_dir / plan.visit.log / status.run_id
     # What cannot be written, or drawn, must not lose the rest.
     parts = {
         'tables': lambda: write_tables(plan.visit, judged, rooms, output_dir),
@@ -90,8 +90,9 @@ def finish(
             lists=_lists(rooms, files),
             titles={room.name: room.title for room in rooms},
         ),
-        'methods text': lambda: write_citation(plan, output_dir / 'logs'),
     }
+    if plan.visit.level == 'visit':
+        parts['methods text'] = lambda: write_citation(plan, output_dir / 'logs')
     for part, write in parts.items():
         try:
             write()

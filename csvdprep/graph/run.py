@@ -138,7 +138,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
     with ExitStack() as locks:
         for item in batch:
             label = item.visit.label
-            path = Path(settings.output_dir) / item.visit.folder / 'log' / 'lock'
+            path = Path(settings.output_dir) / item.visit.log / 'lock'
             try:
                 locks.enter_context(lock(path, blocking=patient))
                 plan = decide(item, settings)

@@ -107,7 +107,7 @@ class Status:
 
 def status_path(output_dir: Path, visit: Visit) -> Path:
     """Return where the status of a visit is kept."""
-    return Path(output_dir) / visit.folder / 'log' / 'status.json'
+    return Path(output_dir) / visit.log / 'status.json'
 
 
 def read_status(output_dir: Path, visit: Visit) -> Status | None:

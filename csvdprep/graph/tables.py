@@ -164,6 +164,11 @@ def write_tables(
     return paths
 
 
+def long_table(output_dir: Path, visit: Visit) -> Path:
+    """Return where the long table of a visit lies."""
+    return Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
+
+
 def text(value: Any) -> str:
     """Write a value as the tables have it.
 

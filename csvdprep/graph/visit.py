@@ -18,7 +18,7 @@ from csvdprep.resources import resource
 
 def checkpoints(plan: Plan, output_dir: Path) -> Path:
     """Return the folder in which a visit's finished rooms are noted."""
-    return Path(output_dir) / plan.visit.folder / 'log' / 'checkpoints'
+    return Path(output_dir) / plan.visit.log / 'checkpoints'
 
 
 def figure_path(plan: Plan, figure, output_dir: Path) -> Path:

@@ -15,7 +15,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Room
 from csvdprep.graph.judging import VERDICTS
-from csvdprep.graph.tables import FLAGS, wide_dictionary
+from csvdprep.graph.tables import FLAGS, long_table, wide_dictionary
 from csvdprep.group.visits import STATES, Entry
 
 WHO = ('participant_id', 'session_id')
@@ -157,11 +157,6 @@ class GroupWriter:
                 },
             },
         }
-
-
-def long_table(output_dir: Path, visit: Visit) -> Path:
-    """Return where the long table of a visit lies."""
-    return Path(output_dir) / visit.folder / f'{visit.label}_desc-csvdlong_measures.tsv'
 
 
 def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:

@@ -90,7 +90,7 @@ def look_up(visit: Visit, output_dir: Path) -> Entry:
         return Entry(visit, 'waiting')
     if status.state != 'running':
         return Entry(visit, status.state if status.state in STATES else 'failed', status)
-    lock = Path(output_dir) / visit.folder / 'log' / 'lock'
+    lock = Path(output_dir) / visit.log / 'lock'
     if _held(lock):
         return Entry(visit, 'running', status, holder(lock))
     return Entry(visit, 'lost', status)

@@ -419,7 +419,7 @@ def provenance(
     plan: Plan, status: Mapping[str, Any], versions: Mapping[str, str], output_dir: Path
 ) -> dict[str, Any]:
     """Tell with what, when and from which bytes the results were made."""
-    log = output_dir / plan.visit.folder / 'log' / str(status.get('run_id') or '')
+    log = output_dir / plan.visit.log / str(status.get('run_id') or '')
     files = [
         (log / 'csvdprep.toml', 'Settings of this run'),
         (log / 'plan.txt', 'Plan as text'),

@@ -14,7 +14,7 @@ from csvdprep.core.room import Measure, Room
 from csvdprep.graph.discover import declared
 from csvdprep.graph.finish import field_strengths
 from csvdprep.graph.tables import collect
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.transforms import write_linear
 from csvdprep.interfaces.values import Value, read_values, store_values
 from csvdprep.markers.alps import LEAST_VOXELS
@@ -240,8 +240,9 @@ def test_masks_of_other_lesions_are_brought_to_the_flair(tmp_path):
         mask[{'flair': slice(2, 6), 't1w': slice(12, 16)}[on], 4:8, 4:8] = 2
         given[on] = {'mask': str(tmp_path / f'{on}.nii'), 'on': on}
         nib.Nifti1Image(mask, affine).to_filename(given[on]['mask'])
-    space = FlairSpace(
-        nib.Nifti1Image(np.zeros(grids['flair'][0], np.float32), grids['flair'][1]), np.eye(4)
+    space = ImageFrame(
+        nib.Nifti1Image(np.zeros(grids['flair'][0], np.float32), grids['flair'][1]),
+        {'anat': np.eye(4)},
     )
     both = load_excluded(space, given['flair'], None, given['t1w'])
     # 4 x 4 x 4 voxels of 2 mm3, and of 1 mm3, which two thick slices hold.
@@ -255,7 +256,9 @@ def test_masks_of_other_lesions_are_brought_to_the_flair(tmp_path):
 
 def test_recent_infarcts_are_brought_to_the_flair_with_a_margin(tmp_path):
     affine = np.diag([1.0, 1, 2, 1])
-    space = FlairSpace(nib.Nifti1Image(np.zeros((20, 20, 10), np.float32), affine), np.eye(4))
+    space = ImageFrame(
+        nib.Nifti1Image(np.zeros((20, 20, 10), np.float32), affine), {'anat': np.eye(4)}
+    )
     grid = np.diag([2.0, 2, 2, 1])
     mask = np.zeros((12, 12, 12), np.uint8)
     mask[5, 5, 5] = 1

@@ -10,7 +10,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.dwispace import DwiSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load, save
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, read_measure, write_values
@@ -55,8 +55,10 @@ class MeasureAlps(SimpleInterface):
         mask = np.asanyarray(load(given.dwi_mask).dataobj) > 0
         lesion = None
         if all(map(isdefined, (given.wmh_mask, given.flair_to_anat, given.dwi_to_anat))):
-            space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)
-            lesion = space.share(given.wmh_mask, flair=True)
+            space = ImageFrame.read(
+                given.dwi_fa, given.dwi_to_anat, {'flair': given.flair_to_anat}
+            )
+            lesion = space.share(given.wmh_mask, 'flair')
         regions = np.zeros((*mask.shape, 4), np.float32)
         kept = regions
         try:

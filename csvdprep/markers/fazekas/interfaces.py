@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.fazekas import ROOM
@@ -35,13 +35,13 @@ class Fazekas(SimpleInterface):
     output_spec = _FazekasOutputSpec
 
     def _run_interface(self, runtime):
-        space = FlairSpace.read(self.inputs.flair_preproc, self.inputs.flair_to_anat)
+        space = ImageFrame.read(self.inputs.flair_preproc, self.inputs.flair_to_anat)
         zones = np.asanyarray(load(self.inputs.zones_dseg).dataobj)
         lesion = (zones > 0) & ~np.isin(zones, _NOT_WHITE)
         ventricles = load(self.inputs.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
         check_ventricles(inside, ventricles.affine)
-        d_v = space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles')
+        d_v = space.distance_from(inside, ventricles.affine, lesion, 'the lateral ventricles')
         wall = find_wall(inside, np.linalg.inv(space.to_anat) @ ventricles.affine)
         found = grade(lesion, d_v, space.image.affine, wall, rule=self.inputs.rule).as_dict()
         values = {measure.name: found[measure.name] for measure in ROOM.measures}

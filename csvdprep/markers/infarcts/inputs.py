@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from csvdprep.interfaces.atlas import label_names, labels_of
-from csvdprep.interfaces.dwispace import DwiSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load
-from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.transforms import read_linear
 
 #: Where bone holds air, template (MNI, RAS+ mm): centre and radius of its influence. Sphenoid
 #: and frontal sinus, both mastoids, both petrous bones.
@@ -29,49 +25,34 @@ AIR = (
 
 
 @dataclass(frozen=True, eq=False)
-class TraceSpace:
-    """The grid of a trace image and the ways to the anatomical reference and the template.
+class TraceScan:
+    """The frame of a trace image, its brain, and the place of each voxel.
 
     Attributes
     ----------
-    image : nibabel image
-        The trace image.
+    frame : ImageFrame
+        Grid of the trace image, and the way to the anatomical reference.
     brain : ndarray of bool
         Its brain.
-    to_anat : ndarray, shape (4, 4)
-        World of the trace image to world of the reference, RAS+ mm.
     in_template : ndarray, shape (n, 3)
         Template position (mm) of each voxel of the brain, in the order of ``np.nonzero``.
     mirror : ndarray, shape (3, n)
         Voxel coordinates of the mirror image of each of them.
     """
 
-    image: Any
+    frame: ImageFrame
     brain: np.ndarray
-    to_anat: np.ndarray
     in_template: np.ndarray
     mirror: np.ndarray
 
     @classmethod
     def read(
         cls, trace: str, mask: str, trace_to_anat: str, mni_to_anat: str, anat_to_mni: str
-    ) -> TraceSpace:
+    ) -> TraceScan:
         """Read from files; transforms resample what their name begins with."""
-        image = load(trace)
+        frame = ImageFrame.read(trace, trace_to_anat)
         brain = np.asanyarray(load(mask).dataobj) > 0
-        to_anat = np.linalg.inv(read_linear(trace_to_anat))
-        there = to_anat @ image.affine
-        points = nib.affines.apply_affine(there, np.argwhere(brain))
-        template = map_points(points, mni_to_anat)
-        back = map_points(template * [-1, 1, 1], anat_to_mni)
-        mirror = nib.affines.apply_affine(np.linalg.inv(there), back).T
-        return cls(image, brain, to_anat, template, mirror)
-
-    def to_template(self, mni_to_anat: str):
-        """Return a function that takes positions of the trace image to the template, mm."""
-        return lambda points: map_points(
-            nib.affines.apply_affine(self.to_anat, points), mni_to_anat
-        )
+        return cls(frame, brain, *frame.mirrored(brain, mni_to_anat, anat_to_mni))
 
     def near_air(self) -> np.ndarray:
         """Return how near each voxel is to air-filled bone: 1 beside it, 0 far from it."""
@@ -84,12 +65,12 @@ class TraceSpace:
         return found
 
 
-def shares(space: TraceSpace, gm: str, csf: str, structures: str) -> dict[str, np.ndarray]:
+def shares(frame: ImageFrame, gm: str, csf: str, structures: str) -> dict[str, np.ndarray]:
     """Bring fluid, cortex and cerebellum to the grid of the trace image.
 
     Parameters
     ----------
-    space : TraceSpace
+    frame : ImageFrame
         Where to.
     gm, csf, structures : str
         Probabilities and structures, on the reference.
@@ -100,12 +81,11 @@ def shares(space: TraceSpace, gm: str, csf: str, structures: str) -> dict[str, n
         ``fluid``, ``cortex`` and ``cerebellum``: share of each voxel. Cortex is grey matter
         outside of all structures.
     """
-    world = DwiSpace(space.image, space.to_anat)
     names = [n for n in label_names('structures').values() if 'cerebell' in n]
     others = list(label_names('structures'))
-    grey, inner = world.share(gm), world.share(structures, labels=others)
+    grey, inner = frame.share(gm), frame.share(structures, labels=others)
     return {
-        'fluid': world.share(csf),
+        'fluid': frame.share(csf),
         'cortex': np.clip(grey * (1 - inner), 0, 1).astype(np.float32),
-        'cerebellum': world.share(structures, labels=labels_of('structures', *names)),
+        'cerebellum': frame.share(structures, labels=labels_of('structures', *names)),
     }

@@ -10,7 +10,7 @@ from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.infarcts import ROOM
-from csvdprep.markers.infarcts.inputs import TraceSpace, shares
+from csvdprep.markers.infarcts.inputs import TraceScan, shares
 from csvdprep.markers.infarcts.learned import load_model
 from csvdprep.markers.infarcts.science import Found, Infarct, classify, find_infarcts
 from csvdprep.markers.infarcts.science_evidence import evidence
@@ -54,41 +54,41 @@ class Infarcts(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        space = TraceSpace.read(
+        scan = TraceScan.read(
             given.trace_preproc,
             given.trace_mask,
             given.trace_to_anat,
             given.mni_to_anat,
             given.anat_to_mni,
         )
-        trace = np.asanyarray(space.image.dataobj, dtype=np.float32)
+        trace = np.asanyarray(scan.frame.image.dataobj, dtype=np.float32)
         adc = np.asanyarray(load(given.adc_preproc).dataobj, dtype=np.float32)
-        parts = shares(space, given.gm_probseg, given.csf_probseg, given.structures_dseg)
+        parts = shares(scan.frame, given.gm_probseg, given.csf_probseg, given.structures_dseg)
         if isdefined(given.infarct_external):
-            found, origin = self._take_over(space, trace, adc, parts), 'external'
+            found, origin = self._take_over(scan, trace, adc, parts), 'external'
         else:
             origin = 'csvdprep'
             found = find_infarcts(
                 trace,
                 adc,
-                space.brain,
-                space.image.affine,
+                scan.brain,
+                scan.frame.image.affine,
                 model=load_model(),
-                mirror=space.mirror,
-                air=space.near_air(),
+                mirror=scan.mirror,
+                air=scan.near_air(),
                 least=given.possible,
                 rssi_mm=given.rssi_mm,
                 **parts,
             )
-        rows = self._rows(space, found, origin)
+        rows = self._rows(scan.frame, found, origin)
         counting = [row for row in rows if row['status'] != 'possible']
         small = [row for row in counting if row['kind'] == 'rssi']
         for name, chosen in (('infarct_mask', counting), ('rssi_mask', small)):
             mask = np.isin(found.labels, [row['index'] for row in chosen])
             path = folder / f'{name}.nii.gz'
-            self._results[name] = save(mask.astype(np.uint8), space.image, path)
+            self._results[name] = save(mask.astype(np.uint8), scan.frame.image, path)
         self._results['infarct_candidates'] = save(
-            found.labels.astype(np.int16), space.image, folder / 'candidates.nii.gz'
+            found.labels.astype(np.int16), scan.frame.image, folder / 'candidates.nii.gz'
         )
         self._results['infarct_lesions'] = write_rows(
             rows, ROOM.makes['infarct_lesions'].columns, folder / 'lesions.tsv'
@@ -98,17 +98,17 @@ class Infarcts(SimpleInterface):
         )
         return runtime
 
-    def _rows(self, space, found, origin):
+    def _rows(self, frame, found, origin):
         """Write a row for each candidate."""
         given = self.inputs
         lobes, territories = (
-            labels_on(path, space.image, matrix=space.to_anat)
+            labels_on(path, frame.image, matrix=frame.to_anat)
             for path in (given.lobes_dseg, given.territories_dseg)
         )
         rows = lesion_rows(
             found.labels,
-            space.image.affine,
-            to_mni=space.to_template(given.mni_to_anat),
+            frame.image.affine,
+            to_mni=lambda points: frame.in_template(points, given.mni_to_anat),
             side=sides(lobes),
             lobes=(lobes, label_names('lobes')),
             territories=(territories, label_names('territories')),
@@ -126,15 +126,15 @@ class Infarcts(SimpleInterface):
             }
         return rows
 
-    def _take_over(self, space, trace, adc, parts):
+    def _take_over(self, scan, trace, adc, parts):
         """Describe the lesions of a mask that was given."""
-        given, image = self.inputs, space.image
+        given, image = self.inputs, scan.frame.image
         item = given.infarct_external
-        matrix = None if item['on'] == 'trace' else space.to_anat
+        matrix = None if item['on'] == 'trace' else scan.frame.to_anat
         mask = load_mask_on(item['mask'], image, matrix=matrix, labels=item.get('labels'))
         labels, count = label_lesions(mask > 0, image.affine)
         voxel_mm = np.sqrt((image.affine[:3, :3] ** 2).sum(axis=0))
-        signs = evidence(trace, adc, space.brain, voxel_mm, space.mirror)
+        signs = evidence(trace, adc, scan.brain, voxel_mm, scan.mirror)
         found = []
         for number in range(1, count + 1):
             inside = labels == number

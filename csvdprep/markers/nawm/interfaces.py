@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.dwispace import Cerebrum, DwiSpace, as_free_water
+from csvdprep.interfaces.cerebrum import Cerebrum, as_free_water
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.nawm import MAPS, REGIONS, ROOM, ZONES
@@ -45,8 +46,8 @@ class WhiteMatterDiffusion(SimpleInterface):
     def _run_interface(self, runtime):
         given = self.inputs
         lesions = isdefined(given.wmh_mask) and isdefined(given.flair_to_anat)
-        space = DwiSpace.read(
-            given.dwi_fa, given.dwi_to_anat, given.flair_to_anat if lesions else None
+        space = ImageFrame.read(
+            given.dwi_fa, given.dwi_to_anat, {'flair': given.flair_to_anat} if lesions else None
         )
         cerebrum = Cerebrum.read(
             space,
@@ -58,14 +59,14 @@ class WhiteMatterDiffusion(SimpleInterface):
         regions = {'wm': cerebrum.white_matter}
         whole = {}
         if lesions:
-            share = space.share(given.wmh_mask, flair=True)
+            share = space.share(given.wmh_mask, 'flair')
             away = space.distance(share >= 0.05) > given.margin_mm
             regions['nawm'] = cerebrum.white_matter & away
             whole = {'wmh': cerebrum.brain & (share >= 0.5)}
             if isdefined(given.zones_dseg):
                 whole |= {
                     name: cerebrum.brain
-                    & (space.share(given.zones_dseg, flair=True, labels=[label]) >= 0.5)
+                    & (space.share(given.zones_dseg, 'flair', labels=[label]) >= 0.5)
                     for name, label in ZONES.items()
                 }
             regions |= {name: region & cerebrum.tissue for name, region in whole.items()}

@@ -7,8 +7,8 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.dwispace import FLUID, DwiSpace, as_free_water
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.cerebrum import FLUID, as_free_water
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.penumbra import MAPS, ROOM
@@ -57,7 +57,7 @@ class Penumbra(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)
+        space = ImageFrame.read(given.dwi_fa, given.dwi_to_anat, {'flair': given.flair_to_anat})
         lesions = np.asanyarray(load(given.wmh_mask).dataobj) > 0
         if not lesions.any():
             none = Value(None, reason='no hyperintensity')
@@ -97,8 +97,8 @@ class Penumbra(SimpleInterface):
         given = self.inputs
         ventricles = load(given.ventricles)
         inside = np.asanyarray(ventricles.dataobj) > 0
-        flair = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
-        return flair.distance(inside, ventricles.affine, lesions, 'the lateral ventricles')
+        flair = ImageFrame.read(given.flair_preproc, given.flair_to_anat)
+        return flair.distance_from(inside, ventricles.affine, lesions, 'the lateral ventricles')
 
     def _distances(self, space, lesions, d_v):
         """Return distances in white matter from all, periventricular and deep lesions."""
@@ -106,7 +106,7 @@ class Penumbra(SimpleInterface):
         brain = np.asanyarray(load(given.dwi_mask).dataobj) > 0
         structures = np.asanyarray(load(given.structures_dseg).dataobj)
         others = space.share(given.structures_dseg, labels=np.unique(structures[structures > 0]))
-        share = space.share(given.wmh_mask, flair=True)
+        share = space.share(given.wmh_mask, 'flair')
         where = surroundings(
             brain & (others <= FLUID),
             space.share(given.gm_probseg),
@@ -114,7 +114,7 @@ class Penumbra(SimpleInterface):
             [share > FLUID],
         )
         flair = load(given.flair_preproc)
-        affine = np.linalg.inv(space.to_flair) @ flair.affine
+        affine = np.linalg.inv(space.ways['flair']) @ flair.affine
         parts = split_lesions(lesions, np.nan_to_num(d_v, nan=np.inf), given.periventricular_mm)
         parts = {f'_{name}': part for name, part in parts.items() if part.any()}
         found = lesion_distances({'': lesions}, affine, where, space.image.affine)
@@ -122,7 +122,7 @@ class Penumbra(SimpleInterface):
 
     def _flair(self, space, distances):
         """Return the FLAIR on the grid of the series, relative to remote white matter."""
-        flair = resample(load(self.inputs.flair_preproc), space.image, matrix=space.to_flair)
+        flair = resample(load(self.inputs.flair_preproc), space.image, matrix=space.ways['flair'])
         remote = flair[np.nan_to_num(distances[''], nan=0) > REMOTE_MM]
         level = float(np.median(remote)) if len(remote) else np.nan
         return flair / level if level > 0 else np.full(flair.shape, np.nan)

@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.dwispace import DwiSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import canonical_vectors, load
 from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, read_measure, write_values
@@ -90,8 +90,8 @@ class Psmd(SimpleInterface):
         given = self.inputs
         if not all(map(isdefined, (given.wmh_mask, given.flair_to_anat, given.dwi_to_anat))):
             return None
-        space = DwiSpace.read(given.dwi_fa, given.dwi_to_anat, given.flair_to_anat)
-        return space.share(given.wmh_mask, flair=True)
+        space = ImageFrame.read(given.dwi_fa, given.dwi_to_anat, {'flair': given.flair_to_anat})
+        return space.share(given.wmh_mask, 'flair')
 
     def _native(self, fa, md, inner, skeleton):
         """Project in voxels as acquired."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load_mask_on
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value
@@ -21,13 +21,13 @@ AROUND_MM = 2.0
 
 
 def load_excluded(
-    space: FlairSpace, *given: Mapping[str, Any] | None, recent: tuple[str, str] | None = None
+    space: ImageFrame, *given: Mapping[str, Any] | None, recent: tuple[str, str] | None = None
 ) -> np.ndarray | None:
     """Bring the masks of other lesions to the grid of the FLAIR.
 
     Parameters
     ----------
-    space : FlairSpace
+    space : ImageFrame
         The FLAIR and the way to the reference.
     *given : mapping or None
         ``mask`` (path), ``on`` ('flair' or 't1w': on whose grid it lies) and, of a segmentation,
@@ -54,7 +54,7 @@ def load_excluded(
     return found
 
 
-def _near(space: FlairSpace, mask: str, trace_to_anat: str) -> np.ndarray:
+def _near(space: ImageFrame, mask: str, trace_to_anat: str) -> np.ndarray:
     """Return what of the FLAIR lies in recent infarcts, or close to them."""
     from_flair = read_linear(trace_to_anat) @ space.to_anat
     inside = load_mask_on(mask, space.image, matrix=from_flair) > 0

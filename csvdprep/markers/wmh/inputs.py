@@ -9,20 +9,20 @@ import numpy as np
 from csvdprep.core.errors import MeasureError
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load
 from csvdprep.interfaces.transforms import write_linear
 from csvdprep.resources import resource, templates
 
 
-def averaged_template(names, space: FlairSpace, ways) -> np.ndarray:
+def averaged_template(names, space: ImageFrame, ways) -> np.ndarray:
     """Resample maps of the template onto the FLAIR, averaged over thick slices.
 
     Parameters
     ----------
     names : sequence of str
         Shipped maps: 'csf', 'gm', 'wm', 'flair'.
-    space : FlairSpace
+    space : ImageFrame
         Where to.
     ways : list of path-like
         Transforms that resample the template onto the FLAIR.
@@ -47,12 +47,12 @@ def averaged_template(names, space: FlairSpace, ways) -> np.ndarray:
     )
 
 
-def deep_and_low(space: FlairSpace, structures_dseg: str) -> tuple[np.ndarray, np.ndarray]:
+def deep_and_low(space: ImageFrame, structures_dseg: str) -> tuple[np.ndarray, np.ndarray]:
     """Return deep grey matter, and brainstem and cerebellum, on the FLAIR.
 
     Parameters
     ----------
-    space : FlairSpace
+    space : ImageFrame
         Where to.
     structures_dseg : path-like
         Structures, on the anatomical reference.
@@ -68,12 +68,12 @@ def deep_and_low(space: FlairSpace, structures_dseg: str) -> tuple[np.ndarray, n
     )
 
 
-def segmentation_inputs(space: FlairSpace, files: dict[str, str], folder: Path) -> dict:
+def segmentation_inputs(space: ImageFrame, files: dict[str, str], folder: Path) -> dict:
     """Gather the arguments of `segment_wmh`.
 
     Parameters
     ----------
-    space : FlairSpace
+    space : ImageFrame
         The FLAIR.
     files : dict of str to path
         ``flair_mask``, and on the reference ``csf_probseg``, ``gm_probseg``, ``wm_probseg``,
@@ -104,7 +104,7 @@ def segmentation_inputs(space: FlairSpace, files: dict[str, str], folder: Path) 
     }
 
 
-def read_derivatives(stem: str, folder: Path) -> tuple[FlairSpace, dict, list]:
+def read_derivatives(stem: str, folder: Path) -> tuple[ImageFrame, dict, list]:
     """Gather the arguments of `segment_wmh` from what a visit left.
 
     Parameters
@@ -116,7 +116,7 @@ def read_derivatives(stem: str, folder: Path) -> tuple[FlairSpace, dict, list]:
 
     Returns
     -------
-    space : FlairSpace
+    space : ImageFrame
         The FLAIR.
     takes : dict
         Arguments of `segment_wmh`, without ``exclude`` and ``options``.
@@ -131,7 +131,7 @@ def read_derivatives(stem: str, folder: Path) -> tuple[FlairSpace, dict, list]:
     has_t1w = Path(f'{stem}_desc-preproc_T1w.nii.gz').exists()
     hub, on_hub = ('T1w', stem) if has_t1w else ('FLAIR', f'{stem}_space-FLAIR')
     to_hub = _transform(stem, 'FLAIR', 'T1w') if has_t1w else templates() / 'identity.txt'
-    space = FlairSpace.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
+    space = ImageFrame.read(f'{stem}_desc-preproc_FLAIR.nii.gz', to_hub)
     files = {
         'flair_mask': f'{stem}_space-FLAIR_desc-brain_mask.nii.gz',
         **{

@@ -8,7 +8,7 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh import ROOM
@@ -59,7 +59,7 @@ class Wmh(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
+        space = ImageFrame.read(given.flair_preproc, given.flair_to_anat)
         brain = load(given.brain_mask)
         icv_ml = float(
             np.asanyarray(brain.dataobj).sum()

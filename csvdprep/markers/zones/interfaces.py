@@ -14,10 +14,9 @@ from csvdprep.interfaces.atlas import (
     labels_on,
     sides,
 )
-from csvdprep.interfaces.flairspace import FlairSpace
+from csvdprep.interfaces.frame import ImageFrame
 from csvdprep.interfaces.images import load, resample, save
 from csvdprep.interfaces.lists import write_rows
-from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.zones import ARTERIES, ARWMC, ROOM
 from csvdprep.markers.zones.science import (
@@ -81,7 +80,7 @@ class Zones(SimpleInterface):
 
     def _run_interface(self, runtime):
         given, folder = self.inputs, Path(runtime.cwd)
-        space = FlairSpace.read(given.flair_preproc, given.flair_to_anat)
+        space = ImageFrame.read(given.flair_preproc, given.flair_to_anat)
         affine = space.image.affine
         lesion = np.asanyarray(load(given.wmh_mask).dataobj) > 0
         d_v, d_j = self._distances(space, lesion)
@@ -110,7 +109,7 @@ class Zones(SimpleInterface):
             d_v=d_v,
             side=sides(lobes),
             probability=probability,
-            to_mni=lambda points: map_points(_world(points, space.to_anat), given.mni_to_anat),
+            to_mni=lambda points: space.in_template(points, given.mni_to_anat),
             lobes=(lobes, label_names('lobes')),
             territories=(territories, label_names('territories')),
             minimum_mm3=given.minimum_mm3,
@@ -143,8 +142,8 @@ class Zones(SimpleInterface):
         matter = tissue & (fluid_and_grey < 0.5)
         low = np.isin(structures, labels_of('structures', *INFRATENTORIAL))
         low_side = np.zeros(low.shape, np.uint8)
-        world = nib.affines.apply_affine(space.to_anat @ affine, np.argwhere(low))
-        low_side[low] = np.where(map_points(world, given.mni_to_anat)[:, 0] < 0, 1, 2)
+        world = nib.affines.apply_affine(affine, np.argwhere(low))
+        low_side[low] = np.where(space.in_template(world, given.mni_to_anat)[:, 0] < 0, 1, 2)
         grades = {}
         for side, number in (('left', 1), ('right', 2)):
             for region in ARWMC:
@@ -186,13 +185,9 @@ class Zones(SimpleInterface):
             exclude=(structures > 0) | (moved > 0.5),
         )
         return (
-            space.distance(inside, ventricles.affine, lesion, 'the lateral ventricles'),
-            space.distance(cortex, ventricles.affine, lesion, 'the cortex'),
+            space.distance_from(inside, ventricles.affine, lesion, 'the lateral ventricles'),
+            space.distance_from(cortex, ventricles.affine, lesion, 'the cortex'),
         )
-
-
-def _world(points, matrix):
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _values(found, white, d_j, lobes, territories, affine, scheme):

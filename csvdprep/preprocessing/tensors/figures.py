@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib
 import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
@@ -39,7 +40,8 @@ def draw_directions(*, out_file: str, dwi_fa: str, dwi_direction: str, dwi_mask:
             picture, aspect=fa.zooms[sides[1]] / fa.zooms[sides[0]], interpolation='nearest'
         )
         axes.axis('off')
-    figure.savefig(out_file, metadata={'Date': None}, facecolor='black', dpi=100)
+    with matplotlib.rc_context({'svg.hashsalt': 'csvdprep'}):
+        figure.savefig(out_file, metadata={'Date': None}, facecolor='black', dpi=100)
 
 
 def draw_diffusivity(*, out_file: str, dwi_md: str, dwi_fw: str, dwi_mask: str) -> None:

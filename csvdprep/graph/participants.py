@@ -1,0 +1,136 @@
+"""The participant level: what the visits of a participant left is the input of further rooms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from csvdprep.bids.files import file_digest
+from csvdprep.bids.names import is_label
+from csvdprep.bids.visit_times import VisitTime, visit_times
+from csvdprep.core.plan import Scan, Visit, VisitInput
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import LEFT
+from csvdprep.graph.status import read_status
+from csvdprep.graph.tables import long_table
+
+#: Visits from which on there is something to compare.
+LEAST = 2
+
+
+def with_several_visits(output_dir: Path, subjects: Iterable[str] | None = None) -> list[str]:
+    """Return the participants of whom several visits have been begun, by label.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    subjects : iterable of str, optional
+        Labels without ``sub-``; all of the output folder if omitted.
+    """
+    if subjects is None:
+        subjects = _labels(output_dir, 'sub-')
+    return [s for s in sorted(set(subjects)) if len(_begun(output_dir, s)) >= LEAST]
+
+
+def participant_inputs(
+    settings: Settings, subjects: Iterable[str], *, say: Callable[[str], None]
+) -> list[VisitInput]:
+    """Gather what the visits of participants left.
+
+    Parameters
+    ----------
+    settings : Settings
+        Raw dataset and output folder.
+    subjects : iterable of str
+        Labels without ``sub-``.
+    say : callable
+        Takes one line for the user.
+
+    Returns
+    -------
+    list of VisitInput
+        One a participant of whom two visits or more have a table of measures, and none is being
+        computed: ``scans['measures']`` has them in ``content['visits']``, in the order of time:
+        ``session``, ``years`` since the first (None where nothing tells), ``table`` (path).
+    """
+    found = []
+    for subject in subjects:
+        whole = Visit(subject, level='participant')
+        notes: list[str] = []
+        usable = []
+        states = {v: read_status(settings.output_dir, v) for v in _begun_of(settings, subject)}
+        if any(status and status.state == 'running' for status in states.values()):
+            say(f'{whole.label}: a visit is being computed; visits are compared when it is done')
+            continue
+        for visit, status in states.items():
+            if status is None or not long_table(settings.output_dir, visit).is_file():
+                notes.append(f'{visit.label} has no table of measures, and is left out.')
+                continue
+            usable.append(visit)
+            if status.state != 'ok':
+                notes.append(f'{visit.label} is not complete ({status.state}).')
+        if len(usable) < LEAST:
+            continue
+        times = visit_times(settings.bids_dir, usable, notes.append)
+        notes.append(_told(times))
+        found.append(
+            VisitInput(visit=whole, scans={LEFT: _measures(times, settings)}, notes=tuple(notes))
+        )
+    return found
+
+
+def _measures(times: list[VisitTime], settings: Settings) -> Scan:
+    """Put the tables of visits into one input."""
+    root = Path(settings.output_dir)
+    visits = [
+        {
+            'session': f'ses-{item.visit.session}',
+            'years': item.years,
+            'table': str(long_table(root, item.visit)),
+        }
+        for item in times
+    ]
+    content = [[v['session'], v['years'], file_digest(Path(v['table']))] for v in visits]
+    uris = [f'bids::{Path(v["table"]).relative_to(root).as_posix()}' for v in visits]
+    return Scan(
+        name=LEFT,
+        path='',
+        uri=uris[0],
+        others=tuple(uris[1:]),
+        digest=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        content={'visits': visits},
+    )
+
+
+def _told(times: list[VisitTime]) -> str:
+    order = ', '.join(f'ses-{item.visit.session}' for item in times)
+    if times[0].years is None:
+        return (
+            f'No table of the dataset tells when the visits were; they are taken in the order of '
+            f'their labels: {order}. Remedy: a column acq_time, days or age in sessions.tsv.'
+        )
+    return f'Order and intervals of the visits ({order}) are from {times[0].source}.'
+
+
+def _begun_of(settings: Settings, subject: str) -> list[Visit]:
+    return _begun(settings.output_dir, subject)
+
+
+def _begun(output_dir: Path, subject: str) -> list[Visit]:
+    """Return the sessions of a participant that have a status."""
+    sessions = _labels(Path(output_dir) / f'sub-{subject}', 'ses-')
+    visits = [Visit(subject, session) for session in sessions]
+    return [v for v in visits if (Path(output_dir) / v.log / 'status.json').is_file()]
+
+
+def _labels(folder: Path, prefix: str) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            names = [item.name for item in found if item.name.startswith(prefix) and item.is_dir()]
+    except OSError:
+        return []
+    return sorted(label for name in names if is_label(label := name.removeprefix(prefix)))

@@ -1,0 +1,121 @@
+"""Differences of measures between visits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_ORDER = ('ok', 'warn', 'fail', 'na')
+
+
+@dataclass(frozen=True)
+class VisitRows:
+    """What was measured at a visit.
+
+    Attributes
+    ----------
+    session : str
+        Its label.
+    years : float or None
+        Since the first visit.
+    rows : mapping of str to mapping
+        By measure: ``value``, ``units``, ``qc``, ``method``, ``reason``, as texts of the table.
+    """
+
+    session: str
+    years: float | None
+    rows: Mapping[str, Mapping[str, str]]
+
+
+def pairs(visits: Sequence[VisitRows]) -> Iterator[tuple[VisitRows, VisitRows]]:
+    """Yield consecutive visits, then the first and the last where there are more than two.
+
+    Examples
+    --------
+    >>> a, b, c = (VisitRows(name, None, {}) for name in 'abc')
+    >>> [(x.session, y.session) for x, y in pairs([a, b, c])]
+    [('a', 'b'), ('b', 'c'), ('a', 'c')]
+    """
+    yield from pairwise(visits)
+    if len(visits) > 2:
+        yield visits[0], visits[-1]
+
+
+def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
+    """Compare all measures of two visits.
+
+    Parameters
+    ----------
+    earlier, later : VisitRows
+        The visits.
+
+    Returns
+    -------
+    list of dict
+        A row for each measure that is a number at one of the visits at least.
+
+    Examples
+    --------
+    >>> row = {'units': 'mL', 'qc': 'ok', 'method': 'm', 'reason': 'n/a'}
+    >>> one = VisitRows('1', 0.0, {'lv_ml': {**row, 'value': '20'}})
+    >>> two = VisitRows('2', 2.0, {'lv_ml': {**row, 'value': '23'}})
+    >>> found, = differences(one, two)
+    >>> found['difference'], found['per_year'], found['qc']
+    (3.0, 1.5, 'ok')
+    """
+    years = None
+    if earlier.years is not None and later.years is not None:
+        years = later.years - earlier.years
+    rows = []
+    for name in dict.fromkeys((*earlier.rows, *later.rows)):
+        two = [visit.rows.get(name, {}) for visit in (earlier, later)]
+        values = [_number(row.get('value', '')) for row in two]
+        if values == [None, None]:
+            continue
+        difference, qc, reason = _compared(two, values, earlier, later)
+        known = difference is not None and years is not None and years > 0
+        rows.append(
+            {
+                'from_session': earlier.session,
+                'to_session': later.session,
+                'years': years,
+                'measure': name,
+                'units': next((row['units'] for row in two if row.get('units')), None),
+                'from_value': values[0],
+                'to_value': values[1],
+                'difference': difference,
+                'per_year': difference / years if known else None,
+                'qc': qc,
+                'reason': reason or None,
+            }
+        )
+    return rows
+
+
+def _compared(two, values, earlier, later) -> tuple[float | None, str, str]:
+    """Subtract, and say what to mind."""
+    if None in values:
+        lacking = (earlier, later)[values.index(None)]
+        why = two[values.index(None)].get('reason', 'n/a')
+        said = '' if why in ('', 'n/a') else f': {why}'
+        return None, 'na', f'no value at {lacking.session}{said}'
+    qc = max((row.get('qc', 'ok') for row in two), key=_ORDER.index)
+    reasons = [
+        f'{visit.session}: {row["reason"]}'
+        for visit, row in zip((earlier, later), two, strict=True)
+        if row.get('qc') in ('warn', 'fail') and row.get('reason', 'n/a') not in ('', 'n/a')
+    ]
+    methods = [row.get('method', '') for row in two]
+    if methods[0] != methods[1]:
+        qc = max(qc, 'warn', key=_ORDER.index)
+        reasons.insert(0, f'the methods differ: {methods[0]}, {methods[1]}')
+    return values[1] - values[0], qc, '; '.join(reasons)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if abs(value) < float('inf') else None
