@@ -184,9 +184,10 @@ def _scope(group):
     group.add_argument(
         '--output-spaces',
         nargs='+',
-        metavar='SPACE[:res-N]',
+        metavar='SPACE[:cohort-N][:res-N]',
         default=None,
-        help='also resample into these TemplateFlow spaces',
+        help='also resample into these TemplateFlow spaces, written as for fMRIPrep; '
+        'no surfaces and no res-native',
     )
     group.add_argument(
         '--dry-run',

@@ -87,6 +87,7 @@ def run_app(settings, argv: list[str]) -> int:
             clean=settings.clean_workdir,
         )
     _prepare_environment(settings)
+    settings = _read_spaces(settings)
     if settings.analysis_level == 'group':
         return _group(settings)
     if settings.analysis_level == 'longitudinal':
@@ -249,6 +250,17 @@ def _nothing(refused) -> int:
         remedy='Check --participant-label, --session-label, the filters, and '
         f'that images lie in {where}.',
     )
+
+
+def _read_spaces(settings):
+    """Bring the output spaces into one spelling; what reads them is imported only for that."""
+    if not settings.output_spaces:
+        return settings
+    from dataclasses import replace
+
+    from csvdprep.interfaces.spaces import read_spaces
+
+    return replace(settings, output_spaces=read_spaces(settings.output_spaces))
 
 
 def _check_spaces(settings) -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
-from csvdprep.core.errors import PreflightError, UsageError
+from csvdprep.core.errors import PreflightError, UsageError, plain
 from csvdprep.resources import SPACE, template_file, templates
 
-_SPEC = re.compile(r'(?P<name>[A-Za-z0-9]+)(?P<rest>(?::(?:res|resolution|cohort)-[0-9]+)*)')
+_SEVERAL = re.compile(r'[A-Za-z0-9]+(:(res|resolution|cohort)-[0-9]{1,4})*')
+_SURFACE = 'it is a surface, and csvdprep makes volumes only'
+_LEAVE_OUT = 'Leave it out.'
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,127 @@ class OutputSpace:
         return self.name + (f'{self.cohort}' if self.cohort is not None else '')
 
 
+def read_spaces(specs: Iterable[str]) -> tuple[str, ...]:
+    """Read output spaces as users of fMRIPrep type them, by niworkflows.
+
+    Parameters
+    ----------
+    specs : iterable of str
+        ``SPACE[:cohort-N][:res-N]``, where a modifier may stand several times:
+        ``SPACE:res-1:res-2`` is two spaces. The shipped space needs neither niworkflows, which
+        takes seconds to import, nor TemplateFlow.
+
+    Returns
+    -------
+    tuple of str
+        Each space once, and in one spelling, which :func:`parse_space` takes apart.
+
+    Raises
+    ------
+    UsageError
+        If one is misspelt, or is no volume of a template.
+    PreflightError
+        If a template is unknown, or niworkflows cannot be used.
+
+    Examples
+    --------
+    >>> read_spaces(['MNI152NLin2009aSym', 'tpl-MNI152NLin2009aSym:res-01:resolution-2'])
+    ('MNI152NLin2009aSym', 'MNI152NLin2009aSym:res-1', 'MNI152NLin2009aSym:res-2')
+
+    """
+    return tuple(dict.fromkeys(space for spec in specs for space in _read(spec)))
+
+
+def _read(spec: str) -> list[str]:
+    """Read what may be several spaces in one word."""
+    text = spec.removeprefix('tpl-').rstrip(':')
+    name, *modifiers = text.split(':')
+    if name.startswith(('fsaverage', 'fsnative', 'fsLR')):
+        raise _no_space(spec, _SURFACE, _LEAVE_OUT)
+    if {'res-native', 'resolution-native'} & {*modifiers}:
+        raise _no_space(
+            spec,
+            'voxels as large as those of the scan are not made, results lie on a grid of the '
+            'template',
+            f'Write {name}:res-N, or {name} alone for its finest grid.',
+        )
+    if not _SEVERAL.fullmatch(text):
+        # niworkflows takes any modifier, and any value.
+        raise _no_space(spec, 'modifiers are res-N and cohort-N, where N is a whole number')
+    if name == SPACE and not modifiers:
+        return [name]
+    if name == SPACE and all(re.fullmatch('res[a-z]*-0*[12]', m) for m in modifiers):
+        return [spell_space(name, int(m.rsplit('-', 1)[1])) for m in modifiers]
+    niworkflows = _niworkflows_spaces(spec)
+    try:
+        references = niworkflows.Reference.from_string(text)
+    except ValueError as error:
+        if name not in niworkflows.SpatialReferences.standard_spaces:
+            raise _missing(spec, name, []) from error
+        raise _no_space(spec, ' '.join(str(error).split()).rstrip('.')) from error
+    for found in references:
+        if found.dim == 2:
+            raise _no_space(spec, _SURFACE, _LEAVE_OUT)
+        if not found.standard:
+            raise _no_space(
+                spec,
+                'it is no template. On the grids of the scans results are written in any case: '
+                'anatomy on that of the T1w, hyperintensities on that of the FLAIR, with the '
+                'transforms between them',
+                _LEAVE_OUT,
+            )
+    return [spell_space(*parse_space(str(found))) for found in references]
+
+
+def _no_space(spec: str, why: str, remedy: str = '') -> UsageError:
+    return UsageError(
+        f'{spec!r} is not an output space: {why}.',
+        field='--output-spaces',
+        remedy=remedy
+        or 'Write SPACE, SPACE:res-N or SPACE:cohort-N:res-N, as in MNI152NLin2009cAsym:res-2.',
+    )
+
+
+def _niworkflows_spaces(spec: str) -> ModuleType:
+    """Import what reads spaces; it lists the templates of TemplateFlow as it is imported."""
+    try:
+        home = templateflow_home()
+        if home.is_dir() and any(home.iterdir()):
+            return import_module('niworkflows.utils.spaces')
+        # TemplateFlow would fill it with empty files, and neither a dry run nor a home that
+        # cannot be written suffers that: here the names of the templates are all that is needed.
+        with TemporaryDirectory() as stub, _environment('TEMPLATEFLOW_HOME', stub):
+            return import_module('niworkflows.utils.spaces')
+    except Exception as error:
+        raise PreflightError(
+            f'The output space {spec} is read by niworkflows, which cannot be imported: '
+            f'{plain(error)}.',
+            field='--output-spaces',
+            remedy='Install csvdprep again, and see that TEMPLATEFLOW_HOME can be read; or '
+            f'use the shipped space {SPACE}.',
+        ) from error
+
+
+@contextmanager
+def _environment(name: str, value: str):
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
 def parse_space(spec: str) -> tuple[str, int | None, int | None]:
-    """Split ``SPACE[:res-N][:cohort-N]`` into name, resolution and cohort.
+    """Take one space apart into name, resolution and cohort.
+
+    Parameters
+    ----------
+    spec : str
+        ``SPACE[:res-N][:cohort-N]``, as :func:`read_spaces` returns it: no file is looked at,
+        and nothing is imported.
 
     Raises
     ------
@@ -63,18 +190,27 @@ def parse_space(spec: str) -> tuple[str, int | None, int | None]:
     ('MNIInfant', 1, 1)
 
     """
-    found = _SPEC.fullmatch(spec.removeprefix('tpl-'))
-    if not found:
-        raise UsageError(
-            f'{spec!r} is not an output space.',
-            field='--output-spaces',
-            remedy='Write SPACE, SPACE:res-N or SPACE:cohort-N:res-N, '
-            'as in MNI152NLin2009cAsym:res-2.',
-        )
-    given = dict(part.rsplit('-', 1) for part in found['rest'].split(':') if part)
-    resolution = given.get('res', given.get('resolution'))
-    cohort = given.get('cohort')
-    return found['name'], resolution and int(resolution), cohort and int(cohort)
+    text = spec.removeprefix('tpl-')
+    if _SEVERAL.fullmatch(text):
+        name, *modifiers = text.split(':')
+        pairs = [part.split('-') for part in modifiers]
+        given = {key.replace('resolution', 'res'): int(number) for key, number in pairs}
+        if len(given) == len(pairs):
+            return name, given.get('res'), given.get('cohort')
+    raise _no_space(spec, 'it is misspelt')
+
+
+def spell_space(name: str, resolution: int | None = None, cohort: int | None = None) -> str:
+    """Write a space in the one spelling that is used from there on.
+
+    Examples
+    --------
+    >>> spell_space('MNIInfant', 1, 2)
+    'MNIInfant:cohort-2:res-1'
+
+    """
+    parts = {'cohort': cohort, 'res': resolution}
+    return ':'.join([name, *(f'{k}-{n}' for k, n in parts.items() if n is not None)])
 
 
 def find_space(spec: str) -> OutputSpace:
@@ -83,7 +219,8 @@ def find_space(spec: str) -> OutputSpace:
     Parameters
     ----------
     spec : str
-        ``SPACE[:res-N][:cohort-N]``. Without a resolution the finest one is taken that exists.
+        ``SPACE[:res-N][:cohort-N]``, as :func:`read_spaces` returns it. Without a resolution the
+        finest one is taken that exists.
 
     Raises
     ------
@@ -128,16 +265,23 @@ def templateflow_home() -> Path:
     return Path(os.environ.get('TEMPLATEFLOW_HOME') or default).absolute()
 
 
+@cache
+def _client(home: Path, process: int):
+    """Return the client of a home: its list of files takes seconds, and no fork may share it."""
+    from templateflow.client import TemplateFlowClient
+
+    return TemplateFlowClient(root=home)
+
+
 def _ask_templateflow(name: str, cohort: int | None, **entities) -> list[Path]:
     """List files of a template, present or only known by name; empty if it is unknown."""
     home = templateflow_home()
     # An empty home makes the client unpack 1,500 empty files at import; a home that cannot be
     # written makes the import itself fail. Both are told as one plain sentence.
     try:
-        from templateflow.client import TemplateFlowClient
-
-        client = TemplateFlowClient(root=home)
-        found = client.ls(name, **entities, **({} if cohort is None else {'cohort': cohort}))
+        found = _client(home, os.getpid()).ls(
+            name, **entities, **({} if cohort is None else {'cohort': cohort})
+        )
     except OSError as error:
         raise PreflightError(
             f'TemplateFlow cannot use its folder: {error.strerror or error}.',
@@ -180,11 +324,9 @@ def _fetch(path: Path, spec: str, name: str) -> None:
         return
     home = templateflow_home()
     try:
-        from templateflow.client import TemplateFlowClient
-
         entities = dict(re.findall(r'_(cohort|desc)-([A-Za-z0-9]+)', path.name))
         suffix = path.name.split('.')[0].rsplit('_', 1)[1]
-        TemplateFlowClient(root=home).get(
+        _client(home, os.getpid()).get(
             name,
             suffix=suffix,
             extension='.nii.gz',

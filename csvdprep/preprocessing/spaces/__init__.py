@@ -1,7 +1,16 @@
 """Images and lesions in the spaces that the user asks for; two rooms a space."""
 
+from dataclasses import dataclass
+
 from csvdprep.core.room import Derivative, Room
-from csvdprep.interfaces.spaces import SPACE, parse_space
+from csvdprep.interfaces.spaces import SPACE, parse_space, spell_space
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceRoom(Room):
+    """A room of one output space, which it knows as `find_space` takes it."""
+
+    spec: str
 
 
 def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
@@ -10,7 +19,7 @@ def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
     Parameters
     ----------
     specs : tuple of str
-        ``SPACE[:res-N][:cohort-N]``.
+        ``SPACE[:res-N][:cohort-N]``, as `read_spaces` returns them.
 
     Returns
     -------
@@ -28,6 +37,7 @@ def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
 
 def _rooms(spec):
     name, resolution, cohort = parse_space(spec)
+    spec = spell_space(name, resolution, cohort)
     space = name + (str(cohort) if cohort is not None else '')
     res = None if resolution is None else f'{resolution:02d}'
     tag = space + (f'res{resolution}' if resolution is not None else '')
@@ -58,7 +68,8 @@ def _rooms(spec):
         }
     )
     way = next(iter(own), 'anat_to_mni')
-    yield Room(
+    yield SpaceRoom(
+        spec=spec,
         name=f'space_{tag}',
         title=f'{space}: anatomy',
         needs=('anat_preproc', 'anat_filled', 'brain_mask', 'anat_to_mni'),
@@ -77,7 +88,8 @@ def _rooms(spec):
         build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
         methods=f'The anatomical reference was resampled into {space}.',
     )
-    yield Room(
+    yield SpaceRoom(
+        spec=spec,
         name=f'space_{tag}_wmh',
         title=f'{space}: FLAIR and WMH',
         needs=('flair_preproc', 'flair_to_anat', 'wmh_mask', 'wmh_probseg', way),

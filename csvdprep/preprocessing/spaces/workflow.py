@@ -4,12 +4,6 @@ from csvdprep.interfaces.wiring import init_single_wf
 from csvdprep.preprocessing.spaces.interfaces import IntoSpace, WmhIntoSpace
 
 
-def _spec(room):
-    """Say which space a room is for, from what it makes."""
-    made = next(item for item in room.makes.values() if item.space)
-    return made.space + (f':res-{int(made.res)}' if made.res else '')
-
-
 def init_space_wf(*, room, options, context):
     """Resample the anatomical reference into a space.
 
@@ -28,7 +22,7 @@ def init_space_wf(*, room, options, context):
         Reference and brain mask.
 
     """
-    interface = IntoSpace(spec=_spec(room), outputs=list(room.outputs()), hub=context.hub)
+    interface = IntoSpace(spec=room.spec, outputs=list(room.outputs()), hub=context.hub)
     return init_single_wf(interface, room=room, mem_gb=2.0)
 
 
@@ -48,5 +42,5 @@ def init_space_wmh_wf(*, room, options, context):
         FLAIR, mask and degree of membership.
 
     """
-    interface = WmhIntoSpace(spec=_spec(room), outputs=list(room.outputs()), way=room.needs[-1])
+    interface = WmhIntoSpace(spec=room.spec, outputs=list(room.outputs()), way=room.needs[-1])
     return init_single_wf(interface, room=room, mem_gb=1.5)
