@@ -165,7 +165,6 @@ def versions() -> dict[str, str]:
         'onnxruntime',
         'nireports',
         'niworkflows',
-        'nilearn',
         'pybids',
         'templateflow',
     )
