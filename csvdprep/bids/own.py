@@ -172,7 +172,7 @@ def check_replaceable(path: Path, *signs: str, field: str) -> None:
     ----------
     path : Path
         File that will be written. There may be none, an empty one, a pipe or a device.
-    signs : str
+    *signs : str
         How files of the kind begin.
     field : str
         Option that names it.

@@ -28,7 +28,7 @@ class Overlap:
     Attributes
     ----------
     dice : float
-        2|A and B| / (|A| + |B|), 0 to 1. NaN if both masks are empty.
+        ``2|A and B| / (|A| + |B|)``, 0 to 1. NaN if both masks are empty.
     hd95 : float
         95th percentile Hausdorff distance, mm. NaN if either mask is empty.
     avd : float
@@ -40,7 +40,7 @@ class Overlap:
     precision : float
         Fraction of the predicted lesions that touch the reference; 1 if there is none.
     voxel_precision, voxel_recall : float
-        |A and B| / |B| and |A and B| / |A| on voxels. NaN where the denominator is 0.
+        ``|A and B| / |B|`` and ``|A and B| / |A|`` on voxels. NaN where the denominator is 0.
     log_avd : float
         abs(ln(predicted / reference volume)), on which the challenge's paper ranks.
         NaN if either mask is empty.

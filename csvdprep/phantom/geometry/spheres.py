@@ -67,7 +67,7 @@ def positions(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (*shape, 3)
+    ndarray, shape (I, J, K, 3)
         Positions, mm.
 
     Examples
