@@ -42,6 +42,8 @@ class CsvdprepError(Exception):
     """
 
     exit_code = 1
+    #: What kind of failure it is, see :data:`csvdprep.core.failure.KINDS`.
+    kind = 'setup'
 
     def __init__(
         self,
@@ -55,17 +57,18 @@ class CsvdprepError(Exception):
         self.message, self.remedy, self.field = message, remedy, field
         self.file = None if file is None else os.fspath(file)
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and where."""
         where = ', '.join(
             f'{kind}: {value}'
             for kind, value in (('file', self.file), ('field', self.field))
             if value
         )
-        return plain(
-            self.message
-            + (f' [{where}]' if where else '')
-            + (f' Remedy: {self.remedy}' if self.remedy else '')
-        )
+        return plain(self.message + (f' [{where}]' if where else ''))
+
+    def __str__(self) -> str:
+        return self.sentence + (plain(f' Remedy: {self.remedy}') if self.remedy else '')
 
     def __reduce__(self):
         """Survive the way from a worker process."""
@@ -91,6 +94,8 @@ class PreflightError(CsvdprepError):
 class InputError(PreflightError):
     """One input file cannot be used; other files and other visits can."""
 
+    kind = 'input'
+
 
 class NothingToDo(CsvdprepError):  # noqa: N818
     """Nothing of what was asked exists in the dataset."""
@@ -100,3 +105,5 @@ class NothingToDo(CsvdprepError):  # noqa: N818
 
 class MeasureError(CsvdprepError):
     """An image was read, but the quantity cannot be had from it."""
+
+    kind = 'measure'

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from csvdprep.bids.files import atomic_write
-from csvdprep.core.errors import CsvdprepError, plain
+from csvdprep.core.failure import said
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,26 +35,6 @@ def harmless(function: Callable) -> Callable:
             return None
 
     return told
-
-
-def said(error: BaseException) -> str:
-    """Put an error in words, also one that cannot say what it is.
-
-    Examples
-    --------
-    >>> said(OSError(28, 'No space left on device', 'a.txt')), said(ValueError('odd'))
-    ('No space left on device: a.txt', 'ValueError: odd')
-
-    """
-    kind = type(error).__name__
-    try:
-        if isinstance(error, OSError) and error.strerror:
-            text = f'{error.strerror}: {error.filename}' if error.filename else error.strerror
-        else:
-            text = str(error) if isinstance(error, CsvdprepError) else f'{kind}: {error}'
-        return plain(text)
-    except Exception:  # __str__ is anybody's code
-        return kind
 
 
 def traceback_lines(error: BaseException) -> list[str]:
