@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from csvdprep.core.errors import NothingToDo
+from csvdprep.core.failure import said
 from csvdprep.core.plan import VisitInput
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
 from csvdprep.graph.status import read_status
-from csvdprep.graph.telling import said
 
 
 def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str], None]) -> int:

@@ -1,42 +1,19 @@
-"""Run graphs with Nipype, and translate what it tells into plain words."""
+"""Run graphs with Nipype, and tell what becomes of their nodes."""
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import json
-import os
-import re
 import shutil
+from dataclasses import replace
 from logging import getLogger
 from pathlib import Path
 
-from csvdprep.bids.files import read_text
 from csvdprep.bids.own import check_replaceable
 from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.errors import CsvdprepError, plain
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
-from csvdprep.graph.telling import harmless, said
 from csvdprep.graph.workspace import DRAWINGS, GRAPH
-
-_MEMORY = (
-    'The memory did not suffice. Remedy: give the run more (--mem) or use fewer processes '
-    '(--nprocs).'
-)
-#: What the user can do about failures that come from outside the application.
-ADVICE = {
-    'MemoryError': _MEMORY,
-    'bad_alloc': _MEMORY,
-    'Cannot allocate memory': _MEMORY,
-    'Failed to allocate memory': _MEMORY,
-    'failed to map segment': _MEMORY,
-    'No space left on device': 'The disk is full. Remedy: free some space, or name another '
-    'working directory (-w), and start again; what is finished stays.',
-    'Read-only file system': 'The disk cannot be written. Remedy: name another output or '
-    'working directory.',
-    'Disk quota exceeded': 'The disk quota is used up. Remedy: free some space and start again.',
-}
 
 
 def execute(
@@ -60,7 +37,7 @@ def execute(
         What was asked.
     workspace : Path
         Folder for the intermediates.
-    failures : mapping of str to list
+    failures : mapping of str to list of Failure
         Receives what failed, by visit.
     statuses : mapping of str to Status
         Their count of nodes is kept up to date.
@@ -75,6 +52,7 @@ def execute(
     from nipype import config, logging
     from nipype.pipeline import engine as pe
 
+    from csvdprep.graph.foreign import run_foreign
     from csvdprep.graph.plugin import ForkPlugin
     from csvdprep.graph.visit import init_visit_wf
 
@@ -114,7 +92,7 @@ def execute(
         except (CsvdprepError, OSError, MemoryError):
             raise  # it is the same for all visits
         except Exception as error:
-            failures[label].append({'room': '', 'node': '', 'file': '', 'message': said(error)})
+            failures[label].append(Failure.of(error, room='plan'))
             continue
         crash_dir = run_folder(plan, settings, statuses[label].run_id)
         whole.add_nodes([visit_wf])
@@ -152,13 +130,10 @@ def execute(
         for label in left:
             left[label] = {n.fullname for n in graph.nodes() if whose(n) == label}
 
-    def failed(node, lines):
+    def failed(node, failure):
         label = whose(node)
         if label is not None:
-            try:
-                failure = explain(node, lines)
-            except Exception as error:
-                failure = {'room': '', 'node': node.name, 'message': said(error), 'file': ''}
+            failure = replace(failure, file=shown(failure.file, settings))
             failures[label].append(failure)
             progress.fail(label, failure)
 
@@ -186,22 +161,18 @@ def execute(
         arguments['on_usage'] = used
     try:
         if settings.use_plugin:
-            _run_foreign(whole, settings, arguments)
+            run_foreign(whole, settings.use_plugin, arguments)
         else:
             plugin = ForkPlugin(plugin_args=arguments)
             try:
                 whole.run(plugin=plugin)
             finally:
                 plugin.stop()
-    except RuntimeError:
-        if not any(failures.values()):
+    except Exception as error:
+        # Who failed is known; a plugin of Nipype's raises that error again, whatever it was.
+        ours = bool(settings.use_plugin) or isinstance(error, RuntimeError)
+        if not (ours and any(failures.values())):
             raise
-    if settings.use_plugin:
-        for label, plan in plans.items():
-            folder = run_folder(plan, settings, statuses[label].run_id)
-            read = [harmless(_read_crash)(f) for f in sorted(folder.glob('crash-*.txt'))]
-            told = {failure['file'] for failure in failures[label]}
-            failures[label] += [item for item in read if item and item['file'] not in told]
 
 
 def _draw(whole, folder: Path, progress) -> None:
@@ -220,119 +191,18 @@ def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:
     return Path(settings.output_dir) / plan.visit.log / run_id
 
 
-def explain(node, lines) -> dict[str, str]:
-    """Say in a plain sentence why a node failed.
-
-    Parameters
-    ----------
-    node : nipype Node
-        The node.
-    lines : list of str
-        Its traceback.
-
-    Returns
-    -------
-    dict
-        ``room``, ``node``, ``message`` and ``file``.
-
-    """
-    found = re.search(r'\.(\w+)_room_wf\.', f'.{node.fullname}.')
-    room = found.group(1) if found else node.name.removeprefix('draw_')
-    return {'room': room, 'node': node.name, 'message': last_words(lines), 'file': ''}
-
-
-def last_words(lines) -> str:
-    """Find the sentence that matters in a traceback.
+def shown(file: str, settings: Settings) -> str:
+    """Write a path below the root of the derivatives relative to it: they may be moved, or shared.
 
     Examples
     --------
-    >>> last_words(['csvdprep.core.errors.MeasureError: The image is constant.'])
-    'The image is constant.'
-    >>> last_words(['OSError: [Errno 28] No space left on device'])[:18]
-    'The disk is full. '
+    >>> shown('/data/out/sub-01/log/run/crash.txt',
+    ...       Settings(bids_dir=Path('/data/raw'), output_dir=Path('/data/out')))
+    'sub-01/log/run/crash.txt'
 
     """
-    text = ''.join(lines) if isinstance(lines, (list, tuple)) else str(lines)
-    for sign, advice in ADVICE.items():
-        if sign in text:
-            return advice
-    for line in reversed(text.strip().splitlines()):
-        found = re.match(r'^\s*(?:[\w.]*\.)?(\w*(?:Error|Exception|Killed|Warning)): (.*)$', line)
-        if found and found.group(1) != 'NodeExecutionError':
-            kind, said = found.groups()
-            ours = kind in ('MeasureError', 'InputError', 'PreflightError', 'WorkerKilled')
-            return said if ours else f'{kind}: {said}'
-    return text.strip().splitlines()[-1].strip() if text.strip() else 'unknown failure'
-
-
-def read_plugin(path: Path) -> tuple[str, dict]:
-    """Read which plugin of Nipype's a user wants, and with which arguments.
-
-    Parameters
-    ----------
-    path : Path
-        YAML or JSON with ``plugin`` and perhaps ``plugin_args``.
-
-    Raises
-    ------
-    UsageError
-        If the file says nothing of the kind, or names a plugin that does not wait for its jobs.
-    """
-    from csvdprep.core.errors import UsageError
-
-    try:
-        text = read_text(path)
-        asked = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
-        name, arguments = asked['plugin'], asked.get('plugin_args') or {}
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            'The plugin file cannot be used.',
-            file=path,
-            remedy="Write 'plugin: NAME' and 'plugin_args: {...}' as YAML or JSON.",
-        ) from error
-    if name.endswith('Graph'):
-        raise UsageError(
-            f'The plugin {name} submits jobs and does not wait for them: nobody would collect '
-            'what they compute.',
-            file=path,
-            field='plugin',
-            remedy='Use csvdprep slurm, or a plugin that waits (SLURM, SGE, PBS, MultiProc).',
-        )
-    return name, arguments
-
-
-def _run_foreign(workflow, settings, arguments):
-    """Run with the Nipype plugin that the user names."""
-    name, more = read_plugin(settings.use_plugin)
-    given = {'status_callback': harmless(arguments['status_callback']), **more}
-    # Nipype's SLURM asks for it; in containers and services it is often not set.
-    with contextlib.suppress(KeyError, OSError):
-        os.environ.setdefault('LOGNAME', getpass.getuser())
-    workflow.run(plugin=name, plugin_args=given)
-
-
-def _yaml(text):
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _read_crash(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding='utf-8', errors='replace')
-    node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
-    name = node.group(1) if node else path.stem
-    room = re.search(r'(\w+)_room_wf', name)
-    return {
-        'room': room.group(1) if room else '',
-        'node': name.rsplit('.', 1)[-1],
-        'message': last_words(text),
-        'file': str(path),
-    }
+    root = Path(settings.output_dir)
+    return str(Path(file).relative_to(root)) if Path(file).is_relative_to(root) else file
 
 
 def _clean(label: str, workspace: Path, settings: Settings):

@@ -11,6 +11,7 @@ import tomli_w
 from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.metadata import Facts
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
@@ -18,7 +19,6 @@ from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import judge_together
 from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, write_tables
-from csvdprep.graph.telling import said
 from csvdprep.graph.visit import checkpoints
 
 
@@ -46,14 +46,14 @@ def finish(
 
     output_dir = Path(settings.output_dir)
     files = room_files(plan, output_dir)
-    blamed = {failure['room'] for failure in status.failures}
+    blamed = {failure.room for failure in status.failures}
     status.rooms = {
         step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
     }
     missing = dict(plan.skipped)
     for room, state in status.rooms.items():
         if state == 'failed':
-            why = [f['message'] for f in status.failures if f['room'] == room]
+            why = [str(failure) for failure in status.failures if failure.room == room]
             missing[room] = f'failed: {why[0]}'
         elif state == 'not run':
             missing[room] = (
@@ -97,7 +97,7 @@ def finish(
         try:
             write()
         except Exception as error:
-            status.failures.append({'room': part, 'node': '', 'file': '', 'message': said(error)})
+            status.failures.append(Failure.of(error, room=part))
             status.state = 'failed' if status.state == 'ok' else status.state
     status.write(output_dir, plan.visit)
     shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')

@@ -17,11 +17,15 @@ import signal
 import sys
 import time
 import uuid
+from dataclasses import replace
 
 from nipype.pipeline.plugins.base import DistributedPluginBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
+from csvdprep.core.failure import Failure
 from csvdprep.graph.telling import harmless, keep, traceback_lines
+from csvdprep.graph.visit import room_of
+from csvdprep.graph.witness import noted, watch
 
 _PR_SET_PDEATHSIG = 1
 
@@ -34,7 +38,7 @@ class ForkPlugin(MultiProcPlugin):
     plugin_args : dict
         ``n_procs``: nodes at once; ``memory_gb``: memory they may claim together;
         ``on_graph``: called with the expanded graph before it runs; ``on_failure``: called
-        with the node and the lines of its traceback; ``on_usage``: called with the node and
+        with the node and its `Failure`; ``on_usage``: called with the node and
         its wall seconds, CPU seconds and peak memory (MB); ``on_turn``: called at every turn
         of the scheduler, and may raise to end the run; ``rank``: gives a node's place in
         the queue, so that one visit is finished before many are begun. Of all these, and of
@@ -61,6 +65,8 @@ class ForkPlugin(MultiProcPlugin):
 
     def run(self, graph, config, updatehash=False):
         """Run the graph, after telling what it holds."""
+        for node in graph.nodes():
+            watch(node)
         self._tell['on_graph'](graph)
         # MultiProc collects garbage at every turn; what is there now need not be looked at
         # again, nor copied by the forks.
@@ -73,11 +79,22 @@ class ForkPlugin(MultiProcPlugin):
         return sorted(jobids, key=lambda i: (rank(self.procs[i]), i)) if rank else jobids
 
     def _clean_queue(self, jobid, graph, result=None):
-        lines = result['traceback'] if result else traceback_lines(sys.exc_info()[1])
-        self._tell['on_failure'](self.procs[jobid], lines)
+        # Nodes that save run in this process, and their error is at hand.
+        if not (result and 'failure' in result):
+            error = sys.exc_info()[1]
+            result = {
+                'result': None,
+                'traceback': traceback_lines(error),
+                'failure': noted(self.procs[jobid], error),
+            }
         return super()._clean_queue(jobid, graph, result=result)
 
     def _report_crash(self, node, result=None):
+        file = self._write_crash(node, result)
+        self._tell['on_failure'](node, replace(result['failure'], file=file or ''))
+        return file
+
+    def _write_crash(self, node, result):
         try:
             return super()._report_crash(node, result=result)
         except Exception:
@@ -85,8 +102,8 @@ class ForkPlugin(MultiProcPlugin):
             # nor a full disk may end the run of the other visits.
             name = f'crash-{getattr(node, "name", "")}-{uuid.uuid4().hex[:8]}.txt'
             folder = node.config['execution'].get('crashdump_dir', '')
-            lines = result['traceback'] if result else traceback_lines(sys.exc_info()[1])
-            return keep(folder, name, [f'Node: {node.fullname}\n', *lines]) if folder else ''
+            lines = [f'Node: {node.fullname}\n', *result['traceback']]
+            return keep(folder, name, lines) if folder else ''
 
     def _submit_job(self, node, updatehash=False):
         self._taskid += 1
@@ -113,7 +130,8 @@ class ForkPlugin(MultiProcPlugin):
         elif alive:
             return None
         process.join()
-        return {'result': None, 'traceback': [_obituary(node, process.exitcode)]}
+        failure = obituary(node, process.exitcode)
+        return {'result': None, 'traceback': [f'{failure}\n'], 'failure': failure}
 
     def _clear_task(self, taskid):
         process, receiver, _ = self._running.pop(taskid)
@@ -146,11 +164,12 @@ def _run(node, updatehash, sender, parent):
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    result = {'result': None, 'traceback': None, 'taskid': 0}
+    result = {'result': None, 'traceback': None, 'failure': None, 'taskid': 0}
     start = time.monotonic()
     try:
         result['result'] = node.run(updatehash=updatehash)
     except BaseException as error:  # what happened is for the parent to judge
+        result['failure'] = noted(node, error)
         result['traceback'] = traceback_lines(error)
         result['result'] = getattr(node, '_result', None)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -175,12 +194,29 @@ def _die_with(parent):
             os._exit(1)
 
 
-def _obituary(node, exitcode):
+def obituary(node, exitcode: int | None) -> Failure:
+    """Tell of a node whose process ended without a result.
+
+    Parameters
+    ----------
+    node : nipype Node
+        The node.
+    exitcode : int or None
+        Exit status of its process; less than 0 for a signal.
+    """
     if exitcode == -signal.SIGKILL:
-        return (
-            f'WorkerKilled: The process of {node.name} was killed, most likely for want of '
-            f'memory (it asks for {node.mem_gb:g} GB). Remedy: give the run more memory '
-            f'(--mem) or fewer processes (--nprocs).'
+        return Failure(
+            room_of(node),
+            node.name,
+            'killed',
+            f'The process of {node.name} was killed, most likely for want of memory (it asks for '
+            f'{node.mem_gb:g} GB).',
+            remedy='give the run more memory (--mem) or fewer processes (--nprocs).',
         )
     what = f'signal {-exitcode}' if exitcode and exitcode < 0 else f'exit status {exitcode}'
-    return f'WorkerKilled: The process of {node.name} ended without a result ({what}).'
+    return Failure(
+        room_of(node),
+        node.name,
+        'died',
+        f'The process of {node.name} ended without a result ({what}).',
+    )

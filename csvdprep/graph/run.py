@@ -12,13 +12,14 @@ from pathlib import Path
 from csvdprep import __version__
 from csvdprep.bids.files import LockError, lock
 from csvdprep.core.errors import CsvdprepError
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, VisitInput
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
 from csvdprep.graph.meter import Meter
 from csvdprep.graph.status import Status, now, read_status
-from csvdprep.graph.telling import harmless, keep, said, traceback_lines
+from csvdprep.graph.telling import harmless, keep, traceback_lines
 from csvdprep.graph.workspace import workspace
 
 
@@ -157,7 +158,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
             except OSError as error:  # a folder of this visit that cannot be written to
                 status = Status(label, run_id, state='failed', version=__version__)
                 _blame(status, 'start', error)
-                say(f'{label}: cannot be begun: {status.failures[-1]["message"]}')
+                say(f'{label}: cannot be begun: {status.failures[-1]}')
             else:
                 plans[label], given[label] = plan, item
             outcome.statuses[label] = status
@@ -176,7 +177,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
 
 def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt, given=None):
     """Run the graphs of these visits as one, and close each visit."""
-    from csvdprep.graph.execute import execute, run_folder
+    from csvdprep.graph.execute import execute, run_folder, shown
 
     before = {
         label: {step.room.name for step in plan.steps if step.done}
@@ -193,12 +194,12 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
             finish(plan, status, settings, before=before[label], interrupted=interrupted)
         except Exception as error:  # nor may one visit lose another
             status.state = 'failed'
-            _blame(status, 'tables and report', error)
-            keep(
+            file = keep(
                 run_folder(plan, settings, status.run_id),
                 'crash-finish.txt',
                 traceback_lines(error),
             )
+            _blame(status, 'tables and report', error, shown(file, settings))
             harmless(status.write)(settings.output_dir, plan.visit)
         except KeyboardInterrupt:
             status.state = 'interrupted'
@@ -207,7 +208,7 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
         finally:
             harmless(progress.close)(label, status)
 
-    failures: dict[str, list[dict[str, str]]] = {label: [] for label in plans}
+    failures: dict[str, list[Failure]] = {label: [] for label in plans}
     # What several visits need together says nothing of one.
     meter = Meter() if len(plans) == 1 else None
 
@@ -255,8 +256,9 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
                 'crash-run.txt',
                 traceback_lines(error),
             )
-            failures[label].append(_failure('run', error, file))
-            harmless(progress.fail)(label, failures[label][-1])
+            failure = Failure.of(error, room='run', file=shown(file, settings))
+            failures[label].append(failure)
+            harmless(progress.fail)(label, failure)
         close_all()
         if isinstance(error, CsvdprepError | OSError | MemoryError):
             raise  # whatever it is, it is so for the visits to come
@@ -276,7 +278,7 @@ def _go_without(
         return None
     # What this run has computed already is taken, whatever was to be computed again.
     settings = replace(settings, rerun='stale')
-    blamed = {failure['room'] for failure in failures}
+    blamed = {failure.room for failure in failures}
     now_done = {step.room.name for step in decide(given, settings).steps if step.done}
     before = {step.room.name: step.key for step in plan.steps}
     whole = decide(given, settings, failed=blamed - now_done)
@@ -293,9 +295,5 @@ def _go_without(
     return whole, replace(whole, steps=tuple(steps))
 
 
-def _blame(status: Status, room: str, error: BaseException) -> None:
-    status.failures = [*status.failures, _failure(room, error)]
-
-
-def _failure(room: str, error: BaseException, file: str = '') -> dict[str, str]:
-    return {'room': room, 'node': '', 'file': file, 'message': said(error)}
+def _blame(status: Status, room: str, error: BaseException, file: str = '') -> None:
+    status.failures = [*status.failures, Failure.of(error, room=room, file=file)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write, read_text
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, Visit
 
 #: Where sidecars tell on which scanner an image was made; serial numbers are nobody's business.
@@ -41,8 +42,8 @@ class Status:
         What became of each room.
     skipped : mapping of str to str
         Rooms that had no place in the visit, with the reason.
-    failures : list of dict
-        ``room``, ``node``, ``message`` and ``file`` (the crash file) of each failure.
+    failures : list of Failure
+        What failed, and why.
     warnings : list of str
         What a reader should mind.
     verdict : {'ok', 'check', 'failed', 'n/a'}
@@ -73,7 +74,7 @@ class Status:
     finished: str = ''
     rooms: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     verdict: str = 'n/a'
     remarks: Sequence[Sequence[str]] = ()
@@ -116,7 +117,9 @@ def read_status(output_dir: Path, visit: Visit) -> Status | None:
         found = json.loads(read_text(status_path(output_dir, visit)))
         json_text(found)  # what cannot be written again (NaN) would fail much later
         known = {item.name for item in fields(Status)}
-        status = Status(**{key: value for key, value in found.items() if key in known})
+        told = {key: value for key, value in found.items() if key in known}
+        told['failures'] = [Failure.read(item) for item in told.get('failures', [])]
+        status = Status(**told)
         return status if _is_sound(status) else None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
@@ -154,13 +157,6 @@ def _is_sound(status: Status) -> bool:
         and _are_pairs(status.remarks)
         and isinstance(status.nodes, int)
         and (status.peak_mb is None or isinstance(status.peak_mb, int | float))
-        and isinstance(status.failures, list)
-        and all(
-            isinstance(item, Mapping)
-            and isinstance(item.get('room'), str)
-            and isinstance(item.get('message'), str)
-            for item in status.failures
-        )
     )
 
 

@@ -15,6 +15,25 @@ from csvdprep.core.plan import Plan, Step
 from csvdprep.interfaces.sink import Checkpoint, DrawFigure, SaveDerivative
 from csvdprep.resources import resource
 
+#: How the workflow of a room is called.
+_ROOM = '{}_room_wf'
+
+
+def room_of(node) -> str:
+    """Return which room a node belongs to, by the workflows that it lies in.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> room_of(SimpleNamespace(fullname='csvdprep_wf.sub_01_wf.wmh_room_wf.wmh_wf.segment'))
+    'wmh'
+
+    """
+    end = _ROOM.format('')
+    *parts, name = node.fullname.split('.')
+    rooms = (part.removesuffix(end) for part in parts if part.endswith(end))
+    return next(rooms, name.removeprefix('draw_'))
+
 
 def checkpoints(plan: Plan, output_dir: Path) -> Path:
     """Return the folder in which a visit's finished rooms are noted."""
@@ -90,7 +109,7 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
 
     """
     room, outputs = step.room, step.room.outputs()
-    workflow = pe.Workflow(name=f'{room.name}_room_wf')
+    workflow = pe.Workflow(name=_ROOM.format(room.name))
     inputnode = pe.Node(niu.IdentityInterface(fields=[*step.takes]), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=[*outputs]), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])

@@ -1,8 +1,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
@@ -23,6 +25,19 @@ def _suicide(x):
     import signal
 
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _quit(x):
+    import os
+
+    os._exit(3)
+
+
+def _stop(x):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sleep(x):
@@ -53,7 +68,7 @@ def run(wf, **more):
         plugin_args={
             'n_procs': 2,
             'memory_gb': 4,
-            'on_failure': lambda n, lines: failures.append((n.name, ''.join(lines))),
+            'on_failure': lambda n, failure: failures.append((n.name, failure)),
             'status_callback': lambda n, event: ended.append(n.name) if event == 'end' else None,
             **more,
         }
@@ -82,16 +97,115 @@ def test_all_nodes_run(workflow):
 
 
 @pytest.mark.parametrize(
-    ('function', 'said'), [(_fail, 'seven is no number'), (_suicide, 'was killed')]
+    ('function', 'kind', 'said'),
+    [
+        (_fail, 'bug', 'ValueError: seven is no number of mine'),
+        (_suicide, 'killed', 'was killed, most likely for want of memory (it asks for 0.2 GB).'),
+        (_quit, 'died', 'ended without a result (exit status 3).'),
+        (_stop, 'died', f'ended without a result (signal {signal.SIGTERM:d}).'),
+    ],
 )
-def test_a_failed_node_takes_only_its_dependents(workflow, function, said):
+def test_a_failed_node_takes_only_its_dependents(workflow, tmp_path, function, kind, said):
     chain(workflow, node(function, 'second'))
     start = time.monotonic()
     failures, ended = run(workflow)
     assert [name for name, _ in failures] == ['second']
-    assert said in failures[0][1]
+    failure = failures[0][1]
+    assert (failure.kind, failure.node) == (kind, 'second')
+    assert failure.message.endswith(said)
+    assert Path(failure.file) in tmp_path.glob('crash-*second*.txt')
     assert sorted(ended) == ['first', 'other']
     assert time.monotonic() - start < 30
+
+
+def _need(x):
+    from csvdprep.core.errors import InputError
+
+    raise InputError('It is empty.', file='a.nii', field='EchoTime', remedy='convert it again.')
+
+
+def _measure(x):
+    from csvdprep.core.errors import MeasureError
+
+    raise MeasureError('It is constant.')
+
+
+def _hunger(x):
+    import numpy as np
+
+    np.zeros(1 << 56)
+
+
+def _fill(x):
+    import errno
+    import os
+
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a.nii')
+
+
+def _leave(x):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ('function', 'kind', 'said'),
+    [
+        (_need, 'input', 'It is empty. [file: a.nii, field: EchoTime] Remedy: convert it again.'),
+        (_measure, 'measure', 'It is constant.'),
+        (_hunger, 'memory', 'The memory did not suffice. Remedy: give the run more'),
+        (_fill, 'disk', 'The disk is full. Remedy: free some space'),
+        (_leave, 'bug', 'SystemExit: 3'),
+    ],
+)
+@pytest.mark.parametrize('here', [False, True], ids=['forked', 'in this process'])
+def test_the_error_itself_is_judged_where_it_is_raised(workflow, function, kind, said, here):
+    second = node(function, 'second')
+    second.run_without_submitting = here
+    chain(workflow, second)
+    failures, ended = run(workflow)
+    assert {'first', 'other'} <= {*ended}
+    assert 'third' not in ended
+    ((name, failure),) = failures
+    assert (name, failure.kind) == ('second', kind)
+    assert str(failure).startswith(said)
+
+
+class _NothingSpec(TraitedSpec):
+    y = File(exists=True)
+
+
+class Nothing(SimpleInterface):
+    input_spec = TraitedSpec
+    output_spec = _NothingSpec
+
+    def _run_interface(self, runtime):
+        self._results['y'] = 'gone.nii'
+        return runtime
+
+
+class _AsksSpec(TraitedSpec):
+    x = traits.Int(mandatory=True)
+
+
+class Asks(SimpleInterface):
+    input_spec = output_spec = _AsksSpec
+
+
+def test_what_fails_before_the_interface_begins_is_told(workflow):
+    workflow.add_nodes([pe.Node(Asks(), name='asks')])
+    failures, _ = run(workflow)
+    ((name, failure),) = failures
+    assert (name, failure.kind) == ('asks', 'bug')
+    assert failure.message.startswith('ValueError: Asks requires a value for input')
+
+
+def test_a_node_that_makes_no_file_is_told(workflow):
+    made = pe.Node(Nothing(), name='nothing')
+    workflow.add_nodes([made])
+    ((name, failure),), _ = run(workflow)
+    assert name == 'nothing'
+    assert failure.message.startswith('TraitError: ') or 'No such file' in failure.message
+    assert 'gone.nii' in failure.message
 
 
 def test_interruption_ends_the_children(workflow):
@@ -220,6 +334,6 @@ def test_errors_that_cannot_be_put_in_words(workflow, tmp_path, function, said):
     chain(workflow, node(function, 'second'))
     failures, ended = run(workflow)
     assert [name for name, _ in failures] == ['second']
-    assert said in failures[0][1]
+    assert said in failures[0][1].message
     assert sorted(ended) == ['first', 'other']
     assert list(tmp_path.glob('crash-*'))

@@ -9,7 +9,8 @@ from csvdprep.core.errors import UsageError
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import discover
-from csvdprep.graph.execute import execute, read_plugin
+from csvdprep.graph.execute import execute
+from csvdprep.graph.foreign import read_plugin
 
 
 def test_a_visit_of_which_nothing_is_left_to_do_is_no_graph(tmp_path):

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from csvdprep.cli.progress import Progress
+from csvdprep.core.failure import Failure, said
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.settings import Settings
 from csvdprep.graph import finish as finishing
 from csvdprep.graph import run as running
 from csvdprep.graph.discover import discover
 from csvdprep.graph.status import Status, read_status
-from csvdprep.graph.telling import keep, said, traceback_lines
+from csvdprep.graph.telling import keep, traceback_lines
 from csvdprep.report import visit
 
 
@@ -75,7 +76,7 @@ def test_progress_goes_on_whatever_becomes_of_the_stream(stream, close):
         stream.close()
     progress.open('sub-01')
     progress.start('sub-01', 'node')
-    progress.fail('sub-01', {'room': 'é', 'node': 'node', 'message': 'été \udce9'})
+    progress.fail('sub-01', Failure('é', 'node', 'bug', 'été \udce9'))
     progress.end('sub-01', 'checkpoint')
     progress.close('sub-01', SimpleNamespace(state='failed', warnings=[], verdict='n/a'))
 
@@ -169,7 +170,7 @@ class Told:
         self.closed[label] = status.state
 
     def fail(self, label, failure):
-        self.failed.append((label, failure['message']))
+        self.failed.append((label, failure.message))
 
 
 def compute(plans, tmp_path, monkeypatch, *, execute, finish=None):
@@ -217,8 +218,9 @@ def test_a_visit_that_cannot_be_closed_loses_no_other(plans, tmp_path, monkeypat
     wanted = {'sub-01': 'ok', 'sub-02': 'failed', 'sub-03': 'ok'}
     assert states(plans, tmp_path) == wanted
     assert told.closed == wanted
-    assert outcome.statuses['sub-02'].failures[0]['message']
-    assert list((tmp_path / 'out').rglob('crash-finish.txt'))
+    assert outcome.statuses['sub-02'].failures[0].room == 'tables and report'
+    (crash,) = (tmp_path / 'out').rglob('crash-finish.txt')
+    assert outcome.statuses['sub-02'].failures[0].file == str(crash.relative_to(tmp_path / 'out'))
 
 
 @pytest.mark.parametrize('error', ODD[:3], ids=names)
@@ -236,8 +238,8 @@ def test_whatever_ends_the_graph_every_visit_is_closed(plans, tmp_path, monkeypa
     assert reported == list(plans)
     assert len(list((tmp_path / 'out').rglob('*desc-csvd_measures.tsv'))) == 3
     failure = outcome.statuses['sub-01'].failures[0]
-    assert names(error) in failure['message']
-    assert names(error) in Path(failure['file']).read_text(encoding='utf-8')
+    assert names(error) in failure.message
+    assert names(error) in (tmp_path / 'out' / failure.file).read_text(encoding='utf-8')
 
 
 def test_a_full_disk_closes_every_visit_and_is_told(plans, tmp_path, monkeypatch):
@@ -291,7 +293,7 @@ def test_a_part_that_cannot_be_written_loses_no_other(plans, tmp_path, monkeypat
     finishing.finish(plan, status, settings, before=set())
     found = read_status(tmp_path / 'out', plan.visit)
     assert found.state == 'failed'
-    assert len(found.failures) == 1
+    assert [failure.kind for failure in found.failures] == ['bug']
     assert reports or part == 'versions'
     assert (tmp_path / 'out' / 'logs' / 'CITATION.md').exists()
     if part != 'write_tables':
