@@ -18,6 +18,7 @@ import numpy as np
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.tsv import write_tsv
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import Judged
@@ -121,14 +122,7 @@ def make_output(out: Path, raw: Path, count: int) -> None:
         maker, model, field = SCANNERS[number % 3]
         state = 'failed' if number % 97 == 0 else 'ok'
         failures = (
-            [
-                {
-                    'room': 'wmh',
-                    'node': 'segment',
-                    'file': '',
-                    'message': 'The memory did not suffice.',
-                }
-            ]
+            [Failure('wmh', 'segment', 'memory', 'The memory did not suffice.')]
             if state == 'failed'
             else []
         )

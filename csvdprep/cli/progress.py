@@ -6,6 +6,7 @@ import sys
 import time
 
 from csvdprep.cli.streams import write
+from csvdprep.core.failure import Failure
 
 
 class Progress:
@@ -43,10 +44,10 @@ class Progress:
             self.say(f'{label}: {self.done[label]} steps done')
         self._show()
 
-    def fail(self, label: str, failure: dict[str, str]) -> None:
+    def fail(self, label: str, failure: Failure) -> None:
         """Tell of a failure at once."""
-        self.running[label].discard(failure['node'])
-        self.say(f'{label}: {failure["room"]} FAILED: {failure["message"]}')
+        self.running[label].discard(failure.node)
+        self.say(f'{label}: {failure.room} FAILED: {failure}')
 
     def close(self, label: str, status) -> None:
         """Tell how a visit ended."""

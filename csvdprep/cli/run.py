@@ -149,7 +149,7 @@ def _participants(visits, settings, argv) -> int:
         _prepare_temporary(settings)
         return rewrite(usable, settings, say=tell)
     if settings.use_plugin:
-        from csvdprep.graph.execute import read_plugin
+        from csvdprep.graph.foreign import read_plugin
 
         read_plugin(settings.use_plugin)
     _prepare_work(settings)

@@ -265,9 +265,9 @@ def _unfinished(visits, output_dir):
         if entry.state in ('ok', 'running') or state in queue.OPEN:
             continue
         left.append(visit)
-        messages = [f.get('message', '') for f in entry.status.failures] if entry.status else []
+        failures = entry.status.failures if entry.status else []
         killed = entry.state == 'lost' and state not in queue.OTHER_CAUSES
-        if killed or any('memory' in text for text in messages):
+        if killed or any(failure.short_of_memory for failure in failures):
             short.append(visit)
     return left, short
 

@@ -88,11 +88,7 @@ def overview(
         if entry.state == 'ok':
             continue
         status = entry.status
-        whys = (
-            [f'{f.get("room", "")}: {f.get("message", "")}' for f in status.failures]
-            if status
-            else []
-        )
+        whys = [f'{f.room}: {f}' for f in status.failures] if status else []
         if entry.state == 'lost':
             whys.append('killed, out of memory or out of time; start it again')
         if entry.by:

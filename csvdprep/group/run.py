@@ -71,7 +71,7 @@ class Gathered:
             self.remarks[entry.visit.label] = (status.verdict, told)
         label = entry.visit.label
         for failure in status.failures:
-            said = public(f'{failure.get("room", "")}: {failure.get("message", "")}')
+            said = public(f'{failure.room}: {failure}')
             key = ('failed', said)
             self.reasons.setdefault(key, []).append(label)
         if entry.state == 'lost':

@@ -115,9 +115,7 @@ class GroupWriter:
                 'started': status.started,
                 'finished': status.finished,
                 'peak_mb': status.peak_mb,
-                'failures': public(
-                    '; '.join(f'{_get(f, "room")}: {_get(f, "message")}' for f in status.failures)
-                ),
+                'failures': public('; '.join(f'{f.room}: {f}' for f in status.failures)),
                 'not_run': public('; '.join(f'{k}: {v}' for k, v in status.skipped.items())),
                 'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
                 **{INPUT.format(name): uri for name, uri in status.inputs.items()},
@@ -190,7 +188,3 @@ def public(text: str) -> str:
 
 def _line(cells: Iterable[Any]) -> bytes:
     return tsv_text([cells]).encode('utf-8', 'backslashreplace')
-
-
-def _get(failure: Any, name: str) -> str:
-    return str(failure.get(name, '')) if isinstance(failure, Mapping) else str(failure)

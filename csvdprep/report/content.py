@@ -257,15 +257,13 @@ def failures(plan: Plan, status: Mapping[str, Any], output_dir: Path) -> list[di
     titles = {step.room.name: fill(step.room.title, plan.context.hub) for step in plan.steps}
     rows = []
     for failure in status.get('failures') or ():
-        file = str(failure.get('file') or '')
-        shown = relative(file, output_dir) if file else ''
-        room = str(failure.get('room') or '')
+        shown = relative(failure.file, output_dir) if failure.file else ''
         rows.append(
             {
-                'title': titles.get(room, room) or 'Failure',
-                'node': str(failure.get('node') or ''),
-                'message': str(failure.get('message') or 'No message.'),
-                'file': shown or file,
+                'title': titles.get(failure.room, failure.room) or 'Failure',
+                'node': failure.node,
+                'message': str(failure) or 'No message.',
+                'file': shown or failure.file,
                 'href': href(shown),
             }
         )

@@ -9,6 +9,7 @@ import nibabel as nb
 import numpy as np
 import pytest
 
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Measure, Room
 from csvdprep.graph.discover import declared
@@ -98,7 +99,7 @@ def report(tmp_path_factory) -> Path:
         'qc': 'warn',
         'reason': HOSTILE,
     }
-    failure = {'room': 'wmh', 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
+    failure = Failure('wmh', HOSTILE, 'bug', HOSTILE, HOSTILE, HOSTILE)
     status = {
         'state': 'failed',
         'run_id': HOSTILE,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fuzz.mutations import FIELDS, pick, text, value
 
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.graph.discover import declared
@@ -159,12 +160,14 @@ def make_report(seed, folder):
         'rooms': {'wmh': hostile(rng), hostile(rng): hostile(rng)},
         'warnings': list(some()),
         'failures': [
-            {
-                'room': hostile(rng),
-                'node': hostile(rng),
-                'message': hostile(rng),
-                'file': pick(rng, (hostile(rng), str(folder / hostile(rng)), '../../x')),
-            }
+            Failure(
+                room=hostile(rng),
+                node=hostile(rng),
+                kind='bug',
+                message=hostile(rng),
+                file=pick(rng, (hostile(rng), str(folder / hostile(rng)), '../../x')),
+                remedy=hostile(rng),
+            )
             for _ in some()
         ],
     }

@@ -11,6 +11,7 @@ import pytest
 from csvdprep.bids.files import lock
 from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import Judged
@@ -62,12 +63,7 @@ def study(tmp_path):
         visit = Visit(label, '1' if number % 3 else None)
         if number == 7:
             said = f'{EVIL} [file: /home/ann/secret/a.nii]'
-            leave(
-                out,
-                visit,
-                'failed',
-                failures=[{'room': 'wmh', 'node': 'n', 'file': '', 'message': said}],
-            )
+            leave(out, visit, 'failed', failures=[Failure('wmh', 'n', 'input', said)])
         else:
             leave(
                 out,
@@ -330,7 +326,7 @@ def test_resume_leaves_out_what_is_complete(raw, tmp_path):
         out,
         Visit('01', '2'),
         'failed',
-        failures=[{'room': 'wmh', 'message': 'The memory did not suffice.'}],
+        failures=[Failure('wmh', '', 'memory', 'The memory did not suffice.')],
     )
     slurm(raw, out, '--resume')
     folder = max((out / 'logs' / 'slurm').iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.graph.discover import declared
@@ -176,7 +177,7 @@ def test_values_stand_with_unit_interval_range_and_flag(plan, tmp_path):
 def test_no_text_becomes_markup(plan, tmp_path):
     lesions = tmp_path / 'l.tsv'
     lesions.write_text(f'index\tzone\n1\t{HOSTILE}\n')
-    failure = {'room': HOSTILE, 'node': HOSTILE, 'message': HOSTILE, 'file': HOSTILE}
+    failure = Failure(HOSTILE, HOSTILE, 'bug', HOSTILE, HOSTILE, HOSTILE)
     html = write(
         plan,
         tmp_path,
@@ -244,7 +245,7 @@ def test_a_clean_visit_is_green(tmp_path):
 
 
 def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
-    failure = {'room': 'wmh', 'node': 'segment', 'message': 'No voxel.', 'file': ''}
+    failure = Failure('wmh', 'segment', 'measure', 'No voxel.', remedy='look at it.')
     html = write(
         plan,
         tmp_path,
@@ -254,16 +255,13 @@ def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
     )
     text = Page(html).text
     assert 'Not drawn: the step failed.' in text
-    assert 'No voxel.' in text
+    assert 'No voxel. Remedy: look at it.' in text
 
 
-def test_crash_files_are_linked_relative(plan, tmp_path):
-    failure = {
-        'room': 'wmh',
-        'node': 'n',
-        'message': 'm',
-        'file': str(tmp_path.resolve() / 'sub-01/log/crash 1.txt'),
-    }
+@pytest.mark.parametrize('below', [False, True])
+def test_crash_files_are_linked_relative(plan, tmp_path, below):
+    name = 'sub-01/log/crash 1.txt'
+    failure = Failure('wmh', 'n', 'bug', 'm', name if below else str(tmp_path.resolve() / name))
     html = write(plan, tmp_path, status={'state': 'failed', 'failures': [failure]})
     assert 'href="./sub-01/log/crash%201.txt"' in html
 
