@@ -216,6 +216,38 @@ def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
     assert _measures(out)['dusk_masked'] == 'yes'
 
 
+@pytest.mark.parametrize('plugin', ['', 'Linear', 'MultiProc'])
+def test_what_a_room_raises_is_told_whoever_runs_it(glow, bids, tmp_path, capsys, plugin):
+    raised = "raise MeasureError('No film.', field='EchoTime', remedy='load one.')"
+    broken = MAKE.replace('image, folder = load', f'{raised}; image, folder = load')
+    broken = 'from csvdprep.core.errors import MeasureError\n' + broken
+    _write_room(tmp_path / 'house' / 'rooms' / 'glow', INIT, broken)
+    out = tmp_path / 'out'
+    asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
+    if plugin:
+        file = tmp_path / 'plugin.json'
+        arguments = {'n_procs': 1, 'memory_gb': 4} if plugin == 'MultiProc' else {}
+        file.write_text(json.dumps({'plugin': plugin, 'plugin_args': arguments}))
+        asked += ['--use-plugin', str(file)]
+    assert run(asked) == 1
+    said = 'glow FAILED: No film. [field: EchoTime] Remedy: load one.'
+    assert capsys.readouterr().err.count(said) == 1
+    state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
+    assert state['rooms']['glow'] == 'failed'
+    (failure,) = state['failures']
+    assert 'No film.' in (out / failure.pop('file')).read_text(encoding='utf-8')
+    assert failure.pop('node')
+    assert failure == {
+        'room': 'glow',
+        'kind': 'measure',
+        'message': 'No film. [field: EchoTime]',
+        'remedy': 'load one.',
+    }
+    page = (out / 'sub-01.html').read_text()
+    assert 'No film. [field: EchoTime] Remedy: load one.' in page
+    assert 'href="./sub-01/log/' in page
+
+
 def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     from csvdprep.cli.parser import get_parser
 

@@ -369,6 +369,19 @@ def test_exactly_one_visit_is_taken(tmp_path):
         found('sub-02_ses-9')
 
 
+@pytest.mark.parametrize(
+    ('kind', 'gigabytes'), [('memory', 12.0), ('killed', 12.0), ('measure', 6.0), ('died', 6.0)]
+)
+def test_resume_asks_for_memory_by_the_kind_of_failure(raw, tmp_path, kind, gigabytes):
+    out = tmp_path / 'out'
+    slurm(raw, out, '--mem', '8G')
+    failure = Failure('wmh', '', kind, 'The memory of the scanner.')
+    leave(out, Visit('01', '2'), 'failed', failures=[failure])
+    slurm(raw, out, '--resume')
+    folder = max((out / 'logs' / 'slurm').iterdir())
+    assert json.loads((folder / 'manifest.json').read_text())['mem_gb'] == gigabytes
+
+
 def test_resume_asks_for_memory_only_where_that_may_help(raw, tmp_path, monkeypatch):
     from csvdprep.cluster import queue
 
