@@ -9,18 +9,21 @@ it as a small file in the folder of the node, for who started the node elsewhere
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from nipype.pipeline.engine.nodes import NodeExecutionError
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write, read_text
+from csvdprep.core.errors import plain
 from csvdprep.core.failure import Failure
 from csvdprep.graph.telling import harmless
 from csvdprep.graph.visit import room_of
 
 #: What a node that failed leaves in its folder.
 LEFT = 'failure.json'
+_LONGEST = 200
 
 
 def watch(node) -> None:
@@ -74,23 +77,23 @@ def witnessed(node) -> Failure | None:
     return getattr(node, 'failure', None) or harmless(_read)(node)
 
 
-def lost(node, lines: list[str] = ()) -> Failure:
+def lost(node, lines: Sequence[str] = ()) -> Failure:
     """Tell of a node of which nothing has come back but, perhaps, text.
 
     Parameters
     ----------
     node : nipype Node
         A node that has failed.
-    lines : list of str
+    lines : sequence of str, optional
         What its plugin wrote; the last line is quoted, and decides nothing.
     """
-    said_last = next((line.strip() for line in reversed(lines) if line.strip()), '')
+    last = next((line.strip() for line in reversed(lines) if line.strip()), '')
+    heard = f'; the last that was heard of it: {plain(last[:_LONGEST])}' if last else '.'
     return Failure(
         room_of(node),
         node.name,
         'lost',
-        f'The job of {node.name} ended without telling why'
-        + (f'; the last that was heard of it: {said_last}' if said_last else '.'),
+        f'The job of {node.name} ended without telling why{heard}',
         remedy='if it was killed, give it more memory or time.',
     )
 

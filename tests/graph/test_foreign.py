@@ -1,7 +1,10 @@
 """Failures come back from Nipype's own plugins, too."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,12 @@ def _need(x):
     from csvdprep.core.errors import InputError
 
     raise InputError('It is empty.', file='a.nii', remedy='convert it again.')
+
+
+def _die(x):
+    import os
+
+    os.kill(os.getpid(), 9)
 
 
 def _fill(x):
@@ -92,6 +101,31 @@ class DeafPlugin(SGELikeBatchManagerBase):
     def _submit_batchtask(self, scriptfile, node):
         self._pending[1] = node.output_dir()
         return 1
+
+
+class BatchPlugin(DeafPlugin):
+    """A cluster that runs each job as a script of its own, as SLURM and PBS do."""
+
+    def _submit_batchtask(self, scriptfile, node):
+        path = os.pathsep.join(filter(None, sys.path))
+        subprocess.run(['bash', scriptfile], check=False, env=os.environ | {'PYTHONPATH': path})
+        return super()._submit_batchtask(scriptfile, node)
+
+
+@pytest.mark.parametrize(
+    ('function', 'kind', 'said'),
+    [(_need, 'input', 'It is empty. [file: a.nii] Remedy: convert it again.'), (_die, 'lost', '')],
+)
+def test_a_job_of_its_own_leaves_the_failure(
+    tmp_path, workflow, monkeypatch, function, kind, said
+):
+    monkeypatch.setattr(plugins, 'BatchPlugin', BatchPlugin, raising=False)
+    second = next(each for each in workflow._get_all_nodes() if each.name == 'second')
+    second.interface.inputs.function_str = Function(function=function).inputs.function_str
+    failures, ended, _ = run(workflow, tmp_path, 'Batch')
+    assert [(f.room, f.node, f.kind) for f in failures] == [('glow', 'second', kind)]
+    assert said in str(failures[0])
+    assert ended == ['first']
 
 
 def test_a_worker_that_left_no_word_is_lost(workflow, tmp_path, monkeypatch):
