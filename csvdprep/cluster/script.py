@@ -170,14 +170,22 @@ def group_script(
     directives: Sequence[str] = (),
     chdir: str = '.',
 ) -> str:
-    """Write the script of the job that makes the group tables when all tasks have ended."""
+    """Write the script of the job that follows when all tasks have ended.
+
+    It compares the visits of participants, then makes the group tables; what fails of the first
+    does not keep the second.
+    """
     head = _head('csvdprep-group', folder, Size(1, 2.0, 60), directives, chdir, '%j')
     return f"""{head}
 set -euo pipefail
 {SCRATCH}
 # A network disk may show a minute late what the last task wrote on another node.
 sleep {LATE_S}
+code=0
+{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} longitudinal -w "$work" || code=$?
+[ "$code" = 70 ] && code=0  # nobody has several visits
 {start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} group -w "$work"
+exit "$code"
 """
 
 

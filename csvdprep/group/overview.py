@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from csvdprep.bids.files import atomic_write
 from csvdprep.core.plan import Visit
 from csvdprep.graph.status import now
 from csvdprep.group.page import environment, href
-from csvdprep.group.visits import STATES, computed_visits, look_up
+from csvdprep.group.visits import STATES, computed_participants, computed_visits, look_up
 
 #: Lines shown of visits that need attention.
 LINES = 40
@@ -34,6 +34,7 @@ class Overview:
     counts: Mapping[str, int]
     lines: tuple[Line, ...]
     moment: str
+    participants: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -43,11 +44,15 @@ class Overview:
     @property
     def complete(self) -> bool:
         """Whether nothing is left to be done."""
-        return self.counts.get('ok', 0) == self.total
+        rest = sum(n for state, n in self.participants.items() if state != 'ok')
+        return self.counts.get('ok', 0) == self.total and not rest
 
     def __str__(self) -> str:
         parts = ', '.join(f'{self.counts[s]} {s}' for s in STATES if self.counts.get(s))
         out = [f'{self.total} visits at {self.moment}: {parts or "none"}']
+        if self.participants:
+            told = ', '.join(f'{n} {s}' for s, n in sorted(self.participants.items()))
+            out.append(f'{sum(self.participants.values())} participants compared: {told}')
         # Who waits has nothing to tell.
         shown = [line for line in self.lines if line.why or line.state != 'waiting']
         width = max((len(line.visit) for line in shown[:LINES]), default=0)
@@ -98,9 +103,17 @@ def overview(
         lines.append(
             Line(visit.label, entry.state, '; '.join(whys), status.finished if status else '')
         )
+    participants: Counter = Counter()
+    for whole in computed_participants(Path(output_dir)):
+        entry = look_up(whole, output_dir)
+        participants[entry.state] += 1
+        if entry.state != 'ok':
+            whys = [f'{f.room}: {f}' for f in entry.status.failures] if entry.status else []
+            finished = entry.status.finished if entry.status else ''
+            lines.append(Line(whole.label, entry.state, '; '.join(whys), finished))
     rank = {state: place for place, state in enumerate(STATES)}
     lines.sort(key=lambda line: rank[line.state])
-    return Overview(dict(counts), tuple(lines), now())
+    return Overview(dict(counts), tuple(lines), now(), dict(participants))
 
 
 def write_overview(found: Overview, path: Path, *, reports: str, refresh: int = 0) -> Path:

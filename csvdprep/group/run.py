@@ -16,6 +16,7 @@ from csvdprep.core.room import Measure
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared, discover
 from csvdprep.graph.status import status_path
+from csvdprep.group.change import write_changes
 from csvdprep.group.covariates import Covariates, about_ages, age_of, number
 from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.visits import STATES, computed_visits, look_up
@@ -155,6 +156,7 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     for sentence in about_ages(given):
         tell(sentence)
     gathered.notes = [public(sentence) for sentence in said]
+    changes = write_changes(output_dir, wanted)
     write_page(gathered, output_dir)
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)
@@ -169,5 +171,6 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
         f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
         + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html'
+        + ('; differences between visits: group_change.tsv' if changes else '')
     )
     return 0

@@ -64,6 +64,14 @@ def computed_visits(output_dir: Path) -> Iterator[Visit]:
                 yield Visit(subject, session)
 
 
+def computed_participants(output_dir: Path) -> Iterator[Visit]:
+    """Yield the participants whose visits were compared, sorted."""
+    for subject in _labels(output_dir, 'sub-'):
+        whole = Visit(subject, level='participant')
+        if os.path.lexists(output_dir / whole.log / 'status.json'):
+            yield whole
+
+
 def raw_visits(bids_dir: Path, subjects: Iterable[str] | None = None) -> Iterator[Visit]:
     """Yield the visits of a raw dataset by its folders alone, sorted.
 

@@ -226,6 +226,7 @@ def headline(
             f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan says why.'
         )
     facts = [
+        'All visits of the participant' if plan.visit.level == 'participant' else '',
         f'Anatomical reference: {plan.context.hub}' if 'anat' in plan.scans else '',
         f'Run {status["run_id"]}' if status.get('run_id') else '',
         f'Finished {_time(status["finished"])}' if status.get('finished') else '',

@@ -9,7 +9,7 @@ from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Context, load
 from csvdprep.graph.discover import declared, discover
 
-ROOMS = discover()
+ROOMS = (*discover(), *discover(level='participant'))
 each_room = pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
 
 

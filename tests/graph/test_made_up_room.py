@@ -283,6 +283,61 @@ def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     assert 'input_glow' in (out / 'group_status.tsv').read_text().splitlines()[0]
 
 
+def test_visits_of_a_participant_are_compared(glow, bids, tmp_path, capsys):
+    first = bids / 'sub-01' / 'anat' / 'sub-01_glow.nii.gz'
+    image = nib.load(first)
+    for session, edge in (('1', 22), ('2', 24)):
+        folder = bids / 'sub-01' / f'ses-{session}' / 'anat'
+        folder.mkdir(parents=True)
+        data = image.get_fdata().astype('f4')
+        data[18:edge, 18:22, 18:22] = 900
+        nib.save(nib.Nifti1Image(data, image.affine), folder / f'sub-01_ses-{session}_glow.nii.gz')
+    first.unlink()
+    first.parent.rmdir()
+    table = 'session_id\tdays_since_first_session\nses-1\t0\nses-2\t730.5\n'
+    (bids / 'sub-01' / 'sub-01_sessions.tsv').write_text(table)
+    out = tmp_path / 'out'
+    asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
+    # One visit alone, as a task of a cluster: nothing is compared yet.
+    assert run([*asked, '--visit', 'sub-01_ses-1']) == 0
+    assert not (out / 'sub-01.html').exists()
+    assert run(asked) == 0
+    path = out / 'sub-01' / 'sub-01_desc-change_measures.tsv'
+    lines = [line.split('\t') for line in path.read_text().splitlines()]
+    (row,) = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+    assert (row['measure'], row['from_session'], row['to_session']) == (
+        'glow_ml',
+        'ses-1',
+        'ses-2',
+    )
+    assert float(row['years']) == 2
+    assert float(row['difference']) == pytest.approx(2 * 4 * 4 * 0.064)
+    assert float(row['per_year']) == pytest.approx(4 * 4 * 0.064)
+    facts = json.loads(path.with_suffix('.json').read_text())
+    assert len(facts['Sources']) == 2
+    assert facts['per_year']['Description']
+    assert 'Differences between visits' in (out / 'sub-01.html').read_text()
+    state = json.loads((out / 'sub-01' / 'log' / 'participant' / 'status.json').read_text())
+    assert (state['state'], state['rooms']) == ('ok', {'change': 'done'})
+    capsys.readouterr()
+    assert run([*asked[:2], 'longitudinal', *asked[3:]]) == 0
+    assert 'done already' in capsys.readouterr().err
+    # Another interval makes it stale; the visits stay.
+    (bids / 'sub-01' / 'sub-01_sessions.tsv').write_text(table.replace('730.5', '365.25'))
+    assert run(asked) == 0
+    said = capsys.readouterr().err
+    assert 'sub-01_ses-1: done already' in said
+    assert path.read_text() != '\n'.join('\t'.join(line) for line in lines) + '\n'
+    assert run([str(bids), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    together = (out / 'group_change.tsv').read_text().splitlines()
+    assert together[1].startswith('sub-01\tses-1\tses-2\t1\tglow_ml\t')
+    visits = (out / 'group_measures.tsv').read_text().splitlines()
+    assert [line.split('\t')[:2] for line in visits[1:]] == [
+        ['sub-01', 'ses-1'],
+        ['sub-01', 'ses-2'],
+    ]
+
+
 def test_without_it_nothing_is_left(clean, bids, tmp_path):
     with pytest.raises(NothingToDo, match='No T1w, FLAIR, DWI or trace with ADC'):
         run([str(bids), str(tmp_path / 'out'), 'participant', '-w', str(tmp_path / 'work')])

@@ -53,10 +53,17 @@ ROOM = Room(
                 Column(name='from_value', description='Value of the earlier visit.'),
                 Column(name='to_value', description='Value of the later visit.'),
                 Column(name='difference', description='Later less earlier value.'),
+                Column(
+                    name='low',
+                    description='Lower bound of the difference, from the 95 % intervals of the '
+                    'two values; n/a where a measure has none.',
+                ),
+                Column(name='high', description='Upper bound of the difference.'),
                 Column(name='per_year', description='Difference over years.'),
                 Column(
                     name='qc',
-                    description='Worst flag of the two values; warn where their methods differ.',
+                    description='Worst flag of the two values; warn where their methods differ, '
+                    'or where no change is possible by the bounds.',
                     levels={
                         'ok': 'within the plausible range',
                         'warn': 'look before use',

@@ -70,4 +70,5 @@ def _yearly(row, name: str) -> Value:
     if row['per_year'] is None:
         return Value(None, reason='the time between the visits is not known')
     qc = row['qc'] if row['qc'] in ('warn', 'fail') else ''
-    return Value(row['per_year'], reason=row['reason'] or '', qc=qc)
+    bounds = [None if row[side] is None else row[side] / row['years'] for side in ('low', 'high')]
+    return Value(row['per_year'], *bounds, reason=row['reason'] or '', qc=qc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import hypot
 
 _ORDER = ('ok', 'warn', 'fail', 'na')
 
@@ -20,7 +21,8 @@ class VisitRows:
     years : float or None
         Since the first visit.
     rows : mapping of str to mapping
-        By measure: ``value``, ``units``, ``qc``, ``method``, ``reason``, as texts of the table.
+        By measure: ``value``, ``low``, ``high``, ``units``, ``qc``, ``method``, ``reason``; texts
+        of the table.
     """
 
     session: str
@@ -53,7 +55,9 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
     Returns
     -------
     list of dict
-        A row for each measure that is a number at one of the visits at least.
+        A row for each measure that is a number at one of the visits at least; what judges the
+        quality of a visit (``qc_...``) has none. Bounds of the difference come from the intervals
+        of the two values, taken for independent.
 
     Examples
     --------
@@ -71,9 +75,13 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
     for name in dict.fromkeys((*earlier.rows, *later.rows)):
         two = [visit.rows.get(name, {}) for visit in (earlier, later)]
         values = [_number(row.get('value', '')) for row in two]
-        if values == [None, None]:
+        if values == [None, None] or name.startswith('qc_'):
             continue
         difference, qc, reason = _compared(two, values, earlier, later)
+        low, high = _bounds(two, values)
+        if low is not None and low <= 0 <= high:
+            qc = max(qc, 'warn', key=_ORDER.index)
+            reason = '; '.join(filter(None, ('within the intervals of the two values', reason)))
         known = difference is not None and years is not None and years > 0
         rows.append(
             {
@@ -85,6 +93,8 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
                 'from_value': values[0],
                 'to_value': values[1],
                 'difference': difference,
+                'low': low,
+                'high': high,
                 'per_year': difference / years if known else None,
                 'qc': qc,
                 'reason': reason or None,
@@ -111,6 +121,17 @@ def _compared(two, values, earlier, later) -> tuple[float | None, str, str]:
         qc = max(qc, 'warn', key=_ORDER.index)
         reasons.insert(0, f'the methods differ: {methods[0]}, {methods[1]}')
     return values[1] - values[0], qc, '; '.join(reasons)
+
+
+def _bounds(two, values) -> tuple[float | None, float | None]:
+    """Combine the intervals of both values."""
+    ends = [[_number(row.get(side, '')) for side in ('low', 'high')] for row in two]
+    if None in values or None in ends[0] or None in ends[1]:
+        return None, None
+    before, after = values
+    down = hypot(after - ends[1][0], ends[0][1] - before)
+    up = hypot(ends[1][1] - after, before - ends[0][0])
+    return after - before - down, after - before + up
 
 
 def _number(text: str) -> float | None:
