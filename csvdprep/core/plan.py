@@ -67,8 +67,8 @@ class Visit:
 
         Examples
         --------
-        >>> Visit.of('sub-01_ses-2'), Visit.of('sub-01')
-        (Visit(subject='01', session='2'), Visit(subject='01', session=None))
+        >>> Visit.of('sub-01_ses-2') == Visit('01', '2'), Visit.of('sub-01') == Visit('01')
+        (True, True)
 
         """
         found = re.fullmatch(r'sub-([A-Za-z0-9+]+)(?:_ses-([A-Za-z0-9+]+))?', label)

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from csvdprep.core.declared import Declared
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Context, load
 from csvdprep.graph.discover import declared, discover
@@ -76,7 +77,7 @@ def test_every_product_is_named_in_a_way_of_its_own():
         rooms = [r for r in ROOMS if not (hub == 'FLAIR' and 't1w' in r.needs)]
         paths = [
             derivative_path(
-                name, item, visit=Visit('01'), hub=hub, scans=scans, declared=declared()
+                name, item, visit=Visit('01'), hub=hub, scans=scans, declared=Declared.of(ROOMS)
             )
             for r in rooms
             for name, item in r.outputs().items()

@@ -279,7 +279,9 @@ def test_array_job_is_frozen(raw, tmp_path, capsys):
         assert f'#SBATCH {line}\n' in task
     assert '%3"' in (folder / 'submit.sh').read_text()
     # The group job waits for what a network disk shows late.
-    assert re.search(r'^sleep 65\n.* group -w', (folder / 'group.sh').read_text(), re.MULTILINE)
+    after = (folder / 'group.sh').read_text()
+    assert re.search(r'^sleep 65\ncode=0\n.* longitudinal -w', after, re.MULTILINE)
+    assert re.search(r'longitudinal(.*\n){3}exit "\$code"', after)
     for script in folder.glob('*.sh'):
         subprocess.run(['bash', '-n', str(script)], check=True)
 
