@@ -32,7 +32,7 @@ from csvdprep.phantom.dataset.design import draw_persons, with_disease
 from csvdprep.phantom.dataset.make import make_phantom
 from csvdprep.phantom.dataset.presets import get_preset
 from csvdprep.phantom.scanner.scan import rician
-from csvdprep.preprocessing.diffusion.science_denoise import denoise, without_floor
+from csvdprep.preprocessing.diffusion.science.denoise import denoise, without_floor
 from csvdprep.preprocessing.tensors.interfaces import FitTensors
 
 SNRS = (10, 15, 20, 30, 50)

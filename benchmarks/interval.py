@@ -3,7 +3,7 @@
     python benchmarks/interval.py --fit HEADS.tsv INSERTED.tsv --test HEADS.tsv INSERTED.tsv
 
 Reads tables of ``sweep.py`` and ``inserted.py`` (``--runs 20``). Prints the factors of
-`csvdprep.markers.wmh.science_interval` that the first tables ask for, and what share of the truths
+`csvdprep.markers.wmh.science.interval` that the first tables ask for, and what share of the truths
 the interval holds in the others, with the factors of the code.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from csvdprep.markers.wmh.science_interval import FACTORS, calibrated_interval, score
+from csvdprep.markers.wmh.science.interval import FACTORS, calibrated_interval, score
 
 #: A little wider than 95 %, as the calibration scans are few.
 PERCENTILES = (0.02, 0.98)

@@ -25,7 +25,7 @@ from build_templates import ROOT, digest
 
 from csvdprep.interfaces.ants import apply_transform
 from csvdprep.markers.wmh.inputs import read_derivatives
-from csvdprep.markers.wmh.science_model import excess_over_normal
+from csvdprep.markers.wmh.science.model import excess_over_normal
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import smooth
 

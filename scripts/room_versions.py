@@ -86,8 +86,8 @@ def code_digest(package: str) -> str:
     seen: dict[str, str] = {}
     while todo:
         module = todo.pop()
-        path = ROOT / (module.replace('.', '/') + '.py')
-        if module in seen or not path.is_file():
+        path = _file_of(module)
+        if module in seen or path is None:
             continue
         tree = without_docstrings(ast.parse(path.read_text(encoding='utf-8')))
         seen[module] = ast.dump(tree)
@@ -98,6 +98,15 @@ def code_digest(package: str) -> str:
         ]
     text = json.dumps(sorted(seen.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module, or of a package's own code; None of what is no module."""
+    base = ROOT / module.replace('.', '/')
+    for path in (base.with_suffix('.py'), base / '__init__.py'):
+        if path.is_file():
+            return path
+    return None
 
 
 def imported(tree: ast.AST) -> list[str]:

@@ -26,7 +26,7 @@ from scipy import ndimage as ndi
 from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
 from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.markers.wmh.science_planes import PlaneGrid, even_white
+from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.patients import lesions as disease
 from csvdprep.phantom.patients.atlas import warped

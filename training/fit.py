@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from csvdprep.markers.wmh.science_planes import CHANNELS, NEIGHBOUR_MM
+from csvdprep.markers.wmh.science.planes import CHANNELS, NEIGHBOUR_MM
 from training.lesions import UNKNOWN
 from training.network import UNet
 

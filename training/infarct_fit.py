@@ -19,9 +19,9 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.optimize import minimize
 
-from csvdprep.markers.infarcts.science_candidates import FEATURES, candidates
-from csvdprep.markers.infarcts.science_evidence import evidence
-from csvdprep.markers.infarcts.science_probability import Model, expanded
+from csvdprep.markers.infarcts.science.candidates import FEATURES, candidates
+from csvdprep.markers.infarcts.science.evidence import evidence
+from csvdprep.markers.infarcts.science.probability import Model, expanded
 from csvdprep.phantom.patients.infarcts import add_noise, draw_infarcts
 
 #: Ridge of the slopes, and weight of scans of people where those of phantoms count 1.

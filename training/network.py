@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from csvdprep.markers.wmh.science_planes import CHANNELS
+from csvdprep.markers.wmh.science.planes import CHANNELS
 
 
 def _block(given: int, made: int) -> nn.Sequential:

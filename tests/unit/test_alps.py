@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.alps import science as alps
-from csvdprep.markers.alps import science_regions as regions
-from csvdprep.markers.alps import science_rotation as rotation
-from csvdprep.markers.alps import science_voxels as voxels
 from csvdprep.markers.alps.figures import alps_figure, draw_alps
+from csvdprep.markers.alps.science import regions as regions
+from csvdprep.markers.alps.science import rotation as rotation
+from csvdprep.markers.alps.science import voxels as voxels
 from csvdprep.phantom.diffusion import tensors
 from csvdprep.phantom.diffusion.alps import ALPS_CENTRES, alps_region
 from csvdprep.phantom.diffusion.fibres import PARTS, turns

@@ -12,7 +12,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.phantom.diffusion.gradients import spread
 from csvdprep.preprocessing.diffusion.assembly import assemble
 from csvdprep.preprocessing.diffusion.field import check_plausible, find_field
-from csvdprep.preprocessing.diffusion.science_gain import compare_gain
+from csvdprep.preprocessing.diffusion.science.gain import compare_gain
 
 #: Too small for a head: the brain is found by a threshold.
 SHAPE, EDGE = (32, 36, 20), 3.0

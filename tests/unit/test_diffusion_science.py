@@ -11,16 +11,16 @@ from csvdprep.phantom.diffusion.gradients import spread
 from csvdprep.phantom.scanner.epi import distort
 from csvdprep.preprocessing.diffusion.assembly import relative_factor
 from csvdprep.preprocessing.diffusion.realignment import Series, find_motion
-from csvdprep.preprocessing.diffusion.science_alignment import Target
-from csvdprep.preprocessing.diffusion.science_field import (
+from csvdprep.preprocessing.diffusion.science.alignment import Target
+from csvdprep.preprocessing.diffusion.science.field import (
     _rough,
     _slope,
     _slope_back,
     shift_between,
 )
-from csvdprep.preprocessing.diffusion.science_motion import head_motions, motion_of, physical
-from csvdprep.preprocessing.diffusion.science_prediction import left_out_weights, lost_slices
-from csvdprep.preprocessing.diffusion.science_sampling import (
+from csvdprep.preprocessing.diffusion.science.motion import head_motions, motion_of, physical
+from csvdprep.preprocessing.diffusion.science.prediction import left_out_weights, lost_slices
+from csvdprep.preprocessing.diffusion.science.sampling import (
     Geometry,
     displacement,
     rotate_gradients,

@@ -13,7 +13,7 @@ from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import counts, judge_together
 from csvdprep.graph.tables import judge, write_tables
 from csvdprep.interfaces.values import Value
-from csvdprep.preprocessing.filling.science_histogram import suggested_volumes
+from csvdprep.preprocessing.filling.science.histogram import suggested_volumes
 
 ROOMS = discover()
 MEASURES = {m.name: m for room in ROOMS for m in room.measures}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csvdprep.markers.zones.science_arwmc import basal_ganglia_grade, white_matter_grade
-from csvdprep.markers.zones.science_lesions import lesion_table, size_classes
+from csvdprep.markers.zones.science.arwmc import basal_ganglia_grade, white_matter_grade
+from csvdprep.markers.zones.science.lesions import lesion_table, size_classes
 from csvdprep.phantom.geometry.spheres import ball, make_grid, positions
 from csvdprep.science.confluence import confluent_diameter
 from csvdprep.science.shapes import axial_axis, axial_diameter, label_lesions, voxel_volume

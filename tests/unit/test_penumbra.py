@@ -12,7 +12,7 @@ from csvdprep.markers.penumbra.science import (
     split_lesions,
     surroundings,
 )
-from csvdprep.markers.penumbra.science_summary import adjusted_slope, summarise
+from csvdprep.markers.penumbra.science.summary import adjusted_slope, summarise
 from csvdprep.phantom.cases import p9_penumbra
 from csvdprep.phantom.diffusion.tensors import penumbra_case
 from csvdprep.phantom.geometry.spheres import make_grid, positions

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.psmd import science as psmd
-from csvdprep.markers.psmd.science_noise import fit_md, noise_inflation, simulate_md
+from csvdprep.markers.psmd.science.noise import fit_md, noise_inflation, simulate_md
 from csvdprep.phantom.diffusion.gradients import shells
 from csvdprep.phantom.diffusion.tensors import fit, scalars, skeleton_case
 from csvdprep.resources import resource

@@ -12,11 +12,11 @@ from scipy import ndimage as ndi
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.interfaces import _interval
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.markers.wmh.science_interval import calibrated_interval
-from csvdprep.markers.wmh.science_level import find_normal
-from csvdprep.markers.wmh.science_model import lesion_proof_tissue
-from csvdprep.markers.wmh.science_region import septum, stroke_lesions
-from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
+from csvdprep.markers.wmh.science.interval import calibrated_interval
+from csvdprep.markers.wmh.science.level import find_normal
+from csvdprep.markers.wmh.science.model import lesion_proof_tissue
+from csvdprep.markers.wmh.science.region import septum, stroke_lesions
+from csvdprep.markers.wmh.science.threshold import grow_from_seeds, lesion_height
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import histogram_peak, normalise_flair, robust_centre
 

@@ -16,7 +16,7 @@ from csvdprep.interfaces.points import map_points
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
-from csvdprep.markers.alps.science_regions import CENTRES
+from csvdprep.markers.alps.science.regions import CENTRES
 from csvdprep.resources import RESOURCES, template_file
 
 #: Lines stored for each measured from which a series counts as interpolated; matrices are rounded
@@ -102,7 +102,7 @@ def template_centres() -> dict[tuple[str, str], tuple[float, float, float]]:
     Returns
     -------
     dict
-        Centres, mm, RAS+, by side and bundle, as in `science_regions.CENTRES`; carried over by
+        Centres, mm, RAS+, by side and bundle, as in `science.regions.CENTRES`; carried over by
         registration (data/templates/README.md).
 
     Examples

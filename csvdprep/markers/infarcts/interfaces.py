@@ -13,7 +13,7 @@ from csvdprep.markers.infarcts import ROOM
 from csvdprep.markers.infarcts.inputs import TraceScan, shares
 from csvdprep.markers.infarcts.learned import load_model
 from csvdprep.markers.infarcts.science import Found, Infarct, classify, find_infarcts
-from csvdprep.markers.infarcts.science_evidence import evidence
+from csvdprep.markers.infarcts.science.evidence import evidence
 from csvdprep.science.lesion_rows import lesion_rows
 from csvdprep.science.shapes import label_lesions
 

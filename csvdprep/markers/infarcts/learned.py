@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from csvdprep.markers.infarcts.science_candidates import FEATURES
-from csvdprep.markers.infarcts.science_probability import Model
+from csvdprep.markers.infarcts.science.candidates import FEATURES
+from csvdprep.markers.infarcts.science.probability import Model
 from csvdprep.resources import models
 
 

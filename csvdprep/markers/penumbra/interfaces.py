@@ -18,7 +18,7 @@ from csvdprep.markers.penumbra.science import (
     split_lesions,
     surroundings,
 )
-from csvdprep.markers.penumbra.science_summary import adjusted_slope, summarise
+from csvdprep.markers.penumbra.science.summary import adjusted_slope, summarise
 from csvdprep.resources import resource
 
 #: Intensity of FLAIR is given relative to white matter this far from lesions, mm.

@@ -22,7 +22,7 @@ from csvdprep.markers.psmd.science import (
     project,
     project_native,
 )
-from csvdprep.markers.psmd.science_noise import noise_inflation
+from csvdprep.markers.psmd.science.noise import noise_inflation
 from csvdprep.resources import resource
 from csvdprep.science.gradient_table import world_directions
 from csvdprep.science.shell_choice import volumes_of

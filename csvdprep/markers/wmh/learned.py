@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science_planes import PlaneGrid, even_white, stack_channels
+from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, stack_channels
 from csvdprep.resources import models
 from csvdprep.science.normalise import brain_mode
 

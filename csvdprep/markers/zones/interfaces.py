@@ -26,8 +26,8 @@ from csvdprep.markers.zones.science import (
     measure_zones,
     region_volumes,
 )
-from csvdprep.markers.zones.science_arwmc import basal_ganglia_grade, white_matter_grade
-from csvdprep.markers.zones.science_lesions import lesion_table, size_classes
+from csvdprep.markers.zones.science.arwmc import basal_ganglia_grade, white_matter_grade
+from csvdprep.markers.zones.science.lesions import lesion_table, size_classes
 from csvdprep.science.walls import check_ventricles
 
 #: Lesions this close to the cortex (mm) are suspect when they are many.

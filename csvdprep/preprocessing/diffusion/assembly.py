@@ -18,11 +18,11 @@ from csvdprep.interfaces.brain import extract_brain
 from csvdprep.interfaces.images import canonical_vectors, like
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.preprocessing.diffusion.resolve import covered, long_enough
-from csvdprep.preprocessing.diffusion.science_brain import brain_by_threshold
-from csvdprep.preprocessing.diffusion.science_denoise import denoise as mppca
-from csvdprep.preprocessing.diffusion.science_denoise import without_floor
-from csvdprep.preprocessing.diffusion.science_gain import SAME_GAIN, compare_gain
-from csvdprep.preprocessing.diffusion.science_ringing import remove_ringing
+from csvdprep.preprocessing.diffusion.science.brain import brain_by_threshold
+from csvdprep.preprocessing.diffusion.science.denoise import denoise as mppca
+from csvdprep.preprocessing.diffusion.science.denoise import without_floor
+from csvdprep.preprocessing.diffusion.science.gain import SAME_GAIN, compare_gain
+from csvdprep.preprocessing.diffusion.science.ringing import remove_ringing
 from csvdprep.science.gradient_table import world_directions
 
 #: Extent from which on an image holds the head, not a slab of it, mm.

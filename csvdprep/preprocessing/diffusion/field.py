@@ -20,10 +20,10 @@ from csvdprep.interfaces.images import canonical, resample
 from csvdprep.interfaces.inspect import load_series
 from csvdprep.interfaces.transforms import read_linear
 from csvdprep.preprocessing.diffusion.assembly import Assembled, mean_b0, relative_factor
-from csvdprep.preprocessing.diffusion.science_alignment import Target
-from csvdprep.preprocessing.diffusion.science_field import shift_between
-from csvdprep.preprocessing.diffusion.science_gain import compare_gain
-from csvdprep.preprocessing.diffusion.science_sampling import Geometry
+from csvdprep.preprocessing.diffusion.science.alignment import Target
+from csvdprep.preprocessing.diffusion.science.field import shift_between
+from csvdprep.preprocessing.diffusion.science.gain import compare_gain
+from csvdprep.preprocessing.diffusion.science.sampling import Geometry
 from csvdprep.science.alignment import mutual_information
 
 #: Gyromagnetic ratio of protons, Hz/T.
@@ -59,7 +59,7 @@ class Field:
     Parameters
     ----------
     shift : ndarray of float32, shape (nx, ny, nz), or None
-        Voxels along the axis of encoding, see :class:`~.science_sampling.Geometry`.
+        Voxels along the axis of encoding, see :class:`~.science.sampling.Geometry`.
     method : {'pepolar', 'fieldmap', 'syn', 'none', 'given'}
         What it was estimated from; 'given' if the series is corrected already.
     reasons : tuple of str

@@ -19,8 +19,8 @@ from csvdprep.preprocessing.diffusion import ROOM
 from csvdprep.preprocessing.diffusion.assembly import Assembled, assemble, find_brain
 from csvdprep.preprocessing.diffusion.field import find_field
 from csvdprep.preprocessing.diffusion.realignment import Series, find_motion
-from csvdprep.preprocessing.diffusion.science_prediction import lost_slices
-from csvdprep.preprocessing.diffusion.science_sampling import (
+from csvdprep.preprocessing.diffusion.science.prediction import lost_slices
+from csvdprep.preprocessing.diffusion.science.sampling import (
     Geometry,
     displacement,
     rotate_gradients,

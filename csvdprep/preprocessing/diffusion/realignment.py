@@ -9,10 +9,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from csvdprep.interfaces.ants import realign
-from csvdprep.preprocessing.diffusion.science_alignment import Target
-from csvdprep.preprocessing.diffusion.science_motion import head_motions
-from csvdprep.preprocessing.diffusion.science_prediction import left_out_weights
-from csvdprep.preprocessing.diffusion.science_sampling import Geometry, rotate_gradients
+from csvdprep.preprocessing.diffusion.science.alignment import Target
+from csvdprep.preprocessing.diffusion.science.motion import head_motions
+from csvdprep.preprocessing.diffusion.science.prediction import left_out_weights
+from csvdprep.preprocessing.diffusion.science.sampling import Geometry, rotate_gradients
 
 #: Whether eddy currents are looked for, in each round.
 ROUNDS = (False, True, True)

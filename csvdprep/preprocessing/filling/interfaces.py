@@ -11,7 +11,7 @@ from csvdprep.interfaces.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.filling import ROOM
 from csvdprep.preprocessing.filling.science import guess_lesions
-from csvdprep.preprocessing.filling.science_histogram import suggested_volumes
+from csvdprep.preprocessing.filling.science.histogram import suggested_volumes
 from csvdprep.science.normalise import histogram_peak
 from csvdprep.science.tissues import fill_lesions
 

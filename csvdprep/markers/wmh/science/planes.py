@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science_axes import axes_of, has_planes
+from csvdprep.markers.wmh.science.axes import axes_of, has_planes
 from csvdprep.science.morphology import bounding_box
 
 #: Pixel, mm, and what the edges of a plane are multiples of.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from csvdprep.preprocessing.diffusion.science_sampling import rotation_of
+from csvdprep.preprocessing.diffusion.science.sampling import rotation_of
 
 #: Fewest volumes from which shifts by eddy currents are told from those of the head.
 LEAST_VOLUMES = 8

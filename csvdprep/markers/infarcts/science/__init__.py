@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.infarcts.science_candidates import FEATURES, Candidates, candidates
-from csvdprep.markers.infarcts.science_evidence import Evidence, evidence
-from csvdprep.markers.infarcts.science_probability import Model
+from csvdprep.markers.infarcts.science.candidates import FEATURES, Candidates, candidates
+from csvdprep.markers.infarcts.science.evidence import Evidence, evidence
+from csvdprep.markers.infarcts.science.probability import Model
 from csvdprep.science.morphology import bounding_box
 from csvdprep.science.shapes import axial_diameter
 

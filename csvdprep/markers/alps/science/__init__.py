@@ -14,9 +14,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.markers.alps.science_regions import CENTRES, REACH, Region, choose_region
-from csvdprep.markers.alps.science_rotation import affine_part, head_angles, matrices, reorient
-from csvdprep.markers.alps.science_voxels import Nearby, gather
+from csvdprep.markers.alps.science.regions import CENTRES, REACH, Region, choose_region
+from csvdprep.markers.alps.science.rotation import affine_part, head_angles, matrices, reorient
+from csvdprep.markers.alps.science.voxels import Nearby, gather
 
 __all__ = ['SIDES', 'Alps', 'Found', 'alps_along_fibres', 'alps_index', 'measure_alps']
 
@@ -49,7 +49,7 @@ class Alps:
         By side, bundle and radius (mm): centre, shift, and shares of each region.
     spheres, kept : ndarray of float32, shape (nx, ny, nz, 4)
         Share of each voxel within each region of radius 2.5 mm, in the order of
-        `science_regions.CENTRES`: before and after screening.
+        `science.regions.CENTRES`: before and after screening.
     unreoriented : dict of str to float
         Indices of the left and the right side and their mean (``left``, ``right``, ``both``) in
         the axes of the world whatever the angles of the head, and in those of the voxels
@@ -184,12 +184,12 @@ def measure_alps(
           ``alps_fa_*``, ``alps_md_*`` (1e-3 mm²/s) of the regions.
 
         Columns without sides: ``alps_pitch_deg``, ``alps_roll_deg``, ``alps_yaw_deg`` (signs as
-        in `science_rotation.head_angles`); of the four regions the least ``alps_aligned_pct``
+        in `science.rotation.head_angles`); of the four regions the least ``alps_aligned_pct``
         and ``alps_covered_pct``, the largest ``alps_shift_mm``, the mean ``alps_wmh_pct`` (before
         any shift).
 
         ``alps_voxels_r2p5_left`` and so on: voxels of the series that the smaller of a side's two
-        regions is worth (`science_regions.Region`).
+        regions is worth (`science.regions.Region`).
 
     Raises
     ------

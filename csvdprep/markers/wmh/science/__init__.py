@@ -1,7 +1,7 @@
 """White matter hyperintensities: two engines, what both are told, and what is said of the result.
 
-The classical engine (`science_classical`) compares a scan with itself; the network
-(`science_network`) learned from lesions inserted into real scans. Regions that do not count,
+The classical engine (`science.classical`) compares a scan with itself; the network
+(`science.network`) learned from lesions inserted into real scans. Regions that do not count,
 infarcts, lining and quality are the same for both, and each judges the other.
 """
 
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.markers.wmh.science_classical import classical_cut
-from csvdprep.markers.wmh.science_cut import Cut, Head, WmhOptions
-from csvdprep.markers.wmh.science_interval import calibrated_interval
-from csvdprep.markers.wmh.science_model import Excess, excess_over_normal
-from csvdprep.markers.wmh.science_network import combined_cut, network_cut
-from csvdprep.markers.wmh.science_parts import faint_parts, thin_lining
-from csvdprep.markers.wmh.science_qc import quality
-from csvdprep.markers.wmh.science_region import stroke_lesions
-from csvdprep.markers.wmh.science_threshold import grow_from_seeds
+from csvdprep.markers.wmh.science.classical import classical_cut
+from csvdprep.markers.wmh.science.cut import Cut, Head, WmhOptions
+from csvdprep.markers.wmh.science.interval import calibrated_interval
+from csvdprep.markers.wmh.science.model import Excess, excess_over_normal
+from csvdprep.markers.wmh.science.network import combined_cut, network_cut
+from csvdprep.markers.wmh.science.parts import faint_parts, thin_lining
+from csvdprep.markers.wmh.science.qc import quality
+from csvdprep.markers.wmh.science.region import stroke_lesions
+from csvdprep.markers.wmh.science.threshold import grow_from_seeds
 from csvdprep.science.morphology import bounding_box, dilate, erode
 from csvdprep.science.normalise import robust_centre
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.markers.wmh.science_cut import Cut, Head, WmhOptions
-from csvdprep.markers.wmh.science_model import Excess
-from csvdprep.markers.wmh.science_parts import filled_share
-from csvdprep.markers.wmh.science_region import septum, surely_white, white_region
-from csvdprep.markers.wmh.science_threshold import grow_from_seeds, lesion_height
+from csvdprep.markers.wmh.science.cut import Cut, Head, WmhOptions
+from csvdprep.markers.wmh.science.model import Excess
+from csvdprep.markers.wmh.science.parts import filled_share
+from csvdprep.markers.wmh.science.region import septum, surely_white, white_region
+from csvdprep.markers.wmh.science.threshold import grow_from_seeds, lesion_height
 from csvdprep.science.morphology import erode
 
 #: Depth of the white matter of the atlas from which a bright voxel is no choroid plexus.

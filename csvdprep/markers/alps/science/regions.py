@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from csvdprep.markers.alps.science_rotation import reorient, steady
-from csvdprep.markers.alps.science_voxels import Nearby, inner_points, scalars, sphere_share
+from csvdprep.markers.alps.science.rotation import reorient, steady
+from csvdprep.markers.alps.science.voxels import Nearby, inner_points, scalars, sphere_share
 
 __all__ = ['CENTRES', 'REACH', 'Region', 'choose_region']
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.infarcts.science_evidence import Evidence
+from csvdprep.markers.infarcts.science.evidence import Evidence
 from csvdprep.science.shapes import label_lesions, voxel_volume
 
 #: A seed is brighter than its place and lower in ADC by at least so much (ln of ratios) ...

@@ -2,7 +2,7 @@
 
 What looks normal on FLAIR is not normal next to a lesion. A profile is the median of a map in
 rings of 1 mm (Maillard 2011, doi:10.1161/STROKEAHA.110.609768); see
-`csvdprep.markers.penumbra.science_summary` for what it comes to.
+`csvdprep.markers.penumbra.science.summary` for what it comes to.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.markers.wmh.science_cut import Cut, Head, WmhOptions
-from csvdprep.markers.wmh.science_model import Excess
-from csvdprep.markers.wmh.science_region import white_region
-from csvdprep.markers.wmh.science_threshold import grow_from_seeds
+from csvdprep.markers.wmh.science.cut import Cut, Head, WmhOptions
+from csvdprep.markers.wmh.science.model import Excess
+from csvdprep.markers.wmh.science.region import white_region
+from csvdprep.markers.wmh.science.threshold import grow_from_seeds
 
 #: Share of the network in the vote with a T1w, and without, where the classical engine knows less.
 VOTE = {True: 0.5, False: 0.7}

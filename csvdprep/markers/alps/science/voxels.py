@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.markers.alps.science_rotation import (
+from csvdprep.markers.alps.science.rotation import (
     finite_strain,
     jacobians,
     matrices,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.markers.wmh.science_denoise import total_variation
-from csvdprep.markers.wmh.science_level import LEAST_VOXELS, NormalTissue, find_normal
+from csvdprep.markers.wmh.science.denoise import total_variation
+from csvdprep.markers.wmh.science.level import LEAST_VOXELS, NormalTissue, find_normal
 from csvdprep.science.normalise import MAD_TO_SD, PURE, brain_mode, smooth, smooth_within
 
 #: Uncertainty of place of the warped atlas, mm: the SD by which its maps are blurred.
