@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         asked += ['--sloppy']
     code = args.app(asked)
     if code in (0, 1):
-        from csvdprep.phantom.scoring import score, write
+        from csvdprep.scoring import score, write
 
         scores = score(out, raw / 'derivatives' / 'truth')
         page = write(scores, args.folder / 'score')

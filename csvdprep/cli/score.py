@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     int
         0 if every visit of the truth has output, else 1.
     """
-    from csvdprep.phantom.scoring import check_folder, score, write
+    from csvdprep.scoring import check_folder, score, write
 
     check_folder(args.out, field='--out')
     scores = score(args.derivatives, args.truth)

@@ -112,7 +112,7 @@ def test_measures_agree_with_the_truth(tiny, visit):
 
 
 def test_lesions_agree_with_the_truth(tiny, visit):
-    from csvdprep.phantom.scoring import score
+    from csvdprep.scoring import score
 
     found = score(tiny / 'out', tiny / 'raw' / 'derivatives' / 'truth')
     assert [row['dice'] > 0.7 for row in found.masks if row['label'] == 'WMH'] == [True]

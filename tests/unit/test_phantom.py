@@ -26,8 +26,8 @@ from csvdprep.phantom.disease.person import with_infarct
 from csvdprep.phantom.head.anatomy import make_anatomy, structure_names
 from csvdprep.phantom.head.tissues import TISSUES
 from csvdprep.phantom.scanner.scan import Scan, ghosts
-from csvdprep.phantom.scoring import score
 from csvdprep.phantom.structural.images import before_middle_pulse
+from csvdprep.scoring import score
 
 
 @pytest.fixture(scope='module')

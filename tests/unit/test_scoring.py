@@ -17,9 +17,9 @@ from storage import turn
 from csvdprep.cli import score as command
 from csvdprep.cli import subcommands
 from csvdprep.core.errors import InputError
-from csvdprep.phantom.scoring import Scores, agreement, score, write
-from csvdprep.phantom.scoring.detection import froc, operating_points
-from csvdprep.phantom.scoring.lesions import Candidate, Scan
+from csvdprep.scoring import Scores, agreement, score, write
+from csvdprep.scoring.detection import froc, operating_points
+from csvdprep.scoring.lesions import Candidate, Scan
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (24, 24, 12)
@@ -743,8 +743,7 @@ def test_it_is_a_subcommand_and_help_is_light():
 
 def test_scoring_takes_matplotlib_only_for_the_page():
     code = (
-        'import sys; import csvdprep.phantom.scoring; '
-        'print({"matplotlib", "jinja2"} & set(sys.modules))'
+        'import sys; import csvdprep.scoring; print({"matplotlib", "jinja2"} & set(sys.modules))'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == 'set()'

@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from csvdprep.core.errors import InputError
-from csvdprep.phantom.scoring import agreement, tables
-from csvdprep.phantom.scoring.find import File, Visit
+from csvdprep.scoring import agreement, tables
+from csvdprep.scoring.find import File, Visit
 
 __all__ = [
     'Values',

@@ -15,10 +15,10 @@ from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
 from csvdprep.core.errors import InputError
-from csvdprep.phantom.scoring import tables
-from csvdprep.phantom.scoring.find import File, Visit, choose, pixels, same_grid
-from csvdprep.phantom.scoring.masks import lesion_masks, segmentations
 from csvdprep.science.overlap import binarise
+from csvdprep.scoring import tables
+from csvdprep.scoring.find import File, Visit, choose, pixels, same_grid
+from csvdprep.scoring.masks import lesion_masks, segmentations
 
 __all__ = ['Candidate', 'Scan', 'lesion_labels', 'match']
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from csvdprep.phantom.scoring.result import Scores
+from csvdprep.scoring.result import Scores
 
 __all__ = ['grade_icc', 'grade_kappa', 'render']
 
@@ -39,7 +39,7 @@ def render(scores: Scores) -> str:
     Parameters
     ----------
     scores : Scores
-        From `csvdprep.phantom.scoring.score`.
+        From `csvdprep.scoring.score`.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def _summary(scores: Scores) -> list[tuple[str, str | None, int, dict[str, dict]
 
 def _figures(scores: Scores) -> dict[str, list]:
     """Draw all plots, beside what stands over each."""
-    from csvdprep.phantom.scoring import plots
+    from csvdprep.scoring import plots
 
     names = (f'plot{number}' for number in count(1))
     masks, curves, measures = [], [], []

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from csvdprep.phantom.scoring import tables
-from csvdprep.phantom.scoring.columns import TABLES
+from csvdprep.scoring import tables
+from csvdprep.scoring.columns import TABLES
 
 __all__ = ['Scores']
 
@@ -29,7 +29,7 @@ class Scores:
     about : dict
         ``Description`` and ``Units`` of measures, from the truth.
     masks, mask_summary, detection, froc, scalars, changes, change_summary, pairs : list of dict
-        Rows; `csvdprep.phantom.scoring.columns.TABLES` tells what the columns mean.
+        Rows; `csvdprep.scoring.columns.TABLES` tells what the columns mean.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from csvdprep.phantom.scoring.lesions import Candidate, Scan
+from csvdprep.scoring.lesions import Candidate, Scan
 
 __all__ = ['froc', 'operating_points', 'outcomes']
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from csvdprep.phantom.scoring import tables
-from csvdprep.phantom.scoring.find import File, Visit, choose, pixels
 from csvdprep.science.overlap import evaluate
+from csvdprep.scoring import tables
+from csvdprep.scoring.find import File, Visit, choose, pixels
 
 __all__ = ['compare_masks', 'lesion_masks', 'segmentations', 'summarise']
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from csvdprep.bids.own import check_replaceable
 from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.errors import InputError
-from csvdprep.phantom.scoring import find, masks, scalars
-from csvdprep.phantom.scoring.columns import TABLES
-from csvdprep.phantom.scoring.detection import froc, operating_points
-from csvdprep.phantom.scoring.lesions import Scan, lesion_labels, match
-from csvdprep.phantom.scoring.result import Scores
+from csvdprep.scoring import find, masks, scalars
+from csvdprep.scoring.columns import TABLES
+from csvdprep.scoring.detection import froc, operating_points
+from csvdprep.scoring.lesions import Scan, lesion_labels, match
+from csvdprep.scoring.result import Scores
 
 __all__ = ['Scores', 'check_folder', 'score', 'write']
 
@@ -101,7 +101,7 @@ def write(scores: Scores, out_dir: Path) -> Path:
         The page.
     """
     from csvdprep.bids.files import atomic_write
-    from csvdprep.phantom.scoring.page import render  # takes matplotlib, which is slow to import
+    from csvdprep.scoring.page import render  # takes matplotlib, which is slow to import
 
     contents = {f'{name}.tsv': scores.tsv(name) for name in _FILES}
     contents |= {'score.json': scores.json(), 'score.html': render(scores)}
