@@ -18,13 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from csvdprep.interfaces import ants as engine  # before ants: it sets the number of threads
+from csvdprep.imaging import ants as engine  # before ants: it sets the number of threads
 
 import nibabel as nib  # isort: skip
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.interfaces.atlas import find_ventricles
+from csvdprep.imaging.atlas import find_ventricles
 from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.resources import resource, template_file

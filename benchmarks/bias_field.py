@@ -17,7 +17,7 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 
-from csvdprep.interfaces.ants import n4
+from csvdprep.imaging.ants import n4
 from csvdprep.phantom.dataset.presets import FLAIR_2D, FLAIR_3D, MPRAGE, T1W_3D, THICK, THIN
 from csvdprep.phantom.disease.hyperintensities import lesion_growth
 from csvdprep.phantom.head.anatomy import make_anatomy

@@ -20,10 +20,10 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from csvdprep.interfaces import ants
-from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import resample
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging import ants
+from csvdprep.imaging.brain import extract_brain
+from csvdprep.imaging.images import resample
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.resources import template_file
 from csvdprep.science.morphology import fill_holes, largest_component, open_mm
 

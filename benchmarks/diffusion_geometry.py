@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
-from csvdprep.interfaces.points import map_points
+from csvdprep.imaging.points import map_points
 from csvdprep.markers.alps.interfaces import template_centres
 from csvdprep.markers.alps.science import alps_index, measure_alps
 from csvdprep.science.tensors import fit_tensor

@@ -16,7 +16,7 @@ import numpy as np
 from nibabel.processing import resample_from_to
 from scipy import ndimage as ndi
 
-from csvdprep.interfaces.brain import extract_brain
+from csvdprep.imaging.brain import extract_brain
 from csvdprep.science.normalise import histogram_peak
 
 COLUMNS = (

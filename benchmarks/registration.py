@@ -17,13 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from csvdprep.interfaces import ants as engine  # before ants: it sets the number of threads
+from csvdprep.imaging import ants as engine  # before ants: it sets the number of threads
 
 import ants  # isort: skip
 import nibabel as nib
 import numpy as np
 
-from csvdprep.interfaces.brain import extract_brain
+from csvdprep.imaging.brain import extract_brain
 from csvdprep.resources import template_file
 from csvdprep.science.tissues import segment_tissues
 from csvdprep.science.ventricles import lateral_ventricles

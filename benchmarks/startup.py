@@ -31,7 +31,7 @@ from pathlib import Path
 from csvdprep.bids.query import collect_visits
 from csvdprep.graph.discover import declared
 from csvdprep.core.settings import Settings
-from csvdprep.interfaces.inspect import inspect_image
+from csvdprep.imaging.inspect import inspect_image
 asked = Settings(bids_dir=Path(sys.argv[1]), output_dir=Path('out'),
                  participant_label=tuple(sys.argv[3:]),
                  bids_database_dir=Path(sys.argv[2]) if sys.argv[2] else None)

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, find_ventricles, labels_of, sides
+from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, find_ventricles, labels_of, sides
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.phantom.head.anatomy import make_anatomy

@@ -15,7 +15,7 @@ import argparse
 import time
 from pathlib import Path
 
-from csvdprep.interfaces import ants as engine  # before ants: it sets the number of threads
+from csvdprep.imaging import ants as engine  # before ants: it sets the number of threads
 
 import ants  # isort: skip
 import nibabel as nib

@@ -36,8 +36,8 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.environment import hold_threads
-from csvdprep.interfaces.ants import apply_transform, register_fa
-from csvdprep.interfaces.points import map_points
+from csvdprep.imaging.ants import apply_transform, register_fa
+from csvdprep.imaging.points import map_points
 from csvdprep.markers.psmd.science import DIRECTIONS
 from csvdprep.resources import template_file
 

@@ -21,7 +21,7 @@ import nibabel as nib
 import numpy as np
 from build_templates import ROOT, digest
 
-from csvdprep.interfaces.ants import apply_transform
+from csvdprep.imaging.ants import apply_transform
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import smooth
 

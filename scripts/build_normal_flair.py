@@ -23,7 +23,7 @@ import nibabel as nib
 import numpy as np
 from build_templates import ROOT, digest
 
-from csvdprep.interfaces.ants import apply_transform
+from csvdprep.imaging.ants import apply_transform
 from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.science.model import excess_over_normal
 from csvdprep.resources import template_file

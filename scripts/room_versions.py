@@ -5,10 +5,10 @@
     python scripts/room_versions.py --raised        # note rooms whose version was raised
 
 Results of a room are kept until its inputs, its options or its version change. Who changes code
-that a room runs (its folder, and what that imports of ``csvdprep.science`` and of
-``csvdprep.interfaces``) either raises its version, or says by ``--same`` that results stay.
-Comments, docstrings, layout, declarations and figures do not count; templates and models are noted
-as ``data``. Syntax trees are those of Python 3.11: notes are made, and compared, with that.
+that a room runs (its folder, and what that imports of ``science``, ``imaging`` and ``interfaces``)
+either raises its version, or says by ``--same`` that results stay. Comments, docstrings, layout,
+declarations and figures do not count; templates and models are noted as ``data``. Syntax trees are
+those of Python 3.11: notes are made, and compared, with that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PYTHON = (3, 11)
 NOTED = ROOT / 'tests' / 'contract' / 'room_versions.json'
 #: Modules of a room that do not make its results.
 ASIDE = ('__init__', 'figures', 'references')
-SHARED = ('csvdprep.science', 'csvdprep.interfaces')
+SHARED = ('csvdprep.science', 'csvdprep.imaging', 'csvdprep.interfaces')
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
+from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
 from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white

@@ -19,10 +19,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from csvdprep.interfaces.ants import apply_transform, n4, register_to_template
-from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import load
-from csvdprep.interfaces.transforms import write_linear
+from csvdprep.imaging.ants import apply_transform, n4, register_to_template
+from csvdprep.imaging.brain import extract_brain
+from csvdprep.imaging.images import load
+from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.values import read_values
 from csvdprep.markers.infarcts.inputs import TraceScan, shares
 from csvdprep.preprocessing.trace_adc.science import B0_BELOW, isotropic

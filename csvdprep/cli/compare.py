@@ -155,7 +155,7 @@ def _load(path: Path):
     if image.affine is None or not np.linalg.det(image.affine[:3, :3]):
         raise InputError('The image has no valid orientation.', file=path)
     # Not before here: options are parsed without these libraries.
-    from csvdprep.interfaces.images import canonical
+    from csvdprep.imaging.images import canonical
 
     return canonical(nib.Nifti1Image(data, image.affine, dtype=data.dtype))
 

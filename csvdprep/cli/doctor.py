@@ -66,7 +66,7 @@ def _templates() -> str:
 
 
 def _networks() -> str:
-    from csvdprep.interfaces.brain import model_folder
+    from csvdprep.imaging.brain import model_folder
 
     return str(model_folder())
 

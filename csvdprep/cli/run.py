@@ -94,7 +94,7 @@ def run_app(settings, argv: list[str]) -> int:
         return _longitudinal_alone(settings, argv)
     from csvdprep.bids.query import collect_visits
     from csvdprep.graph.discover import declared
-    from csvdprep.interfaces.inspect import inspect_image
+    from csvdprep.imaging.inspect import inspect_image
 
     visits = collect_visits(
         settings, declared(), inspect=inspect_image, warn=lambda line: tell(plain(line))
@@ -258,13 +258,13 @@ def _read_spaces(settings):
         return settings
     from dataclasses import replace
 
-    from csvdprep.interfaces.spaces import read_spaces
+    from csvdprep.imaging.spaces import read_spaces
 
     return replace(settings, output_spaces=read_spaces(settings.output_spaces))
 
 
 def _check_spaces(settings) -> None:
-    from csvdprep.interfaces.spaces import find_space
+    from csvdprep.imaging.spaces import find_space
 
     for space in settings.output_spaces:
         find_space(space)

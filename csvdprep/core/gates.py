@@ -233,12 +233,12 @@ GATES = (
     ),
     Gate(
         name='voxels in the small regions of DTI-ALPS',
-        judged_by=('qc_alps_voxels_r2p5_L', 'qc_alps_voxels_r2p5_R'),
+        judged_by=('qc_alps_voxels_r2p5_left', 'qc_alps_voxels_r2p5_right'),
         warns=('alps_*_r2p5*',),
     ),
     Gate(
         name='voxels in the large regions of DTI-ALPS',
-        judged_by=('qc_alps_voxels_r5_L', 'qc_alps_voxels_r5_R'),
+        judged_by=('qc_alps_voxels_r5_left', 'qc_alps_voxels_r5_right'),
         warns=('alps_*_r5*',),
     ),
     Gate(

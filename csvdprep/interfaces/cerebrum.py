@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load
 from csvdprep.interfaces.values import Value
 
 #: Share of tissue from which a voxel counts as pure.

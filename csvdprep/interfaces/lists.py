@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from csvdprep.bids.tsv import read_tsv, write_tsv
 from csvdprep.core.room import Column
-from csvdprep.interfaces.drawing import COLOURS, Closeup, Layer, draw_gallery
-from csvdprep.interfaces.slices import Cut, head, load_volume, slice_axis, window
+from csvdprep.imaging.drawing import COLOURS, Closeup, Layer, draw_gallery
+from csvdprep.imaging.slices import Cut, head, load_volume, slice_axis, window
 
 _LARGEST = 12
 _FIELD = 44.0

@@ -14,7 +14,7 @@ import numpy as np
 from csvdprep.bids.names import RAW_SUFFIXES, is_label, parse
 from csvdprep.core import grids
 from csvdprep.core.errors import InputError
-from csvdprep.interfaces.images import canonical
+from csvdprep.imaging.images import canonical
 
 __all__ = [
     'File',

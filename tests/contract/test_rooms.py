@@ -63,7 +63,13 @@ def test_measures_are_described(room):
     for measure in room.measures:
         assert measure.description.endswith('.')
         assert measure.method
-        assert re.fullmatch(r'[a-z][a-z0-9_]*(_[LR])?', measure.name)
+        assert re.fullmatch(r'[a-z][a-z0-9_]*', measure.name)
+        # Sides are 'left' and 'right', in small letters; the unit is last.
+        for unit in ('ml', 'mm', 'mm3', 'pct', 'deg'):
+            inside = f'_{unit}_' in measure.name and not measure.name.endswith(
+                ('_pct_icv', '_per_year')
+            )
+            assert not inside, measure.name
 
 
 def test_every_product_is_named_in_a_way_of_its_own():

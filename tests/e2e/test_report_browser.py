@@ -13,8 +13,8 @@ from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Measure, Room
 from csvdprep.graph.discover import declared
-from csvdprep.interfaces.drawing import Layer, draw_mosaic
-from csvdprep.interfaces.slices import Cut, load_volume
+from csvdprep.imaging.drawing import Layer, draw_mosaic
+from csvdprep.imaging.slices import Cut, load_volume
 from csvdprep.report.visit import write_visit_report
 
 LISTED = Derivative(

@@ -11,7 +11,7 @@ import pytest
 from storage import copy_visit, differing, misplaced, stored, unlike, values
 
 from csvdprep.cli.run import run
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.images import load
 from csvdprep.preprocessing.brain.interfaces import Brain
 
 CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'

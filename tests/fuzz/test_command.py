@@ -15,7 +15,7 @@ from fuzz.harness import faults_of
 from fuzz.mutations import KINDS, make_case, seeds_of, write_template
 
 from csvdprep.core.errors import PreflightError
-from csvdprep.interfaces.spaces import read_spaces
+from csvdprep.imaging.spaces import read_spaces
 
 #: Cases of each kind in the sample, and in all.
 SAMPLE, ALL = 15, 120

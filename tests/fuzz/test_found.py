@@ -77,7 +77,7 @@ def test_voxels_cannot_begin_there(box, offset, capsys):
 
 def test_voxels_that_begin_within_the_header_are_not_read(box):
     from csvdprep.core.errors import InputError
-    from csvdprep.interfaces.inspect import inspect_image
+    from csvdprep.imaging.inspect import inspect_image
 
     patch_header(box.raw / f'{T1W}.nii', vox_offset=0)
     with pytest.raises(InputError, match='cannot begin at byte 0') as caught:
@@ -87,7 +87,7 @@ def test_voxels_that_begin_within_the_header_are_not_read(box):
 
 def test_a_small_file_that_unpacks_to_much(box):
     from csvdprep.core.errors import InputError
-    from csvdprep.interfaces.inspect import inspect_image
+    from csvdprep.imaging.inspect import inspect_image
 
     path = box.raw / f'{T1W}.nii'
     bomb = path.with_name(path.name + '.gz')

@@ -21,7 +21,7 @@ from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Derivative
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
-from csvdprep.interfaces.inspect import inspect_image
+from csvdprep.imaging.inspect import inspect_image
 
 CASES = 400
 

@@ -47,7 +47,7 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
-from csvdprep.interfaces.images import load, save
+from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import write_values
 from csvdprep.interfaces.wiring import init_single_wf

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from builders import app
 
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.transforms import read_linear
 
 EXPECTED = """
 anat/sub-01_ses-1_desc-brain_mask.nii.gz

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from csvdprep.core.errors import InputError, MeasureError
-from csvdprep.interfaces import ants
-from csvdprep.interfaces.transforms import read_linear, write_composite, write_linear
+from csvdprep.imaging import ants
+from csvdprep.imaging.transforms import read_linear, write_composite, write_linear
 from csvdprep.resources import template_file
 from csvdprep.science.alignment import best_start
 

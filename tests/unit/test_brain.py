@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.brain import USUAL_LIKENESS, extract_brain
+from csvdprep.imaging.brain import USUAL_LIKENESS, extract_brain
 from csvdprep.resources import template_file
 
 HEAD = (

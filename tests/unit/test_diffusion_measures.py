@@ -14,8 +14,8 @@ from csvdprep.core.room import Measure, Room
 from csvdprep.graph.discover import declared
 from csvdprep.graph.finish import field_strengths
 from csvdprep.graph.tables import collect
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.transforms import write_linear
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.values import Value, read_values, store_values
 from csvdprep.markers.alps import LEAST_VOXELS
 from csvdprep.markers.alps.interfaces import as_measured
@@ -224,7 +224,7 @@ def test_values_of_another_field_strength_say_so():
 def test_fewer_voxels_than_stated_are_a_warning():
     from csvdprep.markers.alps import ROOM
 
-    limits = next(m.limits for m in ROOM.measures if m.name == 'qc_alps_voxels_r2p5_L')
+    limits = next(m.limits for m in ROOM.measures if m.name == 'qc_alps_voxels_r2p5_left')
     assert limits.judge(LEAST_VOXELS) == 'ok'
     assert limits.judge(LEAST_VOXELS - 0.1) == 'warn'
 
@@ -296,13 +296,13 @@ def test_no_hyperintensity_is_counted_in_an_infarct():
 
 def test_voxels_are_counted_as_they_were_measured():
     stored = {
-        'qc_alps_voxels_r2p5_L': Value(6.0),
+        'qc_alps_voxels_r2p5_left': Value(6.0),
         'alps_reo_r2p5': Value(1.4),
-        'qc_alps_voxels_r2p5_R': Value(None, reason='x'),
+        'qc_alps_voxels_r2p5_right': Value(None, reason='x'),
     }
     # 112 lines for 110 are a matter of rounding.
     assert as_measured(stored, 112 / 110) == stored
     found = as_measured(stored, 2.0)
-    assert found['qc_alps_voxels_r2p5_L'].value == 1.5
-    assert found['qc_alps_voxels_r2p5_R'].reason == 'x'
+    assert found['qc_alps_voxels_r2p5_left'].value == 1.5
+    assert found['qc_alps_voxels_r2p5_right'].reason == 'x'
     assert found['alps_reo_r2p5'] == Value(1.4)

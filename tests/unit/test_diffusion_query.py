@@ -14,7 +14,7 @@ from csvdprep.bids.query import collect_visits
 from csvdprep.core.errors import InputError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
-from csvdprep.interfaces.inspect import inspect_image
+from csvdprep.imaging.inspect import inspect_image
 from csvdprep.phantom.diffusion.gradients import spread
 
 SIDE = {'PhaseEncodingDirection': 'j-', 'TotalReadoutTime': 0.05, 'EchoTime': 0.08}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from csvdprep.interfaces import drawing, slices
-from csvdprep.interfaces.transforms import write_linear
+from csvdprep.imaging import drawing, slices
+from csvdprep.imaging.transforms import write_linear
 from csvdprep.markers.zones.figures import draw_lesions, draw_zones
 from csvdprep.preprocessing.brain.figures import draw_brain_mask
 from csvdprep.preprocessing.flair.figures import draw_coregistration
@@ -281,7 +281,7 @@ def test_hostile_text_stays_text(tmp_path, head):
 
 @pytest.mark.parametrize('kind', ['matrix', 'field'])
 def test_registration_is_drawn_on_the_template(tmp_path, kind):
-    from csvdprep.interfaces.transforms import write_composite
+    from csvdprep.imaging.transforms import write_composite
     from csvdprep.preprocessing.registration.figures import draw_registration
     from csvdprep.resources import resource
 

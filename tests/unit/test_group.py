@@ -355,7 +355,7 @@ def test_exactly_one_visit_is_taken(tmp_path):
     from csvdprep.bids.query import collect_visits
     from csvdprep.core.settings import Settings
     from csvdprep.graph.discover import declared
-    from csvdprep.interfaces.inspect import inspect_image
+    from csvdprep.imaging.inspect import inspect_image
 
     root = write_dataset(
         tmp_path / 'raw', ['sub-02/anat/sub-02_T1w', 'sub-02/ses-1/anat/sub-02_ses-1_T1w']

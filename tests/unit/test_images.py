@@ -8,7 +8,7 @@ import pytest
 from storage import ORDERS, turn, turned_vectors
 
 from csvdprep.core.grids import array_axis, axes_of, same_grid
-from csvdprep.interfaces.images import (
+from csvdprep.imaging.images import (
     canonical,
     canonical_vectors,
     load,

@@ -13,7 +13,7 @@ from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Derivative, Room
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
-from csvdprep.interfaces.inspect import inspect_image
+from csvdprep.imaging.inspect import inspect_image
 from csvdprep.markers.infarcts.learned import load_model
 from csvdprep.markers.infarcts.science import classify, find_infarcts
 from csvdprep.phantom.patients.infarcts import add_noise, draw_infarcts

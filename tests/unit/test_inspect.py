@@ -13,8 +13,8 @@ from storage import ORDERS, turn
 
 from csvdprep.core.errors import InputError
 from csvdprep.core.grids import same_grid
-from csvdprep.interfaces.images import load, save
-from csvdprep.interfaces.inspect import LEVEL, inspect_image, load_clean, load_series
+from csvdprep.imaging.images import load, save
+from csvdprep.imaging.inspect import LEVEL, inspect_image, load_clean, load_series
 
 
 def on_level(data):

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
+from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.patients.atlas import warped

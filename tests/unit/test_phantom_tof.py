@@ -115,10 +115,16 @@ def test_slab_borders_darken_by_option():
 def test_measures_and_table(written, scene):
     folder, recorder = written
     values = {name: value for name, (value, *_) in recorder.measures.items()}
-    assert (values['lsa_n_stems'], values['lsa_n_stems_L'], values['lsa_n_stems_R']) == (7, 3, 4)
+    assert (values['lsa_n_stems'], values['lsa_n_stems_left'], values['lsa_n_stems_right']) == (
+        7,
+        3,
+        4,
+    )
     perforators = [t for t in scene.features if t.kind == 'LSA']
     assert values['lsa_n_branches'] == len(perforators)
-    assert values['lsa_n_branches'] == values['lsa_n_branches_L'] + values['lsa_n_branches_R']
+    assert (
+        values['lsa_n_branches'] == values['lsa_n_branches_left'] + values['lsa_n_branches_right']
+    )
     assert 20 < values['lsa_len_mean_mm'] < values['lsa_len_max_mm'] < 60
     assert 1.1 < values['lsa_tortuosity'] < 1.4
     text = next(folder.rglob('*vessels.tsv')).read_text().splitlines()

@@ -19,7 +19,7 @@ from csvdprep.bids.raw import Ignored
 from csvdprep.core.errors import PreflightError, UsageError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
-from csvdprep.interfaces.inspect import inspect_image
+from csvdprep.imaging.inspect import inspect_image
 
 CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
 

@@ -13,7 +13,7 @@ import pytest
 
 from csvdprep.core.errors import PreflightError, UsageError
 from csvdprep.graph.discover import discover
-from csvdprep.interfaces.spaces import find_space, parse_space, read_spaces
+from csvdprep.imaging.spaces import find_space, parse_space, read_spaces
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_without_niworkflows_it_is_said(home, monkeypatch):
 READ = """
 import json, sys
 from csvdprep.core.errors import CsvdprepError
-from csvdprep.interfaces.spaces import read_spaces
+from csvdprep.imaging.spaces import read_spaces
 found = {}
 for spec in sys.argv[1:]:
     try:

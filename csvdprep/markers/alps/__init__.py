@@ -33,7 +33,7 @@ RANGE = Limits(ok=(0.9, 2.0), warn=(0.6, 2.6))
 
 
 def _index(name, where, side=''):
-    of = {'': 'mean of both sides', '_L': 'left', '_R': 'right'}[side]
+    of = {'': 'mean of both sides', '_left': 'left', '_right': 'right'}[side]
     return Measure(
         name=name + side,
         units='1',
@@ -49,7 +49,7 @@ def _index(name, where, side=''):
 def _diffusivities():
     for bundle, fibres in (('proj', 'projection'), ('assoc', 'association')):
         for axis, way in (('x', 'left to right'), ('y', 'front to back'), ('z', 'up and down')):
-            for side in ('', '_L', '_R'):
+            for side in ('', '_left', '_right'):
                 yield Measure(
                     name=f'alps_d{axis * 2}_{bundle}{side}',
                     units='1e-3 mm2/s',
@@ -61,7 +61,7 @@ def _diffusivities():
             ('fa', 'Fractional anisotropy', '1'),
             ('md', 'Mean diffusivity', '1e-3 mm2/s'),
         ):
-            for side in ('', '_L', '_R'):
+            for side in ('', '_left', '_right'):
                 yield Measure(
                     name=f'alps_{name}_{bundle}{side}',
                     units=units,
@@ -71,12 +71,12 @@ def _diffusivities():
                 )
 
 
-_SIDE = {'': '', '_L': ', left', '_R': ', right'}
+_SIDE = {'': '', '_left': ', left', '_right': ', right'}
 
 
 def _voxels():
     for radius, mm in (('r2p5', '2.5'), ('r5', '5')):
-        for side in ('_L', '_R'):
+        for side in ('_left', '_right'):
             yield Measure(
                 name=f'qc_alps_voxels_{radius}{side}',
                 units='1',
@@ -149,7 +149,7 @@ ROOM = Room(
         *(
             _index(name, where, side)
             for name, where in INDICES.items()
-            for side in ('', '_L', '_R')
+            for side in ('', '_left', '_right')
         ),
         *_diffusivities(),
         _angle('pitch', 'chin up is positive', 5),
@@ -189,7 +189,7 @@ ROOM = Room(
             description='Mean share of the four regions that is hyperintense.',
         ),
     ),
-    version=3,
+    version=4,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(

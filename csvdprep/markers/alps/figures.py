@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from csvdprep.interfaces.drawing import COLOURS
-from csvdprep.interfaces.slices import Cut, Volume, as_volume, extent, plane
+from csvdprep.imaging.drawing import COLOURS
+from csvdprep.imaging.slices import Cut, Volume, as_volume, extent, plane
 
 #: Colour and name of the regions on each side, in the order of the fourth axis.
 REGIONS = ((COLOURS['white'], 'Projection fibres'), (COLOURS['yellow'], 'Association fibres'))
@@ -43,7 +43,7 @@ def alps_figure(
     Parameters
     ----------
     fa : ndarray, shape (nx, ny, nz)
-        Axes of the array run to R, A and S, as `csvdprep.interfaces.slices.Volume` has them.
+        Axes of the array run to R, A and S, as `csvdprep.imaging.slices.Volume` has them.
     direction : ndarray, shape (nx, ny, nz, 3)
         Largest axis of the tensor in the world's axes; its sign does not matter.
     spheres, kept : ndarray, shape (nx, ny, nz, 4)

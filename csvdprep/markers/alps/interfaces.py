@@ -10,9 +10,9 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load, save
-from csvdprep.interfaces.points import map_points
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load, save
+from csvdprep.imaging.points import map_points
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.alps import ROOM
 from csvdprep.markers.alps.science import measure_alps
@@ -133,7 +133,7 @@ def as_measured(values: dict[str, Value], finer: float) -> dict[str, Value]:
 
     Examples
     --------
-    >>> found = as_measured({'qc_alps_voxels_r5_L': Value(40.0)}, 2.0)['qc_alps_voxels_r5_L']
+    >>> found = as_measured({'qc_alps_voxels_r5_left': Value(40.0)}, 2.0)['qc_alps_voxels_r5_left']
     >>> found.value, found.reason
     (10.0, 'the scanner stored 2 lines for each that it measured')
     """
@@ -153,7 +153,6 @@ def _values(found):
     values = {}
     for measure in ROOM.measures:
         name = measure.name.removeprefix('qc_')
-        name = name.replace('_L', '_left').replace('_R', '_right')
         item = found.get(name)
         if item is None:
             values[measure.name] = Value(None, reason='hyperintensities were not segmented')

@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
-from csvdprep.interfaces.atlas import labels_of
-from csvdprep.interfaces.images import load, resample
-from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.atlas import labels_of
+from csvdprep.imaging.images import load, resample
+from csvdprep.imaging.points import map_points
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.atrophy import ROOM
 from csvdprep.markers.atrophy.science import (

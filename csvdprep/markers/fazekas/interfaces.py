@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.fazekas import ROOM
 from csvdprep.markers.fazekas.science import grade

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csvdprep.interfaces.atlas import label_names, labels_of
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.atlas import label_names, labels_of
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load
 
 #: Where bone holds air, template (MNI, RAS+ mm): centre and radius of its influence. Sphenoid
 #: and frontal sinus, both mastoids, both petrous bones.

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.atlas import label_names, labels_on, sides
-from csvdprep.interfaces.images import load, load_mask_on, save
+from csvdprep.imaging.atlas import label_names, labels_on, sides
+from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.infarcts import ROOM

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load
 from csvdprep.interfaces.cerebrum import Cerebrum, as_free_water
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.nawm import MAPS, REGIONS, ROOM, ZONES
 from csvdprep.markers.nawm.science import LEAST_VOXELS, histogram_top, region_mean

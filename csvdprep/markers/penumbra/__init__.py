@@ -53,7 +53,7 @@ def _measures():
             first = name == 'md' and not kind
             for stem, text in SCALARS.items():
                 unit = {'slope': per_mm, 'adj_slope': per_mm, 'delta': units}.get(stem, 'mm')
-                column = f'pen_{stem}_{name}' + ('_mm' if unit == 'mm' else '') + kind
+                column = f'pen_{stem}_{name}{kind}' + ('_mm' if unit == 'mm' else '')
                 method, more = ('see-fw_method', WATER) if name == 'fw' else ('rings', '')
                 yield Measure(
                     name=column,
@@ -112,7 +112,7 @@ ROOM = Room(
         ),
     ),
     measures=tuple(_measures()),
-    version=2,
+    version=3,
     build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
     options=Options,
     methods=(

@@ -6,10 +6,10 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.bids.tsv import write_tsv
-from csvdprep.interfaces.ants import apply_transform
+from csvdprep.imaging.ants import apply_transform
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load, resample
 from csvdprep.interfaces.cerebrum import FLUID, as_free_water
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load, resample
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.penumbra import MAPS, ROOM
 from csvdprep.markers.penumbra.science import (
@@ -147,7 +147,7 @@ def _absent(distances):
         measure.name: missing
         for measure in ROOM.measures
         for kind in ('_pv', '_deep')
-        if measure.name.endswith(kind) and kind not in distances
+        if kind in measure.name and kind not in distances
     }
 
 
@@ -163,8 +163,8 @@ def _summary(name, kind, values, distance, others):
         f'pen_slope_{name}{kind}': value('slope', found.slope),
         f'pen_adj_slope_{name}{kind}': Value(slope, reason=why),
         f'pen_delta_{name}{kind}': value('delta', found.delta),
-        f'pen_width_{name}_mm{kind}': value('width_mm', found.width_mm),
-        f'pen_decay_{name}_mm{kind}': value('decay_mm', found.decay_mm),
+        f'pen_width_{name}{kind}_mm': value('width_mm', found.width_mm),
+        f'pen_decay_{name}{kind}_mm': value('decay_mm', found.decay_mm),
     }
 
 

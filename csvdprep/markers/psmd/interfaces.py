@@ -9,10 +9,10 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import canonical_vectors, load
-from csvdprep.interfaces.points import map_points
+from csvdprep.imaging.ants import apply_transform
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import canonical_vectors, load
+from csvdprep.imaging.points import map_points
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.psmd import ROOM
 from csvdprep.markers.psmd.science import (

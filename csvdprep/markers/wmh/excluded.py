@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load_mask_on
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load_mask_on
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.values import Value
 from csvdprep.science.morphology import dilate
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import every, extent, head, load_volume, slice_axis, window
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import every, extent, head, load_volume, slice_axis, window
 
 _MOST = 42
 

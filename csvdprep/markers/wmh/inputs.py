@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load
-from csvdprep.interfaces.transforms import write_linear
+from csvdprep.imaging.ants import apply_transform
+from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_on, sides
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load
+from csvdprep.imaging.transforms import write_linear
 from csvdprep.resources import resource, templates
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load, load_mask_on, save
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh import ROOM
 from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.interfaces.drawing import Layer, draw_mosaic
+from csvdprep.imaging.drawing import Layer, draw_mosaic
+from csvdprep.imaging.slices import every, extent, head, load_volume, slice_axis, window
 from csvdprep.interfaces.lists import draw_list
-from csvdprep.interfaces.slices import every, extent, head, load_volume, slice_axis, window
 from csvdprep.markers.zones import ROOM, ZONE_NAMES
 
 _MOST = 28

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.atlas import (
+from csvdprep.imaging.atlas import (
     DEEP_GREY,
     INFRATENTORIAL,
     label_names,
@@ -14,8 +14,8 @@ from csvdprep.interfaces.atlas import (
     labels_on,
     sides,
 )
-from csvdprep.interfaces.frame import ImageFrame
-from csvdprep.interfaces.images import load, resample, save
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load, resample, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.zones import ARTERIES, ARWMC, ROOM

@@ -141,7 +141,7 @@ def rows(tubes: Sequence[Tube], scan: Scan) -> list[dict]:
 def _measures(tubes: Sequence[Tube], recorder: Recorder) -> None:
     """Note the measures of the lenticulostriate arteries: both sides, left, right."""
     perforators = [tube for tube in tubes if tube.kind == 'LSA']
-    for suffix, side in (('', None), ('_L', 'left'), ('_R', 'right')):
+    for suffix, side in (('', None), ('_left', 'left'), ('_right', 'right')):
         own = [t for t in perforators if side in (None, t.facts['side'])]
         stems = [t for t in own if t.facts['parent'].endswith('M1')]
         paths = paths_of(own)
@@ -156,13 +156,13 @@ def _measures(tubes: Sequence[Tube], recorder: Recorder) -> None:
                 'Ends of lenticulostriate arteries: each stem and each branch has one',
             ),
             (
-                'len_mean_mm',
+                'len_mean',
                 _mean([t.length_mm for t in stems]),
                 'mm',
                 'Mean length of the stems from M1 to their own end',
             ),
             (
-                'len_max_mm',
+                'len_max',
                 max(lengths, default=None),
                 'mm',
                 'Length of the longest way from M1 to an end',
@@ -174,7 +174,8 @@ def _measures(tubes: Sequence[Tube], recorder: Recorder) -> None:
                 'Mean distance factor of the stems: length over the distance of the ends',
             ),
         ):
-            recorder.measure(f'lsa_{name}{suffix}', value, units, text + where)
+            unit = f'_{units}' if units else ''
+            recorder.measure(f'lsa_{name}{suffix}{unit}', value, units, text + where)
 
 
 def paths_of(tubes: Sequence[Tube]) -> list[tuple[float, str]]:

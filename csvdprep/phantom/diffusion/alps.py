@@ -69,8 +69,10 @@ def note_alps(
             meaning = f'{said}; radius {radius:g} mm, {text}'
             recorder.measure(f'alps_{frame}_{key}', whole, '', f'{meaning}: mean of both sides')
             if frame == 'reo' and radius == 2.5:
-                for side, value in found.items():
-                    recorder.measure(f'alps_reo_r2p5_{side}', value, '', f'{meaning}: {side}')
+                for side, name in (('L', 'left'), ('R', 'right')):
+                    recorder.measure(
+                        f'alps_reo_r2p5_{name}', found[side], '', f'{meaning}: {name}'
+                    )
 
 
 def _index(frame: str, projection, association, scan: Scan) -> float | None:

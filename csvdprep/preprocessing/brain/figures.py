@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import extent, load_volume, spread, window
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import extent, load_volume, spread, window
 
 
 def draw_brain_mask(*, out_file: str, anat_preproc: str, brain_mask: str) -> None:

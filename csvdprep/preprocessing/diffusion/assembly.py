@@ -14,9 +14,9 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import B0_BELOW, shells
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import canonical_vectors, like
-from csvdprep.interfaces.inspect import load_series
+from csvdprep.imaging.brain import extract_brain
+from csvdprep.imaging.images import canonical_vectors, like
+from csvdprep.imaging.inspect import load_series
 from csvdprep.preprocessing.diffusion.resolve import covered, long_enough
 from csvdprep.preprocessing.diffusion.science.brain import brain_by_threshold
 from csvdprep.preprocessing.diffusion.science.denoise import denoise as mppca

@@ -14,11 +14,11 @@ from scipy import ndimage as ndi
 from skimage.restoration import unwrap_phase
 
 from csvdprep.core.errors import CsvdprepError, MeasureError
-from csvdprep.interfaces.ants import realign, register_along, rigid
-from csvdprep.interfaces.header import read_header
-from csvdprep.interfaces.images import canonical, resample
-from csvdprep.interfaces.inspect import load_series
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.ants import realign, register_along, rigid
+from csvdprep.imaging.header import read_header
+from csvdprep.imaging.images import canonical, resample
+from csvdprep.imaging.inspect import load_series
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.preprocessing.diffusion.assembly import Assembled, mean_b0, relative_factor
 from csvdprep.preprocessing.diffusion.science.alignment import Target
 from csvdprep.preprocessing.diffusion.science.field import shift_between

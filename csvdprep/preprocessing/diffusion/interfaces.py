@@ -11,9 +11,9 @@ from scipy import ndimage as ndi
 from csvdprep.bids.gradients import shells
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.ants import n4
-from csvdprep.interfaces.images import as_stored, like, load, save, storage_of, stored_vectors
-from csvdprep.interfaces.inspect import load_series
+from csvdprep.imaging.ants import n4
+from csvdprep.imaging.images import as_stored, like, load, save, storage_of, stored_vectors
+from csvdprep.imaging.inspect import load_series
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.diffusion import ROOM
 from csvdprep.preprocessing.diffusion.assembly import Assembled, assemble, find_brain

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from csvdprep.interfaces.ants import realign
+from csvdprep.imaging.ants import realign
 from csvdprep.preprocessing.diffusion.science.alignment import Target
 from csvdprep.preprocessing.diffusion.science.motion import head_motions
 from csvdprep.preprocessing.diffusion.science.prediction import left_out_weights

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec
 
-from csvdprep.interfaces.ants import rigid
-from csvdprep.interfaces.images import load, load_mask_on
-from csvdprep.interfaces.transforms import read_linear, write_linear
+from csvdprep.imaging.ants import rigid
+from csvdprep.imaging.images import load, load_mask_on
+from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dwi_anatomy import ROOM
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import nibabel as nib
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import as_volume, extent, load_volume, spread
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import as_volume, extent, load_volume, spread
 from csvdprep.resources import resource
 
 
@@ -22,7 +22,7 @@ def draw_registration(*, out_file: str, dwi_fa: str, dwi_mask: str, fa_to_dwi: s
         Transform (ITK) that resamples the template onto the map.
 
     """
-    from csvdprep.interfaces.ants import apply_transform
+    from csvdprep.imaging.ants import apply_transform
 
     own = load_volume(dwi_fa)
     brain = load_volume(dwi_mask, own, order=0).data > 0

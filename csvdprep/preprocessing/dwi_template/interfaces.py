@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
-from csvdprep.interfaces.ants import register_fa
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.ants import register_fa
+from csvdprep.imaging.images import load
 from csvdprep.interfaces.values import write_values
 from csvdprep.preprocessing.dwi_template import ROOM
 from csvdprep.resources import resource

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.images import load, resample, save
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.images import load, resample, save
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.filling import ROOM
 from csvdprep.preprocessing.filling.science import guess_lesions

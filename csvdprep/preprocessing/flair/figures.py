@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import brought, extent, load_volume, spread, window
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import brought, extent, load_volume, spread, window
+from csvdprep.imaging.transforms import read_linear
 
 
 def draw_coregistration(

@@ -6,11 +6,11 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
-from csvdprep.interfaces.ants import n4, rigid
-from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import load, resample, save
-from csvdprep.interfaces.inspect import load_clean
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.ants import n4, rigid
+from csvdprep.imaging.brain import extract_brain
+from csvdprep.imaging.images import load, resample, save
+from csvdprep.imaging.inspect import load_clean
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.flair import ROOM
 from csvdprep.science.morphology import dilate

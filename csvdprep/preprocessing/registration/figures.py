@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 from scipy import ndimage
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import Cut, Volume, extent, load_volume, spread, window
-from csvdprep.interfaces.transforms import LPS
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import Cut, Volume, extent, load_volume, spread, window
+from csvdprep.imaging.transforms import LPS
 from csvdprep.resources import resource
 
 

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.ants import apply_transform, register_to_template
-from csvdprep.interfaces.images import load
+from csvdprep.imaging.ants import apply_transform, register_to_template
+from csvdprep.imaging.images import load
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.registration import ROOM
 from csvdprep.resources import template_file

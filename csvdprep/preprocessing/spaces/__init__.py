@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from csvdprep.core.room import Derivative, Room
-from csvdprep.interfaces.spaces import SPACE, parse_space, spell_space
+from csvdprep.imaging.spaces import SPACE, parse_space, spell_space
 
 
 @dataclass(frozen=True, kw_only=True)

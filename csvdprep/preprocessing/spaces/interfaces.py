@@ -14,9 +14,9 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from csvdprep.interfaces.ants import apply_transform, register_to_template
-from csvdprep.interfaces.images import load, save
-from csvdprep.interfaces.spaces import find_space
+from csvdprep.imaging.ants import apply_transform, register_to_template
+from csvdprep.imaging.images import load, save
+from csvdprep.imaging.spaces import find_space
 
 
 class _SpaceInputSpec(BaseInterfaceInputSpec):

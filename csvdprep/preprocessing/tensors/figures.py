@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
 
-from csvdprep.interfaces.drawing import Layer, draw_mosaic
-from csvdprep.interfaces.slices import extent, load_volume, plane, spread
+from csvdprep.imaging.drawing import Layer, draw_mosaic
+from csvdprep.imaging.slices import extent, load_volume, plane, spread
 
 #: FA that is drawn in full brightness.
 BRIGHT = 0.7

@@ -8,7 +8,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.gradients import shells
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.images import canonical_vectors, load, save
+from csvdprep.imaging.images import canonical_vectors, load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.tensors import ROOM
 from csvdprep.science.free_water import fit_free_water, free_water_single_shell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import extent, load_volume, spread, window
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import extent, load_volume, spread, window
 
 
 def draw_tissues(

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.interfaces.ants import apply_transform
-from csvdprep.interfaces.atlas import find_ventricles
-from csvdprep.interfaces.images import load, save
+from csvdprep.imaging.ants import apply_transform
+from csvdprep.imaging.atlas import find_ventricles
+from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.tissues import ROOM
 from csvdprep.resources import resource

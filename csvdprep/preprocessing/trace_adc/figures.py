@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.interfaces.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.interfaces.slices import brought, every, extent, load_volume, slice_axis, window
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
+from csvdprep.imaging.slices import brought, every, extent, load_volume, slice_axis, window
+from csvdprep.imaging.transforms import read_linear
 
 _MOST = 21
 

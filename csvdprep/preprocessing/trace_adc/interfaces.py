@@ -9,11 +9,11 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.bids.metadata import plain_number
 from csvdprep.core.errors import MeasureError
 from csvdprep.core.grids import same_grid
-from csvdprep.interfaces.ants import realign, rigid
-from csvdprep.interfaces.brain import extract_brain
-from csvdprep.interfaces.images import like, load, load_mask_on, resample, save
-from csvdprep.interfaces.inspect import load_clean, load_series
-from csvdprep.interfaces.transforms import read_linear, write_linear
+from csvdprep.imaging.ants import realign, rigid
+from csvdprep.imaging.brain import extract_brain
+from csvdprep.imaging.images import like, load, load_mask_on, resample, save
+from csvdprep.imaging.inspect import load_clean, load_series
+from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.trace_adc import ROOM
 from csvdprep.preprocessing.trace_adc.science import WANTED_B, adc_unit, check_adc, isotropic

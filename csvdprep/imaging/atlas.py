@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import read_tsv
-from csvdprep.interfaces.images import load, resample
+from csvdprep.imaging.images import load, resample
 from csvdprep.resources import template_file
 from csvdprep.science.ventricles import lateral_ventricles
 

@@ -20,7 +20,7 @@ from ants.internal import get_lib_fn, get_pointer_string, process_arguments
 from scipy import ndimage
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.transforms import LPS, read_linear, write_composite, write_linear
+from csvdprep.imaging.transforms import LPS, read_linear, write_composite, write_linear
 from csvdprep.science.alignment import (
     best_start,
     block_mean,

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from skimage.measure import find_contours
 
-from csvdprep.interfaces.slices import Cut, Volume, plane, window
+from csvdprep.imaging.slices import Cut, Volume, plane, window
 
 #: Colours that people with any colour vision tell apart (Okabe and Ito).
 COLOURS = {

@@ -19,8 +19,8 @@ from typing import BinaryIO
 import nibabel as nib
 import numpy as np
 
-from csvdprep.interfaces.header import Grid, read_header, refuse
-from csvdprep.interfaces.images import canonical
+from csvdprep.imaging.header import Grid, read_header, refuse
+from csvdprep.imaging.images import canonical
 
 #: Share of voxels that may be NaN or infinite.
 MAX_NONFINITE = 0.01
@@ -249,7 +249,7 @@ def load_series(
     Returns
     -------
     nibabel.Nifti1Image
-        In memory, in canonical order (see :mod:`csvdprep.interfaces.images`); NaN, infinite and
+        In memory, in canonical order (see :mod:`csvdprep.imaging.images`); NaN, infinite and
         negative values are 0. ``extra['level']`` is the level that was taken.
 
     Raises
@@ -288,7 +288,7 @@ def load_clean(path: str | os.PathLike) -> nib.Nifti1Image:
     Returns
     -------
     nibabel.Nifti1Image
-        Image in memory, in canonical order (see :mod:`csvdprep.interfaces.images`), with the
+        Image in memory, in canonical order (see :mod:`csvdprep.imaging.images`), with the
         affine that :func:`inspect_image` chose, so that all libraries read the same.
 
     Raises

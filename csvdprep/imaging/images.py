@@ -18,7 +18,7 @@ from nibabel import orientations
 from scipy import ndimage
 
 from csvdprep.core.grids import axes_of, same_grid
-from csvdprep.interfaces.header import read_header
+from csvdprep.imaging.header import read_header
 
 #: Digits of a canonical affine: of its axes, and of its origin (mm). Headers keep seven, and with
 #: the order of the axes the last of them changes.

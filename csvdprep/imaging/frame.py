@@ -12,9 +12,9 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.interfaces.images import load, resample
-from csvdprep.interfaces.points import map_points
-from csvdprep.interfaces.transforms import read_linear
+from csvdprep.imaging.images import load, resample
+from csvdprep.imaging.points import map_points
+from csvdprep.imaging.transforms import read_linear
 from csvdprep.science.distances import distance_map
 
 

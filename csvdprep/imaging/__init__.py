@@ -1,0 +1,1 @@
+"""Images, transforms and pictures: what reads, writes, moves and draws them."""
