@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import read_tsv
+from csvdprep.imaging.ants import apply_transform
 from csvdprep.imaging.images import load, resample
-from csvdprep.resources import template_file
+from csvdprep.resources import resource, template_file
 from csvdprep.science.ventricles import lateral_ventricles
 
 #: Structures whose hyperintensities are not counted as white matter's.
@@ -74,6 +75,30 @@ def labels_on(path: str, like, *, matrix: np.ndarray | None = None) -> np.ndarra
     image = load(path)
     labels = nib.Nifti1Image(np.asanyarray(image.dataobj).astype(np.uint8), image.affine)
     return resample(labels, like, matrix=matrix, order=0)
+
+
+def warped_template(
+    name: str, like, mni_to_anat: str, interpolation: str = 'linear'
+) -> np.ndarray:
+    """Bring a shipped map of the template to a grid.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`csvdprep.resources.resource` knows it.
+    like : nibabel image
+        Grid, of the anatomical reference.
+    mni_to_anat : str
+        Transform (ITK) that resamples the template onto the reference.
+    interpolation : {'linear', 'nearest', 'label'}
+        How.
+
+    Returns
+    -------
+    ndarray, shape of ``like``
+    """
+    moved = apply_transform(load(resource(name)), like, mni_to_anat, interpolation=interpolation)
+    return np.asanyarray(moved.dataobj)
 
 
 def find_ventricles(csf, mask, structures, prior, voxel_mm) -> np.ndarray:

@@ -17,7 +17,7 @@ from csvdprep.imaging.transforms import write_linear
 from csvdprep.markers.zones.figures import draw_lesions, draw_zones
 from csvdprep.preprocessing.brain.figures import draw_brain_mask
 from csvdprep.preprocessing.flair.figures import draw_coregistration
-from csvdprep.preprocessing.tissues.figures import draw_tissues
+from csvdprep.preprocessing.ventricles.figures import draw_tissues
 
 ORIENTATIONS = ('RAS', 'LPS', 'PIR', 'ASL', 'SRP')
 SVG = '{http://www.w3.org/2000/svg}'

@@ -6,22 +6,14 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.imaging.ants import apply_transform
-from csvdprep.imaging.atlas import find_ventricles
+from csvdprep.imaging.atlas import warped_template
 from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.tissues import ROOM
-from csvdprep.resources import resource
 from csvdprep.science.tissues import segment_tissues
 
 #: The two estimates of the intracranial volume should agree to this share.
 ICV_TOLERANCE = 0.07
-#: Without a T1w the volume of smaller ventricles was 25 % too small to 18 % too large on phantoms
-#: (docs/wmh.md), mL.
-UNSURE_VENTRICLE_ML = 15.0
-UNSURE_VENTRICLE = 'small ventricles are uncertain by a quarter without a T1w'
-#: Least number of lateral-ventricle voxels from which a distance means something.
-LEAST_VENTRICLE_ML = 1.0
 
 
 class _TissuesInputSpec(TraitedSpec):
@@ -37,15 +29,11 @@ class _TissuesOutputSpec(TraitedSpec):
     gm_probseg = File(exists=True, desc='probability of grey matter')
     wm_probseg = File(exists=True, desc='probability of white matter')
     tissue_dseg = File(exists=True, desc='most probable tissue')
-    ventricles = File(exists=True, desc='lateral ventricles')
-    structures_dseg = File(exists=True, desc='deep structures')
-    lobes_dseg = File(exists=True, desc='lobes')
-    territories_dseg = File(exists=True, desc='vascular territories')
     tissues_values = File(exists=True, desc='measures')
 
 
 class SegmentTissues(SimpleInterface):
-    """Tell the tissues apart and find the lateral ventricles."""
+    """Tell the tissues apart."""
 
     input_spec = _TissuesInputSpec
     output_spec = _TissuesOutputSpec
@@ -55,7 +43,12 @@ class SegmentTissues(SimpleInterface):
         anat, brain = load(given.anat_filled), load(given.brain_mask)
         mask = np.asanyarray(brain.dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(anat.affine)
-        atlas = np.stack([self._warp(anat, f'template_{name}') for name in ('csf', 'gm', 'wm')])
+        atlas = np.stack(
+            [
+                warped_template(f'template_{name}', anat, given.mni_to_anat)
+                for name in ('csf', 'gm', 'wm')
+            ]
+        )
         lesion = None
         if isdefined(given.lesion_guess):
             lesion = np.asanyarray(load(given.lesion_guess).dataobj) > 0
@@ -67,58 +60,32 @@ class SegmentTissues(SimpleInterface):
             contrast=given.hub,
             lesion=lesion,
         )
-        labels = {
-            name: self._warp(anat, f'template_{name}', 'label')
-            for name in ('structures', 'lobes', 'territories')
-        }
-        ventricles = find_ventricles(
-            found.probability[0], mask, labels['structures'], atlas[0], voxel_mm
-        )
         hard = np.where(mask, found.probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
             **dict(
                 zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), found.probability, strict=True)
             ),
             'tissue_dseg': hard,
-            'ventricles': ventricles,
-            **{f'{name}_dseg': data.astype(np.uint8) for name, data in labels.items()},
         }
         for name, data in images.items():
             self._results[name] = save(data, anat, folder / f'{name}.nii.gz')
-        warped = self._warp(anat, 'template_mask', 'nearest')
+        warped = warped_template('template_mask', anat, given.mni_to_anat, 'nearest')
         self._results['tissues_values'] = write_values(
             folder / 'values.json',
-            _values(found.cnr, ventricles, mask, warped, float(np.prod(voxel_mm)), given.hub),
+            _values(found.cnr, mask, warped, float(np.prod(voxel_mm)), given.hub),
             ROOM,
         )
         return runtime
 
-    def _warp(self, anat, name, interpolation='linear'):
-        image = load(resource(name))
-        moved = apply_transform(image, anat, self.inputs.mni_to_anat, interpolation=interpolation)
-        return np.asanyarray(moved.dataobj)
 
-
-def _values(cnr, ventricles, mask, warped, voxel_mm3, hub):
-    left, right = ((ventricles == side).sum() * voxel_mm3 / 1000 for side in (1, 2))
+def _values(cnr, mask, warped, voxel_mm3, hub):
     icv, other = (float((m > 0).sum() * voxel_mm3 / 1000) for m in (mask, warped))
     odd = abs(icv - other) > ICV_TOLERANCE * icv
-    both = left + right
-    asymmetry = Value(None, reason='no lateral ventricle was found')
-    if both > LEAST_VENTRICLE_ML:
-        asymmetry = Value(float(abs(left - right) / both))
     contrast = Value(cnr)
-    small = hub == 'FLAIR' and both < UNSURE_VENTRICLE_ML
     if hub == 'FLAIR':
         contrast = Value(None, reason='grey and white matter are told apart on T1w only')
     return {
         'qc_cnr': contrast,
-        'lv_ml': Value(
-            float(both), n=int((ventricles > 0).sum()), reason=UNSURE_VENTRICLE if small else ''
-        ),
-        'lv_left_ml': float(left),
-        'lv_right_ml': float(right),
-        'qc_lv_asymmetry': asymmetry,
         'icv_ml': Value(
             icv,
             n=int(mask.sum()),

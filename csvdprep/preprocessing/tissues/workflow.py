@@ -5,7 +5,7 @@ from csvdprep.preprocessing.tissues.interfaces import SegmentTissues
 
 
 def init_tissues_wf(*, room, options, context):
-    """Segment tissues and lateral ventricles, and bring the atlas to the patient.
+    """Segment tissues.
 
     Inputs
     ------
@@ -16,10 +16,8 @@ def init_tissues_wf(*, room, options, context):
 
     Outputs
     -------
-    csf_probseg, gm_probseg, wm_probseg, tissue_dseg, ventricles
-        Tissues and lateral ventricles.
-    structures_dseg, lobes_dseg, territories_dseg
-        Regions of the template.
+    csf_probseg, gm_probseg, wm_probseg, tissue_dseg
+        Tissues.
     tissues_values
         Measures.
 
