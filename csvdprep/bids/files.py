@@ -434,6 +434,25 @@ def lock(
         os.close(handle)
 
 
+def is_held(lock: Path) -> bool:
+    """Tell whether somebody holds a lock; where locks are not known, a name in it is believed."""
+    try:
+        if not lock.stat().st_size:
+            return False
+        handle = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:  # who may not look cannot tell
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def holder(path: str | os.PathLike) -> str:
     """Say in words who holds a lock.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from csvdprep.core.plan import Scan, Visit
 #: How users call the two, and their suffixes.
 KINDS = {'trace': ('trace', 'TRACEW'), 'adc': ('ADC',)}
 
+#: Fields in which converters write the b-value of a trace image.
+B_FIELDS = ('DiffusionBValue', 'bValue', 'B-value', 'BValue')
 #: Below this a volume counts as b = 0, and from this on it weights enough, s/mm².
 B0_BELOW, LEAST_B = 50.0, 450.0
 #: Directions that a trace image takes, and that a tensor takes.
@@ -43,8 +46,8 @@ def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -
     -------
     dict of str to Scan
         By the name of the input, with ``content`` ``trace`` and ``adc`` (paths) and
-        ``trace_metadata``; or, of a short series, ``series`` (path) and ``bvals`` (s/mm²).
-        Empty without either.
+        ``b_fields`` (of the sidecar, about the b-value); or, of a short series, ``series`` (path)
+        and ``bvals`` (s/mm²). Empty without either.
     """
     found = {
         kind: sorted(
@@ -54,7 +57,7 @@ def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -
         for kind, suffixes in KINDS.items()
     }
     traces, maps = found['trace'], found['adc']
-    pairs = [(trace, own) for trace in traces if (own := _partner(trace, maps))]
+    pairs = _pairs(traces, maps)
     if not pairs:
         if short := _short_series(dataset, visit, declared, report):
             return short
@@ -73,13 +76,14 @@ def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -
     scan = dataset.scan(declared.name, trace, report)
     other = dataset.scan('adc', own, report)
     report.facts[declared.name] = trace.facts
-    digest = hashlib.sha256(f'{scan.digest} {other.digest}'.encode()).hexdigest()
+    told = {field: scan.metadata[field] for field in B_FIELDS if field in scan.metadata}
+    digest = _digest(scan.digest, other.digest, told)
     return {
         declared.name: replace(
             scan,
             digest=digest,
             others=(other.uri,),
-            content={'trace': scan.path, 'adc': other.path, 'trace_metadata': dict(scan.metadata)},
+            content={'trace': scan.path, 'adc': other.path, 'b_fields': told},
         )
     }
 
@@ -109,13 +113,25 @@ def _short_series(
             f'{item.shown}: {weighted} directions give no tensor, but a trace image and ADC.'
         )
         content = {'series': scan.path, 'bvals': [float(b) for b in table.bvals]}
-        return {declared.name: replace(scan, content=content)}
+        digest = _digest(scan.digest, content['bvals'])
+        return {declared.name: replace(scan, content=content, digest=digest)}
     return {}
 
 
-def _partner(trace: Candidate, maps: Sequence[Candidate]) -> Candidate | None:
-    """Return the map of the same scan."""
-    same = [item for item in maps if item.name.entities == trace.name.entities]
-    if same:
-        return same[0]
-    return maps[0] if len(maps) == 1 else None
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def _pairs(
+    traces: Sequence[Candidate], maps: Sequence[Candidate]
+) -> list[tuple[Candidate, Candidate]]:
+    """Put together what is of one scan; a single map may belong to a single trace image."""
+    exact = [
+        (trace, own)
+        for trace in traces
+        for own in maps
+        if own.name.entities == trace.name.entities
+    ]
+    if not exact and len(traces) == len(maps) == 1:
+        return [(traces[0], maps[0])]
+    return exact

@@ -17,8 +17,8 @@ YEAR = 365.25
 
 
 def _since(unit: str) -> re.Pattern:
-    """Match columns such as days, days_since_first_session, interval_days."""
-    return re.compile(rf'{unit}s?(_(since|from|after)_.*)?|(time|interval|follow_?up)_{unit}s?')
+    """Match columns such as days, days_since_first_session; a bare day is one of a calendar."""
+    return re.compile(rf'{unit}s|{unit}s?_(since|from|after)_.*')
 
 
 #: Columns of sessions.tsv that give a time since some beginning, and what a unit is in years.
@@ -56,9 +56,9 @@ def visit_times(
 ) -> list[VisitTime]:
     """Put the visits of a participant in the order of time.
 
-    What tells the time of all of them is taken, in this order: a date in ``sessions.tsv``
-    (``acq_time``), time since some beginning or age there, the earliest ``acq_time`` of each
-    visit's ``scans.tsv``. Dates may be shifted: intervals alone count.
+    What tells the time of all of them, and tells them apart, is taken, in this order: a date in
+    ``sessions.tsv`` (``acq_time``), the earliest ``acq_time`` of each visit's ``scans.tsv``, time
+    since some beginning in ``sessions.tsv``, age there. Dates may be shifted: intervals count.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ def visit_times(
     """
     visits = sorted(visits, key=lambda visit: _natural(visit.session or ''))
     for source, years in _ways(Path(root), visits, warn):
-        if all(visit in years for visit in visits):
+        # Ages in whole years, or dates that were taken out, may not tell visits apart.
+        if all(visit in years for visit in visits) and len({*years.values()}) == len(visits):
             first = min(years.values())
             found = [VisitTime(v, round(years[v] - first, 4), source) for v in visits]
             return sorted(found, key=lambda item: item.years)
@@ -107,10 +108,6 @@ def _ways(root: Path, visits: list[Visit], warn):
     for name in columns:
         if name.casefold() in _DATES:
             yield f'sessions.tsv: {name}', _known(rows, name, _date)
-    for pattern, unit in SINCE:
-        for name in columns:
-            if pattern.fullmatch(name.casefold()):
-                yield f'sessions.tsv: {name}', _known(rows, name, lambda t, u=unit: _number(t, u))
     first = {}
     for visit in visits:
         stem = f'{visit.label}_scans.tsv'
@@ -122,6 +119,10 @@ def _ways(root: Path, visits: list[Visit], warn):
         if found:
             first[visit] = min(found)
     yield 'scans.tsv: acq_time', first
+    for pattern, unit in SINCE:
+        for name in columns:
+            if pattern.fullmatch(name.casefold()):
+                yield f'sessions.tsv: {name}', _known(rows, name, lambda t, u=unit: _number(t, u))
 
 
 def _known(rows: Mapping[Visit, Mapping[str, str]], name: str, read) -> dict[Visit, float]:

@@ -179,14 +179,15 @@ def _longitudinal(settings, subjects, progress) -> int:
     if not given:
         return 0
     outcome = run_participants(given, settings, say=progress.say, progress=progress)
+    if outcome.interrupted:
+        progress.say('csvdprep: interrupted; the next run goes on from here')
+        return 130
     failed = sorted(k for k, status in outcome.statuses.items() if status.state != 'ok')
     done = len(outcome.statuses) - len(failed)
     progress.say(
         f'csvdprep: visits of {done} of {len(given)} participants are compared'
         + (f'; with failures: {", ".join(failed)}' if failed else '')
     )
-    if outcome.interrupted:
-        return 130
     return 1 if failed else 0
 
 

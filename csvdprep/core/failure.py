@@ -105,6 +105,11 @@ class Failure:
         return f'{self.message} Remedy: {self.remedy}' if self.remedy else self.message
 
     @property
+    def of_room(self) -> bool:
+        """Whether the room itself failed, and not a figure of it."""
+        return not self.node.startswith(('draw_', 'ds_fig_', 'checkpoint_'))
+
+    @property
     def short_of_memory(self) -> bool:
         """Whether more memory may help."""
         return self.kind in ('memory', 'killed')

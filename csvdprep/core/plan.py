@@ -319,8 +319,8 @@ def make_plan(
     maker = {name: room.name for room in able.values() for name in room.outputs()}
     lost = _lost(able, aliases, known, set(failed))
     takes = {k: r.takes(known) for k, r in able.items()}
-    given = replace(given, notes=(*given.notes, *_told(able, takes, lost, failed)))
-    takes = {k: _without(able[k], names, lost) for k, names in takes.items()}
+    given = replace(given, notes=(*given.notes, *_told(able, takes, lost, aliases)))
+    takes = {k: _without(able[k], names, lost, aliases) for k, names in takes.items()}
     behind = {k: {aliases.get(n, n) for n in names} for k, names in takes.items()}
     order = TopologicalSorter(
         {k: sorted(maker[n] for n in behind[k] if n in maker) for k in sorted(able)}
@@ -402,28 +402,31 @@ def _lost(
     return lost
 
 
-def _without(room: Room, names: tuple[str, ...], lost: set[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if name not in room.wants or name not in lost)
+def _without(
+    room: Room, names: tuple[str, ...], lost: set[str], aliases: Mapping[str, str]
+) -> tuple[str, ...]:
+    return tuple(n for n in names if n not in room.wants or aliases.get(n, n) not in lost)
 
 
 def _told(
     able: Mapping[str, Room],
     takes: Mapping[str, tuple[str, ...]],
     lost: set[str],
-    failed: Iterable[str],
+    aliases: Mapping[str, str],
 ) -> list[str]:
     """Say which rooms go without what they want."""
-    because = ', '.join(able[name].title for name in sorted(failed) if name in able)
-    without = {
-        able[name].title: [n for n in names if n in able[name].wants and n in lost]
-        for name, names in takes.items()
-        if not lost & {*able[name].outputs()}
-    }
-    return [
-        f'{title} goes without {", ".join(names)}: {because} failed.'
-        for title, names in sorted(without.items())
-        if names
-    ]
+    makers = {name: room.title for room in able.values() for name in room.outputs()}
+    said = []
+    for name, names in sorted(takes.items()):
+        room = able[name]
+        if lost & {*room.outputs()}:
+            continue
+        for wanted in names:
+            source = aliases.get(wanted, wanted)
+            if wanted in room.wants and source in lost:
+                why = f'{makers[source]} failed, or what it needs'
+                said.append(f'{room.title} goes without {wanted}: {why}.')
+    return said
 
 
 def _upstream(rooms: Mapping[str, Room], chosen: set[str], scans: set[str]) -> set[str]:

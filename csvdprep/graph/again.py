@@ -51,7 +51,8 @@ def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str],
         if status is None:
             say(f'{item.visit.label}: has not been computed yet')
             continue
-        plan = decide(item, settings)
+        failed = {failure.room for failure in status.failures if failure.of_room}
+        plan = decide(item, settings, failed=failed)
         before = {step.room.name for step in plan.steps if step.done}
         try:
             finish(plan, status, settings, before=before)

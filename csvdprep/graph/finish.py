@@ -46,7 +46,9 @@ def finish(
 
     output_dir = Path(settings.output_dir)
     files = room_files(plan, output_dir)
-    blamed = {failure.room for failure in status.failures}
+    blamed = {failure.room for failure in status.failures if failure.of_room}
+    # What an earlier run left of a room that failed now is not this run's result.
+    files = {room: made for room, made in files.items() if room not in blamed}
     status.rooms = {
         step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
     }

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from csvdprep.bids.files import file_digest
+from csvdprep.bids.files import file_digest, is_held
 from csvdprep.bids.names import is_label
 from csvdprep.bids.visit_times import VisitTime, visit_times
 from csvdprep.core.plan import Scan, Visit, VisitInput
@@ -60,10 +60,19 @@ def participant_inputs(
     found = []
     for subject in subjects:
         whole = Visit(subject, level='participant')
+        if (Path(settings.output_dir) / Visit(subject).log / 'status.json').exists():
+            say(
+                f'{whole.label}: the output folder has a visit without session, too, whose files '
+                'have the same names; nothing is compared. Remedy: an output folder of its own.'
+            )
+            continue
         notes: list[str] = []
         usable = []
         states = {v: read_status(settings.output_dir, v) for v in _begun_of(settings, subject)}
-        if any(status and status.state == 'running' for status in states.values()):
+        if any(
+            status and status.state == 'running' and is_held(settings.output_dir / v.log / 'lock')
+            for v, status in states.items()
+        ):
             say(f'{whole.label}: a visit is being computed; visits are compared when it is done')
             continue
         for visit, status in states.items():
@@ -72,8 +81,10 @@ def participant_inputs(
                 continue
             usable.append(visit)
             if status.state != 'ok':
-                notes.append(f'{visit.label} is not complete ({status.state}).')
+                state = 'was killed' if status.state == 'running' else status.state
+                notes.append(f'{visit.label} is not complete ({state}).')
         if len(usable) < LEAST:
+            say(f'{whole.label}: fewer than two visits have results. {" ".join(notes)}')
             continue
         times = visit_times(settings.bids_dir, usable, notes.append)
         notes.append(_told(times))

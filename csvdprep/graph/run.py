@@ -238,9 +238,12 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
                 )
                 todo = {}
                 for label in [name for name in open_visits if name in (given or {})]:
-                    less = _go_without(open_visits[label], given[label], failures[label], settings)
-                    if less:
-                        open_visits[label], todo[label] = less
+                    whole, rest = _go_without(
+                        open_visits[label], given[label], failures[label], settings
+                    )
+                    open_visits[label] = whole
+                    if rest.steps:
+                        todo[label] = rest
         interrupt.check()
         close_all()
     except KeyboardInterrupt:
@@ -264,34 +267,32 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
             raise  # whatever it is, it is so for the visits to come
 
 
-def _go_without(
-    plan: Plan, given: VisitInput, failures, settings: Settings
-) -> tuple[Plan, Plan] | None:
+def _go_without(plan: Plan, given: VisitInput, failures, settings: Settings) -> tuple[Plan, Plan]:
     """Plan anew what only wanted the results of rooms that failed.
 
     Returns
     -------
-    tuple of Plan or None
-        The whole plan, and the part of it that can be computed now; None if nothing can.
+    whole, rest : Plan
+        The whole plan, and the part of it that is left to be computed, with what it takes.
     """
-    if settings.stop_on_first_crash or not failures:
-        return None
-    # What this run has computed already is taken, whatever was to be computed again.
-    settings = replace(settings, rerun='stale')
-    blamed = {failure.room for failure in failures}
-    now_done = {step.room.name for step in decide(given, settings).steps if step.done}
+    nothing = replace(plan, steps=())
+    stuck = {failure.room for failure in failures if failure.of_room}
+    if settings.stop_on_first_crash or not stuck & {step.room.name for step in plan.steps}:
+        return plan, nothing
+    # What this run has computed is taken, even where all was to be computed again.
+    if settings.rerun == 'all':
+        settings = replace(settings, rerun='stale')
+    whole = decide(given, settings, failed=stuck)
     before = {step.room.name: step.key for step in plan.steps}
-    whole = decide(given, settings, failed=blamed - now_done)
-    stuck, lost = blamed - now_done, set()
-    steps = []
+    steps, lost = [], set()
     for step in whole.steps:
         taken = {whole.aliases.get(name, name) for name in step.takes}
-        if not step.done and (step.room.name in stuck or taken & lost):
+        if step.room.name in stuck or (not step.done and taken & lost):
             lost |= {*step.room.outputs()}
         else:
             steps.append(step)
     if all(step.done or before.get(step.room.name) == step.key for step in steps):
-        return None
+        return whole, nothing
     return whole, replace(whole, steps=tuple(steps))
 
 

@@ -13,7 +13,7 @@ from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.graph.discover import discover
-from csvdprep.group.visits import computed_participants
+from csvdprep.group.visits import computed_participants, look_up
 
 NAME = 'group_change.tsv'
 
@@ -40,6 +40,9 @@ def write_changes(output_dir: Path, wanted: Collection[str] = ()) -> Path | None
     rows = []
     for whole in computed_participants(output_dir):
         if wanted and whole.subject not in wanted:
+            continue
+        # A list of an earlier comparison is not that of the visits as they are now.
+        if look_up(whole, output_dir).state != 'ok':
             continue
         path = output_dir / derivative_path(
             'change_list', made, visit=Visit(whole.subject), hub='', scans={}, declared=declared

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from csvdprep.bids.files import holder
+from csvdprep.bids.files import holder, is_held
 from csvdprep.bids.names import is_label
 from csvdprep.bids.raw import sessions_of
 from csvdprep.core.plan import Visit
@@ -99,28 +98,9 @@ def look_up(visit: Visit, output_dir: Path) -> Entry:
     if status.state != 'running':
         return Entry(visit, status.state if status.state in STATES else 'failed', status)
     lock = Path(output_dir) / visit.log / 'lock'
-    if _held(lock):
+    if is_held(lock):
         return Entry(visit, 'running', status, holder(lock))
     return Entry(visit, 'lost', status)
-
-
-def _held(lock: Path) -> bool:
-    """Tell whether somebody holds a lock; where locks are not known, a name in it is believed."""
-    try:
-        if not lock.stat().st_size:
-            return False
-        handle = os.open(lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    except OSError:  # who may not look cannot tell
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _labels(folder: Path, prefix: str) -> list[str]:

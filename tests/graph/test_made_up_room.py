@@ -181,6 +181,15 @@ def _write_room(folder, declaration, code):
     (folder / 'make.py').write_text(code)
 
 
+def _forget():
+    """Let modules be read again."""
+    for name in [name for name in sys.modules if name.startswith('rooms')]:
+        del sys.modules[name]
+    house.discover.cache_clear()
+    house.declared.cache_clear()
+    importlib.invalidate_caches()
+
+
 def _measures(out):
     lines = (out / 'sub-01' / 'sub-01_desc-csvd_measures.tsv').read_text().splitlines()
     return dict(zip(*(line.split('\t') for line in lines), strict=True))
@@ -200,20 +209,29 @@ def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
     assert found['glow_ml'] == 'n/a'
     assert found['dusk_masked'] == 'no'
     page = (out / 'sub-01.html').read_text()
-    assert 'Dusk goes without glow_mask: Glow failed.' in page
+    assert 'Dusk goes without glow_mask: Glow failed, or what it needs.' in page
     state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
     assert state['rooms']['dusk'] == 'done'
     assert state['rooms']['glow'] == 'failed'
     assert len(state['failures']) == 1
+    # The same once more: what was computed stays, and is told in the same way.
+    for more in ([], ['--rerun', 'all'], ['--reports-only']):
+        assert run([*asked, *more]) == 1
+        assert _measures(out)['dusk_masked'] == 'no'
+        assert 'Dusk goes without glow_mask' in (out / 'sub-01.html').read_text()
     # What failed works now: who wanted it is computed again, with it.
     _write_room(house_dir / 'glow', INIT, MAKE)
-    for name in [name for name in sys.modules if name.startswith('rooms')]:
-        del sys.modules[name]
-    house.discover.cache_clear()
-    house.declared.cache_clear()
-    importlib.invalidate_caches()
+    _forget()
     assert run(asked) == 0
     assert _measures(out)['dusk_masked'] == 'yes'
+    # Where all is computed again and fails, what an earlier run left is not given out.
+    _write_room(house_dir / 'glow', INIT, broken)
+    _forget()
+    assert run([*asked, '--rerun', 'all']) == 1
+    found = _measures(out)
+    assert (found['glow_ml'], found['dusk_masked']) == ('n/a', 'no')
+    state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
+    assert state['rooms']['glow'] == 'failed'
 
 
 @pytest.mark.parametrize('plugin', ['', 'Linear', 'MultiProc'])

@@ -198,7 +198,7 @@ def test_trace_and_adc_of_one_scan_go_together(tmp_path):
     trace = found.scans['trace']
     assert trace.entities == {'acq': 'b'}
     assert trace.content['adc'].endswith('sub-01_acq-b_ADC.nii.gz')
-    assert trace.content['trace_metadata'] == {'DiffusionBValue': 900}
+    assert trace.content['b_fields'] == {'DiffusionBValue': 900}
     assert any('acq-b_trace.nii.gz is used' in note for note in found.notes)
 
 

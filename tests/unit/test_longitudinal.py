@@ -1,5 +1,6 @@
 """Several visits of a participant: order, intervals, differences, and what is left out."""
 
+import fcntl
 import json
 
 import pytest
@@ -64,6 +65,31 @@ def test_without_a_time_of_all_visits_labels_decide_and_no_interval_is_made_up(t
     assert [(item.visit.session, item.years) for item in times] == [('2', None), ('10', None)]
 
 
+@pytest.mark.parametrize(
+    'text',
+    [
+        # De-identified dates, ages in whole years and columns of a calendar tell nothing.
+        'session_id\tacq_time\tage\nses-1\t1900-01-01\t70\nses-2\t1900-01-01\t70\n',
+        'session_id\tday\tmonth\tyear\nses-1\t5\t3\t2019\nses-2\t20\t1\t2021\n',
+    ],
+)
+def test_what_does_not_tell_visits_apart_is_not_believed(tmp_path, text):
+    root = sessions(tmp_path, text)
+    assert [t.years for t in visit_times(root, [Visit('01', '1'), Visit('01', '2')])] == [None] * 2
+
+
+def test_dates_of_scans_come_before_ages_in_whole_years(tmp_path):
+    root = sessions(tmp_path, 'session_id\tage\nses-1\t70\nses-2\t71\n')
+    for session, date in (('1', '2020-12-01'), ('2', '2021-03-01')):
+        folder = root / 'sub-01' / f'ses-{session}'
+        folder.mkdir()
+        (folder / f'sub-01_ses-{session}_scans.tsv').write_text(
+            f'filename\tacq_time\nanat/a.nii.gz\t{date}T10:00:00\n'
+        )
+    times = visit_times(root, [Visit('01', '1'), Visit('01', '2')])
+    assert times[1].years == pytest.approx(90 / 365.25, abs=1e-3)
+
+
 def row(value, **more):
     given = {'value': str(value), 'units': 'mL', 'qc': 'ok', 'method': 'm', 'reason': 'n/a'}
     return {**given, 'low': 'n/a', 'high': 'n/a', **more}
@@ -102,6 +128,12 @@ def test_other_methods_flags_and_missing_values_are_told():
     assert compare(row('both'), row('network')) is None
 
 
+def test_other_units_are_not_subtracted():
+    found = compare(row(1), row(1000, units='mm3'))
+    assert found['difference'] is None
+    assert found['reason'] == 'the units differ: mL, mm3'
+
+
 def test_what_judges_quality_is_not_compared():
     visits = [VisitRows(n, 0.0, {'qc_snr': row(20)}) for n in ('ses-1', 'ses-2')]
     assert differences(*visits) == []
@@ -132,12 +164,23 @@ def test_participants_with_several_visits_and_nothing_left_out_silently(tmp_path
     visit_of(out, 'sub-03_ses-3', table=False)
     visit_of(out, 'sub-03_ses-4', state='failed')
     visit_of(out, 'sub-04_ses-2', state='running')
-    assert with_several_visits(out) == ['03', '04']
+    visit_of(out, 'sub-05_ses-1')
+    visit_of(out, 'sub-05_ses-2', state='running')  # killed: nobody holds its lock
+    visit_of(out, 'sub-06')
+    visit_of(out, 'sub-06_ses-1')
+    visit_of(out, 'sub-06_ses-2')
+    lock = (out / 'sub-04' / 'ses-2' / 'log' / 'lock').open('w')
+    lock.write('who')
+    lock.flush()
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert with_several_visits(out) == ['03', '04', '05', '06']
     assert with_several_visits(out, ['01', '04']) == ['04']
     said = []
     settings = Settings(bids_dir=tmp_path / 'raw', output_dir=out, work_dir=tmp_path / 'work')
-    (found,) = participant_inputs(settings, ['03', '04'], say=said.append)
+    found, killed = participant_inputs(settings, ['03', '04', '05', '06'], say=said.append)
     assert 'sub-04: a visit is being computed' in said[0]
+    assert 'sub-06: the output folder has a visit without session' in said[1]
+    assert 'sub-05_ses-2 is not complete (was killed)' in ' '.join(killed.notes)
     visits = found.scans['measures'].content['visits']
     assert [item['session'] for item in visits] == ['ses-1', 'ses-2', 'ses-4']
     notes = ' '.join(found.notes)

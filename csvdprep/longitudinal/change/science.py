@@ -110,6 +110,9 @@ def _compared(two, values, earlier, later) -> tuple[float | None, str, str]:
         why = two[values.index(None)].get('reason', 'n/a')
         said = '' if why in ('', 'n/a') else f': {why}'
         return None, 'na', f'no value at {lacking.session}{said}'
+    units = [row.get('units', '') for row in two]
+    if units[0] != units[1]:
+        return None, 'na', f'the units differ: {units[0]}, {units[1]}'
     qc = max((row.get('qc', 'ok') for row in two), key=_ORDER.index)
     reasons = [
         f'{visit.session}: {row["reason"]}'

@@ -67,7 +67,7 @@ ROOM = Room(
         'mni_to_anat',
         'anat_to_mni',
     ),
-    wants=('infarct_external',),
+    wants=('infarct_external', 'flair_to_anat'),
     externals=(
         External(
             name='infarct_external',

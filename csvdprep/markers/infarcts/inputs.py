@@ -47,10 +47,16 @@ class TraceScan:
 
     @classmethod
     def read(
-        cls, trace: str, mask: str, trace_to_anat: str, mni_to_anat: str, anat_to_mni: str
+        cls,
+        trace: str,
+        mask: str,
+        trace_to_anat: str,
+        mni_to_anat: str,
+        anat_to_mni: str,
+        flair_to_anat: str | None = None,
     ) -> TraceScan:
         """Read from files; transforms resample what their name begins with."""
-        frame = ImageFrame.read(trace, trace_to_anat)
+        frame = ImageFrame.read(trace, trace_to_anat, {'flair': flair_to_anat})
         brain = np.asanyarray(load(mask).dataobj) > 0
         return cls(frame, brain, *frame.mirrored(brain, mni_to_anat, anat_to_mni))
 
@@ -63,6 +69,12 @@ class TraceScan:
             near = np.maximum(near, np.exp(-0.5 * (away / radius) ** 2))
         found[self.brain] = near
         return found
+
+
+def nonzero_labels(mask: str) -> list[float]:
+    """Return the values of a mask other than 0."""
+    values = np.unique(np.nan_to_num(np.asanyarray(load(mask).dataobj)))
+    return [value for value in values.tolist() if value]
 
 
 def shares(frame: ImageFrame, gm: str, csf: str, structures: str) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.infarcts import ROOM
-from csvdprep.markers.infarcts.inputs import TraceScan, shares
+from csvdprep.markers.infarcts.inputs import TraceScan, nonzero_labels, shares
 from csvdprep.markers.infarcts.learned import load_model
 from csvdprep.markers.infarcts.science import Found, Infarct, classify, find_infarcts
 from csvdprep.markers.infarcts.science.evidence import evidence
@@ -18,6 +18,8 @@ from csvdprep.science.lesion_rows import lesion_rows
 from csvdprep.science.shapes import label_lesions
 
 _NONE = 'no such infarct'
+#: Share of a voxel from which a mask that was given on another grid counts.
+LEAST_SHARE = 0.3
 
 
 class _InputSpec(TraitedSpec):
@@ -33,6 +35,7 @@ class _InputSpec(TraitedSpec):
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples template onto reference')
     anat_to_mni = File(exists=True, mandatory=True, desc='resamples reference onto template')
     infarct_external = traits.Dict(desc='mask of infarcts, and its image')
+    flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
     definite = traits.Float(0.7, usedefault=True, desc='probability from which one counts')
     possible = traits.Float(0.2, usedefault=True, desc='probability from which one is listed')
     rssi_mm = traits.Float(20.0, usedefault=True, desc='largest axial diameter of a small one')
@@ -60,6 +63,7 @@ class Infarcts(SimpleInterface):
             given.trace_to_anat,
             given.mni_to_anat,
             given.anat_to_mni,
+            given.flair_to_anat if isdefined(given.flair_to_anat) else None,
         )
         trace = np.asanyarray(scan.frame.image.dataobj, dtype=np.float32)
         adc = np.asanyarray(load(given.adc_preproc).dataobj, dtype=np.float32)
@@ -130,8 +134,13 @@ class Infarcts(SimpleInterface):
         """Describe the lesions of a mask that was given."""
         given, image = self.inputs, scan.frame.image
         item = given.infarct_external
-        matrix = None if item['on'] == 'trace' else scan.frame.to_anat
-        mask = load_mask_on(item['mask'], image, matrix=matrix, labels=item.get('labels'))
+        if item['on'] == 'trace':
+            mask = load_mask_on(item['mask'], image, labels=item.get('labels'))
+        else:
+            # Small infarcts between thick slices are not to vanish.
+            frame = 'flair' if item['on'] == 'flair' else 'anat'
+            values = item.get('labels') or nonzero_labels(item['mask'])
+            mask = scan.frame.share(item['mask'], frame, labels=values) >= LEAST_SHARE
         labels, count = label_lesions(mask > 0, image.affine)
         voxel_mm = np.sqrt((image.affine[:3, :3] ** 2).sum(axis=0))
         signs = evidence(trace, adc, scan.brain, voxel_mm, scan.mirror)

@@ -15,8 +15,8 @@ def init_infarcts_wf(*, room, options, context):
         Anatomy.
     mni_to_anat, anat_to_mni
         Ways from and to the template.
-    infarct_external
-        Mask that was given.
+    infarct_external, flair_to_anat
+        Mask that was given, and the way from the FLAIR, where it may lie.
 
     Outputs
     -------

@@ -15,6 +15,10 @@ from csvdprep.science.morphology import dilate
 
 #: What is said where there is none.
 NONE = 'no recent infarct was found, and no mask of infarcts or lacunes was given'
+NOT_LOOKED = (
+    'recent infarcts were not looked for (no diffusion, or it failed), and no mask of infarcts or '
+    'lacunes was given'
+)
 #: How far around a recent infarct of the trace image the FLAIR may show it, mm: echo-planar
 #: images are distorted, and its slices lie elsewhere.
 AROUND_MM = 2.0
@@ -61,7 +65,9 @@ def _near(space: ImageFrame, mask: str, trace_to_anat: str) -> np.ndarray:
     return dilate(inside, space.voxel_mm, AROUND_MM) if inside.any() else inside
 
 
-def excluded_volume(excluded: np.ndarray | None, voxel_mm: np.ndarray) -> Value:
+def excluded_volume(
+    excluded: np.ndarray | None, voxel_mm: np.ndarray, *, looked: bool = True
+) -> Value:
     """Measure what is left out.
 
     Parameters
@@ -70,6 +76,8 @@ def excluded_volume(excluded: np.ndarray | None, voxel_mm: np.ndarray) -> Value:
         From `load_excluded`.
     voxel_mm : ndarray, shape (3,)
         Size of a voxel, mm.
+    looked : bool
+        Whether recent infarcts were looked for.
 
     Returns
     -------
@@ -84,6 +92,6 @@ def excluded_volume(excluded: np.ndarray | None, voxel_mm: np.ndarray) -> Value:
     'no recent infarct was found, and no mask of infarcts or lacunes was given'
     """
     if excluded is None:
-        return Value(None, reason=NONE)
+        return Value(None, reason=NONE if looked else NOT_LOOKED)
     count = int(excluded.sum())
     return Value(count * float(np.prod(voxel_mm)) / 1000, n=count)

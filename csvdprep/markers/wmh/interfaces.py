@@ -78,7 +78,9 @@ class Wmh(SimpleInterface):
             mask, probability, values = self._take_over(space, folder, other)
         else:
             mask, probability, values = self._segment(space, folder, other)
-        values['wmh_excluded_ml'] = excluded_volume(other, space.voxel_mm)
+        values['wmh_excluded_ml'] = excluded_volume(
+            other, space.voxel_mm, looked=isdefined(given.infarct_mask)
+        )
         values |= _relative(values['wmh_total_ml'], icv_ml)
         self._results['wmh_mask'] = save(mask, space.image, folder / 'wmh_mask.nii.gz')
         self._results['wmh_probseg'] = save(
@@ -215,7 +217,9 @@ class Wmh(SimpleInterface):
 
 
 def _has_recent(given) -> bool:
-    return isdefined(given.infarct_mask) and isdefined(given.trace_to_anat)
+    # A mask that was given on FLAIR or T1w is left out as it is.
+    external = isdefined(given.infarct_external) and given.infarct_external['on'] != 'trace'
+    return isdefined(given.infarct_mask) and isdefined(given.trace_to_anat) and not external
 
 
 def _interval(found, options: WmhOptions) -> tuple[float, ...]:

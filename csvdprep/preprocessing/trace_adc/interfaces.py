@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.bids.maps import B_FIELDS
 from csvdprep.bids.metadata import plain_number
 from csvdprep.core.errors import MeasureError
 from csvdprep.core.grids import same_grid
 from csvdprep.imaging.ants import realign, rigid
 from csvdprep.imaging.brain import extract_brain
-from csvdprep.imaging.images import like, load, load_mask_on, resample, save
+from csvdprep.imaging.header import read_header
+from csvdprep.imaging.images import canonical, like, load, load_mask_on, resample, save
 from csvdprep.imaging.inspect import load_clean, load_series
 from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
@@ -19,8 +21,6 @@ from csvdprep.preprocessing.trace_adc import ROOM
 from csvdprep.preprocessing.trace_adc.science import WANTED_B, adc_unit, check_adc, isotropic
 from csvdprep.science.morphology import fill_holes, largest_component
 
-#: Fields in which converters write the b-value of a trace image.
-B_FIELDS = ('DiffusionBValue', 'bValue', 'B-value', 'BValue')
 #: Movement between volumes that is left as it is, mm.
 STILL_MM = 0.5
 #: Share of voxels that hold nothing, from which an image is taken for stripped.
@@ -100,9 +100,10 @@ class TraceAdc(SimpleInterface):
 def _read(trace):
     """Read the maps of the scanner: image, ADC on its grid (mm²/s), brain or head, b-value."""
     image = load_clean(trace['trace'])
-    other = load(trace['adc'])
-    values = np.nan_to_num(np.asanyarray(other.dataobj, dtype=np.float32)).reshape(other.shape[:3])
-    other = nib.Nifti1Image(np.maximum(values, 0), other.affine)
+    # Where it lies was judged by this reading of its header, as of the trace image.
+    grid = read_header(trace['adc'])
+    values = nib.load(trace['adc']).get_fdata(dtype=np.float32).reshape(grid.shape)
+    other = canonical(nib.Nifti1Image(np.maximum(np.nan_to_num(values), 0), grid.affine))
     raw = np.asanyarray(other.dataobj) if same_grid(other, image) else resample(other, image)
     data = np.asanyarray(image.dataobj)
     if (data == 0).mean() > STRIPPED:
@@ -110,7 +111,7 @@ def _read(trace):
     else:
         own = np.asarray(extract_brain(image)[0]) > 0
     adc = raw * adc_unit(raw[own])
-    b, told = _b_value(trace.get('trace_metadata', {}))
+    b, told = _b_value(trace.get('b_fields', {}))
     return image, np.clip(adc, 0, 5e-3).astype(np.float32), own, b, told
 
 
