@@ -124,7 +124,9 @@ def _told(times: list[VisitTime]) -> str:
             f'No table of the dataset tells when the visits were; they are taken in the order of '
             f'their labels: {order}. Remedy: a column acq_time, days or age in sessions.tsv.'
         )
-    return f'Order and intervals of the visits ({order}) are from {times[0].source}.'
+    whole = times[0].source.endswith(': age') and all(t.years.is_integer() for t in times)
+    more = ' Ages are in whole years: intervals are uncertain by a year.' if whole else ''
+    return f'Order and intervals of the visits ({order}) are from {times[0].source}.{more}'
 
 
 def _begun_of(settings: Settings, subject: str) -> list[Visit]:

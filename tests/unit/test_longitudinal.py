@@ -210,4 +210,6 @@ def test_the_key_of_a_participant_follows_its_visits(tmp_path):
     folder.mkdir(parents=True)
     (folder / 'sub-03_sessions.tsv').write_text('session_id\tage\nses-1\t70\nses-2\t71\n')
     assert digest() not in (before, changed)
+    (found,) = participant_inputs(settings, ['03'], say=print)
+    assert 'Ages are in whole years' in found.notes[-1]
     assert json.dumps(before)
