@@ -209,7 +209,7 @@ GATES = (
     ),
     Gate(
         name='trace image and ADC',
-        judged_by=('qc_trace_anat_dice', 'adc_median_1e3', 'trace_b'),
+        judged_by=('qc_trace_anat_dice', 'qc_trace_coverage_pct', 'adc_median_1e3', 'trace_b'),
         stops=('recent infarcts',),
         warns=('recent infarcts',),
     ),

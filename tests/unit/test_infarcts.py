@@ -254,3 +254,25 @@ def test_of_alternatives_the_first_that_is_there_is_taken():
     only = plan('dwi', markers=['infarcts'])
     assert [step.room.name for step in only.steps] == ['series', 'maps', 'infarcts']
     assert plan().skipped['infarcts'] == 'needs dwi, which this visit does not have'
+
+
+def test_a_zero_of_a_scan_that_covers_part_of_the_brain_is_flagged():
+    from csvdprep.graph.discover import discover
+    from csvdprep.graph.judging import judge_together
+    from csvdprep.graph.tables import judge
+    from csvdprep.interfaces.values import Value
+
+    rooms = [room for room in discover() if room.name in ('trace_adc', 'infarcts')]
+
+    def flags(coverage):
+        given = {'qc_trace_coverage_pct': coverage, 'rssi_n': 0, 'recent_infarct_n': 0}
+        rows = [
+            judge(measure, Value(given[measure.name]))
+            for room in rooms
+            for measure in room.measures
+            if measure.name in given
+        ]
+        return {row['name']: row['qc'] for row in judge_together(rows, rooms).rows}
+
+    assert flags(99.0)['rssi_n'] == 'ok'
+    assert flags(67.0)['rssi_n'] == flags(67.0)['recent_infarct_n'] == 'warn'

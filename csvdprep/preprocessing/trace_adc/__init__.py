@@ -98,6 +98,14 @@ ROOM = Room(
             limits=Limits(ok=(0.6, 1.05), warn=(0.35, 1.3)),
         ),
         Measure(
+            name='qc_trace_coverage_pct',
+            units='%',
+            method='overlap',
+            description='Share of the brain of the anatomical reference that the trace image '
+            'covers. What it does not cover was not searched.',
+            limits=Limits(ok=(95, None)),
+        ),
+        Measure(
             name='qc_trace_anat_dice',
             units='1',
             method='dice',
@@ -106,6 +114,7 @@ ROOM = Room(
             limits=Limits(ok=(0.85, None), warn=(0.7, None)),
         ),
     ),
+    version=2,
     build='csvdprep.preprocessing.trace_adc.workflow:init_trace_adc_wf',
     methods='Trace image and apparent diffusion coefficient are those of the scanner, registered '
     'to the anatomical reference (rigid, mutual information), or were computed from the shell of '

@@ -18,7 +18,13 @@ from csvdprep.imaging.inspect import load_clean, load_series
 from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.trace_adc import ROOM
-from csvdprep.preprocessing.trace_adc.science import WANTED_B, adc_unit, check_adc, isotropic
+from csvdprep.preprocessing.trace_adc.science import (
+    WANTED_B,
+    adc_unit,
+    check_adc,
+    coverage_pct,
+    isotropic,
+)
 from csvdprep.science.morphology import fill_holes, largest_component
 
 #: Movement between volumes that is left as it is, mm.
@@ -90,6 +96,9 @@ class TraceAdc(SimpleInterface):
                 'trace_source': source,
                 'trace_b': Value(b, reason=told, qc='warn' if told else ''),
                 'adc_median_1e3': Value(1e3 * float(np.median(adc[tissue])), n=int(tissue.sum())),
+                'qc_trace_coverage_pct': coverage_pct(
+                    there & (data > 0), image.affine, brain.dataobj, brain.affine
+                ),
                 'qc_trace_anat_dice': Value(dice, n=int(own.sum())),
             },
             ROOM,

@@ -108,6 +108,40 @@ def adc_unit(values: np.ndarray) -> float:
     return float(f'1e{-int(power)}')
 
 
+def coverage_pct(
+    here: np.ndarray, affine: np.ndarray, brain: np.ndarray, brain_affine: np.ndarray
+) -> float:
+    """Return how much of a brain an image covers.
+
+    Parameters
+    ----------
+    here : ndarray of bool, shape (I, J, K)
+        Brain of the anatomical reference where the image holds signal, on the image's grid.
+    affine : ndarray, shape (4, 4)
+        Voxel to world of the image, mm.
+    brain : ndarray, shape (L, M, N)
+        Brain of the reference; what is above 0 counts.
+    brain_affine : ndarray, shape (4, 4)
+        Voxel to world of the reference, mm.
+
+    Returns
+    -------
+    float
+        Percent, 100 at most.
+
+    Examples
+    --------
+    >>> whole, slab = np.ones((10, 10, 10)), np.ones((10, 10, 4), bool)
+    >>> round(coverage_pct(slab, np.eye(4), whole, np.eye(4)), 3)
+    40.0
+    """
+    volumes = [
+        np.count_nonzero(np.asanyarray(mask) > 0) * abs(np.linalg.det(np.asarray(m)[:3, :3]))
+        for mask, m in ((here, affine), (brain, brain_affine))
+    ]
+    return float(min(100.0, 100 * volumes[0] / volumes[1]))
+
+
 def check_adc(adc: np.ndarray, fluid: np.ndarray, tissue: np.ndarray) -> None:
     """Refuse what is no map of ADC: fluid diffuses faster than tissue.
 
