@@ -10,7 +10,7 @@ from csvdprep.core.room import Derivative
 
 #: Labels whose masks BIDS calls lesions.
 LESIONS = frozenset({'WMH', 'CMB', 'lacune', 'PVS', 'RSSI', 'lesion'})
-#: Suffixes of structural images, for which BIDS asks whether the head was removed.
+#: Suffixes of structural images, which keep the head unless their declaration says otherwise.
 STRUCTURAL = frozenset({'T1w', 'T2w', 'FLAIR', 'PDw', 'T2starw'})
 
 
@@ -55,7 +55,7 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
 
     """
     hub = plan.context.hub
-    suffix = fill(derivative.suffix, hub)
+    suffix, extension = fill(derivative.suffix, hub), derivative.extension
     facts: dict[str, Any] = {'Description': fill(derivative.description, hub)}
     if derivative.units:
         facts['Units'] = derivative.units
@@ -68,7 +68,7 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
             facts['Type'] = 'Brain'
         elif derivative.label in LESIONS:
             facts['Type'] = 'Lesion'
-    if suffix in STRUCTURAL:
+    if suffix in STRUCTURAL or (derivative.desc == 'preproc' and extension == '.nii.gz'):
         facts['SkullStripped'] = False
     facts |= {column.name: column.described() for column in derivative.columns}
     return facts | _filled(derivative.metadata, hub)
@@ -76,14 +76,10 @@ def sidecar(name: str, derivative: Derivative, plan: Plan) -> dict[str, Any]:
 
 def _image_of(space: str, plan: Plan):
     """Return the scan of a visit whose grid is called so, None if there is none."""
-    return next(
-        (
-            plan.scans[item.name]
-            for item in plan.declared.inputs
-            if space in item.suffixes and item.name in plan.scans
-        ),
-        None,
-    )
+    inputs = [item.name for item in plan.declared.inputs if space in item.suffixes]
+    frames = [f.source for f in plan.declared.frames if f.space == space]
+    sources = [name for f in frames for name in ((f,) if isinstance(f, str) else f)]
+    return next((plan.scans[name] for name in (*inputs, *sources) if name in plan.scans), None)
 
 
 def _sources(name: str, plan: Plan) -> list[str]:

@@ -94,8 +94,7 @@ ROOM = Room(
         ),
         'infarct_candidates': Derivative(
             suffix='dseg',
-            label='infarct',
-            desc='candidates',
+            desc='infarcts',
             frame='trace',
             description='Number of each lesion of the list.',
         ),

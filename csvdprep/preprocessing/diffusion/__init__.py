@@ -75,7 +75,6 @@ ROOM = Room(
             frame='dwi',
             description='Diffusion series without noise, ringing, motion, eddy currents, '
             'distortion and bias, as far as these could be corrected.',
-            metadata={'SkullStripped': False},
         ),
         'dwi_bval': Derivative(
             suffix='dwi',

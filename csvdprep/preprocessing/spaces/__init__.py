@@ -80,7 +80,6 @@ def _rooms(spec):
                 '{hub}',
                 f'{{hub}}, intensity-corrected, in {space}.',
                 desc='preproc',
-                metadata={'SkullStripped': False},
             ),
             f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
         },
@@ -99,7 +98,6 @@ def _rooms(spec):
                 f'FLAIR, intensity-corrected, in {space}.',
                 desc='preproc',
                 source='flair',
-                metadata={'SkullStripped': False},
             ),
             f'wmh_in_{tag}': placed(
                 'mask',

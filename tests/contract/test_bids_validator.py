@@ -1,0 +1,78 @@
+"""Every file that any room may leave has a name and a sidecar that the validator accepts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csvdprep.bids.dataset import prepare_output
+from csvdprep.bids.names import derivative_path
+from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
+from csvdprep.graph.discover import declared, discover
+from csvdprep.graph.visit import _sidecar, _table
+from csvdprep.interfaces.sink import SaveDerivative
+from tests.builders import write_dataset, write_image
+
+VALIDATOR = Path(sys.executable).with_name('bids-validator-deno')
+TEXT = {'.bval': '0\n', '.bvec': '0\n0\n0\n', '.json': '{}\n'}
+SPACES = ('MNI152NLin2009aSym', 'MNI152NLin6Asym:res-2')
+
+
+def scans_of(*names):
+    return {
+        item.name: Scan(
+            name=item.name,
+            path='/raw/x.nii.gz',
+            uri=f'bids:raw:sub-01/{item.datatype}/sub-01_{item.suffixes[0]}.nii.gz',
+        )
+        for item in declared().inputs
+        if not names or item.name in names
+    }
+
+
+def leave(plan, output, folder):
+    """Write a file for every product of a plan, as the sink would."""
+    image = write_image(folder / 'one.nii.gz', np.ones((4, 4, 4), 'uint8'))
+    series = write_image(folder / 'series.nii.gz', np.ones((4, 4, 4, 1), 'uint8'))
+    for step in plan.steps:
+        for name, derivative in step.room.outputs().items():
+            path = output / derivative_path(
+                name,
+                derivative,
+                visit=plan.visit,
+                hub=plan.context.hub,
+                scans=plan.scans,
+                declared=plan.declared,
+            )
+            content = series if derivative.suffix == 'dwi' else image
+            if derivative.extension != '.nii.gz':
+                content = image.with_name('one.txt')
+                content.write_text(TEXT.get(derivative.extension, 'a\tb\n1\t2\n'))
+            SaveDerivative(
+                in_file=str(content),
+                out_path=str(path),
+                sidecar=_sidecar(name, derivative, plan=plan, step=step),
+                table=_table(derivative),
+            ).run()
+
+
+@pytest.mark.parametrize('names', [(), ('flair', 'dwi'), ('t1w', 'flair', 'trace')], ids=str)
+def test_whatever_a_visit_leaves(names, tmp_path):
+    raw = write_dataset(tmp_path / 'raw', files=['sub-01/anat/sub-01_FLAIR'])
+    output = tmp_path / 'out'
+    prepare_output(output, bids_dir=raw, command=['csvdprep'])
+    rooms = discover(SPACES)
+    plan = make_plan(VisitInput(visit=Visit('01'), scans=scans_of(*names)), rooms)
+    if not names:
+        # Every room runs on a visit that has everything.
+        assert {room.name for room in rooms} == {step.room.name for step in plan.steps}
+    leave(plan, output, tmp_path)
+    done = subprocess.run(
+        [VALIDATOR, str(output), '--format', 'json'], capture_output=True, text=True, check=False
+    )
+    issues = json.loads(done.stdout)['issues']['issues']
+    errors = [issue for issue in issues if issue['severity'] == 'error']
+    assert not errors, '\n'.join(f'{e["code"]} {e.get("subCode")} {e["location"]}' for e in errors)
