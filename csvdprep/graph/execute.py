@@ -49,12 +49,31 @@ def execute(
         Called at every turn of the scheduler; raises KeyboardInterrupt to end the run.
 
     """
-    from nipype import config, logging
     from nipype.pipeline import engine as pe
 
-    from csvdprep.graph.foreign import run_foreign
-    from csvdprep.graph.plugin import ForkPlugin
-    from csvdprep.graph.visit import init_visit_wf
+    _configure(settings)
+    hearing = _Hearing(plans, settings, workspace, failures, statuses, progress, on_visit_done)
+    whole = pe.Workflow(name=GRAPH, base_dir=str(workspace))
+    hearing.add_to(whole)
+    if not hearing.owner or all(
+        step.done and not step.to_draw for plan in plans.values() for step in plan.steps
+    ):
+        # Something can no longer be done, and all else is there: a graph without nodes fails.
+        return
+    if settings.write_graph:
+        _draw(whole, Path(settings.work_dir).absolute(), progress)
+    try:
+        _run(whole, settings, hearing.arguments(check))
+    except Exception as error:
+        # Who failed is known; a plugin of Nipype's raises that error again, whatever it was.
+        ours = bool(settings.use_plugin) or isinstance(error, RuntimeError)
+        if not (ours and any(failures.values())):
+            raise
+
+
+def _configure(settings: Settings) -> None:
+    """Set up Nipype: everything is told by the program, crash files are text."""
+    from nipype import config, logging
 
     config.update_config(
         {
@@ -84,95 +103,114 @@ def execute(
     for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
         getLogger(name).setLevel('DEBUG' if settings.verbose > 1 else 'CRITICAL')
 
-    whole = pe.Workflow(name=GRAPH, base_dir=str(workspace))
-    owner, left = {}, dict.fromkeys(plans)
-    for label, plan in plans.items():
-        try:
-            visit_wf = init_visit_wf(plan, output_dir=Path(settings.output_dir))
-        except (CsvdprepError, OSError, MemoryError):
-            raise  # it is the same for all visits
-        except Exception as error:
-            failures[label].append(Failure.of(error, room='plan'))
-            continue
-        crash_dir = run_folder(plan, settings, statuses[label].run_id)
-        whole.add_nodes([visit_wf])
-        for node in visit_wf._get_all_nodes():
-            node.config = {'execution': {'crashdump_dir': str(crash_dir)}}
-        owner[visit_wf.name] = label
-        progress.open(label)
-    if not owner or all(
-        step.done and not step.to_draw for plan in plans.values() for step in plan.steps
-    ):
-        # Something can no longer be done, and all else is there: a graph without nodes fails.
+
+def _run(whole, settings: Settings, arguments: dict) -> None:
+    """Run a graph with the plugin that was asked for, or with our own."""
+    from csvdprep.graph.foreign import run_foreign
+    from csvdprep.graph.plugin import ForkPlugin
+
+    if settings.use_plugin:
+        run_foreign(whole, settings.use_plugin, arguments)
         return
-    if settings.write_graph:
-        _draw(whole, Path(settings.work_dir).absolute(), progress)
+    plugin = ForkPlugin(plugin_args=arguments)
+    try:
+        whole.run(plugin=plugin)
+    finally:
+        plugin.stop()
 
-    def whose(node):
-        return next((owner[part] for part in node.fullname.split('.') if part in owner), None)
 
-    def heard(node, event):
-        label = whose(node)
+class _Hearing:
+    """Knows which visit a node belongs to, and what has become of its nodes."""
+
+    def __init__(self, plans, settings, workspace, failures, statuses, progress, on_visit_done):
+        self.plans, self.settings, self.workspace = plans, settings, workspace
+        self.failures, self.statuses, self.progress = failures, statuses, progress
+        self.on_visit_done = on_visit_done
+        self.owner: dict[str, str] = {}
+        self.left: dict[str, set[str] | None] = dict.fromkeys(plans)
+        self.order = {label: place for place, label in enumerate(plans)}
+
+    def add_to(self, whole) -> None:
+        """Add the graph of each visit to the whole one."""
+        from csvdprep.graph.visit import init_visit_wf
+
+        for label, plan in self.plans.items():
+            try:
+                visit_wf = init_visit_wf(plan, output_dir=Path(self.settings.output_dir))
+            except (CsvdprepError, OSError, MemoryError):
+                raise  # it is the same for all visits
+            except Exception as error:
+                self.failures[label].append(Failure.of(error, room='plan'))
+                continue
+            whole.add_nodes([visit_wf])
+            for node in visit_wf._get_all_nodes():
+                node.config = {'execution': {'crashdump_dir': str(self.folder(label))}}
+            self.owner[visit_wf.name] = label
+            self.progress.open(label)
+
+    def arguments(self, check) -> dict:
+        """Return what the plugin is given."""
+        arguments = {
+            'n_procs': self.settings.nprocs,
+            'memory_gb': self.settings.mem_gb,
+            'status_callback': self.heard,
+            'on_failure': self.failed,
+            'on_graph': self.counted,
+            'on_turn': check,
+            'rank': lambda node: self.order.get(self.whose(node), 0),
+        }
+        if self.settings.resource_monitor:
+            arguments['on_usage'] = self.used
+        return arguments
+
+    def folder(self, label: str) -> Path:
+        """Return the folder of this run's log for a visit."""
+        return run_folder(self.plans[label], self.settings, self.statuses[label].run_id)
+
+    def whose(self, node) -> str | None:
+        """Return the label of the visit that a node belongs to."""
+        parts = node.fullname.split('.')
+        return next((self.owner[part] for part in parts if part in self.owner), None)
+
+    def heard(self, node, event: str) -> None:
+        """Count a node that starts or ends; close a visit all of whose nodes have succeeded."""
+        label = self.whose(node)
         if label is None:
             return
         if event == 'start':
-            progress.start(label, node.name)
+            self.progress.start(label, node.name)
         elif event == 'end':
-            statuses[label].nodes += 1
-            progress.end(label, node.name)
-            if left[label] is not None:
-                left[label].discard(node.fullname)
-                if not left[label] and not failures[label]:
-                    _clean(label, workspace, settings)
-                    on_visit_done(label)
+            self.statuses[label].nodes += 1
+            self.progress.end(label, node.name)
+            left = self.left[label]
+            if left is not None:
+                left.discard(node.fullname)
+                if not left and not self.failures[label]:
+                    _clean(label, self.workspace, self.settings)
+                    self.on_visit_done(label)
 
-    def counted(graph):
-        for label in left:
-            left[label] = {n.fullname for n in graph.nodes() if whose(n) == label}
+    def counted(self, graph) -> None:
+        """Take note of the nodes that each visit has."""
+        for label in self.left:
+            self.left[label] = {n.fullname for n in graph.nodes() if self.whose(n) == label}
 
-    def failed(node, failure):
-        label = whose(node)
+    def failed(self, node, failure: Failure) -> None:
+        """Take note of what failed."""
+        label = self.whose(node)
         if label is not None:
-            failure = replace(failure, file=shown(failure.file, settings))
-            failures[label].append(failure)
-            progress.fail(label, failure)
+            failure = replace(failure, file=shown(failure.file, self.settings))
+            self.failures[label].append(failure)
+            self.progress.fail(label, failure)
 
-    def used(node, wall, cpu, memory):
-        label = whose(node)
-        folder = run_folder(plans[label], settings, statuses[label].run_id)
+    def used(self, node, wall: float, cpu: float, memory: float) -> None:
+        """Add a node to the table of resources of its visit."""
+        folder = self.folder(self.whose(node))
         folder.mkdir(parents=True, exist_ok=True)
         table = folder / 'resources.tsv'
         rows = [] if table.exists() else [('node', 'wall_s', 'cpu_s', 'peak_mb')]
         rows.append((node.fullname, f'{wall:.2f}', f'{cpu:.2f}', f'{memory:.0f}'))
         with table.open('a', encoding='utf-8') as file:
             file.write(tsv_text(rows))
-
-    order = {label: place for place, label in enumerate(plans)}
-    arguments = {
-        'n_procs': settings.nprocs,
-        'memory_gb': settings.mem_gb,
-        'status_callback': heard,
-        'on_failure': failed,
-        'on_graph': counted,
-        'on_turn': check,
-        'rank': lambda node: order.get(whose(node), 0),
-    }
-    if settings.resource_monitor:
-        arguments['on_usage'] = used
-    try:
-        if settings.use_plugin:
-            run_foreign(whole, settings.use_plugin, arguments)
-        else:
-            plugin = ForkPlugin(plugin_args=arguments)
-            try:
-                whole.run(plugin=plugin)
-            finally:
-                plugin.stop()
-    except Exception as error:
-        # Who failed is known; a plugin of Nipype's raises that error again, whatever it was.
-        ours = bool(settings.use_plugin) or isinstance(error, RuntimeError)
-        if not (ours and any(failures.values())):
-            raise
 
 
 def _draw(whole, folder: Path, progress) -> None:
