@@ -48,7 +48,6 @@ _ACQUISITION = {
     'SliceThickness': 'mm slices',
     'SpacingBetweenSlices': 'mm apart',
 }
-LONGEST = 30
 
 
 def number(value: Any) -> str:
@@ -360,14 +359,16 @@ def _options(room: Room, chosen: Any) -> str:
     )
 
 
-def list_content(path: Path, output_dir: Path, derivative: Derivative) -> dict[str, Any] | None:
-    """Read a list of lesions, None if it cannot be read."""
+def list_content(
+    path: Path, output_dir: Path, derivative: Derivative, most: int = 30
+) -> dict[str, Any] | None:
+    """Read a table whose rows the report shows, None if it cannot be read."""
     try:
         table = read_tsv(path)
     except (OSError, InputError):
         return None
     names, rows = list(table.columns), table.rows
-    shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:LONGEST]]
+    shown = [{n: row.get(n) or 'n/a' for n in names} for row in rows[:most]]
     aside = {column.name for column in derivative.columns if column.aside}
     names = [
         name for name in names if name not in aside and any(row[name] != 'n/a' for row in shown)
@@ -375,7 +376,9 @@ def list_content(path: Path, output_dir: Path, derivative: Derivative) -> dict[s
     numbers = [name for name in names if all(_is_number(row[name]) for row in shown)]
     for name in numbers:
         cells = [row[name] for row in shown]
-        for row, cell in zip(shown, _rounded(cells), strict=True):
+        # Rows of several measures have a scale each.
+        rounded = [_short(cell) for cell in cells] if 'units' in names else _rounded(cells)
+        for row, cell in zip(shown, rounded, strict=True):
             row[name] = cell
     return {
         'names': names,
@@ -393,6 +396,20 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return text == 'n/a'
     return True
+
+
+def _short(cell: str) -> str:
+    """Give a number four digits.
+
+    Examples
+    --------
+    >>> _short('0.824118'), _short('-12.3456'), _short('3'), _short('n/a')
+    ('0.8241', '−12.35', '3', 'n/a')
+
+    """
+    if cell == 'n/a':
+        return cell
+    return f'{float(cell):.4g}'.replace('-', '\N{MINUS SIGN}')
 
 
 def _rounded(cells: Sequence[str]) -> list[str]:

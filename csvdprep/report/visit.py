@@ -134,6 +134,14 @@ def _figures(plan: Plan, output_dir: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
+#: By level: title of the section of lists, how many rows of one are shown, what they are, and what
+#: an empty list says.
+_LISTS = {
+    'visit': ('Lesions', 30, 'lesions', 'No lesion was found.'),
+    'participant': ('Change', 150, 'differences', 'No measure could be compared.'),
+}
+
+
 def _sections(plan, values, status, versions, lists, titles, failed, drawn, output_dir):
     """Yield name and pieces of each section, in the order of reading."""
     known = {value['name']: value for value in values}
@@ -169,9 +177,16 @@ def _sections(plan, values, status, versions, lists, titles, failed, drawn, outp
                     for figure in step.room.figures
                 ],
             )
-    read = [(item, content.list_content(Path(path), output_dir, item)) for item, path in lists]
-    if pieces := [_piece('lesions', lists=item.lists, **found) for item, found in read if found]:
-        yield 'Lesions', pieces
+    title, most, what, none = _LISTS[plan.visit.level]
+    read = [
+        (item, content.list_content(Path(path), output_dir, item, most)) for item, path in lists
+    ]
+    if pieces := [
+        _piece('lesions', lists=item.lists, what=what, none=none, **found)
+        for item, found in read
+        if found
+    ]:
+        yield title, pieces
     if checks := content.quality_rows(plan, known):
         yield 'Quality control', [_piece('quality', rows=checks)]
     text = f'<div class="methods">{methods_text(plan)[1]}</div>'

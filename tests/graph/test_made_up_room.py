@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 
 import nibabel as nib
@@ -334,7 +335,9 @@ def test_visits_of_a_participant_are_compared(glow, bids, tmp_path, capsys):
     facts = json.loads(path.with_suffix('.json').read_text())
     assert len(facts['Sources']) == 2
     assert facts['per_year']['Description']
-    assert 'Differences between visits' in (out / 'sub-01.html').read_text()
+    page = (out / 'sub-01.html').read_text()
+    assert 'Differences of measures between visits' in page
+    assert re.search(r'All \d+ differences\.', page)
     state = json.loads((out / 'sub-01' / 'log' / 'participant' / 'status.json').read_text())
     assert (state['state'], state['rooms']) == ('ok', {'change': 'done'})
     capsys.readouterr()

@@ -38,6 +38,7 @@ ROOM = Room(
             desc='change',
             extension='.tsv',
             frame='participant',
+            lists='Differences of measures between visits',
             description=f'Differences of measures between visits: consecutive ones, and the last '
             f'and the first where there are more than two. A difference {_APART}.',
             columns=(

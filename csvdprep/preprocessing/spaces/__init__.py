@@ -77,9 +77,7 @@ def _rooms(spec):
         makes={
             **own,
             f'anat_in_{tag}': placed(
-                '{hub}',
-                f'{{hub}}, intensity-corrected, in {space}.',
-                desc='preproc',
+                '{hub}', f'{{hub}}, intensity-corrected, in {space}.', desc='preproc'
             ),
             f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
         },
@@ -94,10 +92,7 @@ def _rooms(spec):
         needs=('flair_preproc', 'flair_to_anat', 'wmh_mask', 'wmh_probseg', way),
         makes={
             f'flair_in_{tag}': placed(
-                'FLAIR',
-                f'FLAIR, intensity-corrected, in {space}.',
-                desc='preproc',
-                source='flair',
+                'FLAIR', f'FLAIR, intensity-corrected, in {space}.', desc='preproc', source='flair'
             ),
             f'wmh_in_{tag}': placed(
                 'mask',
