@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class External:
-    """A mask that another tool, or a person, may have made in place of a room or for it.
+    """A file that another tool, or a person, may have made in place of a room or for it.
+
+    It is a mask, unless ``classes`` or ``transform`` say otherwise.
 
     Parameters
     ----------
@@ -96,6 +98,13 @@ class External:
         Whether a lesion that is not said to be of another kind is of this one.
     rows : str
         Regular expression of the names that look-up tables give to its values.
+    classes : mapping of str to str
+        For a segmentation that replaces several maps at once: regular expression, for lower case,
+        of the names that look-up tables give to the values of each class; the first that fits
+        counts, and all classes have to be there.
+    transform : (str, str)
+        For a transform: values of ``from`` and ``to``, ``{hub}`` standing for the suffix of the
+        anatomical reference.
     """
 
     name: str
@@ -107,6 +116,8 @@ class External:
     lesion: bool = True
     otherwise: bool = False
     rows: str = ''
+    classes: Mapping[str, str] = field(default_factory=dict)
+    transform: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -355,3 +355,30 @@ def _about(degrees, centre: np.ndarray, target: np.ndarray) -> np.ndarray:
     matrix[:3, :3] = rotation
     matrix[:3, 3] = target - rotation @ centre
     return matrix
+
+
+def best_affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Fit the affine transform between two sets of points by least squares.
+
+    Parameters
+    ----------
+    points, targets : ndarray, shape (n, 3)
+        Corresponding positions, mm.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+        Takes ``points`` to ``targets``.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(50, 3))
+    >>> np.allclose(best_affine(points, points + [1, 2, 3])[:3, 3], [1, 2, 3])
+    True
+
+    """
+    design = np.column_stack([points, np.ones(len(points))])
+    solution, *_ = np.linalg.lstsq(design, targets, rcond=None)
+    matrix = np.eye(4)
+    matrix[:3] = solution.T
+    return matrix

@@ -213,6 +213,11 @@ def test_external_masks_take_the_place_of_ours(tiny, tmp_path):
     other = tmp_path / 'other' / 'sub-01' / 'ses-1' / 'anat'
     other.mkdir(parents=True)
     shutil.copy(mask, other)
+    ours = tiny / 'out' / 'sub-01' / 'ses-1' / 'anat'
+    given = [*ours.glob('*_ses-1_dseg.*'), *ours.glob('*MNI152NLin2009aSym*_xfm.h5')]
+    assert len(given) == 5
+    for path in given:
+        shutil.copy(path, other)
     (tmp_path / 'other' / 'dataset_description.json').write_text(
         json.dumps(
             {
@@ -227,6 +232,17 @@ def test_external_masks_take_the_place_of_ours(tiny, tmp_path):
     shutil.copytree(tiny / 'out', out)
     assert app(tiny / 'raw', out, tmp_path / 'work', '-d', f'hand={tmp_path / "other"}') == 0
     found = measures(out / 'sub-01' / 'ses-1')
+    for path in given:
+        if path.suffix == '.h5':
+            assert filecmp.cmp(path, out / 'sub-01' / 'ses-1' / 'anat' / path.name, shallow=False)
+    assert found['qc_cnr'] == 'n/a'
+    grey = next((out / 'sub-01' / 'ses-1' / 'anat').glob('*_ses-1_label-GM_probseg.nii.gz'))
+    classes = np.asanyarray(nib.load(next(ours.glob('*_ses-1_dseg.nii.gz'))).dataobj)
+    share = np.asanyarray(nib.load(grey).dataobj)
+    assert set(np.unique(share)) == {0, 1}
+    # But for preliminary hyperintensities, which count as white matter.
+    assert ((share > 0) & (classes != 2)).sum() == 0
+    assert (share > 0).sum() > 0.97 * (classes == 2).sum()
     assert found['wmh_origin'] == 'external'
     image = nib.load(mask)
     volume = np.asanyarray(image.dataobj).sum() * np.prod(image.header.get_zooms()) / 1000

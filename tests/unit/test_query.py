@@ -580,7 +580,7 @@ def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
     assert set(given.scans) == {'t1w', 'flair'}
     assert given.refused == ()
-    assert given.notes == ('tool has no mask that can be used for sub-01_ses-1.',)
+    assert given.notes == ('tool has nothing that can be used for sub-01_ses-1.',)
 
 
 @pytest.mark.parametrize(
@@ -682,6 +682,49 @@ def test_segmentation_with_names(tmp_path, raw):
     scan = only(raw, derivatives={'seg': tmp_path / 'seg'}).scans['wmh_external']
     assert scan.metadata == {'grid': 'anat', 'origin': 'seg'}
     assert scan.content['labels'] == [77]
+
+
+def test_a_segmentation_of_all_tissues(tmp_path, raw):
+    folder = tmp_path / 'fs' / 'sub-01' / 'ses-1' / 'anat'
+    labels = (head() > 0).astype('u1') * 2
+    structures = (
+        '2\tLeft-Cerebral-White-Matter\n4\tLeft-Lateral-Ventricle\n3\tLeft-Cerebral-Cortex\n'
+        '5\tLeft-Inf-Lat-Vent\n28\tLeft-VentralDC\n77\tWM-hypointensities\n'
+    )
+    for values in (structures, '1\tGM\n2\tWM\n3\tCSF\n', '1\tGM\n2\tWM\n'):
+        write_image(folder / 'sub-01_ses-1_dseg.nii.gz', labels)
+        (folder / 'sub-01_ses-1_dseg.tsv').write_text(f'index\tname\n{values}')
+        given = only(raw, derivatives={'fs': tmp_path / 'fs'})
+        scan = given.scans.get('tissue_external')
+        if 'CSF' in values:
+            assert scan.content['classes'] == {'csf': [3], 'wm': [2], 'gm': [1]}
+        elif 'Cortex' in values:
+            assert scan.content['classes'] == {'csf': [4, 5], 'wm': [2, 77], 'gm': [3, 28]}
+            assert scan.content['on'] == 't1w'
+        else:
+            # It does not say where fluid is.
+            assert scan is None
+
+
+@pytest.mark.parametrize(
+    ('start', 'end', 'taken'),
+    [
+        ('T1w', 'MNI152NLin2009aSym', True),
+        ('FLAIR', 'MNI152NLin2009aSym', False),
+        ('T1w', 'MNI152NLin2009cAsym', False),
+    ],
+)
+def test_transforms_to_our_template(tmp_path, raw, start, end, taken):
+    folder = tmp_path / 'ants' / 'sub-01' / 'ses-1' / 'anat'
+    folder.mkdir(parents=True)
+    for way in (f'from-{start}_to-{end}', f'from-{end}_to-{start}'):
+        (folder / f'sub-01_ses-1_{way}_mode-image_xfm.h5').write_bytes(b'x')
+    scans = only(raw, derivatives={'ants': tmp_path / 'ants'}).scans
+    both = {'anat_to_mni_external', 'mni_to_anat_external'}
+    assert both & set(scans) == (both if taken else set())
+    if taken:
+        assert scans['anat_to_mni_external'].path.endswith(f'from-T1w_to-{end}_mode-image_xfm.h5')
+        assert scans['mni_to_anat_external'].digest
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from csvdprep.core.errors import MeasureError
-from csvdprep.markers.atrophy.science import best_affine, evans_index, volumes
+from csvdprep.markers.atrophy.science import evans_index, volumes
+from csvdprep.science.alignment import best_affine
 from csvdprep.science.quality import edge_overlap
 from csvdprep.science.tissues import CSF, GM, WM, fill_lesions, segment_tissues
 from csvdprep.science.ventricles import lateral_ventricles

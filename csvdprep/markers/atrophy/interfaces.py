@@ -12,13 +12,8 @@ from csvdprep.imaging.points import map_points
 from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.atrophy import ROOM
-from csvdprep.markers.atrophy.science import (
-    BELOW_PONS_Z,
-    best_affine,
-    evans_index,
-    grey_within,
-    volumes,
-)
+from csvdprep.markers.atrophy.science import BELOW_PONS_Z, evans_index, grey_within, volumes
+from csvdprep.science.alignment import best_affine
 
 #: Every so many voxels of the brain take part in the fit of the affine.
 SAMPLES = 3000

@@ -78,33 +78,6 @@ def grey_within(grey: np.ndarray, region: np.ndarray, voxel_mm3: float) -> float
     return float(grey[region].sum(dtype=float)) * voxel_mm3 / 1000
 
 
-def best_affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Fit the affine transform between two sets of points by least squares.
-
-    Parameters
-    ----------
-    points, targets : ndarray, shape (n, 3)
-        Corresponding positions, mm.
-
-    Returns
-    -------
-    ndarray, shape (4, 4)
-        Takes ``points`` to ``targets``.
-
-    Examples
-    --------
-    >>> points = np.random.default_rng(0).normal(size=(50, 3))
-    >>> np.allclose(best_affine(points, points + [1, 2, 3])[:3, 3], [1, 2, 3])
-    True
-
-    """
-    design = np.column_stack([points, np.ones(len(points))])
-    solution, *_ = np.linalg.lstsq(design, targets, rcond=None)
-    matrix = np.eye(4)
-    matrix[:3] = solution.T
-    return matrix
-
-
 def evans_index(ventricles: np.ndarray, brain: np.ndarray) -> float | None:
     """Compute the Evans index in axial slices of the template.
 

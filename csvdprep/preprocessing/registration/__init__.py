@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from csvdprep.core.declared import Frame
+from csvdprep.core.declared import External, Frame
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
@@ -22,7 +22,28 @@ ROOM = Room(
     name='registration',
     title='Registration to the template',
     needs=('anat_filled', 'brain_mask'),
-    wants=('lesion_guess',),
+    wants=('lesion_guess', 'anat_to_mni_external', 'mni_to_anat_external'),
+    externals=(
+        External(
+            name='anat_to_mni_external',
+            title='transform to the template',
+            description=f'Transform of the reference to {SPACE} (ITK composite, .h5), made by '
+            'another tool or corrected by hand; it takes both directions.',
+            lesion=False,
+            grids=(),
+            words='xfm',
+            transform=('{hub}', SPACE),
+        ),
+        External(
+            name='mni_to_anat_external',
+            title='transform from the template',
+            description=f'The same from {SPACE} to the reference.',
+            lesion=False,
+            grids=(),
+            words='xfm',
+            transform=(SPACE, '{hub}'),
+        ),
+    ),
     frames=(Frame(name='mni', description='Grid of a template.', space=None),),
     makes={
         'anat_to_mni': Derivative(
@@ -78,10 +99,12 @@ ROOM = Room(
     context=('hub', 'sloppy'),
     build='csvdprep.preprocessing.registration.workflow:init_registration_wf',
     options=Options,
+    resolve='csvdprep.preprocessing.registration.resolve:resolve',
     methods=(
         'The anatomical reference, its lesions filled and left out of the metric, was registered '
         'to the ICBM 152 2009a symmetric template [@fonov2009; @fonov2011] by rigid, affine and '
-        'diffeomorphic (SyN) transforms [@avants2008], {o.resolution_mm:g} mm at the finest.'
+        'diffeomorphic (SyN) transforms [@avants2008], {o.resolution_mm:g} mm at the finest, '
+        'unless transforms were given.'
     ),
     references=('fonov2009', 'fonov2011', 'avants2008'),
 )

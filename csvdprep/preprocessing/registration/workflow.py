@@ -13,6 +13,8 @@ def init_registration_wf(*, room, options, context):
         Anatomical reference with its lesions filled, and its brain.
     lesion_guess
         Lesions that must not drive the registration.
+    anat_to_mni_external, mni_to_anat_external
+        Transforms that were given.
 
     Outputs
     -------

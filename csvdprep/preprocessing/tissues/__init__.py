@@ -1,5 +1,6 @@
 """Tissues of the anatomical reference."""
 
+from csvdprep.core.declared import External
 from csvdprep.core.room import Derivative, Limits, Measure, Room
 
 _TISSUES = (
@@ -22,7 +23,25 @@ ROOM = Room(
     name='tissues',
     title='Tissues',
     needs=('anat_filled', 'brain_mask', 'mni_to_anat'),
-    wants=('lesion_guess',),
+    wants=('lesion_guess', 'tissue_external'),
+    externals=(
+        External(
+            name='tissue_external',
+            title='tissue segmentation',
+            lesion=False,
+            description='Segmentation into cerebrospinal fluid, grey and white matter, or into '
+            'structures whose names tell which they are, with its look-up table.',
+            grids=('t1w', 'flair'),
+            words='dseg',
+            classes={
+                'csf': r'csf|cerebrospinal|vent(ricles?|s)?([^a-z]|$)|choroid',
+                'wm': r'white|(^|[^a-z])wm([^a-z]|$)|callosum|^cc[^a-z]|hyp(o|er)intens|'
+                r'brain.?stem|wmh|lesion',
+                'gm': r'gr[ae]y|cortex|^ctx|(^|[^a-z])gm([^a-z]|$)|thalamus|caudate|putamen|'
+                r'pallidum|hippocampus|amygdala|accumbens|ventral.?dc|claustrum',
+            },
+        ),
+    ),
     makes={
         'csf_probseg': _tissue('CSF', 'cerebrospinal fluid'),
         'gm_probseg': _tissue('GM', 'grey matter'),
@@ -58,12 +77,14 @@ ROOM = Room(
         ),
     ),
     context=('hub',),
+    resolve='csvdprep.preprocessing.tissues.resolve:resolve',
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     methods=(
         'How much of each voxel is cerebrospinal fluid, grey and white matter was estimated by '
         'expectation maximisation of a mixture of pure voxels and voxels of two tissues '
         '[@vanleemput2003], its place priors from the neighbours and, less, from the tissue maps '
-        'of the template; preliminary hyperintensities were taken as white matter.'
+        'of the template; preliminary hyperintensities were taken as white matter. '
+        'Where a segmentation was given, its classes were taken instead.'
     ),
     references=('vanleemput2003',),
     version=3,

@@ -6,14 +6,17 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
+from csvdprep.core.errors import InputError
 from csvdprep.imaging.atlas import warped_template
-from csvdprep.imaging.images import load, save
+from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.tissues import ROOM
 from csvdprep.science.tissues import segment_tissues
 
 #: The two estimates of the intracranial volume should agree to this share.
 ICV_TOLERANCE = 0.07
+#: Share of the grey and white matter of a given segmentation that may lie outside of the brain.
+MOST_BEYOND = 0.1
 
 
 class _TissuesInputSpec(TraitedSpec):
@@ -21,6 +24,7 @@ class _TissuesInputSpec(TraitedSpec):
     brain_mask = File(exists=True, mandatory=True, desc='its brain')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples the template onto it')
     lesion_guess = File(exists=True, desc='white matter by definition')
+    tissue_external = traits.Dict(desc='segmentation that was given, and its image')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
 
 
@@ -43,47 +47,75 @@ class SegmentTissues(SimpleInterface):
         anat, brain = load(given.anat_filled), load(given.brain_mask)
         mask = np.asanyarray(brain.dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(anat.affine)
-        atlas = np.stack(
-            [
-                warped_template(f'template_{name}', anat, given.mni_to_anat)
-                for name in ('csf', 'gm', 'wm')
-            ]
-        )
         lesion = None
         if isdefined(given.lesion_guess):
             lesion = np.asanyarray(load(given.lesion_guess).dataobj) > 0
-        found = segment_tissues(
-            np.asanyarray(anat.dataobj, dtype=np.float32),
-            mask,
-            atlas,
-            voxel_mm,
-            contrast=given.hub,
-            lesion=lesion,
-        )
-        hard = np.where(mask, found.probability.argmax(0) + 1, 0).astype(np.uint8)
+        given_on = given.tissue_external['on'] if isdefined(given.tissue_external) else ''
+        if given_on == given.hub.lower():
+            probability = _given_tissues(given.tissue_external, anat, mask, lesion)
+            contrast = Value(None, reason='the tissues were given')
+        else:
+            atlas = np.stack(
+                [
+                    warped_template(f'template_{name}', anat, given.mni_to_anat)
+                    for name in ('csf', 'gm', 'wm')
+                ]
+            )
+            found = segment_tissues(
+                np.asanyarray(anat.dataobj, dtype=np.float32),
+                mask,
+                atlas,
+                voxel_mm,
+                contrast=given.hub,
+                lesion=lesion,
+            )
+            probability, contrast = found.probability, Value(found.cnr)
+            if given.hub == 'FLAIR':
+                contrast = Value(None, reason='grey and white matter are told apart on T1w only')
+        hard = np.where(mask, probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
-            **dict(
-                zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), found.probability, strict=True)
-            ),
+            **dict(zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), probability, strict=True)),
             'tissue_dseg': hard,
         }
         for name, data in images.items():
             self._results[name] = save(data, anat, folder / f'{name}.nii.gz')
         warped = warped_template('template_mask', anat, given.mni_to_anat, 'nearest')
         self._results['tissues_values'] = write_values(
-            folder / 'values.json',
-            _values(found.cnr, mask, warped, float(np.prod(voxel_mm)), given.hub),
-            ROOM,
+            folder / 'values.json', _values(contrast, mask, warped, float(np.prod(voxel_mm))), ROOM
         )
         return runtime
 
 
-def _values(cnr, mask, warped, voxel_mm3, hub):
+def _given_tissues(given, anat, mask, lesion) -> np.ndarray:
+    """Give each voxel of the brain to the class that a segmentation has for it.
+
+    The rest of the brain is fluid (many leave out that of the sulci); preliminary hyperintensities
+    are white matter.
+    """
+    gm, wm = (
+        load_mask_on(given['mask'], anat, labels=given['classes'][name]) > 0
+        for name in ('gm', 'wm')
+    )
+    solid = gm | wm
+    beyond = np.count_nonzero(solid & ~mask) / max(np.count_nonzero(solid), 1)
+    if beyond > MOST_BEYOND:
+        raise InputError(
+            f'{100 * beyond:.0f} % of the grey and white matter of the segmentation lie outside '
+            'of the brain.',
+            file=given['mask'],
+            field='voxel data',
+            remedy='Give the brain mask of the same tool, too, or leave the segmentation out '
+            '(--bids-filter-file, "tissue_external").',
+        )
+    if lesion is not None:
+        wm = wm | (lesion & mask)
+    gm = gm & ~wm
+    return np.stack([mask & ~(gm | wm), gm & mask, wm & mask]).astype(np.float32)
+
+
+def _values(contrast, mask, warped, voxel_mm3):
     icv, other = (float((m > 0).sum() * voxel_mm3 / 1000) for m in (mask, warped))
     odd = abs(icv - other) > ICV_TOLERANCE * icv
-    contrast = Value(cnr)
-    if hub == 'FLAIR':
-        contrast = Value(None, reason='grey and white matter are told apart on T1w only')
     return {
         'qc_cnr': contrast,
         'icv_ml': Value(

@@ -13,6 +13,8 @@ def init_tissues_wf(*, room, options, context):
         Anatomical reference with its lesions filled, its brain, and the lesions.
     mni_to_anat
         Resamples the template onto it.
+    tissue_external
+        Segmentation that was given.
 
     Outputs
     -------
