@@ -37,6 +37,9 @@ IGNORED = (
     '*_profile.*',
     '*_bullseye.*',
     '*_desc-preproc_dwi.bv*',
+    '*_fieldmap.*',
+    '*_swi.*',
+    '*_minIP.*',
     'group_*',
 )
 #: Free space (megabytes) without which no run starts.

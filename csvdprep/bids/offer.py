@@ -102,7 +102,13 @@ class Dataset:
         return not wanted or (name is not None and fits(name, datatype, wanted))
 
     def candidates(
-        self, visit: Visit, declared: Input, report: Report, *, series: bool = False
+        self,
+        visit: Visit,
+        declared: Input,
+        report: Report,
+        *,
+        series: bool = False,
+        parts: bool = False,
     ) -> list[Candidate]:
         """Return the images of a visit that an input declares, and tell why others are none.
 
@@ -116,6 +122,8 @@ class Dataset:
             Takes what there is to say.
         series : bool, optional
             Whether images may have several volumes.
+        parts : bool, optional
+            Whether phase, real and imaginary images are taken, too.
 
         Returns
         -------
@@ -137,14 +145,16 @@ class Dataset:
                 _check_place(path, name, visit)
                 if not fits(name, declared.datatype, wanted):
                     others = True
-                elif name.entities.get('part') in NO_MAGNITUDE:
+                elif name.entities.get('part') in NO_MAGNITUDE and not parts:
                     report.notes.append(f'{shown} is left out: it is no magnitude image.')
                 elif self.ignored(shown):
                     report.notes.append(f'{shown} is left out, as .bidsignore asks.')
                 else:
+                    # A phase is no image of a head: it is looked at as a map.
+                    own = {'mask': True} if name.entities.get('part') in NO_MAGNITUDE else more
                     candidates.append(
                         Candidate(
-                            path=path, shown=shown, name=name, facts=self.inspect(path, **more)
+                            path=path, shown=shown, name=name, facts=self.inspect(path, **own)
                         )
                     )
             except CsvdprepError as error:
