@@ -10,8 +10,8 @@ from scipy import ndimage as ndi
 
 from csvdprep.science.phase import TURN, unwrap, wrapped
 
-#: Width (mm) over which the phase of the receiver is smooth.
-RECEIVER_MM = 5.0
+#: Width (mm) over which the phase of the receiver is smooth, and rounds of smoothing.
+RECEIVER_MM, RECEIVER_ROUNDS = 2.0, 4
 #: Rounds of the fit of the frequency.
 ROUNDS = 3
 
@@ -108,13 +108,21 @@ def _first_frequency(magnitude, phase, times, mask) -> np.ndarray:
 
 
 def _receiver(weight, phase, times, hertz, mask, voxel_mm) -> np.ndarray:
-    """Return the phase that all echoes share, smooth."""
+    """Return the phase that all echoes share, smooth.
+
+    What a smoothing leaves is smoothed again, so that the edge of the mask does not bend it.
+    """
     first = np.sqrt(weight[..., 0]) * mask
     left = first * np.exp(1j * (phase[..., 0] - np.float32(TURN * times[0]) * hertz))
     sigma = RECEIVER_MM / np.asarray(voxel_mm)
-    real = ndi.gaussian_filter(left.real.astype(np.float32), sigma)
-    imaginary = ndi.gaussian_filter(left.imag.astype(np.float32), sigma)
-    return np.arctan2(imaginary, real)
+    total = np.zeros(mask.shape, np.float32)
+    for _ in range(RECEIVER_ROUNDS):
+        real = ndi.gaussian_filter(left.real.astype(np.float32), sigma)
+        imaginary = ndi.gaussian_filter(left.imag.astype(np.float32), sigma)
+        part = np.arctan2(imaginary, real)
+        total += part
+        left = left * np.exp(-1j * part)
+    return total
 
 
 def _refined(weight, phase, times, hertz, receiver, mask):
