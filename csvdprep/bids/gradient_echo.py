@@ -53,8 +53,7 @@ class Group:
     @property
     def rank(self) -> tuple:
         """Sort first what tells most: phase, echoes, resolution."""
-        first = next(iter(self.echoes.values()), {}).get('mag') or self.weighted
-        return (not self.echoes, not self.complex, -len(self.echoes), first.rank)
+        return (not self.echoes, not self.complex, -len(self.echoes), _lead(self).rank)
 
 
 def read_gradient_echo(
