@@ -106,7 +106,9 @@ class GradientEcho(SimpleInterface):
                 'gre_echoes_n': max(len(echoes), 1),
                 'gre_slice_mm': float(voxel_mm.max()),
                 'qc_gre_snr': Value(float(np.median(data[mask])) / noise, n=int(mask.sum())),
-                'qc_gre_coverage_pct': covered_pct(inside, brain.affine, matrix, whole),
+                'qc_gre_coverage_pct': covered_pct(
+                    inside, np.linalg.inv(whole.affine) @ matrix @ brain.affine, whole.shape
+                ),
                 'qc_gre_anat_dice': Value(
                     float(2 * (own & there).sum() / (own.sum() + there.sum())), n=int(own.sum())
                 ),
