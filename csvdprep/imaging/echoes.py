@@ -38,7 +38,7 @@ def load_magnitudes(echoes: Sequence[Mapping[str, Any]]):
 
 def load_phases(
     echoes: Sequence[Mapping[str, Any]],
-) -> tuple[np.ndarray, list[PhaseUnit], np.ndarray]:
+) -> tuple[np.ndarray, PhaseUnit, np.ndarray]:
     """Load the phases of all echoes in radians.
 
     Parameters
@@ -50,29 +50,33 @@ def load_phases(
     -------
     phase : ndarray of float32, shape (nx, ny, nz, n)
         rad; 0 where it is not known.
-    units : list of PhaseUnit
-        How the values of each were read.
+    unit : PhaseUnit
+        How the values were read.
     known : ndarray of bool, shape (nx, ny, nz)
         Voxels at which all phases are finite.
 
     Raises
     ------
     MeasureError
-        If a phase is stored in a way that cannot be read.
+        If they are stored in a way that cannot be read.
     """
-    phases, units = [], []
-    for echo in echoes:
-        if 'phase' in echo:
-            data = np.asanyarray(_values(echo['phase']).dataobj)
-            unit = phase_unit(data[(slice(None, None, EVERY),) * 3], echo.get('units', ''))
-            phases.append(((data - unit.middle) * unit.factor).astype(np.float32))
-        else:
-            phases.append(_complex(echo)[1])
-            unit = PhaseUnit(1.0, 0.0, 'real and imaginary images')
-        units.append(unit)
+    stored = [np.asanyarray(_values(e['phase']).dataobj) for e in echoes if 'phase' in e]
+    said = {echo.get('units', '') for echo in echoes if 'phase' in echo}
+    unit = PhaseUnit(1.0, 0.0, 'real and imaginary images')
+    if stored:
+        # Early echoes may not fill the range; one unit holds for all.
+        sample = np.concatenate([data[(slice(None, None, EVERY),) * 3].ravel() for data in stored])
+        unit = phase_unit(sample, said.pop() if len(said) == 1 else '')
+    left = iter(stored)
+    phases = [
+        ((next(left) - unit.middle) * unit.factor).astype(np.float32)
+        if 'phase' in echo
+        else _complex(echo)[1]
+        for echo in echoes
+    ]
     phase = np.stack(phases, axis=-1)
     known = np.isfinite(phase).all(axis=-1)
-    return np.nan_to_num(phase).astype(np.float32), units, known
+    return np.nan_to_num(phase).astype(np.float32), unit, known
 
 
 def _values(path: str):

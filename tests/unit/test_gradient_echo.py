@@ -59,11 +59,11 @@ def test_all_echoes_with_their_phases(raw):
     assert content['tesla'] == 3
     assert len(scans['gre'].others) == 5
     assert scans['gre_phase'].content == content
-    phase, units, known = load_phases(content['echoes'])
+    phase, unit, known = load_phases(content['echoes'])
     image, magnitude = load_magnitudes(content['echoes'])
     assert phase.shape == magnitude.shape == (*image.shape, 3)
     assert known.all()
-    assert {unit.evidence for unit in units} == {'levels from -4096 to 4095'}
+    assert unit.evidence == 'levels from -4096 to 4095'
 
 
 def test_magnitudes_alone(raw):

@@ -53,7 +53,7 @@ class EstimateField(SimpleInterface):
         given, folder = self.inputs, Path(runtime.cwd)
         echoes = given.gre_phase['echoes']
         image, magnitude = load_magnitudes(echoes)
-        phase, units, known = load_phases(echoes)
+        phase, unit, known = load_phases(echoes)
         inside = np.asanyarray(load(given.gre_mask).dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(image.affine)
         axis = int(np.argmax(voxel_mm)) if np.ptp(voxel_mm) > 0.05 else 2
@@ -97,7 +97,7 @@ class EstimateField(SimpleInterface):
         self._results['gre_field_values'] = write_values(
             folder / 'values.json',
             {
-                'gre_phase_unit': _unit(units, given.gre_phase.get('tesla')),
+                'gre_phase_unit': _unit(unit, given.gre_phase.get('tesla')),
                 'gre_phase_sign': _said(sign),
                 'gre_field_noise_ppb': Value(
                     1000 * float(np.median(sd[found.mask])), n=int(found.mask.sum())
@@ -117,14 +117,13 @@ def _noise(magnitude: np.ndarray, inside: np.ndarray) -> float:
     return max(noise_by_differences(magnitude[..., 0], inside), FAINT * 1e-3)
 
 
-def _unit(units, tesla) -> Value:
-    told = sorted({unit.evidence for unit in units})
+def _unit(unit, tesla) -> Value:
     reasons = []
-    if any(unit.doubtful for unit in units):
+    if unit.doubtful:
         reasons.append('the sidecar says something else, or nothing, and the range is not whole')
     if not tesla:
         reasons.append(f'no MagneticFieldStrength in the sidecar: {ASSUMED_TESLA:g} T are assumed')
-    return Value('; '.join(told), reason='; '.join(reasons), qc='warn' if reasons else '')
+    return Value(unit.evidence, reason='; '.join(reasons), qc='warn' if reasons else '')
 
 
 def _said(sign) -> Value:
