@@ -32,7 +32,7 @@ from csvdprep.phantom.dataset.design import draw_persons, with_disease
 from csvdprep.phantom.dataset.make import make_phantom
 from csvdprep.phantom.dataset.presets import get_preset
 from csvdprep.phantom.scanner.scan import rician
-from csvdprep.preprocessing.diffusion.science.denoise import denoise, without_floor
+from csvdprep.preprocessing.dwi_denoise.science.denoise import denoise, without_floor
 from csvdprep.preprocessing.tensors.interfaces import FitTensors
 
 SNRS = (10, 15, 20, 30, 50)
@@ -119,7 +119,7 @@ def measure(job: tuple[Path, float, int, bool]) -> dict[str, float]:
         nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(series)
         quality = Path(place) / 'quality.json'
         quality.write_text(json.dumps({'qc_dwi_snr_b0': {'value': min(snr, 1000)}}))
-        files |= {'dwi_preproc': series, 'diffusion_values': quality}
+        files |= {'dwi_preproc': series, 'dwi_denoise_values': quality}
         found = {}
         for number, node in enumerate(
             (FitTensors, WhiteMatterDiffusion, Penumbra, Psmd, MeasureAlps)

@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.preprocessing.diffusion.assembly import find_brain
+from csvdprep.imaging.dwi_series import find_brain
 from csvdprep.science.gradient_table import world_directions
 from csvdprep.science.tensors import fit_tensor, measures
 

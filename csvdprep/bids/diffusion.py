@@ -234,10 +234,10 @@ def as_scan(series: Series, source: Mapping[str, Any]) -> Scan:
     Returns
     -------
     Scan
-        ``content`` holds ``runs`` (path, volumes, bvals, bvecs, encoding, readout, ...) and
-        ``field``, and ``interpolation`` (lines stored for each measured) where the sidecar tells;
-        axes are named in canonical (RAS+) order, b-vectors are those of the files. The
-        digest covers all files behind it and what was read of their sidecars.
+        ``content`` holds ``runs`` (path, volumes, bvals, bvecs, extent_mm, encoding, readout,
+        ...) and ``field``, and ``interpolation`` (lines stored for each measured) where the
+        sidecar tells; axes are named in canonical (RAS+) order, b-vectors are those of the
+        files. The digest covers all files behind it and what was read of their sidecars.
     """
     runs = [
         {
@@ -394,6 +394,10 @@ def _table(run: Run) -> dict[str, Any]:
         'bvals': list(run.table.bvals),
         'volumes': list(run.table.volumes) if run.table.volumes is not None else None,
         'bvecs': [list(vector) for vector in run.table.bvecs],
+        'extent_mm': [
+            round(float(count * edge), 1)
+            for count, edge in zip(run.facts.shape, run.facts.zooms, strict=False)
+        ],
     }
 
 

@@ -150,8 +150,8 @@ def read_assignment(text: str) -> tuple[str, str, Any]:
 
     Examples
     --------
-    >>> read_assignment('wmh.runs=40'), read_assignment('diffusion.denoise=none')
-    (('wmh', 'runs', 40), ('diffusion', 'denoise', 'none'))
+    >>> read_assignment('wmh.runs=40'), read_assignment('dwi_denoise.method=none')
+    (('wmh', 'runs', 40), ('dwi_denoise', 'method', 'none'))
     """
     place, equals, value = text.partition('=')
     room, dot, name = place.strip().partition('.')

@@ -159,8 +159,8 @@ class Step:
 
     @property
     def done(self) -> bool:
-        """Whether an earlier run left all products of the room."""
-        return self.cached.keys() >= self.room.outputs().keys()
+        """Whether an earlier run left all products of the room that are kept."""
+        return self.cached.keys() >= self.room.keeps().keys()
 
     @property
     def to_draw(self) -> tuple[Figure, ...]:
@@ -227,6 +227,32 @@ class Plan:
         return next(
             (item.name for item in self.declared.references if item.name in self.scans), ''
         )
+
+    @property
+    def running(self) -> dict[str, tuple[str, ...]]:
+        """Rooms that have to run, each with those of its products for which alone it does.
+
+        A room that is done runs again where a room that has to run, or a figure that has to be
+        drawn, takes what it made and what was not kept.
+        """
+        passing = {
+            name: step.room.name
+            for step in self.steps
+            for name, made in step.room.outputs().items()
+            if not made.kept
+        }
+        wanted: dict[str, set[str]] = {}
+        found: dict[str, tuple[str, ...]] = {}
+        for step in reversed(self.steps):
+            again = wanted.get(step.room.name, set()) if step.done else set()
+            takes = [n for figure in step.to_draw for n in (*figure.takes, *figure.wants)]
+            if again or not step.done:
+                found[step.room.name] = tuple(sorted(again))
+                takes += step.takes
+            for name in (self.aliases.get(n, n) for n in takes):
+                if name in passing:
+                    wanted.setdefault(passing[name], set()).add(name)
+        return dict(reversed(found.items()))
 
     @property
     def complete(self) -> bool:

@@ -84,6 +84,9 @@ class Derivative:
     """What the rows of a table are, where the report is to show it: 'WMH lesions'."""
     saved: bool = True
     """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
+    kept: bool = True
+    """Whether it outlives the run. What is large and soon made again is not kept: it stays in the
+    working directory, and its room runs again when a room that takes it has to run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +318,18 @@ class Room:
         """Return everything the room makes: derivatives and, if it measures, its values."""
         values = {f'{self.name}_values': VALUES(self)} if self.measures else {}
         return {**self.makes, **values}
+
+    def keeps(self) -> dict[str, Derivative]:
+        """Return what it makes that outlives the run.
+
+        Examples
+        --------
+        >>> made = {'x': Derivative(suffix='dwi', description='', kept=False)}
+        >>> room = Room(name='a', title='', needs=(), makes=made, build='')
+        >>> [*room.outputs()], [*room.keeps()]
+        (['x'], [])
+        """
+        return {name: made for name, made in self.outputs().items() if made.kept}
 
 
 def VALUES(room: Room) -> Derivative:  # noqa: N802

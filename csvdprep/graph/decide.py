@@ -103,9 +103,12 @@ def describe(plan: Plan) -> str:
         lines.append(f'  reference      {plan.context.hub}')
     lines += [f'  note           {note}' for note in plan.notes]
     lines += [f'  refused        {file}: {why}' for file, why in plan.refused]
+    running = plan.running
     for step in plan.steps:
-        state = 'done already' if step.done else 'will run'
+        state = 'will run' if step.room.name in running else 'done already'
         lines.append(f'  {step.room.name:<14} {state:<13} takes {", ".join(step.takes)}')
+        if again := running.get(step.room.name):
+            lines.append(f'  {"":<14} again, for    {", ".join(again)}, which is not kept')
         lines += [f'  {"":<14} decides       {item}' for item in step.decisions]
     for product, other in plan.aliases.items():
         lines.append(f'  {product:<14} is {other}')

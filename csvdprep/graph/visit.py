@@ -91,7 +91,8 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
     """Wrap a room: compute, save, note that it is done, and hand on the saved files.
 
     A room whose derivatives are all at hand is replaced by them. What leaves a room
-    is therefore always a file of a dataset, never of the working directory.
+    is therefore a file of a dataset, never of the working directory, unless its declaration says
+    that it is not kept; for the sake of that a room that is done runs again.
 
     Parameters
     ----------
@@ -108,21 +109,21 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
         With ``inputnode`` (what the room takes) and ``outputnode`` (what it makes).
 
     """
-    room, outputs = step.room, step.room.outputs()
+    room, outputs, kept = step.room, step.room.outputs(), step.room.keeps()
     workflow = pe.Workflow(name=_ROOM.format(room.name))
     inputnode = pe.Node(niu.IdentityInterface(fields=[*step.takes]), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=[*outputs]), name='outputnode')
     workflow.add_nodes([inputnode, outputnode])
 
-    if step.done:
-        outputnode.inputs.trait_set(**{name: step.cached[name] for name in outputs})
+    if room.name not in plan.running:
+        outputnode.inputs.trait_set(**{name: step.cached[name] for name in kept})
         return workflow
 
     room_wf = room.builder()(room=room, options=step.options, context=plan.context)
     workflow.connect([(inputnode, room_wf, [(need, f'inputnode.{need}') for need in step.takes])])
     done = pe.Node(
         Checkpoint(
-            outputs,
+            kept,
             folder=str(checkpoints(plan, output_dir)),
             root=str(output_dir),
             name=room.name,
@@ -132,6 +133,9 @@ def init_room_wf(step: Step, *, plan: Plan, output_dir: Path) -> pe.Workflow:
         run_without_submitting=True,
     )
     for name, derivative in outputs.items():
+        if name not in kept:
+            workflow.connect(room_wf, f'outputnode.{name}', outputnode, name)
+            continue
         path = names.derivative_path(
             name,
             derivative,

@@ -38,7 +38,7 @@ def leave(plan, output, folder):
     image = write_image(folder / 'one.nii.gz', np.ones((4, 4, 4), 'uint8'))
     series = write_image(folder / 'series.nii.gz', np.ones((4, 4, 4, 1), 'uint8'))
     for step in plan.steps:
-        for name, derivative in step.room.outputs().items():
+        for name, derivative in step.room.keeps().items():
             path = output / derivative_path(
                 name,
                 derivative,

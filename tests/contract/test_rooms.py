@@ -39,6 +39,12 @@ def test_the_key_holds_what_the_builder_reads(room):
 
 
 @each_room
+def test_what_is_not_kept_is_not_saved_and_something_is_kept(room):
+    assert room.keeps()
+    assert not [name for name, made in room.outputs().items() if made.saved and not made.kept]
+
+
+@each_room
 def test_methods_and_references_agree(room):
     text = room.describe(room.options())
     assert '{' not in text

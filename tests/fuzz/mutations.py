@@ -978,7 +978,7 @@ def config(rng, box: Box) -> None:
             ),
         )
     lines = [f'{key} = {item}' for key, item in keys.items()]
-    rooms = ('wmh', 'brain', 'tissues', 'diffusion', 'registration', 'x', 'psmd', 'zones')
+    rooms = ('wmh', 'brain', 'tissues', 'dwi_denoise', 'registration', 'x', 'psmd', 'zones')
     names = ('method', 'threshold', 'model', 'seed', '__class__', 'x', 'iterations', 'min_size')
     if rng.random() < 0.5:
         lines += [f'[{pick(rng, rooms)}]', f'{pick(rng, names)} = {toml()}']

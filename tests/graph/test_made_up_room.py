@@ -235,6 +235,43 @@ def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
     assert state['rooms']['glow'] == 'failed'
 
 
+def test_what_is_not_kept_is_made_again_for_who_takes_it(glow, bids, tmp_path, capsys):
+    house_dir, out, ran = tmp_path / 'house' / 'rooms', tmp_path / 'out', tmp_path / 'ran'
+    film = "'glow_film': Derivative(suffix='film', frame='glow', description='Film.', "
+    declared = INIT.replace("'glow_list':", film + "saved=False, kept=False),\n 'glow_list':")
+    code = MAKE.replace('glow_list = File', 'glow_film = glow_list = File').replace(
+        '        ml = ',
+        f"        open({str(ran)!r}, 'a').write('x')\n"
+        "        self._results['glow_film'] = save(mask * 2, image, folder / 'film.nii.gz')\n"
+        '        ml = ',
+    )
+    _write_room(house_dir / 'glow', declared, code)
+    dusk = DUSK_MAKE.replace('glow_mask', 'glow_film').replace(
+        "'yes' if isdefined(self.inputs.glow_film) else 'no'",
+        'str(__import__("nibabel").load(self.inputs.glow_film).get_fdata().sum())',
+    )
+    _write_room(house_dir / 'dusk', DUSK.replace('glow_mask', 'glow_film'), dusk)
+    asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
+    assert run(asked) == 0
+    assert _measures(out)['dusk_masked'] == '128.0'
+    assert not [*out.rglob('*film*')]
+    assert run(asked) == 0
+    assert ran.read_text() == 'x'
+    # Who took it has to run again: it is made once more, and nothing else changes.
+    (checkpoint,) = out.rglob('dusk.json')
+    before = {p: p.stat().st_mtime_ns for p in out.rglob('*glow_*') if p.is_file()}
+    checkpoint.unlink()
+    capsys.readouterr()
+    assert run([*asked, '--dry-run']) == 0
+    assert 'again, for    glow_film, which is not kept' in capsys.readouterr().out
+    assert run(asked) == 0
+    assert ran.read_text() == 'xx'
+    assert _measures(out)['dusk_masked'] == '128.0'
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
+    assert state['state'] == 'ok'
+
+
 @pytest.mark.parametrize('plugin', ['', 'Linear', 'MultiProc'])
 def test_what_a_room_raises_is_told_whoever_runs_it(glow, bids, tmp_path, capsys, plugin):
     raised = "raise MeasureError('No film.', field='EchoTime', remedy='load one.')"

@@ -58,13 +58,13 @@ def told(made, room):
         ),
         (
             [run_of(64)],
-            {'diffusion': {'denoise': 'none'}},
-            ('left as it is', 'asked for by diffusion.denoise = none'),
+            {'dwi_denoise': {'method': 'none'}},
+            ('left as it is', 'asked for by dwi_denoise.method = none'),
         ),
     ],
 )
 def test_noise(runs, options, expected):
-    assert told(plan(dwi=runs, options=options), 'diffusion')['noise'] == expected
+    assert told(plan(dwi=runs, options=options), 'dwi_denoise')['noise'] == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_noise(runs, options, expected):
     ],
 )
 def test_ringing(part, expected):
-    found = told(plan(dwi=[run_of(partial_fourier=part)]), 'diffusion')
+    found = told(plan(dwi=[run_of(partial_fourier=part)]), 'dwi_denoise')
     assert found['ringing'][0] == expected
 
 
@@ -99,17 +99,26 @@ def test_ringing(part, expected):
         ),
         (
             None,
-            {'options': {'diffusion': {'fieldmapless': False}}},
-            ('not corrected', 'diffusion.fieldmapless = false'),
+            {'options': {'dwi_distortion': {'fieldmapless': False}}},
+            ('not corrected', 'dwi_distortion.fieldmapless = false'),
         ),
     ],
 )
 def test_distortion(field, more, expected):
-    assert told(plan(dwi=[run_of()], field=field, **more), 'diffusion')['distortion'] == expected
+    assert (
+        told(plan(dwi=[run_of()], field=field, **more), 'dwi_distortion')['distortion'] == expected
+    )
 
 
 def test_what_was_corrected_is_left_alone():
-    assert 'cleaning and distortion' in told(plan(dwi=[run_of()], corrected=True), 'diffusion')
+    made = plan(dwi=[run_of()], corrected=True)
+    steps = {
+        'dwi_denoise': 'noise and ringing',
+        'dwi_distortion': 'distortion',
+        'dwi_motion': 'motion and eddy currents',
+    }
+    for step, name in steps.items():
+        assert told(made, step) == {name: ('left as given', 'it comes from --derivatives')}
 
 
 def test_shells_and_free_water():
@@ -131,7 +140,7 @@ def test_engine_of_hyperintensities():
 def test_decisions_are_in_the_key_the_dry_run_and_the_methods():
     one, other = plan(dwi=[run_of(64)]), plan(dwi=[run_of(20)])
     keys = [{step.room.name: step.key for step in made.steps} for made in (one, other)]
-    assert keys[0]['diffusion'] != keys[1]['diffusion']
+    assert keys[0]['dwi_denoise'] != keys[1]['dwi_denoise']
     assert keys[0]['brain'] == keys[1]['brain']
     assert 'decides       noise: reduced by MP-PCA (64 volumes)' in describe(one)
     text = methods_text(one)[0]

@@ -5,8 +5,8 @@ import pytest
 from dipy.denoise.gibbs import gibbs_removal
 from dipy.denoise.localpca import mppca
 
-from csvdprep.preprocessing.diffusion.science.denoise import denoise, without_floor
-from csvdprep.preprocessing.diffusion.science.ringing import remove_ringing
+from csvdprep.preprocessing.dwi_denoise.science.denoise import denoise, without_floor
+from csvdprep.preprocessing.dwi_denoise.science.ringing import remove_ringing
 
 
 @pytest.fixture(scope='module')

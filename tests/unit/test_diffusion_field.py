@@ -10,9 +10,9 @@ from storage import stored
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.phantom.diffusion.gradients import spread
-from csvdprep.preprocessing.diffusion.assembly import assemble
-from csvdprep.preprocessing.diffusion.field import check_plausible, find_field
-from csvdprep.preprocessing.diffusion.science.gain import compare_gain
+from csvdprep.preprocessing.dwi_denoise.assembly import assemble
+from csvdprep.preprocessing.dwi_distortion.field import check_plausible, find_field
+from csvdprep.science.gain import compare_gain
 
 #: Too small for a head: the brain is found by a threshold.
 SHAPE, EDGE = (32, 36, 20), 3.0
@@ -74,7 +74,7 @@ def series(folder, *, name='a.nii', scale=1.0, head=None, fade=1.0):
     return write(folder / name, *volumes, scale=scale)
 
 
-PLAIN = {'denoise': 'none', 'degibbs': 'none'}
+PLAIN = {'method': 'none', 'unring': 'none'}
 
 
 def test_runs_of_another_gain_are_scaled_and_it_is_said(tmp_path):
@@ -82,7 +82,7 @@ def test_runs_of_another_gain_are_scaled_and_it_is_said(tmp_path):
     found = assemble({'runs': [run(one), run(two)], 'field': {'kind': 'none'}}, **PLAIN)
     alike = assemble({'runs': [run(one), run(one)], 'field': {'kind': 'none'}}, **PLAIN)
     assert found.gains[1] == pytest.approx(2, rel=1e-4)
-    assert np.allclose(found.image.get_fdata(), alike.image.get_fdata(), rtol=1e-4)
+    assert np.allclose(found.series.image.get_fdata(), alike.series.image.get_fdata(), rtol=1e-4)
     assert 'b.nii was 2 times as bright as the first run and is scaled' in found.notes
     assert alike.notes == ()
 
@@ -96,15 +96,17 @@ def test_runs_stored_otherwise_are_put_together(tmp_path, order):
     stored(tmp_path / 'b.nii.gz', order, dtype=np.float32)
     turned = run(two) | {'bvecs': np.loadtxt(vectors).T.tolist()}
     found = assemble({'runs': [run(one), turned], 'field': {'kind': 'none'}}, **PLAIN)
-    assert np.array_equal(found.image.get_fdata(), wanted.image.get_fdata())
-    assert np.allclose(found.directions, wanted.directions, atol=1e-7)
+    assert np.array_equal(found.series.image.get_fdata(), wanted.series.image.get_fdata())
+    assert np.allclose(
+        found.series.volumes.directions, wanted.series.volumes.directions, atol=1e-7
+    )
 
 
 def test_a_run_that_no_gain_explains_is_left_out(tmp_path):
     fade = np.linspace(0.2, 2.5, SHAPE[0])[:, None, None]
     runs = [run(series(tmp_path)), run(series(tmp_path, name='b.nii', fade=fade))]
     found = assemble({'runs': runs, 'field': {'kind': 'none'}}, **PLAIN)
-    assert found.image.shape[3] == 13
+    assert found.series.image.shape[3] == 13
     assert 'b.nii is left out: its images of b = 0 differ' in found.notes[0]
 
 
@@ -118,7 +120,7 @@ def test_the_gain_of_a_run_without_b0_comes_from_its_shell(tmp_path):
     assert 'b.nii was 3' in found.notes[0]
     plain['bvals'] = [3000.0] * 12
     found = assemble({'runs': [run(one), plain], 'field': {'kind': 'none'}}, **PLAIN)
-    assert found.image.shape[3] == 25
+    assert found.series.image.shape[3] == 25
     assert 'b.nii shares no b-value with the first run' in found.notes[0]
 
 
@@ -128,8 +130,8 @@ def test_volumes_that_are_no_part_of_the_series_are_not_read(tmp_path):
     path = write(tmp_path / 'a.nii', *volumes)
     content = {'runs': [run(path) | {'volumes': list(range(13))}], 'field': {'kind': 'none'}}
     found = assemble(content, **PLAIN)
-    assert found.image.shape[3] == 13
-    assert found.image.get_fdata().max() < 4000
+    assert found.series.image.shape[3] == 13
+    assert found.series.image.get_fdata().max() < 4000
 
 
 def pair(folder, *, shift=None, same=False, partner=None, scale=1.0, gain=1.0, assumed=None):
@@ -145,7 +147,7 @@ def pair(folder, *, shift=None, same=False, partner=None, scale=1.0, gain=1.0, a
         'partners': [{'path': path, 'encoding': 'j', 'readout': 0.05, 'volumes': None}],
     }
     content = {'runs': [first], 'field': field | ({'assumed': assumed} if assumed else {})}
-    return assemble(content, **PLAIN), content
+    return assemble(content, **PLAIN).series, content
 
 
 def error_of(found, given):

@@ -7,25 +7,27 @@ import pytest
 from scipy import ndimage as ndi
 from scipy.spatial.transform import Rotation
 
+from csvdprep.imaging.dwi_series import Volumes, relative_factor
 from csvdprep.phantom.diffusion.gradients import spread
 from csvdprep.phantom.scanner.epi import distort
-from csvdprep.preprocessing.diffusion.assembly import relative_factor
-from csvdprep.preprocessing.diffusion.realignment import Series, find_motion
-from csvdprep.preprocessing.diffusion.science.alignment import Target
-from csvdprep.preprocessing.diffusion.science.field import (
+from csvdprep.preprocessing.dwi_distortion.science.field import (
     _rough,
     _slope,
     _slope_back,
     shift_between,
 )
-from csvdprep.preprocessing.diffusion.science.motion import head_motions, motion_of, physical
-from csvdprep.preprocessing.diffusion.science.prediction import left_out_weights, lost_slices
-from csvdprep.preprocessing.diffusion.science.sampling import (
-    Geometry,
+from csvdprep.preprocessing.dwi_motion.realignment import Series, find_motion
+from csvdprep.preprocessing.dwi_motion.science.prediction import left_out_weights, lost_slices
+from csvdprep.science.echo_planar import Geometry
+from csvdprep.science.head_motion import (
     displacement,
+    head_motions,
+    motion_of,
+    physical,
     rotate_gradients,
     rotation_of,
 )
+from csvdprep.science.volume_alignment import Target
 
 AFFINE = np.array([[-2.5, 0, 0, 40], [0, 2.5, 0, -45], [0, 0, 2.5, -35], [0, 0, 0, 1]])
 SHAPE = (36, 40, 30)
@@ -37,6 +39,19 @@ def rigid(degrees, move):
     out[:3, :3] = Rotation.from_euler('xyz', degrees, degrees=True).as_matrix()
     out[:3, 3] = move
     return out
+
+
+def volumes_of(bvals, directions, axis=None):
+    """Describe volumes of one run and, at most, one shell."""
+    return Volumes(
+        bvals=bvals,
+        directions=directions,
+        shell_of=(bvals > 0).astype(int),
+        factors=np.ones(len(bvals)),
+        axis=axis,
+        slice_axis=2,
+        run_of=np.zeros(len(bvals), int),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -206,10 +221,7 @@ def test_motion_of_a_series_is_found(head):
     series = Series(
         data.astype(np.float32),
         Geometry(AFFINE, 1),
-        np.ones(18),
-        1000.0 * shell,
-        directions,
-        shell,
+        volumes_of(1000.0 * shell, directions, axis=1),
     )
     found, expected = find_motion(series, brain)
     heads = series.motions_of_head(found, brain)
@@ -227,10 +239,7 @@ def test_outermost_slices_are_kept_by_small_movements_and_told_where_large_ones_
     series = Series(
         data=data,
         geometry=Geometry(AFFINE),
-        factors=np.ones(3),
-        bvals=np.array([0.0, 1e3, 1e3]),
-        directions=np.eye(3),
-        shell_of=np.array([0, 1, 1]),
+        volumes=volumes_of(np.array([0.0, 1e3, 1e3]), np.eye(3)),
     )
     motions = np.stack([np.eye(4), rigid((0, 0, 0), (0, 0, 1)), rigid((0, 0, 0), (0, 0, 6))])
     covered = series.covered(motions)

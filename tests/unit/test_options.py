@@ -51,8 +51,8 @@ def test_a_whole_number_will_do_for_a_number():
     [
         ('wmh.runs=40', 40),
         ('wmh.seed_contrast = 0.3', 0.3),
-        ('diffusion.fieldmapless=false', False),
-        ('diffusion.denoise=none', 'none'),
+        ('dwi_distortion.fieldmapless=false', False),
+        ('dwi_denoise.method=none', 'none'),
         ('alps.reorientation="ppd"', 'ppd'),
     ],
 )

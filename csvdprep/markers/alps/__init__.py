@@ -109,8 +109,8 @@ ROOM = Room(
     marker=True,
     pooled_t=(1.5, 3.0),
     needs=('dwi_tensor', 'dwi_fa', 'dwi_direction', 'dwi_mask', 'fa_to_dwi'),
-    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat', 'diffusion_values'),
-    reads=('diffusion.dwi_interpolation',),
+    wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat', 'dwi_denoise_values'),
+    reads=('dwi_denoise.dwi_interpolation',),
     makes={
         'alps_regions': Derivative(
             suffix='probseg',

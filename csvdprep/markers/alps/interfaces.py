@@ -33,7 +33,7 @@ class _AlpsInputSpec(TraitedSpec):
     wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
     flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
     dwi_to_anat = File(exists=True, desc='resamples series onto reference')
-    diffusion_values = File(exists=True, desc='whether the scanner interpolated')
+    dwi_denoise_values = File(exists=True, desc='whether the scanner interpolated')
     reorientation = traits.Str('finite strain', usedefault=True, desc='kind of rotation')
 
 
@@ -83,8 +83,8 @@ class MeasureAlps(SimpleInterface):
     def _values(self, found):
         given = self.inputs
         finer = Value(None)
-        if isdefined(given.diffusion_values):
-            finer = read_measure(given.diffusion_values, 'diffusion.dwi_interpolation', ROOM)
+        if isdefined(given.dwi_denoise_values):
+            finer = read_measure(given.dwi_denoise_values, 'dwi_denoise.dwi_interpolation', ROOM)
         return as_measured(_values(found), finer.value or 1.0)
 
     def _positions(self, mask, affine):

@@ -15,7 +15,7 @@ def init_alps_wf(*, room, options, context):
         Transforms.
     wmh_mask
         Hyperintensities.
-    diffusion_values
+    dwi_denoise_values
         Whether the scanner interpolated.
 
     Outputs

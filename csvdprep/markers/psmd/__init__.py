@@ -32,11 +32,11 @@ ROOM = Room(
         'dwi_bval',
         'dwi_bvec',
         'dwi_to_fa',
-        'diffusion_values',
+        'dwi_denoise_values',
         'tensors_values',
     ),
     wants=('wmh_mask', 'flair_to_anat', 'dwi_to_anat'),
-    reads=('diffusion.qc_dwi_snr_b0', 'tensors.dwi_tensor_shells'),
+    reads=('dwi_denoise.qc_dwi_snr_b0', 'tensors.dwi_tensor_shells'),
     makes={},
     measures=(
         _width('psmd_1e4', f'{WHAT}, projected in the FA template.', limits=LIMITS),

@@ -35,7 +35,7 @@ class _PsmdInputSpec(TraitedSpec):
     dwi_bval = File(exists=True, mandatory=True, desc='b-values')
     dwi_bvec = File(exists=True, mandatory=True, desc='gradients')
     dwi_to_fa = File(exists=True, mandatory=True, desc='resamples series into the template')
-    diffusion_values = File(exists=True, mandatory=True, desc='quality of the series')
+    dwi_denoise_values = File(exists=True, mandatory=True, desc='quality of the series')
     tensors_values = File(exists=True, mandatory=True, desc='what the tensor was fitted on')
     wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
     flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
@@ -133,7 +133,7 @@ class Psmd(SimpleInterface):
 
     def _noise(self, native):
         given = self.inputs
-        snr = read_measure(given.diffusion_values, 'diffusion.qc_dwi_snr_b0', ROOM)
+        snr = read_measure(given.dwi_denoise_values, 'dwi_denoise.qc_dwi_snr_b0', ROOM)
         if snr.value is None:
             return Value(None, reason=f'the signal-to-noise ratio is not known: {snr.reason}')
         image = load(given.dwi_fa)

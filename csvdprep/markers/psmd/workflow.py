@@ -9,7 +9,7 @@ def init_psmd_wf(*, room, options, context):
 
     Inputs
     ------
-    dwi_fa, dwi_md, dwi_mask, dwi_bval, dwi_bvec, diffusion_values, tensors_values
+    dwi_fa, dwi_md, dwi_mask, dwi_bval, dwi_bvec, dwi_denoise_values, tensors_values
         Maps, brain, gradients and quality of the series, and what the tensor stands on.
     dwi_to_fa, dwi_to_anat, flair_to_anat
         Transforms.

@@ -15,16 +15,16 @@ from skimage.restoration import unwrap_phase
 
 from csvdprep.core.errors import CsvdprepError, MeasureError
 from csvdprep.imaging.ants import realign, register_along, rigid
+from csvdprep.imaging.dwi_series import DwiSeries, relative_factor
 from csvdprep.imaging.header import read_header
 from csvdprep.imaging.images import canonical, resample
 from csvdprep.imaging.inspect import load_series
 from csvdprep.imaging.transforms import read_linear
-from csvdprep.preprocessing.diffusion.assembly import Assembled, mean_b0, relative_factor
-from csvdprep.preprocessing.diffusion.science.alignment import Target
-from csvdprep.preprocessing.diffusion.science.field import shift_between
-from csvdprep.preprocessing.diffusion.science.gain import compare_gain
-from csvdprep.preprocessing.diffusion.science.sampling import Geometry
+from csvdprep.preprocessing.dwi_distortion.science.field import shift_between
 from csvdprep.science.alignment import mutual_information
+from csvdprep.science.echo_planar import Geometry
+from csvdprep.science.gain import compare_gain
+from csvdprep.science.volume_alignment import Target
 
 #: Gyromagnetic ratio of protons, Hz/T.
 GAMMA = 42.577e6
@@ -59,7 +59,7 @@ class Field:
     Parameters
     ----------
     shift : ndarray of float32, shape (nx, ny, nz), or None
-        Voxels along the axis of encoding, see :class:`~.science.sampling.Geometry`.
+        Voxels along the axis of encoding, see :class:`~csvdprep.science.echo_planar.Geometry`.
     method : {'pepolar', 'fieldmap', 'syn', 'none', 'given'}
         What it was estimated from; 'given' if the series is corrected already.
     reasons : tuple of str
@@ -72,7 +72,7 @@ class Field:
 
 
 def find_field(
-    given: Assembled, content: Mapping[str, Any], brain: np.ndarray, *, anat=None, anat_brain=None
+    given: DwiSeries, content: Mapping[str, Any], brain: np.ndarray, *, anat=None, anat_brain=None
 ) -> Field:
     """Estimate the distortion of the first volume of a series.
 
@@ -97,7 +97,7 @@ def find_field(
     if content.get('corrected'):
         return Field(None, 'given')
     source = content['field']
-    if given.axis is None:
+    if given.volumes.axis is None:
         return Field(None, 'none')
     ways = []
     if source['kind'] == 'pepolar':
@@ -110,7 +110,7 @@ def find_field(
     for method, estimate in ways:
         try:
             shift, said = estimate()
-            check_plausible(shift, brain, voxel_sizes(given.image.affine)[given.axis])
+            check_plausible(shift, brain, voxel_sizes(given.image.affine)[given.volumes.axis])
         except MemoryError:
             raise
         except Exception as error:  # whatever fails, the next source may do
@@ -157,10 +157,10 @@ def check_plausible(shift: np.ndarray, brain: np.ndarray, voxel_mm: float) -> No
         )
 
 
-def _from_polarities(given: Assembled, content, brain: np.ndarray):
+def _from_polarities(given: DwiSeries, content, brain: np.ndarray):
     first = content['runs'][0]
-    own = given.factors > 0
-    plus = mean_b0(given, own)
+    own = given.volumes.factors > 0
+    plus = given.mean_b0(own)
     size = voxel_sizes(given.image.affine)
     minus = factor = None
     for partner in content['field'].get('partners', ()):
@@ -172,27 +172,27 @@ def _from_polarities(given: Assembled, content, brain: np.ndarray):
                 f'{gain.misfit_pct:.0f} %, whatever the gain'
             )
         minus = minus / np.float32(gain.ratio)
-    if minus is None and (~own & (given.shell_of == 0)).any():
-        minus, factor = mean_b0(given, ~own), float(given.factors[~own][0])
+    if minus is None and (~own & (given.volumes.shell_of == 0)).any():
+        minus, factor = given.mean_b0(~own), float(given.volumes.factors[~own][0])
     if minus is None:
         raise MeasureError('no image of opposite polarity is left')
     affine = given.image.affine
-    geometry = Geometry(affine, given.axis)
+    geometry = Geometry(affine, given.volumes.axis)
     still = np.eye(4)
     motion = Target(plus, brain, affine).find(minus, still)
     before = _difference(plus, geometry.pull(minus, motion, order=1), brain)
     moved = minus
     for _ in range(ROUNDS):
         # One head in one place is assumed: found anew when both are undistorted.
-        shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
-        straight = Geometry(affine, given.axis, shift)
+        shift = shift_between(plus, moved, given.volumes.axis, factors=(1.0, factor))
+        straight = Geometry(affine, given.volumes.axis, shift)
         flat = [
             straight.pull(image, still, f, order=1) for image, f in ((plus, 1.0), (minus, factor))
         ]
         motion = Target(flat[0], brain, affine).find(flat[1], still)
         moved = geometry.pull(minus, motion, order=1)
-    shift = shift_between(plus, moved, given.axis, factors=(1.0, factor))
-    straight = Geometry(affine, given.axis, shift)
+    shift = shift_between(plus, moved, given.volumes.axis, factors=(1.0, factor))
+    straight = Geometry(affine, given.volumes.axis, shift)
     after = _difference(
         straight.pull(plus, still, 1.0, order=1),
         straight.pull(moved, still, factor, order=1),
@@ -223,7 +223,7 @@ def _confirmed(before: float, after: float, assumed: str | None) -> tuple[str, .
     return (told,)
 
 
-def _on_grid(partner: Mapping[str, Any], given: Assembled, brain: np.ndarray) -> np.ndarray:
+def _on_grid(partner: Mapping[str, Any], given: DwiSeries, brain: np.ndarray) -> np.ndarray:
     """Average the volumes without gradient of a partner, on the grid of the series."""
     image = load_series(partner['path'], volumes=partner.get('volumes'))
     data = np.asanyarray(image.dataobj)
@@ -236,14 +236,14 @@ def _on_grid(partner: Mapping[str, Any], given: Assembled, brain: np.ndarray) ->
     return resample(mean, given.image)
 
 
-def _from_field_map(given: Assembled, content, brain: np.ndarray):
+def _from_field_map(given: DwiSeries, content, brain: np.ndarray):
     source, first = content['field'], content['runs'][0]
     magnitude = _volume(source['magnitude'])
     mean = np.asanyarray(magnitude.dataobj)
     head = ndi.binary_fill_holes(mean > 0.15 * np.quantile(mean, 0.98))
     head = ndi.binary_opening(head, iterations=1)
     hertz = _smooth_within(_hertz(source, head), head, voxel_sizes(magnitude.affine))
-    series = nib.Nifti1Image(mean_b0(given), given.image.affine)
+    series = nib.Nifti1Image(given.mean_b0(), given.image.affine)
     matrix = realign(series, magnitude, np.eye(4))
     field = resample(nib.Nifti1Image(hertz, magnitude.affine), series, matrix=matrix)
     sign = -1.0 if first['encoding'].endswith('-') else 1.0
@@ -253,7 +253,7 @@ def _from_field_map(given: Assembled, content, brain: np.ndarray):
 
 
 def _right_way(
-    given: Assembled,
+    given: DwiSeries,
     shift: np.ndarray,
     magnitude: np.ndarray,
     brain: np.ndarray,
@@ -261,9 +261,11 @@ def _right_way(
 ) -> tuple[str, ...]:
     """Check the polarity of a series: its field makes it more like an image without distortion."""
     near = ndi.binary_dilation(brain, iterations=3)
-    plain = mean_b0(given)
+    plain = given.mean_b0()
     seen = [
-        Geometry(given.image.affine, given.axis, shift).pull(plain, np.eye(4), factor, order=1)
+        Geometry(given.image.affine, given.volumes.axis, shift).pull(
+            plain, np.eye(4), factor, order=1
+        )
         for factor in (1.0, -1.0)
     ]
     right, wrong = (mutual_information(image[near], magnitude[near]) for image in seen)
@@ -337,10 +339,10 @@ def _smooth_within(field: np.ndarray, head: np.ndarray, size: np.ndarray) -> np.
     return np.where(head, inner, ndi.gaussian_filter(outer, 2 * sigma)).astype(np.float32)
 
 
-def _from_anatomy(given: Assembled, brain: np.ndarray, anat, anat_brain) -> np.ndarray:
+def _from_anatomy(given: DwiSeries, brain: np.ndarray, anat, anat_brain) -> np.ndarray:
     """Align the series with the anatomy by displacements along the axis of encoding."""
     affine = given.image.affine
-    series = nib.Nifti1Image(mean_b0(given), affine)
+    series = nib.Nifti1Image(given.mean_b0(), affine)
     with tempfile.TemporaryDirectory() as folder:
         path = rigid(
             anat,
@@ -355,4 +357,4 @@ def _from_anatomy(given: Assembled, brain: np.ndarray, anat, anat_brain) -> np.n
     inside = resample(anat_brain, series, matrix=back) > 0.5
     both = ndi.binary_dilation(inside | brain, iterations=2)
     target = nib.Nifti1Image(fixed * inside, affine)
-    return register_along(target, series, given.axis, both)
+    return register_along(target, series, given.volumes.axis, both)

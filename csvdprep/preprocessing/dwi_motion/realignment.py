@@ -9,10 +9,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from csvdprep.imaging.ants import realign
-from csvdprep.preprocessing.diffusion.science.alignment import Target
-from csvdprep.preprocessing.diffusion.science.motion import head_motions
-from csvdprep.preprocessing.diffusion.science.prediction import left_out_weights
-from csvdprep.preprocessing.diffusion.science.sampling import Geometry, rotate_gradients
+from csvdprep.imaging.dwi_series import Volumes, middle_of
+from csvdprep.preprocessing.dwi_motion.science.prediction import left_out_weights
+from csvdprep.science.echo_planar import Geometry
+from csvdprep.science.head_motion import rotate_gradients
+from csvdprep.science.volume_alignment import Target
 
 #: Whether eddy currents are looked for, in each round.
 ROUNDS = (False, True, True)
@@ -20,7 +21,7 @@ ROUNDS = (False, True, True)
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Volumes of one measurement, put together.
+    """Volumes of one measurement, put together, and how the field distorts them.
 
     Parameters
     ----------
@@ -28,47 +29,29 @@ class Series:
         As measured, without noise as far as possible.
     geometry : Geometry
         Grid, axis of encoding and distortion.
-    factors : ndarray, shape (n,)
-        Of the distortion, for each volume.
-    bvals : ndarray, shape (n,)
-        s/mm².
-    directions : ndarray, shape (n, 3)
-        Of the gradients, unit vectors in the world.
-    shell_of : ndarray of int, shape (n,)
-        Shell of each volume; 0 without gradient.
+    volumes : Volumes
+        What each is.
     """
 
     data: np.ndarray
     geometry: Geometry
-    factors: np.ndarray
-    bvals: np.ndarray
-    directions: np.ndarray
-    shell_of: np.ndarray
-
-    @property
-    def groups(self) -> np.ndarray:
-        """Number of the shell and polarity of each volume; 0 without gradient."""
-        return np.where(self.factors < 0, -self.shell_of, self.shell_of)
+    volumes: Volumes
 
     @property
     def along(self) -> np.ndarray | None:
         """Unit vector of the axis of encoding in the world."""
-        if self.geometry.axis is None:
-            return None
-        axis = self.geometry.affine[:3, self.geometry.axis]
-        return axis / np.linalg.norm(axis)
+        return self.volumes.along(self.geometry.affine)
 
     def motions_of_head(self, motions: np.ndarray, brain: np.ndarray) -> np.ndarray:
         """Take eddy currents off the transforms."""
-        centre = nib.affines.apply_affine(self.geometry.affine, np.argwhere(brain).mean(axis=0))
-        return head_motions(motions, self.along, centre, self.directions, self.groups)
+        return self.volumes.heads(motions, self.geometry.affine, brain)
 
     def pulled(self, motions: np.ndarray, *, order: int = 1) -> np.ndarray:
         """Sample all volumes where the head at rest is."""
         out = np.empty(self.data.shape, np.float32)
-        for number in range(len(self.bvals)):
+        for number in range(len(self.volumes.bvals)):
             out[..., number] = self.geometry.pull(
-                self.data[..., number], motions[number], self.factors[number], order=order
+                self.data[..., number], motions[number], self.volumes.factors[number], order=order
             )
         return out
 
@@ -76,14 +59,14 @@ class Series:
         """Tell which voxels of the head at rest all volumes hold, shape (nx, ny, nz)."""
         whole = np.ones(self.data.shape[:3], np.float32)
         out = whole > 0
-        for motion, factor in zip(motions, self.factors, strict=True):
+        for motion, factor in zip(motions, self.volumes.factors, strict=True):
             out &= self.geometry.pull(whole, motion, factor, order=1) > 0
         return out
 
     def predicted(self, pulled: np.ndarray, motions: np.ndarray) -> np.ndarray:
         """Predict every volume from the others."""
-        turned = rotate_gradients(self.directions, motions)
-        weights = left_out_weights(self.bvals, turned, self.shell_of)
+        turned = rotate_gradients(self.volumes.directions, motions)
+        weights = left_out_weights(self.volumes.bvals, turned, self.volumes.shell_of)
         return np.maximum(pulled @ weights.T.astype(np.float32), 0)
 
 
@@ -110,7 +93,7 @@ def find_motion(series: Series, brain: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Andersson and Sotiropoulos 2016, doi:10.1016/j.neuroimage.2015.10.019
     """
     geometry = series.geometry
-    at_rest = np.broadcast_to(np.eye(4), (len(series.bvals), 4, 4))
+    at_rest = np.broadcast_to(np.eye(4), (len(series.volumes.bvals), 4, 4))
     # The distortion moves with the head, nearly: it is taken off first, the motion found after.
     flat = series.pulled(at_rest)
     motions = _starts(series, flat, brain)
@@ -118,7 +101,7 @@ def find_motion(series: Series, brain: np.ndarray) -> tuple[np.ndarray, np.ndarr
         expected = series.predicted(series.pulled(motions), motions)
         found = []
         for v, motion in enumerate(motions):
-            along = series.along if eddy and series.shell_of[v] else None
+            along = series.along if eddy and series.volumes.shell_of[v] else None
             target = Target(expected[..., v], brain, geometry.affine, along)
             found.append(target.find(flat[..., v], motion))
         motions = np.stack(found)
@@ -133,12 +116,12 @@ def _image(data: np.ndarray, geometry: Geometry):
 
 def _starts(series: Series, flat: np.ndarray, brain: np.ndarray) -> np.ndarray:
     """Align the volumes without gradient; others begin where the nearest of them is."""
-    plain = np.flatnonzero(series.shell_of == 0)
-    motions = np.tile(np.eye(4), (len(series.bvals), 1, 1))
+    plain = np.flatnonzero(series.volumes.shell_of == 0)
+    motions = np.tile(np.eye(4), (len(series.volumes.bvals), 1, 1))
     first = Target(flat[..., plain[0]], brain, series.geometry.affine)
     for number in plain[1:]:
         motions[number] = first.find(flat[..., number], np.eye(4))
-    for number in np.flatnonzero(series.shell_of):
+    for number in np.flatnonzero(series.volumes.shell_of):
         motions[number] = motions[plain[np.argmin(np.abs(plain - number))]]
     return motions
 
@@ -150,12 +133,12 @@ def _together(series: Series, motions: np.ndarray, brain: np.ndarray) -> np.ndar
     next: those beside a volume without gradient tell it. Where there is none, images of different
     contrast have to be registered, which is less exact.
     """
-    plain = np.flatnonzero(series.shell_of == 0)
+    plain = np.flatnonzero(series.volumes.shell_of == 0)
     motions = motions @ np.linalg.inv(motions[plain[0]])
-    centre = nib.affines.apply_affine(series.geometry.affine, np.argwhere(brain).mean(axis=0))
+    centre = middle_of(brain, series.geometry.affine)
     heads = series.motions_of_head(motions, brain)
-    for shell in np.unique(series.shell_of[series.shell_of > 0]):
-        of = np.flatnonzero(series.shell_of == shell)
+    for shell in np.unique(series.volumes.shell_of[series.volumes.shell_of > 0]):
+        of = np.flatnonzero(series.volumes.shell_of == shell)
         pairs = [(p, v) for p in plain for v in of if abs(p - v) == 1]
         if pairs:
             apart = _mean([np.linalg.inv(heads[v]) @ heads[p] for p, v in pairs], centre)
@@ -180,7 +163,9 @@ def _between(series: Series, motions: np.ndarray, plain: np.ndarray, of: np.ndar
     means = []
     for some in (plain, of):
         total = sum(
-            series.geometry.pull(series.data[..., v], motions[v], series.factors[v], order=1)
+            series.geometry.pull(
+                series.data[..., v], motions[v], series.volumes.factors[v], order=1
+            )
             for v in some
         )
         means.append(_image(total / len(some), series.geometry))

@@ -6,10 +6,23 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
+#: Extent from which on an image holds the head, not a slab of it, mm.
+HEAD_MM = 110.0
 #: Share of Otsu's threshold from which a voxel may be brain: the border is not lost to noise.
 LENIENT = 0.85
 #: Width of bridges that are cut, and of gaps that are closed, mm.
 BRIDGE_MM, GAP_MM = 4.0, 8.0
+
+
+def is_slab(extent_mm) -> bool:
+    """Tell whether an image holds a slab of the head: then no network finds the brain.
+
+    Examples
+    --------
+    >>> is_slab((224, 224, 48)), is_slab((224, 224, 130))
+    (True, False)
+    """
+    return min(extent_mm) < HEAD_MM
 
 
 def brain_by_threshold(image: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""What is done to a diffusion series, as far as its sidecars and its gradients tell."""
+"""What is done about noise and ringing, as far as sidecars and gradients tell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from csvdprep.core.room import Decision
@@ -12,15 +11,10 @@ from csvdprep.core.room import Decision
 MPPCA_VOLUMES = 30
 #: Part of k-space that has to be measured for unringing by sub-voxel shifts.
 WHOLE_KSPACE = 7 / 8
-_FIELD = {
-    'pepolar': 'from images of opposite polarity',
-    'none': 'not corrected',
-    'syn': 'by registration to the anatomical reference',
-}
 
 
 def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision, ...]]:
-    """Decide about noise, ringing and distortion of a diffusion series.
+    """Decide about noise and ringing of a diffusion series.
 
     Parameters
     ----------
@@ -34,18 +28,14 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     options : Options
         As they were: each run is judged for itself.
     decisions : tuple of Decision
-        Noise, ringing and distortion. What the images contradict is told in the results.
+        Noise and ringing.
     """
     content = scans['dwi'].content or {}
     if content.get('corrected'):
         given = 'it comes from --derivatives'
-        return options, (Decision('cleaning and distortion', 'left as given', given),)
+        return options, (Decision('noise and ringing', 'left as given', given),)
     runs = content.get('runs', [])
-    return options, (
-        _noise(runs, options.denoise),
-        _ringing(runs, options.degibbs),
-        _distortion(content, scans, options.fieldmapless),
-    )
+    return options, (_noise(runs, options.method), _ringing(runs, options.unring))
 
 
 def long_enough(volumes: int) -> bool:
@@ -63,7 +53,7 @@ def _noise(runs, asked: str) -> Decision:
     told = ' and '.join(map(str, counts)) + ' volumes'
     if asked != 'auto':
         value = 'reduced by MP-PCA' if asked == 'mppca' else 'left as it is'
-        return Decision('noise', value, f'asked for by diffusion.denoise = {asked}')
+        return Decision('noise', value, f'asked for by dwi_denoise.method = {asked}')
     if all(map(long_enough, counts)):
         return Decision('noise', 'reduced by MP-PCA', told)
     if any(map(long_enough, counts)):
@@ -75,7 +65,7 @@ def _noise(runs, asked: str) -> Decision:
 
 def _ringing(runs, asked: str) -> Decision:
     if asked == 'none':
-        return Decision('ringing', 'left as it is', 'asked for by diffusion.degibbs = none')
+        return Decision('ringing', 'left as it is', 'asked for by dwi_denoise.unring = none')
     parts = [run.get('partial_fourier') for run in runs]
     if all(map(covered, parts)):
         known = [part for part in parts if part is not None]
@@ -88,20 +78,3 @@ def _ringing(runs, asked: str) -> Decision:
     least = min(part for part in parts if part is not None)
     value = 'left as it is' if not any(map(covered, parts)) else 'removed from some runs'
     return Decision('ringing', value, f'{least:.3g} of k-space was measured')
-
-
-def _distortion(content, scans, by_anatomy: bool) -> Decision:
-    kind = content.get('field', {}).get('kind', 'none')
-    if not any(run.get('axis') for run in content.get('runs', [])[:1]):
-        return Decision('distortion', _FIELD['none'], 'the axis of phase encoding is not known')
-    if kind == 'pepolar':
-        partners = [Path(item['path']).name for item in content['field'].get('partners', ())]
-        return Decision('distortion', _FIELD[kind], ', '.join(partners) or 'runs of the series')
-    if kind != 'none':
-        return Decision('distortion', f'from a field map ({kind})', 'the dataset has one')
-    if by_anatomy and 'anat' in scans:
-        return Decision(
-            'distortion', _FIELD['syn'], 'there is no field map, and no image of opposite polarity'
-        )
-    why = 'diffusion.fieldmapless = false' if not by_anatomy else 'there is nothing to tell it'
-    return Decision('distortion', _FIELD['none'], why)

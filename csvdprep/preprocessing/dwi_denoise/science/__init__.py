@@ -1,0 +1,1 @@
+"""Noise and ringing of a series, on arrays."""

@@ -1,0 +1,1 @@
+"""Distortion by the field, on arrays."""

@@ -1,0 +1,1 @@
+"""What a volume should look like, on arrays."""
