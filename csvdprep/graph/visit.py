@@ -168,9 +168,32 @@ def _sidecar(name, derivative, *, plan, step):
     if derivative.extension in ('.json', '.bval', '.bvec'):
         return {}
     facts = sidecar(name, derivative, plan)
-    if parameters := asdict(step.options):
+    if parameters := asdict(step.options) | _behind(step, plan):
         facts['Parameters'] = parameters
     return facts
+
+
+def _behind(step, plan) -> dict:
+    """Return the options, as ``--set`` names them, of steps whose results only this one shows."""
+    makers = {
+        name: other
+        for other in plan.steps
+        for name, made in other.room.makes.items()
+        if not made.saved
+    }
+    found, todo = set(), [*step.takes]
+    while todo:
+        name = todo.pop()
+        other = makers.get(plan.aliases.get(name, name))
+        if other and other.room.name not in found:
+            found.add(other.room.name)
+            todo += other.takes
+    return {
+        f'{other.room.name}.{name}': value
+        for other in plan.steps
+        if other.room.name in found
+        for name, value in asdict(other.options).items()
+    }
 
 
 def _table(derivative) -> str:

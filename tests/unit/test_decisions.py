@@ -7,6 +7,7 @@ import pytest
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
+from csvdprep.graph.visit import _sidecar
 from csvdprep.report.boilerplate import methods_text
 
 ROOMS = discover()
@@ -110,6 +111,35 @@ def test_distortion(field, more, expected):
     )
 
 
+@pytest.mark.parametrize(
+    ('run', 'expected'),
+    [
+        (
+            run_of(axis='i'),
+            {'motion and eddy currents': ('taken off', 'phase is encoded along the axis i')},
+        ),
+        (
+            run_of(axis=None),
+            {
+                'motion': (
+                    'taken off',
+                    'the axis of phase encoding, along which eddy currents shift, is unknown',
+                )
+            },
+        ),
+    ],
+)
+def test_motion(run, expected):
+    assert told(plan(dwi=[run]), 'dwi_motion') == expected
+
+
+def test_brain_of_the_series():
+    found = told(plan(dwi=[run_of(extent_mm=[224, 224, 48])]), 'dwi_mask')
+    assert found == {'brain': ('found by a threshold', 'a slab, 224 x 224 x 48 mm')}
+    found = told(plan(dwi=[run_of(extent_mm=[224, 224, 130])]), 'dwi_mask')
+    assert found['brain'][0] == 'found by the network'
+
+
 def test_what_was_corrected_is_left_alone():
     made = plan(dwi=[run_of()], corrected=True)
     steps = {
@@ -119,6 +149,23 @@ def test_what_was_corrected_is_left_alone():
     }
     for step, name in steps.items():
         assert told(made, step) == {name: ('left as given', 'it comes from --derivatives')}
+
+
+def test_a_sidecar_tells_the_options_of_steps_whose_results_only_it_shows():
+    made = plan(dwi=[run_of(64)], options={'dwi_denoise': {'method': 'none'}})
+    steps = {step.room.name: step for step in made.steps}
+
+    def parameters(room, name):
+        step = steps[room]
+        facts = _sidecar(name, step.room.makes[name], plan=made, step=step)
+        return facts.get('Parameters', {})
+
+    assert parameters('dwi_mask', 'dwi_preproc') == {
+        'dwi_denoise.method': 'none',
+        'dwi_denoise.unring': 'auto',
+        'dwi_distortion.fieldmapless': True,
+    }
+    assert 'dwi_denoise.method' not in parameters('tensors', 'dwi_fa')
 
 
 def test_shells_and_free_water():

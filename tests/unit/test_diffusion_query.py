@@ -78,6 +78,7 @@ def test_polarities_and_runs_are_put_together_but_other_protocols_are_not(datase
     content = visit.scans['dwi'].content
     assert [run['encoding'] for run in content['runs']] == ['j-', 'j-', 'j']
     assert content['field'] == {'kind': 'pepolar', 'partners': []}
+    assert content['runs'][0]['extent_mm'] == [100, 100, 96]
     assert 'is taken before sub-01_acq-other' in said(visit)
     # Two runs make one file: it has the number of neither.
     assert visit.scans['dwi'].entities == {}
@@ -416,6 +417,7 @@ def test_reversed_images_without_tables_are_partners(dataset):
     content = read(dataset).scans['dwi'].content
     assert [run['encoding'] for run in content['runs']] == ['j-', 'j']
     assert content['field'] == {'kind': 'pepolar', 'partners': []}
+    assert content['runs'][0]['extent_mm'] == [100, 100, 96]
 
 
 def test_a_long_series_without_tables_is_no_partner(dataset):
