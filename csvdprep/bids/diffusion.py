@@ -394,11 +394,15 @@ def _table(run: Run) -> dict[str, Any]:
         'bvals': list(run.table.bvals),
         'volumes': list(run.table.volumes) if run.table.volumes is not None else None,
         'bvecs': [list(vector) for vector in run.table.bvecs],
-        'extent_mm': [
-            round(float(count * edge), 1)
-            for count, edge in zip(run.facts.shape, run.facts.zooms, strict=False)
-        ],
+        'extent_mm': _extent(run.facts),
     }
+
+
+def _extent(facts: Any) -> list[float]:
+    """Return the extent of an image (mm) to the right, to the front and up."""
+    lengths = [float(count * edge) for count, edge in zip(facts.shape, facts.zooms, strict=False)]
+    places = [int(place) for place, _ in axes_of(facts.affine)]
+    return [round(lengths[places.index(axis)], 1) for axis in range(3)]
 
 
 def _scan(first: Run, content: dict[str, Any], without=frozenset()) -> Scan:

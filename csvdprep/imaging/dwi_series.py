@@ -1,5 +1,4 @@
-"""A diffusion series as it was measured, in the files in which rooms hand it on: what its volumes
-are, where its brain is."""
+"""A diffusion series in the files in which rooms hand it on: volumes, what they are, the brain."""
 
 from __future__ import annotations
 

@@ -135,9 +135,9 @@ def test_motion(run, expected):
 
 def test_brain_of_the_series():
     found = told(plan(dwi=[run_of(extent_mm=[224, 224, 48])]), 'dwi_mask')
-    assert found == {'brain': ('found by a threshold', 'a slab, 224 x 224 x 48 mm')}
+    assert found == {'brain': ('a threshold', 'a slab, 224 x 224 x 48 mm')}
     found = told(plan(dwi=[run_of(extent_mm=[224, 224, 130])]), 'dwi_mask')
-    assert found['brain'][0] == 'found by the network'
+    assert found['brain'][0] == 'the networks of deepbet'
 
 
 def test_what_was_corrected_is_left_alone():

@@ -53,6 +53,6 @@ ROOM = Room(
     options=Options,
     resolve='csvdprep.preprocessing.dwi_distortion.resolve:resolve',
     methods='Distortion of the diffusion series was found by the field from images of opposite '
-    'polarity [as in @ruthotto2012], a field map, or registration.',
+    'polarity, as HySCO does it [@ruthotto2012], a field map, or registration.',
     references=('ruthotto2012',),
 )

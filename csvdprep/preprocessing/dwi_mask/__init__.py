@@ -42,6 +42,9 @@ ROOM = Room(
     ),
     build='csvdprep.preprocessing.dwi_mask.workflow:init_dwi_mask_wf',
     resolve='csvdprep.preprocessing.dwi_mask.resolve:resolve',
-    methods='The brain of the diffusion series was found on the mean of volumes without and with '
-    'gradient, and the bias field (ANTs N4) taken off all volumes alike.',
+    methods='The brain of the diffusion series was found on the geometric mean of volumes without '
+    'and with gradient, with the networks of deepbet [@fisch2024] or, in a slab, by a threshold; '
+    'the bias field that N4 [@tustison2010] found inside it without gradient was taken off all '
+    'volumes alike.',
+    references=('fisch2024', 'tustison2010'),
 )

@@ -34,9 +34,9 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     ...     scan = Scan(name='dwi', path='', uri='', content=content)
     ...     return [str(item) for item in resolve({'dwi': scan}, None)[1]]
     >>> told(224, 224, 130)
-    ['brain: found by the network (the series covers 224 x 224 x 130 mm)']
+    ['brain: the networks of deepbet (the series covers 224 x 224 x 130 mm)']
     >>> told(224, 224, 48)
-    ['brain: found by a threshold (a slab, 224 x 224 x 48 mm)']
+    ['brain: a threshold (a slab, 224 x 224 x 48 mm)']
     """
     runs = (scans['dwi'].content or {}).get('runs', [])
     extent = next((run.get('extent_mm') for run in runs[:1]), None)
@@ -44,5 +44,5 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
         return options, ()
     told = ' x '.join(f'{length:.0f}' for length in extent) + ' mm'
     if is_slab(extent):
-        return options, (Decision('brain', 'found by a threshold', f'a slab, {told}'),)
-    return options, (Decision('brain', 'found by the network', f'the series covers {told}'),)
+        return options, (Decision('brain', 'a threshold', f'a slab, {told}'),)
+    return options, (Decision('brain', 'the networks of deepbet', f'the series covers {told}'),)
