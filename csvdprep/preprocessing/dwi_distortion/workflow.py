@@ -25,4 +25,4 @@ def init_dwi_distortion_wf(*, room, options, context):
 
     """
     interface = EstimateDistortion(fieldmapless=options.fieldmapless)
-    return init_single_wf(interface, room=room, mem_gb=1.5)
+    return init_single_wf(interface, room=room, mem_gb=1.0)

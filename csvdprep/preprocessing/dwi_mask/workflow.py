@@ -20,4 +20,4 @@ def init_dwi_mask_wf(*, room, options, context):
         Corrected series, its mean without gradient, its brain.
 
     """
-    return init_single_wf(MaskAndUnbias(), room=room, mem_gb=2.0)
+    return init_single_wf(MaskAndUnbias(), room=room, mem_gb=1.8)

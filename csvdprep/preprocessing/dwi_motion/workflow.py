@@ -22,4 +22,4 @@ def init_dwi_motion_wf(*, room, options, context):
         How each volume moved, and where all of them hold signal.
 
     """
-    return init_single_wf(CorrectMotion(), room=room, mem_gb=2.5)
+    return init_single_wf(CorrectMotion(), room=room, mem_gb=2.0)
