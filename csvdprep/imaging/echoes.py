@@ -36,9 +36,7 @@ def load_magnitudes(echoes: Sequence[Mapping[str, Any]]):
     return images[0], np.stack(data, axis=-1).astype(np.float32)
 
 
-def load_phases(
-    echoes: Sequence[Mapping[str, Any]],
-) -> tuple[np.ndarray, PhaseUnit, np.ndarray]:
+def load_phases(echoes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, PhaseUnit, np.ndarray]:
     """Load the phases of all echoes in radians.
 
     Parameters
