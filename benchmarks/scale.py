@@ -122,7 +122,7 @@ def make_output(out: Path, raw: Path, count: int) -> None:
         maker, model, field = SCANNERS[number % 3]
         state = 'failed' if number % 97 == 0 else 'ok'
         failures = (
-            [Failure('wmh', 'segment', 'memory', 'The memory did not suffice.')]
+            [Failure('wmh', 'segment', 'memory', 'There was not enough memory.')]
             if state == 'failed'
             else []
         )

@@ -155,7 +155,7 @@ class Declared:
         for kind, items in found.items():
             names = [item.name for item in items]
             if double := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f'{kind} {", ".join(double)}: declared by two rooms.')
+                raise ValueError(f'{kind} {", ".join(double)}: declared by more than one room.')
         inputs = sorted(found['inputs'], key=lambda item: (item.reference or 99, item.datatype))
         return cls(tuple(inputs), tuple(found['externals']), tuple(found['frames']))
 

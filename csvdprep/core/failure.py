@@ -16,18 +16,18 @@ from csvdprep.core.errors import CsvdprepError, plain
 #: What may have gone wrong.
 KINDS = {
     'input': 'a file cannot be used',
-    'measure': 'an image was read, but the quantity cannot be had from it',
-    'setup': 'something that the run needs is missing, or was asked for in vain',
-    'memory': 'memory was asked for and not given',
+    'measure': 'an image was read, but the quantity cannot be measured on it',
+    'setup': 'something that the run needs is missing or cannot be used',
+    'memory': 'there was not enough memory',
     'disk': 'the disk is full',
-    'quota': 'the quota of the disk is used up',
+    'quota': 'the disk quota is used up',
     'readonly': 'the disk cannot be written to',
-    'system': 'the operating system refused something else',
-    'killed': 'the process was killed, most likely for want of memory',
-    'died': 'the process ended by itself without a result',
-    'lost': 'the job of a scheduler ended without a word of its own',
-    'bug': 'an error that the application does not foresee',
-    'unknown': 'an earlier version did not note it',
+    'system': 'another error of the operating system',
+    'killed': 'the process was killed, most likely because memory ran out',
+    'died': 'the process ended without a result',
+    'lost': 'the scheduler job ended without an error message',
+    'bug': 'an unexpected error: probably a bug of the application',
+    'unknown': 'the kind is not recorded, as an earlier version wrote the file',
 }
 _OF_ERRNO = {
     errno.ENOMEM: 'memory',
@@ -48,18 +48,18 @@ _OF_NATIVE = {
 #: Sentence and remedy where neither the image nor the application is at fault.
 _SAID = {
     'memory': (
-        'The memory did not suffice.',
+        'There was not enough memory.',
         'give the run more (--mem) or use fewer processes (--nprocs).',
     ),
     'disk': (
         'The disk is full.',
         (
-            'free some space, or name another working directory (-w), and start again; '
-            'what is finished stays.'
+            'free some space, or give another working directory (-w), and start again; '
+            'finished results are kept.'
         ),
     ),
     'quota': ('The disk quota is used up.', 'free some space and start again.'),
-    'readonly': ('The disk cannot be written.', 'name another output or working directory.'),
+    'readonly': ('The disk cannot be written to.', 'give another output or working directory.'),
 }
 _LONGEST = 500
 

@@ -8,14 +8,16 @@ _SIDES = {'left': 'left hemisphere', 'right': 'right hemisphere'}
 IDENTITY = (
     Column(
         name='index',
-        description='Number of the lesion, 1 the largest; its value in images of single lesions.',
+        description='Number of the lesion, 1 for the largest; also its label in the image of '
+        'single lesions.',
     ),
     Column(name='volume_mm3', description='Volume.', units='mm3'),
     *(
         Column(
             name=axis,
             units='mm',
-            description=f'Centroid, {axis} of the scanner (RAS+) on the image of the list.',
+            description=f'Centroid, {axis} in scanner coordinates (RAS+) of the image in which '
+            'the lesions were found.',
         )
         for axis in 'xyz'
     ),
@@ -31,19 +33,21 @@ IDENTITY = (
 )
 #: In which part of the brain most of it lies.
 REGION = (
-    Column(name='side', description='Hemisphere in which most of it lies.', levels=_SIDES),
-    Column(name='lobe', description='Lobe of the template in which most of it lies.'),
+    Column(name='side', description='Hemisphere that contains most of the lesion.', levels=_SIDES),
+    Column(name='lobe', description='Lobe of the template that contains most of the lesion.'),
     Column(
         name='territory',
-        description='Vascular territory of the template in which most of it lies.',
+        description='Vascular territory of the template that contains most of the lesion.',
     ),
     Column(
-        name='max_axial_diameter_mm', description='Largest diameter in an axial slice.', units='mm'
+        name='max_axial_diameter_mm',
+        description='Largest diameter of the lesion in an axial slice.',
+        units='mm',
     ),
 )
 #: How sure it is.
 PROBABILITY = Column(
     name='mean_probability',
     units='1',
-    description='Mean over its voxels of the map of probability or membership.',
+    description='Mean of the probability or membership map over the voxels of the lesion.',
 )

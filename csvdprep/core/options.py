@@ -95,11 +95,11 @@ def read_options(room: Room, table: Mapping[str, Any]) -> Any:
     >>> read_options(room, {'rums': 0})
     Traceback (most recent call last):
     ...
-    ValueError: wmh has no option "rums"; there is runs
+    ValueError: wmh has no option "rums"; its options are runs
     """
     known = {item.name: item for item in fields(room.options)}
     if strange := sorted(set(table) - set(known)):
-        there = f'there is {", ".join(known)}' if known else 'it has none'
+        there = f'its options are {", ".join(known)}' if known else 'it has no options'
         raise ValueError(f'{room.name} has no option "{strange[0]}"; {there}')
     try:
         made = msgspec.convert(dict(table), room.options)
@@ -157,7 +157,7 @@ def read_assignment(text: str) -> tuple[str, str, Any]:
     room, dot, name = place.strip().partition('.')
     if not (equals and dot and room and name and value.strip()):
         raise UsageError(
-            f'"{text}" sets no option.',
+            f'"{text}" does not set an option.',
             field='--set',
             remedy='Write STEP.OPTION=VALUE, as in wmh.runs=40; csvdprep options lists them.',
         )

@@ -73,7 +73,7 @@ class Visit:
         """
         found = re.fullmatch(r'sub-([A-Za-z0-9+]+)(?:_ses-([A-Za-z0-9+]+))?', label)
         if not found:
-            raise ValueError(f'"{label}" is no label of a visit.')
+            raise ValueError(f'"{label}" is not the label of a visit.')
         return cls(*found.groups())
 
     @property
@@ -329,9 +329,9 @@ def make_plan(
         scans['anat'] = replace(scans[reference.name], name='anat')
         context = replace(context, hub=reference.suffixes[0])
 
-    skipped = {name: 'left out by --ignore' for name in rooms if name in ignore}
+    skipped = {name: 'skipped because of --ignore' for name in rooms if name in ignore}
     wanted = _upstream(rooms, set(markers), set(scans)) if markers else set(rooms)
-    skipped |= {n: 'not asked for (--markers)' for n in rooms if n not in wanted | skipped.keys()}
+    skipped |= {n: 'not selected by --markers' for n in rooms if n not in wanted | skipped.keys()}
     open_rooms = {n: r for n, r in rooms.items() if n not in skipped}
 
     able, aliases = _settle(open_rooms, set(scans))
@@ -450,8 +450,8 @@ def _told(
         for wanted in names:
             source = aliases.get(wanted, wanted)
             if wanted in room.wants and source in lost:
-                why = f'{makers[source]} failed, or what it needs'
-                said.append(f'{room.title} goes without {wanted}: {why}.')
+                why = f'{makers[source]} failed, or a step that it needs'
+                said.append(f'{room.title} runs without {wanted}: {why}.')
     return said
 
 
@@ -487,7 +487,7 @@ def _why(
         return lacking(maker[name], seen | {name})
 
     missing = sorted(lacking(room, frozenset()))
-    said = ', '.join(f'{n} (left out by --ignore)' if n in ignore else n for n in missing)
+    said = ', '.join(f'{n} (skipped because of --ignore)' if n in ignore else n for n in missing)
     ends = tuple(f'_{n}.' for n in missing)
     spoilt = [
         file.rsplit('/', 1)[-1]
@@ -495,7 +495,7 @@ def _why(
         if any(end in file.lower() for end in ends)
     ]
     if spoilt:
-        return f'needs {said}, and {", ".join(spoilt)} cannot be used'
+        return f'needs {said}, but {", ".join(spoilt)} cannot be used'
     left = [note for note in given.notes if any(end in note.lower() for end in ends)]
     if left:
         return f'needs {said}; {" ".join(left)}'

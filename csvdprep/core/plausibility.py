@@ -82,9 +82,11 @@ class Share:
             for flag, share in (('warn', self.warn), ('fail', self.fail))
             if share is not None
         ]
-        above = f', where that is {self.least:g} or more' if self.least else ''
+        above = f' (checked if that is {self.least:g} or more)' if self.least else ''
         told = ', '.join(f'`{name}`' for name in self.unless)
-        return f'{part}: {", ".join(limits)}{above}' + (f'; not if {told} failed' if told else '')
+        return f'{part}: {", ".join(limits)}{above}' + (
+            f'; not checked if {told} failed' if told else ''
+        )
 
     def contradiction(self, values: Mapping[str, float | None]) -> Contradiction | None:
         """Compare; None where the amounts agree or one is not known.
@@ -202,8 +204,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.5,
         fail=0.33,
         least=5,
-        words='A first look at the FLAIR found {whole} mL of hyperintensities, the mask has '
-        '{part} mL.',
+        words='The preliminary step found {whole} mL of hyperintensities on the FLAIR, but '
+        'the mask has only {part} mL.',
         concerns=_WMH,
     ),
     Share(
@@ -214,8 +216,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.5,
         fail=0.33,
         least=5,
-        words='{whole} mL deep in the brain are brighter than normal tissue on the FLAIR, the '
-        'mask of hyperintensities has {part} mL.',
+        words='Deep in the brain, {whole} mL are brighter than normal tissue on the FLAIR, '
+        'but the mask of hyperintensities has only {part} mL.',
         concerns=_WMH,
     ),
     Share(
@@ -224,8 +226,9 @@ CHECKS: tuple[Share | Apart, ...] = (
         whole=_WMH,
         warn=0.08,
         least=10,
-        words='The mask of hyperintensities has {whole} mL, but a first look at the FLAIR found '
-        'only {part} mL: cortex, or healthy white matter, may be in it.',
+        words='The mask of hyperintensities has {whole} mL, but the preliminary step found '
+        'only {part} mL on the FLAIR: the mask may include cortex or healthy white '
+        'matter.',
         concerns=_WMH,
     ),
     Share(
@@ -235,8 +238,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.5,
         fail=0.33,
         least=8,
-        words='The FLAIR shows {whole} mL of fluid in the middle of the brain, the lateral '
-        'ventricles have {part} mL.',
+        words='The FLAIR shows {whole} mL of fluid in the middle of the brain, but the '
+        'lateral ventricles have only {part} mL.',
         concerns=('lv_ml',),
         unless=_TOGETHER,
     ),
@@ -259,8 +262,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=1.2,
         fail=1.0,
         least=5,
-        words='The lateral ventricles have {whole} mL, all cerebrospinal fluid together '
-        '{part} mL.',
+        words='The lateral ventricles have {whole} mL, but all cerebrospinal fluid together '
+        'has only {part} mL.',
         concerns=('lv_ml', 'csf_ml', 'bpf'),
     ),
     Share(
@@ -279,7 +282,7 @@ CHECKS: tuple[Share | Apart, ...] = (
         whole=('icv_template_ml',),
         warn=0.88,
         fail=0.75,
-        words='The brain mask has {part} mL, the template suggests {whole} mL.',
+        words='The brain mask has {part} mL, but the template suggests {whole} mL.',
         concerns=('icv_ml',),
     ),
     Share(
@@ -288,7 +291,7 @@ CHECKS: tuple[Share | Apart, ...] = (
         whole=('icv_ml',),
         warn=0.88,
         fail=0.75,
-        words='The brain mask has {whole} mL, the template suggests {part} mL.',
+        words='The brain mask has {whole} mL, but the template suggests {part} mL.',
         concerns=('icv_ml',),
     ),
     Share(
@@ -297,8 +300,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         whole=('icv_ml',),
         warn=0.95,
         fail=0.9,
-        words='Grey matter, white matter and fluid sum up to {part} mL of {whole} mL of '
-        'intracranial volume.',
+        words='Grey matter, white matter and fluid sum to {part} mL, but the intracranial '
+        'volume is {whole} mL.',
         concerns=('gm_ml', 'wm_ml', 'csf_ml', 'bpf'),
     ),
     Share(
@@ -308,7 +311,7 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=4,
         fail=2,
         least=10,
-        words='Hyperintensities have {whole} mL, all white matter {part} mL.',
+        words='Hyperintensities have {whole} mL, but all white matter has only {part} mL.',
         concerns=_WMH,
     ),
     Share(
@@ -318,8 +321,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=1.0,
         fail=0.5,
         least=2,
-        words='Brainstem and cerebellum have {whole} mL of hyperintensities, the white matter '
-        'of the hemispheres {part} mL.',
+        words='Brainstem and cerebellum have {whole} mL of hyperintensities, but the white '
+        'matter of the hemispheres has only {part} mL.',
         concerns=_WMH,
     ),
     Share(
@@ -329,7 +332,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=1.0,
         fail=0.5,
         least=2,
-        words='Deep grey matter has {whole} mL of hyperintensities, white matter {part} mL.',
+        words='Deep grey matter has {whole} mL of hyperintensities, but white matter has only '
+        '{part} mL.',
         concerns=_WMH,
     ),
     Share(
@@ -339,8 +343,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.25,
         fail=0.1,
         least=3,
-        words='Of {whole} mL of hyperintensities all but {part} mL are juxtacortical: the '
-        'ventricles, or the cortex, were not found.',
+        words='Of {whole} mL of hyperintensities, all but {part} mL are juxtacortical: the '
+        'ventricles or the cortex were probably not found.',
         concerns=(
             'wmh_jv_ml',
             'wmh_pv_ml',
@@ -358,7 +362,7 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.97,
         fail=0.9,
         least=1,
-        words='The four zones sum up to {part} mL of {whole} mL of hyperintensities.',
+        words='The four zones sum to {part} mL, but there are {whole} mL of hyperintensities.',
         concerns=_ZONES,
     ),
     Share(
@@ -368,8 +372,9 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.1,
         fail=0.02,
         least=5,
-        words='The right hemisphere has {whole} mL of hyperintensities, the left {part} mL: an '
-        'infarct, shading, or a side that was missed.',
+        words='The right hemisphere has {whole} mL of hyperintensities, but the left has only '
+        '{part} mL. Possible causes are an infarct, intensity non-uniformity, or '
+        'lesions missed on one side.',
         concerns=_WMH,
     ),
     Share(
@@ -379,8 +384,9 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.1,
         fail=0.02,
         least=5,
-        words='The left hemisphere has {whole} mL of hyperintensities, the right {part} mL: an '
-        'infarct, shading, or a side that was missed.',
+        words='The left hemisphere has {whole} mL of hyperintensities, but the right has only '
+        '{part} mL. Possible causes are an infarct, intensity non-uniformity, or '
+        'lesions missed on one side.',
         concerns=_WMH,
     ),
     Apart(
@@ -389,7 +395,7 @@ CHECKS: tuple[Share | Apart, ...] = (
         other='fazekas_by_volume',
         warn=2,
         fail=3,
-        words='The higher Fazekas grade is {highest}, the volume suggests {other}.',
+        words='The higher Fazekas grade is {highest}, but the volume suggests {other}.',
         concerns=('fazekas_pv', 'fazekas_deep', 'fazekas_total'),
     ),
     Share(
@@ -399,7 +405,8 @@ CHECKS: tuple[Share | Apart, ...] = (
         warn=0.98,
         fail=0.85,
         words='Mean diffusivity is {part} in hyperintensities and {whole} in normal-appearing '
-        'white matter (1e-3 mm²/s): they may not lie on each other.',
+        'white matter (1e-3 mm²/s): the diffusion images and the hyperintensities may '
+        'not be aligned.',
         concerns=('md_wmh', 'fa_wmh'),
     ),
 )

@@ -266,8 +266,10 @@ class Room:
         Examples
         --------
         >>> room = Room(name='a', title='', needs=(), makes={}, build='', pooled_t=(1.5, 3))
-        >>> room.beyond_field([2.89, 7.0]), room.beyond_field([2.89]), room.beyond_field([])
-        ('acquired at 7 T: not to be pooled with 1.5 to 3 T', '', '')
+        >>> room.beyond_field([2.89, 7.0])
+        'the images were acquired at 7 T: do not pool the value with those from 1.5 to 3 T'
+        >>> room.beyond_field([2.89]), room.beyond_field([])
+        ('', '')
         """
         if self.pooled_t is None:
             return ''
@@ -276,7 +278,10 @@ class Room:
         far = [t for t in strengths if not 0.9 * low <= t <= 1.1 * high]
         if not far:
             return ''
-        return f'acquired at {max(far):g} T: not to be pooled with {low:g} to {high:g} T'
+        return (
+            f'the images were acquired at {max(far):g} T: do not pool the value with those '
+            f'from {low:g} to {high:g} T'
+        )
 
     @property
     def asks(self) -> tuple[str, ...]:

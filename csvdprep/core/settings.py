@@ -80,7 +80,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError('it is no ordinary file')  # a pipe may wait for ever
+            raise OSError('it is not an ordinary file')  # a pipe may wait for ever
         tables = tomllib.loads(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'The configuration cannot be read: {error}.', file=path) from error
@@ -91,7 +91,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
             remedy='Correct that line.',
         ) from error
     except RecursionError as error:
-        raise UsageError('The configuration is nested too deep.', file=path) from error
+        raise UsageError('The configuration is nested too deeply.', file=path) from error
     known = {item.name for item in fields(Settings)} - {'options', 'bids_dir', 'output_dir'}
     options = {
         key: tables.pop(key)
@@ -103,12 +103,12 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         raise UsageError(
             f'Unknown setting: {", ".join(unknown)}.',
             file=path,
-            remedy=f'Known settings are: {", ".join(sorted(known))}.',
+            remedy=f'The known settings are: {", ".join(sorted(known))}.',
         )
     hints = get_type_hints(Settings, include_extras=True)
     for name, value in asked.items():
         if wrong := _faulty(hints[name], value):
-            raise UsageError(f'The setting is wrong: {wrong}.', file=path, field=name)
+            raise UsageError(f'The setting is invalid: {wrong}.', file=path, field=name)
     return asked, options
 
 
@@ -127,5 +127,5 @@ def _path(kind: type, value: Any) -> Any:
     if kind is not Path:
         raise NotImplementedError(kind)
     if not isinstance(value, str) or not value or '\0' in value:
-        raise ValueError('Expected a path, which is not empty')
+        raise ValueError('Expected a path that is not empty')
     return Path(value)

@@ -121,7 +121,7 @@ def test_it_is_the_same_after_a_process_and_a_file(kind):
 
 
 def test_a_status_keeps_its_failures(tmp_path):
-    failure = Failure('wmh', 'segment', 'memory', 'The memory did not suffice.', 'log/c', 'more.')
+    failure = Failure('wmh', 'segment', 'memory', 'There was not enough memory.', 'log/c', 'more.')
     Status('sub-01', 'run', 'failed', failures=[failure]).write(tmp_path, Visit('01'))
     written = json.loads(status_path(tmp_path, Visit('01')).read_text())
     assert written['failures'] == [asdict(failure)]

@@ -163,7 +163,7 @@ def test_a_mask_that_contradicts_the_flair_fails_and_stops_its_zones():
     assert '80 mL' in total['reason']
     assert of(judged, 'wmh_jc_ml')['value'] is None
     assert judged.remarks[0][0] == 'fail'
-    assert judged.remarks[0][1].startswith('A first look at the FLAIR found 60 mL')
+    assert judged.remarks[0][1].startswith('The preliminary step found 60 mL')
     assert judged.verdict == 'failed'
 
 
@@ -184,7 +184,7 @@ def test_what_only_judges_quality_does_not_make_the_verdict():
 @pytest.mark.parametrize(
     ('values', 'flag', 'words'),
     [
-        ({'wmh_total_ml': 2.0, 'qc_filled_ml': 5.2}, 'warn', 'first look'),
+        ({'wmh_total_ml': 2.0, 'qc_filled_ml': 5.2}, 'warn', 'preliminary step'),
         ({'wmh_total_ml': 1.0, 'qc_flair_bright_ml': 9.0}, 'fail', 'brighter than normal'),
         ({'wmh_total_ml': 40.0, 'qc_filled_ml': 0.1}, 'warn', 'only 0.1 mL'),
         ({'lv_ml': 0.1, 'qc_flair_dark_ml': 160.0}, 'fail', 'FLAIR shows 160 mL of fluid'),
@@ -193,7 +193,7 @@ def test_what_only_judges_quality_does_not_make_the_verdict():
         ({'lv_ml': 0.5, 'evans': 0.4}, 'fail', 'Evans index is 0.4'),
         ({'icv_ml': 1000.0, 'icv_template_ml': 1500.0}, 'fail', 'template suggests 1.5e+03'),
         ({'icv_template_ml': 1000.0, 'icv_ml': 1180.0}, 'warn', 'template suggests 1e+03'),
-        ({'gm_ml': 400.0, 'wm_ml': 300.0, 'csf_ml': 100.0, 'icv_ml': 1400.0}, 'fail', 'sum up'),
+        ({'gm_ml': 400.0, 'wm_ml': 300.0, 'csf_ml': 100.0, 'icv_ml': 1400.0}, 'fail', 'sum to'),
         ({'wmh_total_ml': 300.0, 'wm_ml': 400.0}, 'fail', 'all white matter'),
         ({'wmh_total_ml': 2.5, 'wmh_infratentorial_ml': 3.0}, 'warn', 'Brainstem'),
         ({'wmh_total_ml': 0.5, 'wmh_deepgrey_ml': 3.0}, 'fail', 'Deep grey'),
@@ -216,7 +216,7 @@ def test_what_only_judges_quality_does_not_make_the_verdict():
         ({'wmh_left_ml': 0.4, 'wmh_right_ml': 8.0}, 'warn', 'The right hemisphere has 8'),
         ({'wmh_left_ml': 8.0, 'wmh_right_ml': 0.0}, 'fail', 'The left hemisphere has 8'),
         ({'fazekas_pv': 0, 'fazekas_deep': 0, 'fazekas_by_volume': 3}, 'fail', 'suggests 3'),
-        ({'md_wmh': 0.6, 'md_nawm': 0.8}, 'fail', 'may not lie on each other'),
+        ({'md_wmh': 0.6, 'md_nawm': 0.8}, 'fail', 'may not be aligned'),
     ],
 )
 def test_each_check_finds_what_it_is_for(values, flag, words):

@@ -72,13 +72,13 @@ def test_t1w_alone_gives_anatomy_and_never_a_t1w_for_a_flair():
 def test_markers_bring_what_they_need_and_nothing_else():
     plan = make_plan(visit('t1w', 'flair'), ROOMS, markers=['atrophy'])
     assert order(plan) == ['brain', 'atrophy']
-    assert plan.skipped['wmh'] == 'not asked for (--markers)'
+    assert plan.skipped['wmh'] == 'not selected by --markers'
 
 
 def test_ignored_scan():
     plan = make_plan(visit('t1w', 'flair'), ROOMS, ignore=['t1w'])
     assert plan.context.hub == 'FLAIR'
-    assert 'left out by --ignore' in plan.skipped['atrophy']
+    assert 'skipped because of --ignore' in plan.skipped['atrophy']
 
 
 def keys(plan):
@@ -138,7 +138,7 @@ def test_open_limits():
 def test_what_lacks_a_spoilt_file_says_so():
     given = replace(visit('flair'), refused=(('sub-01/anat/sub-01_T1w.nii.gz', 'It is empty.'),))
     plan = make_plan(given, ROOMS)
-    assert plan.skipped['atrophy'] == 'needs t1w, and sub-01_T1w.nii.gz cannot be used'
+    assert plan.skipped['atrophy'] == 'needs t1w, but sub-01_T1w.nii.gz cannot be used'
 
 
 def test_what_lacks_a_file_that_was_left_out_says_why():
