@@ -151,7 +151,7 @@ def check_work_dir(
             message,
             file=work_dir,
             field='--work-dir',
-            remedy='Name a folder of its own with -w, outside of the dataset and of the output.',
+            remedy='Give a separate folder with -w, outside the dataset and the output folder.',
         )
 
     for name, place in places.items():
@@ -160,10 +160,10 @@ def check_work_dir(
     raw = places['the raw dataset']
     below = work.relative_to(raw).parts if work.is_relative_to(raw) else ('derivatives',)
     if below[0] not in ('derivatives', 'sourcedata', 'code'):
-        refuse('The working directory lies within the raw dataset.')
+        refuse('The working directory is inside the raw dataset.')
     for name, place in places.items():
         if work.is_relative_to(place) and work.relative_to(place).parts[0].startswith('sub-'):
-            refuse(f'The working directory lies among the participants of {name}.')
+            refuse(f'The working directory is inside a participant folder of {name}.')
     homes = [('your home folder', home) for home in _homes()]
     for name, place in (*places.items(), *homes) if clean else ():
         if place.is_relative_to(work):
@@ -235,8 +235,7 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
         inside = real.relative_to(source).parts
         if inside[0] not in ('derivatives', 'sourcedata') or len(inside) < 2:
             refuse(
-                'The output folder lies within the raw dataset, outside of a folder of '
-                'derivatives/.'
+                'The output folder is inside the raw dataset, but not in a folder in derivatives/.'
             )
     for name, folder in derivatives.items():
         if real == Path(os.path.realpath(folder)):
@@ -251,14 +250,14 @@ def _check_place(output: Path, raw: Path, derivatives: Mapping[str, Path]) -> No
         if (output / 'dataset_description.json').exists():
             if not _looks_own(output):
                 refuse(
-                    'The output folder holds a dataset_description.json that cannot be read, '
-                    f'and nothing that says that {NAME} made it.'
+                    'The output folder contains an unreadable dataset_description.json '
+                    f'and no sign that {NAME} wrote the folder.'
                 )
             return
         if any(output.glob('sub-*/*/*_*.nii*')):
             refuse(
-                'The output folder holds images, but no dataset_description.json that says '
-                f'that {NAME} made them.'
+                'The output folder contains images, but no dataset_description.json that '
+                f'shows that {NAME} wrote them.'
             )
         return
     makers = found.get('GeneratedBy')

@@ -28,7 +28,7 @@ SAME_GRID_MM = 0.05
 #: Keys of a content whose values are paths of files.
 FILES = frozenset({'path', 'phase', 'magnitude', 'map'})
 #: How a filter file asks for another.
-ASK = 'Ask for another by --bids-filter-file.'
+ASK = 'To choose another, use --bids-filter-file.'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,14 +189,13 @@ def choose_series(runs: Iterable[Run]) -> Series | None:
         most = sum(run.directions for run in group)
         if most < LEAST_DIRECTIONS:
             notes.append(
-                f'{names(group)}: {most} direction{"" if most == 1 else "s"}, of which '
-                f'a tensor needs {LEAST_DIRECTIONS}; only b = 0 is of use.'
+                f'{names(group)}: {most} direction{"" if most == 1 else "s"}, but a tensor '
+                f'needs {LEAST_DIRECTIONS}; only the volumes with b = 0 can be used.'
             )
         elif not any(value == 0 for run in group for value in run.table.bvals):
             notes.append(
-                f'{names(group)}: there is no volume with b = 0 (below 50 s/mm², or '
-                'up to --b0-threshold where there is none), without which nothing can '
-                'be measured; it is left out.'
+                f'{names(group)}: the series is not used, because it has no volume with b '
+                '= 0 (below 50 s/mm², or up to --b0-threshold if there is none below 50).'
             )
         else:
             able.append(group)
@@ -207,15 +206,15 @@ def choose_series(runs: Iterable[Run]) -> Series | None:
     # Brain, gain and place of the head are those of the first run: it needs a b = 0 of its own.
     best = sorted(best, key=lambda run: 0 not in run.table.bvals)
     if len(best) > 1:
-        notes.append(f'dwi: {names(best)} are put together ({_grid(best[0])}).')
+        notes.append(f'dwi: {names(best)} are concatenated ({_grid(best[0])}).')
     if any('echo' in run.name.entities for run in best):
         notes.append(
-            f'dwi: {names(best)} is one echo of several; combine the echoes before, or '
-            'choose one by --bids-filter-file.'
+            f'dwi: {names(best)} is one of several echoes; combine the echoes first, or '
+            'choose one with --bids-filter-file.'
         )
     for other in others:
         notes.append(
-            f'dwi: {names(best)} is taken before {names(other)}: {_why(best, other)}. {ASK}'
+            f'dwi: {names(best)} is used instead of {names(other)}: {_why(best, other)}. {ASK}'
         )
     notes += [note for run in best for note in (*run.table.notes, *run.notes)]
     return Series(tuple(best), tuple(notes))
@@ -315,7 +314,9 @@ def find_preprocessed(
             try:
                 name = parse(path)
                 if not fits(name):
-                    notes.append(f'dwi: {origin}:{shown} is left out, as --bids-filter-file asks.')
+                    notes.append(
+                        f'dwi: {origin}:{shown} is not used, because of --bids-filter-file.'
+                    )
                     continue
                 facts = inspect(path, series=True)
                 table = read_table(root, path, facts.shape[3], convention=convention)
@@ -340,7 +341,7 @@ def find_preprocessed(
             )
             if loose and not any(of == origin for of, _ in found):
                 notes.append(
-                    f'dwi: {origin}:{loose[0].name} does not name a session; it is left out.'
+                    f'dwi: {origin}:{loose[0].name} does not name a session and is not used.'
                 )
     for origin in derivatives:
         # Each stands for itself: other tools have put together what belongs together.
@@ -352,8 +353,8 @@ def find_preprocessed(
             continue
         run = series.runs[0]
         notes.append(
-            f'dwi: {run.uri.removeprefix("bids:")} is used as it is: motion, eddy '
-            'currents and distortion count as corrected.'
+            f'dwi: {run.uri.removeprefix("bids:")} is used as it is: motion, eddy currents '
+            'and distortion are assumed to be corrected.'
         )
         if rest := [
             other.uri.removeprefix('bids:')
@@ -361,7 +362,8 @@ def find_preprocessed(
             if list(derivatives).index(of) > list(derivatives).index(origin)
         ]:
             notes.append(
-                f'dwi: {", ".join(rest)} is not used: {origin} is named first in --derivatives.'
+                f'dwi: {", ".join(rest)} is not used, because {origin} comes first in '
+                '--derivatives.'
             )
         return _scan(run, {'runs': [_table(run)], 'field': {'kind': 'none'}, 'corrected': True})
     return None
@@ -377,7 +379,7 @@ def choose_alone(runs: Iterable[Run]) -> Series | None:
         return Series((), tuple(notes)) if notes else None
     best, *others = sorted(able, key=lambda run: _rank([run]))
     notes += [
-        f'dwi: {best.file} is taken before {other.file}: {_why([best], [other])}. {ASK}'
+        f'dwi: {best.file} is used instead of {other.file}: {_why([best], [other])}. {ASK}'
         for other in others
     ]
     return Series((best,), (*notes, *best.table.notes))
@@ -461,10 +463,10 @@ def _rank(group: list[Run]) -> tuple:
 def _why(best: list[Run], other: list[Run]) -> str:
     one, two = _rank(best), _rank(other)
     if one[0] != two[0]:
-        return 'it has a shell for the tensor'
+        return 'it has a shell that suits the tensor'
     if one[1] != two[1]:
         return f'{-one[1]} directions, not {-two[1]}'
-    return 'first by name'
+    return 'it comes first by name'
 
 
 def _grid(run: Run) -> str:

@@ -47,9 +47,9 @@ def check_derivatives(derivatives: Mapping[str, Path]) -> None:
     for name, folder in derivatives.items():
         if not re.fullmatch(r'[A-Za-z0-9.+-]+', name):
             raise UsageError(
-                f'"{name}" cannot name a dataset.',
+                f'"{name}" is not a valid name for a dataset.',
                 field='--derivatives',
-                remedy='Use letters and digits, as in lst=/data/lst.',
+                remedy='Use letters and digits, e.g. lst=/data/lst.',
             )
         if not Path(folder).is_dir():
             raise UsageError(
@@ -113,7 +113,7 @@ def find_external(
             for _, shown, file in _ranked(files, root, external, declared, hub):
                 if not asked(kind, name_of(file), file.parent.name):
                     notes.append(
-                        f'{words}: {origin}:{shown} is left out, as --bids-filter-file asks.'
+                        f'{words}: {origin}:{shown} is not used, because of --bids-filter-file.'
                     )
                     continue
                 try:
@@ -122,9 +122,9 @@ def find_external(
                         continue
                     if not file.name.endswith(ENDINGS):
                         raise InputError(
-                            'Images are read by the name .nii or .nii.gz.',
+                            'The file name of an image must end in .nii or .nii.gz.',
                             file=file,
-                            remedy='Rename it in small letters.',
+                            remedy='Rename it with a lower-case ending.',
                         )
                     fitting.append(
                         admit_mask(file, external, origin, root, images, inspect, notes, declared)
@@ -136,9 +136,9 @@ def find_external(
                 # Where one fits, the same mask in other spaces is no news.
                 refused += [] if kind in scans else faults
                 continue
-            why = 'its name is clearer, or comes first'
+            why = 'its name is more specific, or comes first'
             if kind in scans:
-                why = f'{scans[kind].metadata["origin"]} is named first in --derivatives'
+                why = f'{scans[kind].metadata["origin"]} comes first in --derivatives'
             else:
                 scans[kind] = fitting.pop(0)
                 grid = (scans[kind].content or {}).get('title')
@@ -147,16 +147,16 @@ def find_external(
             if fitting:
                 rest = ', '.join(map(_shown, fitting))
                 notes.append(
-                    f'{words}: {_shown(scans[kind])} is taken before {rest}: {why}. Ask '
-                    f'for another by --bids-filter-file ("{kind}").'
+                    f'{words}: {_shown(scans[kind])} is used instead of {rest}: {why}. To '
+                    f'choose another, use --bids-filter-file ("{kind}").'
                 )
         if not of_use:
-            notes.append(f'{origin} has nothing that can be used for {visit.label}.')
+            notes.append(f'{origin} has no usable file for {visit.label}.')
             kinds = declared.externals
             if loose and any(_ranked(loose, root, item, declared, hub) for item in kinds):
                 notes.append(
-                    f'{origin} has masks of sub-{visit.subject} that do not name their '
-                    'session; they are left out.'
+                    f'{origin} has masks of sub-{visit.subject} whose names have no '
+                    'session; they are not used.'
                 )
     return Found(scans, tuple(notes), tuple(refused))
 
@@ -216,7 +216,9 @@ def _transform(file: Path, external: External, shown: str) -> Scan:
     """Take a transform in; whether it fits the patient is judged after the registration."""
     if not file.is_file() or not file.stat().st_size:
         raise InputError(
-            f'The {external.title} cannot be read.', file=file, remedy='Give another, or none.'
+            f'The {external.title} cannot be read.',
+            file=file,
+            remedy='Give another file, or none.',
         )
     return Scan(
         name=external.name,

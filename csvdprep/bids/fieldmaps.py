@@ -39,7 +39,7 @@ class _Maps:
         """Say why images are not used."""
         if runs := list(runs):
             are = 'is' if len(runs) == 1 else 'are'
-            self.notes.append(f'dwi: {names(runs)} {are} not used for the field: {why}.')
+            self.notes.append(f'dwi: {names(runs)} {are} not used to estimate the field: {why}.')
 
     @property
     def groups(self) -> tuple[list[Run], list[Run]]:
@@ -84,8 +84,8 @@ def describe_field(
     if first.direction is None:
         what, remedy = _unknown(first)
         left.notes.append(
-            f'{first.file}: {what}, so that the distortion by the field cannot be '
-            f'corrected from images. Remedy: {remedy}'
+            f'{first.file}: {what}, so susceptibility distortion cannot be corrected from '
+            f'images. Remedy: {remedy}'
         )
         left.drop(maps, f'{first.file}: {what}')
         return {'kind': 'none'}, left.notes
@@ -93,8 +93,8 @@ def describe_field(
     source = _polarities(series, others, left) or _gradient_echo(first, left) or {'kind': 'none'}
     if origin := source.get('assumed'):
         left.notes.append(
-            'dwi: where PhaseEncodingDirection does not tell the polarity, it is '
-            f'taken from {origin}, and used if the images agree.'
+            'dwi: PhaseEncodingDirection does not give the polarity. It is taken from '
+            f'{origin} and used if the images agree with it.'
         )
     return source, left.notes
 
@@ -102,17 +102,21 @@ def describe_field(
 def _unknown(first: Run) -> tuple[str, str]:
     """Say what of the phase encoding is not known, and what helps."""
     if first.encoding:
-        what = 'PhaseEncodingDirection is not given, only its axis: the polarity is not known'
+        what = (
+            'only the axis of phase encoding is given, not PhaseEncodingDirection, so the '
+            'polarity is unknown'
+        )
         return what, (
-            'give PhaseEncodingDirection, or name the polarity in the file name (dir-AP, dir-PA).'
+            'add PhaseEncodingDirection, or put the polarity in the file name (dir-AP, dir-PA).'
         )
     if first.unread:
         return (
-            'the direction of phase encoding is not known, as a sidecar cannot be read (see above)'
-        ), 'make the sidecar readable.'
+            'the direction of phase encoding is unknown, because a sidecar cannot be read '
+            '(see above)'
+        ), 'correct the sidecar.'
     given = first.metadata.get('PhaseEncodingDirection')
     what = 'is not given' if given in (None, '', 'n/a') else 'cannot be used'
-    return f'PhaseEncodingDirection {what}', 'give it in the sidecar.'
+    return f'PhaseEncodingDirection {what}', 'add it to the sidecar.'
 
 
 def _sort(series: Series, maps: list[Run], known: Collection[str], left: _Maps) -> None:
@@ -140,9 +144,8 @@ def _sort(series: Series, maps: list[Run], known: Collection[str], left: _Maps) 
         else:
             if targets:
                 left.notes.append(
-                    f'{image.file}: IntendedFor names a series that the dataset '
-                    f'does not have ({_listed(targets)}); it is taken as if not '
-                    'given.'
+                    f'{image.file}: IntendedFor names a series that the dataset does not '
+                    f'have ({_listed(targets)}); the field is ignored.'
                 )
             left.free.append(image)
 
@@ -168,14 +171,14 @@ def _polarities(series: Series, others: list[Run], left: _Maps) -> dict[str, Any
         ]
         if able and taken is None:
             taken, *rest = sorted(able, key=lambda run: _rank(run, first))
-            left.drop(rest, f'{taken.file} is taken before it')
+            left.drop(rest, f'{taken.file} is used instead')
     within = any(run.opposes(first) for run in series.runs)
     beside = [
         run for run in others if run.opposes(first) and _akin(run, first) and run.plain != ()
     ]
     if taken is None and not within and beside:
         taken, *rest = sorted(beside, key=lambda run: _rank(run, first))
-        left.drop(rest, f'{taken.file} is taken before it')
+        left.drop(rest, f'{taken.file} is used instead')
     for run in left.groups[1]:
         if (
             run is not taken
@@ -194,21 +197,21 @@ def _polarities(series: Series, others: list[Run], left: _Maps) -> dict[str, Any
         some = ''
         if taken.plain is not None and len(taken.plain) < taken.facts.shape[3]:
             count = f'{len(taken.plain)} of {taken.facts.shape[3]} volumes'
-            some = f' (the {count} without gradient)'
+            some = f' (the {count} with b = 0)'
         left.notes.append(
             f'dwi: the field is estimated with {names([taken])}{some} of opposite polarity.'
         )
         if taken.table is None and taken.volumes is None and taken.name.suffix == 'dwi':
             left.notes.append(
-                f'{taken.file} has no .bval and .bvec: its volumes are taken to be '
-                'without gradient.'
+                f'{taken.file} has no .bval and .bvec, so all its volumes are assumed to '
+                'have b = 0.'
             )
         if within:
             left.notes.append(
-                f'dwi: {names([taken])} is taken before the runs of the series that '
-                'are of opposite polarity.'
+                f'dwi: {names([taken])} is used instead of the runs of the series with '
+                'opposite polarity.'
             )
-    left.drop(maps, 'images of opposite polarity are taken before a field map')
+    left.drop(maps, 'images of opposite polarity are used instead of a field map')
     return {
         'kind': 'pepolar',
         **_assumed((*series.runs, *partners)),
@@ -233,14 +236,14 @@ def _gradient_echo(first: Run, left: _Maps) -> dict[str, Any] | None:
     if first.readout is None:
         left.drop(
             used,
-            f'TotalReadoutTime of {first.file} is not known, and nothing that it '
-            'could be estimated from',
+            f'the TotalReadoutTime of {first.file} is unknown and cannot be estimated from '
+            'other fields',
         )
         return None
     rest = [run for run in left.groups[1] if run not in used and run.name.suffix != 'epi']
     left.drop(
         [run for run in rest if not run.name.suffix.startswith('magnitude')],
-        f'{names(used[:1])} is taken before it',
+        f'{names(used[:1])} is used instead',
     )
     left.notes.append(f'dwi: the field is taken from {names(used)}.')
     return {**source, **_assumed([first])}
@@ -287,7 +290,7 @@ def _of_group(by: dict[str, Run], magnitudes: list[Run], left: _Maps):
         left.notes += [f'{phases[0].file}: {note}' for note in told.notes]
         kind, times = 'fieldmap', [0.0, 1.0]
         if units is None:
-            left.drop(phases, 'its Units have to be Hz, rad/s or T')
+            left.drop(phases, 'its Units must be Hz, rad/s or T')
             return None
     else:
         return None
@@ -296,19 +299,19 @@ def _of_group(by: dict[str, Run], magnitudes: list[Run], left: _Maps):
         return None
     grid = phases[0].facts
     if not all(same_grid(run.facts, grid) for run in phases):
-        left.drop(phases, 'they lie on two grids')
+        left.drop(phases, 'the images are on different grids')
         return None
     fitting = [run for run in ([own] if own else magnitudes) if same_grid(run.facts, grid)]
     if not fitting:
         left.drop(
             phases,
-            f'{own.file} lies on another grid' if own else 'there is no magnitude image beside it',
+            f'{own.file} is on another grid' if own else 'there is no magnitude image with it',
         )
         return None
     if own is None:
         left.notes.append(
-            f'dwi: {names(fitting[:1])} is taken as the magnitude of '
-            f'{names(phases)}, which have none of their own.'
+            f'dwi: {names(fitting[:1])} is used as the magnitude of {names(phases)}, which '
+            'have no magnitude image of their own.'
         )
     source: dict[str, Any] = {'kind': kind, 'magnitude': fitting[0].path}
     if kind == 'fieldmap':
@@ -321,19 +324,19 @@ def _of_group(by: dict[str, Run], magnitudes: list[Run], left: _Maps):
 def _why_not(run: Run, first: Run) -> str:
     """Say why an image cannot be the partner of opposite polarity."""
     if run.plain == ():
-        return 'it has no volume without gradient'
+        return 'it has no volume with b = 0'
     if run.encoding is None:
-        return 'its direction of phase encoding is not known'
+        return 'its direction of phase encoding is unknown'
     if run.direction is None:
-        return 'its polarity of phase encoding is not known'
+        return 'its polarity of phase encoding is unknown'
     if run.encoding.axis != first.encoding.axis:
-        return 'its phase is encoded along another axis'
+        return 'its phase encoding is along another axis'
     if not run.opposes(first):
-        return 'it is of the same polarity'
+        return 'it has the same polarity'
     if not _same_extent(run, first):
         return 'it has another geometry'
     apart = sorted(_links(run).items() ^ _links(first).items())
-    return f'its name tells of another measurement ({", ".join(map("-".join, apart))})'
+    return f'its name belongs to another acquisition ({", ".join(map("-".join, apart))})'
 
 
 def _akin(run: Run, first: Run) -> bool:

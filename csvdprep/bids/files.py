@@ -168,7 +168,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
     --------
     >>> open_regular('/dev/zero')
     Traceback (most recent call last):
-    OSError: [Errno 22] This is no ordinary file: '/dev/zero'
+    OSError: [Errno 22] This is not an ordinary file: '/dev/zero'
 
     """
     try:
@@ -183,7 +183,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
         os.close(handle)
         folder = stat.S_ISDIR(facts.st_mode)
         code = errno.EISDIR if folder else errno.EINVAL
-        what = 'This is a folder' if folder else 'This is no ordinary file'
+        what = 'This is a folder' if folder else 'This is not an ordinary file'
         raise OSError(code, what, os.fspath(path))
     if facts.st_size <= MOST_POINTER and _POINTER.match(os.pread(handle, 600, 0)):
         os.close(handle)
@@ -243,23 +243,23 @@ def unreadable(path: str | os.PathLike, error: OSError | UnicodeError) -> InputE
     Examples
     --------
     >>> print(unreadable('T1w.json', PermissionError(13, 'Permission denied')))
-    The file may not be read. [file: T1w.json] Remedy: Ask for read permission (chmod a+r).
+    The file is not readable. [file: T1w.json] Remedy: Ask for read permission (chmod a+r).
 
     """
     message, remedy = f'The file cannot be read ({error}).', 'Copy it again.'
     if isinstance(error, ContentMissing):
         message, remedy = str(error), FETCH
     elif isinstance(error, UnicodeError):
-        message, remedy = 'The file is no text in UTF-8.', 'Save it as UTF-8.'
+        message, remedy = 'The file is not UTF-8 text.', 'Save it as UTF-8.'
     elif isinstance(error, FileNotFoundError):
         message, remedy = 'The file does not exist.', 'Check the path.'
     elif isinstance(error, PermissionError):
-        message, remedy = 'The file may not be read.', 'Ask for read permission (chmod a+r).'
+        message, remedy = ('The file is not readable.', 'Ask for read permission (chmod a+r).')
     elif isinstance(error, IsADirectoryError):
-        message, remedy = 'This is a folder, not a file.', 'Replace it by the file.'
+        message, remedy = 'This is a folder, not a file.', 'Put the file itself in its place.'
     elif error.errno == errno.EINVAL:
-        message = 'This is no ordinary file (but a pipe, a socket or a device).'
-        remedy = 'Replace it by the file.'
+        message = 'This is not an ordinary file but a pipe, a socket or a device.'
+        remedy = 'Put the file itself in its place.'
     elif error.strerror:
         message = f'The file cannot be read ({error.strerror}).'
     return InputError(message, file=path, remedy=remedy)
@@ -279,8 +279,8 @@ def _link(target: str) -> str:
     if 'annex' in target:
         return 'a git-annex link without content'
     return (
-        f'a symbolic link to {target}, which leads nowhere (restore the target, or replace '
-        'the link by the file)'
+        f'a symbolic link to {target}, which does not exist (restore the target, or '
+        'replace the link by the file)'
     )
 
 
@@ -418,9 +418,9 @@ def lock(
         while not _acquired(handle, path):
             if not endless and time.monotonic() >= limit:
                 raise LockError(
-                    f'Another run is at work here: {holder(path)}.',
+                    f'Another run is using this folder: {holder(path)}.',
                     file=path,
-                    remedy='Wait until it has ended, or stop it.',
+                    remedy='Wait until that run has ended, or stop it.',
                 )
             time.sleep(0.05)
         text = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': _now()}
@@ -469,7 +469,7 @@ def holder(path: str | os.PathLike) -> str:
         text = json.loads(Path(path).read_text(encoding='utf-8'))
         return f'process {text["pid"]} on {text["host"]}, since {text["since"]}'
     except (OSError, ValueError, KeyError, TypeError):
-        return 'a process that did not give its name'
+        return 'an unknown process'
 
 
 def _acquired(handle: int, path: Path) -> bool:
@@ -480,7 +480,9 @@ def _acquired(handle: int, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        _LOG.warning('The file system of %s knows no locks; going on without.', path)
+        _LOG.warning(
+            'The file system of %s does not support locks; continuing without a lock.', path
+        )
     return True
 
 

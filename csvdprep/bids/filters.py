@@ -109,10 +109,12 @@ def check_filters(
 
     for query, wanted in content.items():
         if query not in {*declared.names} | OTHER_QUERIES:
-            refuse(f'There is no query "{query}".', f'Queries are: {", ".join(declared.names)}.')
+            refuse(
+                f'There is no query "{query}".', f'The queries are: {", ".join(declared.names)}.'
+            )
         if not isinstance(wanted, Mapping):
             refuse(
-                f'The query "{query}" holds no table of entities.',
+                f'The query "{query}" does not contain a table of entities.',
                 f'Write {{"{query}": {{"acquisition": "mprage"}}}}.',
             )
         filters[query] = {}
@@ -120,14 +122,14 @@ def check_filters(
             name = LONG_NAMES.get(entity, entity)
             if query in declared.names and name not in FILTERABLE:
                 refuse(
-                    f'BIDS has no entity "{entity}" to filter {query} by.',
-                    f'Entities are: {", ".join(sorted(FILTERABLE))}.',
+                    f'BIDS has no entity "{entity}" that can filter {query}.',
+                    f'The entities are: {", ".join(sorted(FILTERABLE))}.',
                 )
             values = value if isinstance(value, list) else [value]
             if not all(item is None or isinstance(item, str | int) for item in values):
                 refuse(
-                    f'The value of "{entity}" in the query "{query}" is no text.',
-                    'Give a text, a number, null, "*", or a list of these.',
+                    f'The value of "{entity}" in the query "{query}" is not text.',
+                    'Give text, a number, null, "*", or a list of these.',
                 )
             filters[query][name] = value
     return filters

@@ -221,7 +221,7 @@ def without_gradient(
     >>> plain, notes = without_gradient([60, 65, 1000])
     >>> print(plain, *notes)
     [True, True, False] the lowest b-value is 60 s/mm²; 2 volumes of up to 100 s/mm² \
-(--b0-threshold) count as b = 0. Diffusivities are too low by about 6 %.
+(--b0-threshold) count as b = 0. Diffusivities are therefore too low by about 6 %.
     """
     low = min(values)
     if low < B0_BELOW:
@@ -231,7 +231,11 @@ def without_gradient(
         return plain, []
     weighted = [value for value, none in zip(values, plain, strict=True) if not none]
     above = min((value for value in weighted if value >= WEIGHTED_FROM), default=0)
-    cost = f' Diffusivities are too low by about {100 * low / above:.0f} %.' if above else ''
+    cost = (
+        f' Diffusivities are therefore too low by about {100 * low / above:.0f} %.'
+        if above
+        else ''
+    )
     count = sum(plain)
     told = (
         f'the lowest b-value is {low:g} s/mm²; {count} volume{"s" if count > 1 else ""} of up '
@@ -331,7 +335,7 @@ def _b_values(bval: Path, volumes: int, image: Path) -> list[float]:
     if len(values) != volumes:
         many = f'{volumes} volume{"" if volumes == 1 else "s"}'
         raise InputError(
-            f'There are {len(values)} b-values for {many}.',
+            f'There are {len(values)} b-values, but {many}.',
             file=bval,
             field='number of values',
             remedy=_AGAIN,
@@ -352,9 +356,11 @@ def _in_unit(
         convention.thousandths or _is_thousandths(values, vectors)
     ):
         return values, []
-    return [1000 * value for value in values], [
-        f'the highest b-value is {top:g}; values are taken for ms/µm², a thousandth of s/mm².'
-    ]
+    note = (
+        f'the highest b-value is {top:g}; the values are assumed to be in ms/µm² and were '
+        'multiplied by 1000.'
+    )
+    return [1000 * value for value in values], [note]
 
 
 def _is_thousandths(values: list[float], vectors) -> bool:
@@ -378,8 +384,8 @@ def _checked(values, plain, vectors, bvec: Path, image: Path, notes: list[str]) 
             directions.append((0.0, 0.0, 0.0))
         elif math.isnan(length) and not all(map(math.isnan, vector)):
             raise InputError(
-                f'The b-vector of volume {number} (b = {value:g} s/mm²) holds a value that is no '
-                'number.',
+                f'The b-vector of volume {number} (b = {value:g} s/mm²) has a value that '
+                'is not a number.',
                 file=bvec,
                 field=f'column {number}',
                 remedy=_AGAIN,
@@ -395,23 +401,23 @@ def _checked(values, plain, vectors, bvec: Path, image: Path, notes: list[str]) 
         number = without[0]
         kind = InputError if left else NoDirections
         raise kind(
-            f'Volume {number} has b = {values[number]:g} s/mm², but no direction. If it is a '
-            'trace or ADC image, it is no part of the series.',
+            f'Volume {number} has b = {values[number]:g} s/mm², but no direction. A trace '
+            'or ADC image does not belong in the series.',
             file=bvec,
             field=f'column {number}',
             remedy=_AGAIN,
         )
     if odd:
         notes.append(
-            f'{bvec.name}: {odd} b-vectors are not of length 1; they are normalised and '
-            'b-values are taken as they are.'
+            f'{bvec.name}: {odd} b-vectors do not have length 1; they are normalised, and '
+            'the b-values are not changed.'
         )
     keep = [number for number in range(len(values)) if number not in without]
     if without:
         listed = ', '.join(f'{number} (b = {values[number]:g} s/mm²)' for number in without)
         notes.append(
-            f'{image.name}: volume {listed} has no direction, as a trace or ADC map that '
-            'the scanner appended; it is left out.'
+            f'{image.name}: volume {listed} has no direction, as in a trace or ADC map '
+            'appended by the scanner; it is not used.'
         )
     return Table(
         tuple(0.0 if plain[k] else float(values[k]) for k in keep),
@@ -441,7 +447,7 @@ def _numbers(path: Path, *, gaps: bool = False) -> list[list[float]]:
     for number, row in enumerate(rows, start=1):
         if not gaps and not all(map(math.isfinite, row)):
             raise InputError(
-                'The table holds a value that is no number (NaN or infinite).',
+                'The table has a value that is not a number (NaN or infinite).',
                 file=path,
                 field=f'row {number}',
                 remedy=_AGAIN,
@@ -463,12 +469,12 @@ def _vectors(
         return list(zip(*rows, strict=True))
     if len(rows) == volumes and all(len(row) == 3 for row in rows):
         notes.append(
-            f'{path.name} has a row for each volume; BIDS asks for three rows. It is turned.'
+            f'{path.name} has one row per volume, but BIDS requires three rows; it was transposed.'
         )
         return rows
     widths = sorted({len(row) for row in rows})
     raise InputError(
-        f'There are b-vectors in {len(rows)} rows of {", ".join(map(str, widths))} values for '
+        f'The b-vectors have {len(rows)} rows of {", ".join(map(str, widths))} values for '
         f'{volumes} volumes; three rows of {volumes} are needed.',
         file=path,
         field='number of values',

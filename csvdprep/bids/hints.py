@@ -59,9 +59,9 @@ def near_misses(
     >>> queries = {'t1w': ('anat', 'T1w'), 'flair': ('anat', 'FLAIR')}
     >>> for file, why in near_misses(files, Path('sub-01'), queries, ()):
     ...     print(why)
-    The name ends in .NII.GZ; images are read by the name .nii or .nii.gz. Remedy: rename it to \
-sub-01_T1w.nii.gz.
-    The suffix flair is written FLAIR in BIDS. Remedy: rename it to sub-01_FLAIR.nii.gz.
+    The name ends in .NII.GZ, but the name of an image must end in .nii or .nii.gz. Remedy: \
+rename it to sub-01_T1w.nii.gz.
+    In BIDS, the suffix flair is spelled FLAIR. Remedy: rename it to sub-01_FLAIR.nii.gz.
     """
     told = []
     for path in sorted(files):
@@ -79,15 +79,15 @@ def _why(path: Path, match: re.Match, inside: tuple[str, ...], queries, found) -
     kinds = {place[1].lower(): kind for kind, place in queries.items()}
     if suffix == 'UNIT1' and end.lower() in ('.nii', '.nii.gz') and 't1w' not in found:
         return (
-            'This is the uniform image of MP2RAGE, whose background is noise; it is not taken '
-            'for a T1w. Remedy: take the noise of the background off (e.g. with the robust '
-            'combination of both inversions), and save it as '
+            'This is the uniform image (UNI) of MP2RAGE. It is not used as a T1w, because '
+            'its background is noise. Remedy: remove the background noise (e.g. with the '
+            'robust combination of both inversions), and save the image as '
             f'{match["stem"]}_T1w.nii.gz.'
         )
     kind = kinds.get(suffix.lower())
     if kind is not None and end.lower() in BESIDE and end != end.lower():
         return (
-            f'The name ends in {end}; what stands beside an image is read by the name '
+            f'The name ends in {end}; sidecar files are only found with the ending '
             f'{end.lower()}. Remedy: rename it to {match["stem"]}_{suffix}{end.lower()}.'
         )
     if kind is None or kind in found:
@@ -95,7 +95,7 @@ def _why(path: Path, match: re.Match, inside: tuple[str, ...], queries, found) -
     datatype, right = queries[kind]
     if end.lower() in FORMATS:
         return (
-            f'Images are read as NIfTI, not as {end}. Remedy: convert it to '
+            f'Images must be NIfTI, not {end}. Remedy: convert it to '
             f'{match["stem"]}_{right}.nii.gz.'
         )
     if end.lower() not in ('.nii', '.nii.gz'):
@@ -103,14 +103,14 @@ def _why(path: Path, match: re.Match, inside: tuple[str, ...], queries, found) -
     name = f'{match["stem"]}_{right}{end.lower()}'
     if end != end.lower():
         return (
-            f'The name ends in {end}; images are read by the name .nii or .nii.gz. Remedy: '
-            f'rename it to {name}.'
+            f'The name ends in {end}, but the name of an image must end in .nii or .nii.gz. '
+            f'Remedy: rename it to {name}.'
         )
     if suffix != right:
-        return f'The suffix {suffix} is written {right} in BIDS. Remedy: rename it to {name}.'
+        return f'In BIDS, the suffix {suffix} is spelled {right}. Remedy: rename it to {name}.'
     if inside[:-1] != (datatype,):
         return (
-            f'It lies in the folder {"/".join(inside[:-1]) or "of the visit itself"}; BIDS '
-            f'has such images in {datatype}/. Remedy: move it there.'
+            f'It is in the folder {"/".join(inside[:-1]) or "of the visit itself"}, but '
+            f'BIDS puts such images in {datatype}/. Remedy: move it there.'
         )
     return ''

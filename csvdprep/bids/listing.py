@@ -28,7 +28,7 @@ def list_files(
         if stored.exists() and not os.access(database, os.W_OK):
             files = _of_subjects(_index(root, database), root, subjects)
             if not _is_current(files, root):
-                raise OSError('it is out of date and may not be written')
+                raise OSError('it is out of date and read-only')
             return files
         with lock(database / '.csvdprep.lock', timeout=600):
             # Another run may have made it while this one waited.
@@ -36,13 +36,16 @@ def list_files(
                 files = _of_subjects(_index(root, database), root, subjects)
                 if _is_current(files, root):
                     return files
-                warn(f'The database in {database} is out of date; it is made anew.')
+                warn(f'The database in {database} is out of date and is rebuilt.')
             return _of_subjects(_index(root, database, reset=True), root, subjects)
     except LockError:
         raise
     except Exception as error:
         # A damaged database is a convenience lost, not a reason to stop.
-        warn(f'The database in {database} cannot be used ({error}); the dataset is read instead.')
+        warn(
+            f'The database in {database} cannot be used ({error}); the dataset itself is read '
+            'instead.'
+        )
         return _in_folders(root, subjects)
 
 
@@ -75,7 +78,7 @@ def _check_for_circles(root: Path) -> None:
             real = os.path.realpath(folder)
             for name in folders:
                 if f'{real}/'.startswith(os.path.realpath(f'{folder}/{name}') + '/'):
-                    raise OSError(f'links lead in a circle at {folder}/{name}')
+                    raise OSError(f'there is a loop of links at {folder}/{name}')
 
 
 def _index(root: Path, database: Path, reset: bool = False) -> Any:

@@ -65,8 +65,8 @@ def read_maps(dataset: Dataset, visit: Visit, declared: Input, report: Report) -
             lone = (traces or maps)[0].shown
             lacking = 'ADC map' if traces else 'trace image'
             report.notes.append(
-                f'{lone} is not used: there is no {lacking} that belongs to it, and without both '
-                'recent infarcts cannot be told from old lesions.'
+                f'{lone} is not used, because it has no matching {lacking}. Without both '
+                'images, recent infarcts cannot be distinguished from old lesions.'
             )
         return {}
     trace, own = pairs[0]
@@ -110,7 +110,8 @@ def _short_series(
         scan = dataset.scan(declared.name, item, report)
         report.facts[declared.name] = item.facts
         report.notes.append(
-            f'{item.shown}: {weighted} directions give no tensor, but a trace image and ADC.'
+            f'{item.shown}: {weighted} directions are too few for a tensor, but sufficient '
+            'for a trace image and an ADC map.'
         )
         content = {'series': scan.path, 'bvals': [float(b) for b in table.bvals]}
         digest = _digest(scan.digest, content['bvals'])

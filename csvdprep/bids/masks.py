@@ -186,11 +186,11 @@ def admit_mask(
         )
         titles = ' or '.join(_title(name, declared) for name in sorted(external.grids))
         raise InputError(
-            f'The mask ({size} voxels) lies on no grid of the visit ({own or "no image"}).',
+            f'The mask ({size} voxels) does not match the grid of any image of the visit '
+            f'({own or "no image"}).',
             file=file,
             field='affine',
-            remedy=f'Give the mask in the space of the raw {titles} (resample it with nearest '
-            'neighbour).',
+            remedy=f'Resample the mask to the space of the raw {titles} with nearest neighbour.',
         )
     labels, classes = [], {}
     if external.classes:
@@ -225,10 +225,10 @@ def _check_values(
     high = float(facts.high)
     if 0 < high <= 0.5:
         raise InputError(
-            f'No voxel of the mask is above 0.5 (the greatest value is {high:g}).',
+            f'No voxel of the mask is above 0.5 (the highest value is {high:g}).',
             file=file,
             field='voxel data',
-            remedy='Give a mask of 0 and 1: cut the probability at a threshold.',
+            remedy='Give a mask of 0 and 1: apply a threshold to the probability map.',
         )
     if not high > 0:
         if not external.lesion:
@@ -236,17 +236,17 @@ def _check_values(
                 f'The {external.title} is empty.',
                 file=file,
                 field='voxel data',
-                remedy='Give another, or none: the brain is then found here.',
+                remedy='Give another mask, or none; csvdprep then extracts the brain itself.',
             )
-        notes.append(f'{external.title}: {shown} is empty: no lesion.')
+        notes.append(f'{external.title}: {shown} is empty, so there is no lesion.')
     if external.lesion and 'dseg' in file.name and not labels and facts.levels > 2:
         raise InputError(
-            'The segmentation has several values, and no table tells which of them '
-            f'are meant ({external.title}).',
+            'The segmentation has several labels, and no table defines which of them are '
+            f'meant ({external.title}).',
             file=file,
             field='voxel data',
-            remedy='Put a table of the same name beside it (.tsv with index and '
-            'name), or give a mask of 0 and 1.',
+            remedy='Add a table with the same name (.tsv with columns index and name), or '
+            'give a mask of 0 and 1.',
         )
 
 

@@ -102,9 +102,9 @@ class Facts:
     (0.05, 0.08, None)
     >>> for note in facts.notes:
     ...     print(note)
-    TotalReadoutTime is "0.05", a text; it is read as 0.05 s.
-    EchoTime is 80, which is no time in s; it is taken for ms.
-    PartialFourier is "some", which is no number from 0.5 to 1; it is not used.
+    TotalReadoutTime is "0.05", which is text; it is read as 0.05 s.
+    EchoTime is 80, which is not a time in s; it is read as ms.
+    PartialFourier is "some", which is not a number from 0.5 to 1; it is not used.
     """
 
     def __init__(self, metadata: Mapping[str, Any]):
@@ -124,7 +124,7 @@ class Facts:
         (low, high), units = RANGES[field]
         found = _number(value)
         if found is None or not found > 0:
-            self._refuse(field, value, f'which is no number from {low:g} to {high:g}')
+            self._refuse(field, value, f'which is not a number from {low:g} to {high:g}')
             return None
         told = f'{field} is {_shown(value)}'
         for name, factor in units:
@@ -134,12 +134,12 @@ class Facts:
             unit = units[0][0]
             shown = f'{found:.4g} {unit}'.strip()
             if factor != 1.0:
-                right = 'time in s' if unit == 's' else f'number in {unit or "parts of one"}'
-                self._said[field] = f'{told}, which is no {right}; it is taken for {name}.'
+                right = 'time in s' if unit == 's' else f'number in {unit or "a fraction of 1"}'
+                self._said[field] = f'{told}, which is not a {right}; it is read as {name}.'
             elif isinstance(value, str):
-                self._said[field] = f'{told}, a text; it is read as {shown}.'
+                self._said[field] = f'{told}, which is text; it is read as {shown}.'
             elif isinstance(value, list):
-                self._said[field] = f'{told}, a list; it is read as {shown}.'
+                self._said[field] = f'{told}, which is a list; it is read as {shown}.'
             return found
         unit = f' {units[0][0]}'.rstrip()
         self._refuse(field, value, f'which is not within {low:g} to {high:g}{unit}')
@@ -155,7 +155,7 @@ class Facts:
             if isinstance(item, str | int) and not isinstance(item, bool)
         ]
         if not words and not _missing(value):
-            self._refuse(field, value, 'which is no text')
+            self._refuse(field, value, 'which is not text')
         return [word for word in words if word]
 
     def field_units(self) -> str | None:
@@ -163,7 +163,7 @@ class Facts:
         value = self._given.get('Units')
         found = FIELD_UNITS.get(value.strip().lower()) if isinstance(value, str) else None
         if found is None and not _missing(value):
-            self._refuse('Units', value, 'which is none of Hz, rad/s, T')
+            self._refuse('Units', value, 'which is not Hz, rad/s or T')
         return found
 
     def slices(self, affine: Any, shape: Sequence[int], zooms: Sequence[float]) -> str:
@@ -240,7 +240,8 @@ class Facts:
                 self._compare(origin, (along, sign), told)
                 return Encoding('ijk'[along], sign, origin)
             self._said[origin] = (
-                f'{origin} names another axis than PhaseEncodingAxis ({named}); it is not used.'
+                f'{origin} gives a different axis from PhaseEncodingAxis ({named}); it is '
+                'not used.'
             )
         return Encoding(axis) if axis else None
 
@@ -307,7 +308,7 @@ class Facts:
         text = re.sub(r'\s', '', text).lower() if isinstance(text, str) else ''
         match = re.fullmatch(r'([+-]?)([ijkxyz])([+-]?)', text)
         if not match or (match[1] and match[3]):
-            self._refuse(field, value, 'which is none of i, i-, j, j-, k, k-')
+            self._refuse(field, value, 'which is not i, i-, j, j-, k or k-')
             return None
         found = 'ijk'['ijkxyz'.index(match[2]) % 3] + ('-' if '-' in match[1] + match[3] else '')
         if found != value:
@@ -344,7 +345,7 @@ class Facts:
         for other, said in told.items():
             if said[0] == taken[0] and said[1] != taken[1]:
                 self._said['polarity'] = (
-                    f'{origin} and {other} name opposite polarities; {origin} is taken.'
+                    f'{origin} and {other} give opposite polarities; {origin} is used.'
                 )
 
     def _refuse(self, field: str, value: Any, why: str) -> None:

@@ -161,7 +161,7 @@ def parse(path: str | PurePath) -> Name:
     for pair in pairs:
         key, dash, value = pair.partition('-')
         if not dash or key in entities or not key.isalnum() or not _LABEL.fullmatch(value):
-            raise _no_name(file, f'"{pair}" is no pair of entity and label, or comes twice')
+            raise _no_name(file, f'"{pair}" is not a pair of entity and label, or occurs twice')
         entities[key] = value
     if not entities or not _SUFFIX.fullmatch(suffix) or not dot:
         raise _no_name(file, 'it lacks entities, suffix or extension')
@@ -200,7 +200,7 @@ def compose(entities: Mapping[str, str | None], suffix: str, extension: str) -> 
         raise InputError(
             f'BIDS has no entity "{unknown[0]}".',
             field=unknown[0],
-            remedy=f'Entities are: {", ".join(ENTITIES)}.',
+            remedy=f'The entities are: {", ".join(ENTITIES)}.',
         )
     for key, value in given.items():
         check_label(key, value)
@@ -406,7 +406,7 @@ def _check(pattern: re.Pattern, field: str, value: str) -> str:
 
 def _no_name(file: str, reason: str) -> InputError:
     return InputError(
-        f'This is no BIDS file name: {reason}.',
+        f'This is not a BIDS file name: {reason}.',
         file=file,
         remedy='Rename it, e.g. sub-01_ses-1_FLAIR.nii.gz.',
     )

@@ -146,9 +146,11 @@ class Dataset:
                 if not fits(name, declared.datatype, wanted):
                     others = True
                 elif name.entities.get('part') in NO_MAGNITUDE and not parts:
-                    report.notes.append(f'{shown} is left out: it is no magnitude image.')
+                    report.notes.append(
+                        f'{shown} is not used, because it is not a magnitude image.'
+                    )
                 elif self.ignored(shown):
-                    report.notes.append(f'{shown} is left out, as .bidsignore asks.')
+                    report.notes.append(f'{shown} is not used, because of .bidsignore.')
                 else:
                     # A phase is no image of a head: it is looked at as a map.
                     own = {'mask': True} if name.entities.get('part') in NO_MAGNITUDE else more
@@ -161,7 +163,8 @@ class Dataset:
                 report.refused.append((shown, str(error)))
         if others and not candidates:
             report.notes.append(
-                f'{declared.name}: no file of {visit.label} fits the filter {json.dumps(wanted)}.'
+                f'{declared.name}: no file of {visit.label} matches the filter '
+                f'{json.dumps(wanted)}.'
             )
         return candidates
 
@@ -183,7 +186,7 @@ class Dataset:
         """Read the sidecars of an image."""
         facts, faults = metadata_of(self.root, chosen.path)
         report.notes += [
-            f'Some metadata of {chosen.shown} are not used: {error}' for error in faults
+            f'Some metadata of {chosen.shown} were not used: {error}' for error in faults
         ]
         return facts
 
@@ -192,7 +195,7 @@ def _check_place(path: Path, name: Name, visit: Visit) -> None:
     """Refuse a file whose name and folder tell of two visits."""
     if (name.entities.get('sub'), name.entities.get('ses')) != (visit.subject, visit.session):
         raise InputError(
-            f'The file lies in {visit.folder}, but its name tells of another visit.',
+            f'The file is in {visit.folder}, but its name belongs to another visit.',
             file=path,
             remedy='Move or rename it.',
         )

@@ -185,7 +185,7 @@ def check_replaceable(path: Path, *signs: str, field: str) -> None:
     >>> _ = file.write_text('mine')
     >>> check_replaceable(file, 'prediction', field='--tsv')
     Traceback (most recent call last):
-    csvdprep.core.errors.UsageError: There is a file of another kind, which is not replaced. ...
+    csvdprep.core.errors.UsageError: A file of another kind exists and is not replaced. ...
 
     """
     real = Path(os.path.realpath(path))
@@ -199,7 +199,7 @@ def check_replaceable(path: Path, *signs: str, field: str) -> None:
         return
     if not has_sign(real, *(sign.encode() for sign in signs)):
         raise UsageError(
-            'There is a file of another kind, which is not replaced.',
+            'A file of another kind exists and is not replaced.',
             file=path,
             field=field,
             remedy='Name another file, or remove this one.',

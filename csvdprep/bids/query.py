@@ -69,7 +69,7 @@ def collect_visits(
             raise UsageError(
                 f'The dataset has no visit {", ".join(missing)}.',
                 field='--visit',
-                remedy='Look at the folders sub-*/ses-*.',
+                remedy='Check the folders sub-*/ses-*.',
             )
         visits = [v for v in visits if v.label in settings.visit]
         subjects = sorted({v.subject for v in visits})
@@ -98,10 +98,10 @@ def _read(
     if not scans:
         if not any(path.is_relative_to(folder) for path in dataset.files[visit.subject]):
             report.notes.append(
-                f'The folder {visit.folder} is empty. If it is a dataset of DataLad that '
-                'was not installed, fetch it (datalad get).'
+                f'The folder {visit.folder} is empty. If it is a DataLad subdataset that '
+                'is not installed, fetch it (datalad get).'
             )
-        report.notes.append(f'{visit.label} has no {either(declared)} that can be used.')
+        report.notes.append(f'{visit.label} has no usable {either(declared)}.')
     elif report.facts and dataset.derivatives:
         there = {
             kind: (scans[kind].path, facts)

@@ -58,12 +58,12 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
             remedy='Ask for read permission.',
         ) from error
     if gone:
-        said = f'These folders are links that lead nowhere: {_listed(gone)}.'
+        said = f'These folders are links to missing targets: {_listed(gone)}.'
         if not folders:
             raise PreflightError(said, file=root, field='bids_dir', remedy=FETCH)
-        warn(f'{said} They are left out; fetch their content if they count.')
+        warn(f'{said} They are skipped; fetch their content if you need them.')
     if not folders:
-        what = 'is empty' if empty else 'holds no folder of a participant (sub-*)'
+        what = 'is empty' if empty else 'has no participant folder (sub-*)'
         raise PreflightError(
             f'The dataset {what}.',
             file=root,
@@ -75,7 +75,10 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     labels = [folder.name.removeprefix('sub-') for folder in folders]
     for label in labels:
         if not is_label(label):
-            warn(f'The folder sub-{label} is left out: BIDS labels are letters and digits only.')
+            warn(
+                f'The folder sub-{label} is skipped, because BIDS labels may contain only '
+                'letters and digits.'
+            )
     labels = [label for label in labels if is_label(label)]
     _check_participants(root / 'participants.tsv', set(labels), warn)
     return labels
@@ -255,18 +258,18 @@ def read_json(path: Path) -> dict[str, Any]:
         json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError as error:
         raise InputError(
-            'The file is no valid JSON: there is no such file.',
-            file=path,
-            remedy='Check the path.',
+            'The JSON file does not exist.', file=path, remedy='Check the path.'
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f'The file is no valid JSON: {error}.', file=path, remedy='Correct it.'
+            f'The file is not valid JSON: {error}.', file=path, remedy='Correct it.'
         ) from error
     if not isinstance(content, dict):
-        raise InputError('The file holds no JSON object.', file=path, remedy='Correct it.')
+        raise InputError(
+            'The file does not contain a JSON object.', file=path, remedy='Correct it.'
+        )
     return content
 
 
@@ -294,15 +297,18 @@ def _check_description(path: Path, *, strict: bool, warn: Callable[[str], None])
         if lacking := [key for key in ('Name', 'BIDSVersion') if key not in content]:
             warn(f'dataset_description.json does not give {" or ".join(lacking)}.')
         if content.get('DatasetType', 'raw') == 'derivative':
-            warn('The dataset declares itself a derivative; its images are taken as they are.')
+            warn(
+                'The dataset is declared as a derivative; its images are used as if they were raw.'
+            )
     except InputError as error:
         if strict:
             raise PreflightError(
                 error.message,
                 file=path,
-                remedy=f'{error.remedy.rstrip(".")}, or go on without by --skip-bids-validation.',
+                remedy=f'{error.remedy.rstrip(".")}, or skip this check with '
+                '--skip-bids-validation.',
             ) from error
-        warn(f'{error.message} Going on, as --skip-bids-validation asks.')
+        warn(f'{error.message} Continuing because of --skip-bids-validation.')
 
 
 def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None]) -> None:
@@ -321,17 +327,18 @@ def _check_participants(path: Path, labels: set[str], warn: Callable[[str], None
         warn('participants.tsv has no column participant_id.')
     if twice := sorted(label for label, number in Counter(rows).items() if number > 1):
         warn(
-            f'participants.tsv names a participant more than once: {_listed(twice)}. Images are '
-            'not affected; correct the table before you join it with the measures.'
+            f'participants.tsv lists participants more than once: {_listed(twice)}. Images '
+            'are not affected; correct the table before you join it with the measures.'
         )
     absent = sorted(set(rows) - labels)
     if absent and labels.isdisjoint(rows):
         warn(
-            f'participants.tsv names no participant of the dataset: it has {_listed(absent)}; '
-            f'the folders are {_listed(sorted(labels))}. Correct the column participant_id.'
+            'participants.tsv lists no participant of the dataset: it has '
+            f'{_listed(absent)}; the folders are {_listed(sorted(labels))}. Correct the '
+            'column participant_id.'
         )
     elif absent:
-        warn(f'participants.tsv names participants without a folder: {_listed(absent)}.')
+        warn(f'participants.tsv lists participants without a folder: {_listed(absent)}.')
 
 
 def _segments(rule: str) -> list[str]:

@@ -87,7 +87,7 @@ class _Reader:
         usable = series is not None and bool(series.runs)
         for shown, error in faults:
             if usable and isinstance(error, NoDirections):
-                notes.append(f'{shown} is left out: {error.message}')
+                notes.append(f'{shown} is not used: {error.message}')
             else:
                 refused.append((shown, str(error)))
         if series is None or not usable:

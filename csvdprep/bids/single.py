@@ -52,11 +52,11 @@ def _explain(kind: str, best: Candidate, others: list[Candidate]) -> Iterator[st
         second = others[0]
         reasons = (
             'it is as acquired',
-            'it is without contrast agent',
-            'it is no single echo',
+            'it was acquired without contrast agent',
+            'it is not a single echo',
             'thinnest slices',
             'highest resolution',
-            'first by name at equal resolution',
+            'it comes first by name at equal resolution',
         )
         # run-1 and run-01 have one rank.
         why = next(
@@ -64,22 +64,22 @@ def _explain(kind: str, best: Candidate, others: list[Candidate]) -> Iterator[st
             reasons[-1],
         )
         rest = ', '.join(f'{other.path.name} ({_size(other)})' for other in others)
-        yield f'{kind}: {best.path.name} ({_size(best)}) is taken before {rest}: {why}.'
+        yield f'{kind}: {best.path.name} ({_size(best)}) is used instead of {rest}: {why}.'
     if 'echo' in best.name.entities:
         yield (
-            f'{kind}: {best.path.name} is one echo of several; what it shows depends on the '
-            'echo time. Combine the echoes (root of the mean square), and give the result a '
-            'name without "echo", or choose one by --bids-filter-file.'
+            f'{kind}: {best.path.name} is one of several echoes, and its contrast depends '
+            'on the echo time. Combine the echoes (root mean square) and save the result '
+            'under a name without "echo", or choose one echo with --bids-filter-file.'
         )
     if 'ce' in best.name.entities:
         yield (
-            f'{kind}: {best.path.name} was acquired with contrast agent; there is no other. '
-            'Intensities of vessels and meninges differ.'
+            f'{kind}: {best.path.name} was acquired with contrast agent and is used '
+            'because there is no other image. Intensities of vessels and meninges differ.'
         )
     if made := sorted(DERIVED & best.name.entities.keys()):
         yield (
-            f'{kind}: {best.path.name} is no raw image (it has the entity {made[0]}); there is '
-            'no other.'
+            f'{kind}: {best.path.name} is not a raw image (it has the entity {made[0]}); '
+            'it is used because there is no other image.'
         )
 
 

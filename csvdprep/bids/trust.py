@@ -21,8 +21,8 @@ from csvdprep.core.errors import PreflightError
 #: and those below HOME where that cannot be written). Each user of a shared folder has their own.
 PARTS = (f'cache-{os.geteuid()}',)
 _REMEDY = (
-    'Name a folder of your own with -w, or take the right from others '
-    '(chmod o-w; chmod +t for a folder that many share).'
+    'Give a folder of your own with -w, or remove the write permission of other users '
+    '(chmod o-w; chmod +t for a shared folder).'
 )
 
 
@@ -64,7 +64,7 @@ def check_trusted(
     >>> folder.chmod(0o777)
     >>> check_trusted(folder)
     Traceback (most recent call last):
-    csvdprep.core.errors.PreflightError: Every user may write to the working directory. ...
+    csvdprep.core.errors.PreflightError: Every user can write to the working directory. ...
 
     """
     folder = Path(folder)
@@ -128,8 +128,8 @@ def make_trusted(
 def _check(path: Path, facts: os.stat_result, trusted: Collection[int], writers: int) -> None:
     if facts.st_uid not in trusted:
         raise PreflightError(
-            f'The working directory holds what belongs to another user (number {facts.st_uid}), '
-            'who could make this run do anything.',
+            'The working directory, or a file in it, belongs to another user '
+            f'(uid {facts.st_uid}), who could change what this run executes.',
             file=path,
             field='--work-dir',
             remedy=_REMEDY,
@@ -142,7 +142,7 @@ def _check(path: Path, facts: os.stat_result, trusted: Collection[int], writers:
         writers &= _reached(facts)
     if facts.st_mode & writers:
         raise PreflightError(
-            'Every user may write to the working directory.',
+            'Every user can write to the working directory.',
             file=path,
             field='--work-dir',
             remedy=_REMEDY,

@@ -91,7 +91,7 @@ def read_tsv(path: str | Path) -> Table:
     >>> table.rows
     ({'participant_id': 'sub-01', 'site': 'Besançon'},)
     >>> print(*table.notes)  # doctest: +NORMALIZE_WHITESPACE
-    participants.tsv is no UTF-8 and was read as Windows-1252; letters with accents may be wrong:
+    participants.tsv is not UTF-8 and was read as Windows-1252; accented letters may be wrong:
     save the table as tab-separated text in UTF-8.
 
     """
@@ -111,8 +111,8 @@ def read_tsv(path: str | Path) -> Table:
     told = {
         'UTF-8': '',
         'UTF-16': f'{path.name} is in UTF-16, not in UTF-8: {_SAVE}.',
-        'Windows-1252': f'{path.name} is no UTF-8 and was read as Windows-1252; letters with '
-        f'accents may be wrong: {_SAVE}.',
+        'Windows-1252': f'{path.name} is not UTF-8 and was read as Windows-1252; accented '
+        f'letters may be wrong: {_SAVE}.',
     }[encoding]
     return Table(table.columns, table.rows, (*([told] if told else ()), *table.notes))
 
@@ -146,7 +146,7 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
     >>> table.rows
     ({'a': '"1', 'b': '2'}, {'a': '3', 'b': 'n/a'})
     >>> table.notes
-    ('The table has more cells than columns in line 5; what these say is left out: correct them.',)
+    ('The table has more cells than columns in line 5; the extra cells are ignored.',)
 
     """
     # The mark of UTF-8 may stand amid a text, too, where files were joined.
@@ -178,18 +178,18 @@ def parse_tsv(text: str, name: str = 'The table') -> Table:
     notes = []
     if twice := sorted({column for column in head if column and head.count(column) > 1}):
         notes.append(
-            f'{name} has several columns {_listed(twice)}; the first counts: remove or '
+            f'{name} has several columns {_listed(twice)}; the first is used. Remove or '
             'rename the others.'
         )
     if long:
         notes.append(
-            f'{name} has more cells than columns in line {_listed(map(str, long))}; what '
-            'these say is left out: correct them.'
+            f'{name} has more cells than columns in line {_listed(map(str, long))}; the '
+            'extra cells are ignored.'
         )
     if quoted:
         notes.append(
-            f'{name} has its columns in quotation marks, which TSV has not; they are '
-            'taken off: save the table without them.'
+            f'{name} has column names in quotation marks, which TSV does not use; they '
+            'were removed. Save the table without them.'
         )
     return Table(tuple(columns), tuple(rows), tuple(notes))
 

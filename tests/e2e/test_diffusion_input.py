@@ -122,7 +122,7 @@ REFUSED = {
 }
 TOO_LITTLE = {
     'nothing without gradient': (lambda s: s.volumes(np.arange(1, 13)), 'no volume with b = 0'),
-    'one direction': (lambda s: s.volumes(np.array([0, 1])), '1 direction, of which a tensor'),
+    'one direction': (lambda s: s.volumes(np.array([0, 1])), '1 direction, but a tensor'),
 }
 USED = {
     'a table on its side': lambda s: s.table(lambda b, v: (b, v.T)),

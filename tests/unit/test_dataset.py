@@ -81,11 +81,11 @@ def test_places_that_are_refused(tmp_path, raw):
     places = {
         raw: 'raw dataset itself',
         tmp_path / 'link': 'raw dataset itself',
-        raw / 'sub-01' / 'out': 'within the raw dataset',
-        raw / 'out': 'within the raw dataset',
-        raw / 'derivatives': 'within the raw dataset',
+        raw / 'sub-01' / 'out': 'inside the raw dataset',
+        raw / 'out': 'inside the raw dataset',
+        raw / 'derivatives': 'inside the raw dataset',
         own: 'also the input "own"',
-        raw / 'dataset_description.json': 'within the raw dataset',
+        raw / 'dataset_description.json': 'inside the raw dataset',
     }
     for place, words in places.items():
         with pytest.raises(UsageError, match=words) as caught:
@@ -107,7 +107,7 @@ def test_datasets_of_others(tmp_path, raw):
         prepare_output(other, bids_dir=raw)
     plain = tmp_path / 'plain'
     write_image(plain / 'sub-01' / 'anat' / 'sub-01_desc-preproc_T1w.nii.gz')
-    with pytest.raises(UsageError, match='holds images'):
+    with pytest.raises(UsageError, match='contains images'):
         prepare_output(plain, bids_dir=raw)
     (tmp_path / 'file').touch()
     with pytest.raises(UsageError, match='is a file'):
@@ -193,7 +193,7 @@ def test_a_description_that_nothing_shows_to_be_ours_is_left(tmp_path, raw):
     out = tmp_path / 'out'
     out.mkdir()
     (out / 'dataset_description.json').write_text('{"Name": "mine",}')
-    with pytest.raises(UsageError, match='cannot be read'):
+    with pytest.raises(UsageError, match='unreadable'):
         prepare_output(out, bids_dir=raw)
     assert (out / 'dataset_description.json').read_text() == '{"Name": "mine",}'
 

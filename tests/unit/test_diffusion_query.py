@@ -79,7 +79,7 @@ def test_polarities_and_runs_are_put_together_but_other_protocols_are_not(datase
     assert [run['encoding'] for run in content['runs']] == ['j-', 'j-', 'j']
     assert content['field'] == {'kind': 'pepolar', 'partners': []}
     assert content['runs'][0]['extent_mm'] == [100, 100, 96]
-    assert 'is taken before sub-01_acq-other' in said(visit)
+    assert 'is used instead of sub-01_acq-other' in said(visit)
     # Two runs make one file: it has the number of neither.
     assert visit.scans['dwi'].entities == {}
 
@@ -98,7 +98,7 @@ def test_runs_of_another_grid_or_echo_time_are_not_mixed(dataset, change, why):
     write_run(dataset, 'run-2_', **change)
     visit = read(dataset)
     assert len(visit.scans['dwi'].content['runs']) == 1, why
-    assert 'is taken before' in said(visit)
+    assert 'is used instead of' in said(visit)
 
 
 def test_without_metadata_polarities_are_not_mixed_and_the_series_is_used(dataset):
@@ -115,7 +115,7 @@ def test_a_shell_for_the_tensor_is_preferred_then_directions(dataset):
     write_run(dataset, 'acq-low_', bvals=np.r_[0, np.full(8, 1000)])
     visit = read(dataset)
     assert 'acq-low' in visit.scans['dwi'].path
-    assert 'it has a shell for the tensor' in said(visit)
+    assert 'it has a shell that suits the tensor' in said(visit)
     asked = read(dataset, bids_filters={'dwi': {'acquisition': 'high'}})
     assert 'acq-high' in asked.scans['dwi'].path
     assert asked.scans['dwi'].digest != visit.scans['dwi'].digest
@@ -169,9 +169,9 @@ def _edit(path, ending, text):
 @pytest.mark.parametrize(
     ('ending', 'text', 'words'),
     [
-        ('.bval', '0 1000\n', 'There are 2 b-values for 13 volumes'),
-        ('.bval', '0 nan ' + '1000 ' * 11, 'no number'),
-        ('.bvec', '0 1\n0 0\n0 0\n', 'b-vectors in 3 rows of 2 values'),
+        ('.bval', '0 1000\n', 'There are 2 b-values, but 13 volumes'),
+        ('.bval', '0 nan ' + '1000 ' * 11, 'not a number'),
+        ('.bvec', '0 1\n0 0\n0 0\n', 'b-vectors have 3 rows of 2 values'),
         ('.bvec', ('0 ' * 13 + '\n') * 3, 'but no direction'),
         ('.bvec', 'hello', 'cannot be read'),
         ('.bval', '', 'empty'),
@@ -193,7 +193,7 @@ def test_missing_tables_few_directions_and_no_b0_are_told(dataset):
     write_run(dataset, '', bvals=[0, 1000], bvecs=[[0, 1], [0, 0], [0, 0]])
     visit = read(dataset)
     assert 'dwi' not in visit.scans
-    assert '1 direction, of which a tensor needs 6' in said(visit)
+    assert '1 direction, but a tensor needs 6' in said(visit)
     write_run(dataset, '', bvals=np.full(12, 1000), bvecs=spread(12).T)
     visit = read(dataset)
     assert 'dwi' not in visit.scans
@@ -218,7 +218,7 @@ def test_tables_are_turned_normalised_and_rounded_to_b0(tmp_path):
     assert table.bvals[:2] == (0.0, 995.0)
     assert table.bvecs[0] == (0.0, 0.0, 0.0)
     assert np.allclose(table.bvecs[1:], spread(12))
-    assert ['turned' in note or 'normalised' in note for note in table.notes] == [True, True]
+    assert ['transposed' in note or 'normalised' in note for note in table.notes] == [True, True]
 
 
 def test_tables_are_inherited(tmp_path):
@@ -227,7 +227,7 @@ def test_tables_are_inherited(tmp_path):
         own = path.with_name(path.name.replace('.nii.gz', ending))
         own.rename(tmp_path / f'dwi{ending}')
     assert len(read_table(tmp_path, path, 13).bvals) == 13
-    with pytest.raises(InputError, match='There are 13 b-values for 12'):
+    with pytest.raises(InputError, match='There are 13 b-values, but 12'):
         read_table(tmp_path, path, 12)
 
 
@@ -290,12 +290,12 @@ def test_of_a_field_map_with_gradients_only_b0_counts(dataset):
     _edit(path, '.bval', '1000 ' * 8)
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
-    why = 'dir-PA_epi.nii.gz is not used for the field: it has no volume without gradient'
+    why = 'dir-PA_epi.nii.gz is not used to estimate the field: it has no volume with b = 0'
     assert why in said(visit)
     _edit(path, '.bval', '0 0')
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
-    assert 'There are 2 b-values for 8 volumes' in said(visit)
+    assert 'There are 2 b-values, but 8 volumes' in said(visit)
 
 
 def test_b0field_comes_first_and_extensions_do_not_count(dataset):
@@ -367,13 +367,13 @@ def test_every_image_of_the_field_that_is_not_used_is_named(dataset):
     assert [p['path'].rsplit('_', 3)[-2] for p in field_of(visit)['partners']] == ['run-1']
     told = said(visit)
     for name, why in {
-        'dir-PA_run-2_epi': 'sub-01_dir-PA_run-1_epi.nii.gz is taken before it',
-        'dir-AP_epi': 'it is of the same polarity',
-        'dir-LR_epi': 'its phase is encoded along another axis',
-        'acq-dark_epi': 'its direction of phase encoding is not known',
+        'dir-PA_run-2_epi': 'sub-01_dir-PA_run-1_epi.nii.gz is used instead',
+        'dir-AP_epi': 'it has the same polarity',
+        'dir-LR_epi': 'its phase encoding is along another axis',
+        'acq-dark_epi': 'its direction of phase encoding is unknown',
         'acq-bold_dir-PA_epi': 'its IntendedFor names other images',
     }.items():
-        assert f'sub-01_{name}.nii.gz is not used for the field: {why}' in told, name
+        assert f'sub-01_{name}.nii.gz is not used to estimate the field: {why}' in told, name
     assert 'sub-01_magnitude1.nii.gz, sub-01_phasediff.nii.gz are not used' in told
 
 
@@ -394,7 +394,7 @@ def test_a_magnitude_that_does_not_say_goes_with_its_phase(dataset):
     write_run(dataset, '', suffix='magnitude1', datatype='fmap', bvals=[0], side={})
     visit = read(dataset)
     assert field_of(visit)['echo_times'] == pytest.approx([0.00492, 0.00738])
-    assert 'EchoTime1 is 4.92, which is no time in s; it is taken for ms' in said(visit)
+    assert 'EchoTime1 is 4.92, which is not a time in s; it is read as ms' in said(visit)
 
 
 def test_reversed_images_without_tables_are_partners(dataset):
@@ -405,12 +405,14 @@ def test_reversed_images_without_tables_are_partners(dataset):
     visit = read(dataset)
     assert [p['path'] for p in field_of(visit)['partners']] == [str(path)]
     assert visit.refused == ()
-    assert 'has no .bval and .bvec: its volumes are taken to be without gradient' in said(visit)
+    assert 'has no .bval and .bvec, so all its volumes are assumed to have b = 0' in said(visit)
     # Of the same polarity it is of no use, and named.
     path.with_name('sub-01_dir-PA_dwi.json').write_text(json.dumps(SIDE))
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
-    assert 'sub-01_dir-PA_dwi.nii.gz is not used for the field: it is of the same' in said(visit)
+    assert 'sub-01_dir-PA_dwi.nii.gz is not used to estimate the field: it has the same' in said(
+        visit
+    )
     # With b-values of zero, no vectors are needed.
     path.with_name('sub-01_dir-PA_dwi.json').write_text(json.dumps(PA))
     _edit(path, '.bval', '0 5 0')
@@ -437,13 +439,15 @@ def test_of_series_of_qsiprep_the_rule_and_the_filter_choose(dataset, tmp_path):
     write_run(made, 'acq-b_space-ACPC_desc-preproc_')
     visit = read(dataset, derivatives={'qsiprep': made})
     assert 'acq-b' in visit.scans['dwi'].path
-    assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is taken before sub-01_acq-a' in said(visit)
+    assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is used instead of sub-01_acq-a' in said(
+        visit
+    )
     assert '12 directions, not 8' in said(visit)
     asked = read(
         dataset, derivatives={'qsiprep': made}, bids_filters={'dwi': {'acquisition': 'a'}}
     )
     assert 'acq-a' in asked.scans['dwi'].path
-    assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is left out' in said(asked)
+    assert 'acq-b_space-ACPC_desc-preproc_dwi.nii.gz is not used' in said(asked)
     other = tmp_path / 'other'
     write_run(other, 'space-ACPC_desc-preproc_')
     both = read(dataset, derivatives={'qsiprep': made, 'other': other})
@@ -505,11 +509,11 @@ def test_metadata_of_the_wrong_kind_are_read_or_named(dataset):
     visit = read(dataset)
     run = visit.scans['dwi'].content['runs'][0]
     assert (run['readout'], run['partial_fourier']) == (0.05, 0.75)
-    assert 'TotalReadoutTime is "0.05", a text; it is read as 0.05 s' in said(visit)
+    assert 'TotalReadoutTime is "0.05", which is text; it is read as 0.05 s' in said(visit)
     write_run(dataset, '', side=SIDE | {'PhaseEncodingDirection': 'j?'})
     visit = read(dataset)
     assert visit.scans['dwi'].content['runs'][0]['encoding'] is None
-    assert 'PhaseEncodingDirection is "j?", which is none of' in said(visit)
+    assert 'PhaseEncodingDirection is "j?", which is not' in said(visit)
     assert 'is not given' not in said(visit)
     for given in ('J-', 'y-', ' j- ', ['j-'], '-j'):
         write_run(dataset, '', side=SIDE | {'PhaseEncodingDirection': given})
@@ -557,7 +561,7 @@ def test_a_polarity_that_only_the_scanner_tells(dataset):
     write_run(dataset, 'run-1_', side=side | {'PhaseEncodingDirectionDisplayed': 'A->P'})
     write_run(dataset, 'run-2_', side=side | {'PhaseEncodingDirectionDisplayed': 'R->L'})
     visit = read(dataset)
-    assert 'PhaseEncodingDirectionDisplayed names another axis than PhaseEncodingAxis' in said(
+    assert 'PhaseEncodingDirectionDisplayed gives a different axis from PhaseEncodingAxis' in said(
         visit
     )
 
@@ -639,7 +643,7 @@ def test_b_values_in_another_unit(dataset):
     write_run(dataset, '', bvals=np.r_[0, np.full(12, 1.0)])
     visit = read(dataset)
     assert visit.scans['dwi'].content['runs'][0]['bvals'][1] == 1000
-    assert 'values are taken for ms/µm²' in said(visit)
+    assert 'the values are assumed to be in ms/µm²' in said(visit)
     # Images without gradient whose scanner writes 1.25 for 0 are that.
     write_run(dataset, 'acq-b0_', bvals=[1.25] * 8, bvecs=np.zeros((3, 8)))
     path = dataset / 'sub-01' / 'dwi' / 'sub-01_acq-b0_dwi.nii.gz'
@@ -657,7 +661,7 @@ def test_tables_and_sidecars_that_were_not_fetched(dataset, ending, kind):
     own.symlink_to(target) if kind == 'link' else own.write_text(f'/annex/objects/{target}\n')
     visit = read(dataset)
     assert f'The content of {own.name} is not here: fetch it' in said(visit)
-    assert 'no valid JSON' not in said(visit)
+    assert 'not valid JSON' not in said(visit)
     # An inherited table does not take the place of one that was not fetched.
     assert ('dwi' in visit.scans) == (ending == '.json')
 
@@ -732,7 +736,7 @@ def test_phase_and_magnitude_have_to_lie_on_one_grid(dataset, place):
     fieldmap(dataset, '', **place)
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
-    assert 'sub-01_magnitude1.nii.gz lies on another grid' in said(visit)
+    assert 'sub-01_magnitude1.nii.gz is on another grid' in said(visit)
 
 
 def test_identifiers_as_people_write_them(dataset):
@@ -756,14 +760,17 @@ def test_reversed_b0_under_another_name(dataset):
     write_run(dataset, 'acq-b0_dir-PA_', bvals=[0], bvecs=[[0]] * 3, side=PA, shape=(20, 24, 12))
     visit = read(dataset)
     assert field_of(visit) == {'kind': 'none'}
-    assert 'acq-b0_dir-PA_dwi.nii.gz is not used for the field: it has another geom' in said(visit)
+    assert (
+        'acq-b0_dir-PA_dwi.nii.gz is not used to estimate the field: it has another geom'
+        in said(visit)
+    )
 
 
 def test_a_sidecar_that_cannot_be_read_is_not_asked_for(dataset):
     path = write_run(dataset, '')
     path.with_name('sub-01_dwi.json').write_text('{"PhaseEncodingDirection": "j",}')
     told = said(read(dataset))
-    assert 'as a sidecar cannot be read' in told
+    assert 'because a sidecar cannot be read' in told
     assert 'is not given' not in told
 
 
@@ -796,7 +803,7 @@ def test_a_trace_map_of_its_own_is_left_out_by_name(dataset):
     write_run(dataset, 'rec-trace_', bvals=[0, 1000], bvecs=np.zeros((3, 2)))
     visit = read(dataset)
     assert visit.refused == ()
-    assert 'sub-01_rec-trace_dwi.nii.gz is left out: Volume 1 has b = 1000' in said(visit)
+    assert 'sub-01_rec-trace_dwi.nii.gz is not used: Volume 1 has b = 1000' in said(visit)
 
 
 @pytest.mark.parametrize(
@@ -818,4 +825,4 @@ def test_names_in_capitals(dataset, old, new, words):
 
 
 def test_an_empty_folder_may_be_one_that_was_not_fetched(dataset):
-    assert 'sub-01 is empty. If it is a dataset of DataLad' in said(read(dataset))
+    assert 'sub-01 is empty. If it is a DataLad subdataset' in said(read(dataset))

@@ -141,7 +141,7 @@ def test_no_locks_on_this_file_system(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(files.fcntl, 'flock', unknown)
     with lock(tmp_path / 'lock', blocking=False):
         pass
-    assert 'knows no locks' in caplog.text
+    assert 'does not support locks' in caplog.text
 
 
 LINKS = ['.git/annex/objects/Q1/2x/MD5E-s10--a.json/MD5E-s10--a.json', 'gone/elsewhere.json', 'it']

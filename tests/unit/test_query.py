@@ -60,9 +60,7 @@ def test_sessions_are_never_merged(tmp_path):
         ('sub-02', {'t1w', 'flair'}),
         ('sub-03_ses-1', set()),
     ]
-    assert found[-1].notes == (
-        'sub-03_ses-1 has no T1w, FLAIR, DWI or trace with ADC that can be used.',
-    )
+    assert found[-1].notes == ('sub-03_ses-1 has no usable T1w, FLAIR, DWI or trace with ADC.',)
 
 
 def test_images_beside_sessions_are_a_visit_of_their_own(tmp_path):
@@ -94,7 +92,7 @@ def test_damaged_sidecar_costs_metadata_only(tmp_path):
     given = only(root)
     assert given.scans['t1w'].metadata == {}
     assert 'sub-01_T1w.json' in given.notes[0]
-    assert 'no valid JSON' in given.notes[0]
+    assert 'not valid JSON' in given.notes[0]
 
 
 @pytest.mark.parametrize('given', [('02',), ('sub-02',), ('02', 'sub-02', '02')])
@@ -143,7 +141,7 @@ def test_highest_resolution_then_first(tmp_path):
     given = only(root)
     assert names(given) == {'flair': 'sub-01_run-2_FLAIR.nii.gz'}
     assert len(given.notes) == 1
-    assert 'sub-01_run-2_FLAIR.nii.gz (4.5 x 4.5 x 4.5 mm) is taken before' in given.notes[0]
+    assert 'sub-01_run-2_FLAIR.nii.gz (4.5 x 4.5 x 4.5 mm) is used instead of' in given.notes[0]
     assert 'sub-01_acq-coarse_FLAIR.nii.gz (4.5 x 4.5 x 5.6 mm)' in given.notes[0]
     assert 'first by name' in given.notes[0]
     write_image(anat / 'sub-01_run-99_FLAIR.nii.gz', head((50, 60, 50)), zooms=(4, 4, 4))
@@ -210,7 +208,7 @@ def test_oddities_are_left_out(tmp_path):
     (root / '.bidsignore').write_text('*_acq-bad*\n')
     given = only(root)
     assert names(given) == {'t1w': 'sub-01_part-mag_T1w.nii.gz'}
-    assert any('no magnitude' in note for note in given.notes)
+    assert any('not a magnitude' in note for note in given.notes)
     assert any('.bidsignore' in note for note in given.notes)
 
 
@@ -273,7 +271,7 @@ def test_filters(tmp_path):
         assert filtered(root, t1w=wanted) == {'t1w': expected}, wanted
     given = only(root, bids_filters={'t1w': {'acq': 'c'}})
     assert given.scans == {}
-    assert given.notes[0] == 't1w: no file of sub-01 fits the filter {"acquisition": "c"}.'
+    assert given.notes[0] == 't1w: no file of sub-01 matches the filter {"acquisition": "c"}.'
 
 
 def test_filter_cannot_bring_other_visits_in(tmp_path):
@@ -286,12 +284,12 @@ def test_filter_cannot_bring_other_visits_in(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('{', 'no valid JSON'),
-        ('[]', 'no JSON object'),
+        ('{', 'not valid JSON'),
+        ('[]', 'not contain a JSON object'),
         ('{"flar": {}}', 'no query "flar"'),
-        ('{"t1w": []}', 'no table'),
+        ('{"t1w": []}', 'not contain a table'),
         ('{"t1w": {"acqu": "a"}}', 'no entity "acqu"'),
-        ('{"t1w": {"acq": {"a": 1}}}', 'no text'),
+        ('{"t1w": {"acq": {"a": 1}}}', 'not text'),
     ],
 )
 def test_bad_filter_file(tmp_path, text, words):
@@ -308,7 +306,7 @@ def test_filter_file_shared_with_other_applications(tmp_path):
     path.write_text('{"t1w": {"acq": "a"}, "bold": {"task": "rest"}}')
     read = read_filters(path, declared())
     assert read == {'t1w': {'acquisition': 'a'}, 'bold': {'task': 'rest'}}
-    with pytest.raises(UsageError, match='no valid JSON'):
+    with pytest.raises(UsageError, match='does not exist'):
         read_filters(tmp_path / 'absent.json', declared())
 
 
@@ -323,7 +321,7 @@ def test_missing_and_empty(tmp_path):
         'absent': 'does not exist',
         'file': 'not a folder',
         'empty': 'is empty',
-        'plain': 'no folder of a participant',
+        'plain': 'no participant folder',
     }
     for name, words in kinds.items():
         with pytest.raises(PreflightError, match=words) as caught:
@@ -343,7 +341,7 @@ def test_description(tmp_path, content):
     assert '--skip-bids-validation' in caught.value.remedy
     warnings = []
     assert only(root, warnings=warnings, skip_bids_validation=True).scans
-    assert 'Going on' in warnings[0]
+    assert 'Continuing' in warnings[0]
 
 
 def test_participants_table(tmp_path):
@@ -363,7 +361,7 @@ def test_participants_table(tmp_path):
         ('participant_id\tnote\nsub-01\t"x\nsub-01\ty\n', ['more than once: 01']),
         ('\ufeffParticipant ID\r\n Sub-01 \r\n', []),
         ('participant_id,age\nsub-01,71\n', ['separated by commas, not by tabs']),
-        ('participant_id\tage\n1\t71\n', ['names no participant of the dataset: it has']),
+        ('participant_id\tage\n1\t71\n', ['lists no participant of the dataset: it has']),
         ('id\tage\nsub-01\t71\n', ['has no column participant_id']),
         ('participant_id\tage\nsub-01\t7\t1\n', ['more cells than columns in line 2']),
         ('participant_id\tage\tage\nsub-01\t7\t1\n', ['several columns age']),
@@ -449,7 +447,7 @@ def test_folders_that_are_links_without_target(tmp_path):
     (root / 'sub-02').symlink_to('gone')
     warnings = []
     assert only(root, warnings=warnings).scans
-    assert 'lead nowhere: sub-02.' in warnings[0]
+    assert 'links to missing targets: sub-02.' in warnings[0]
 
 
 @pytest.mark.parametrize('unfetched', MISSING)
@@ -580,7 +578,7 @@ def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
     assert set(given.scans) == {'t1w', 'flair'}
     assert given.refused == ()
-    assert given.notes == ('tool has nothing that can be used for sub-01_ses-1.',)
+    assert given.notes == ('tool has no usable file for sub-01_ses-1.',)
 
 
 @pytest.mark.parametrize(
@@ -657,7 +655,7 @@ def test_mask_without_session(tmp_path, raw):
     write_image(tmp_path / 'tool/sub-01/anat/sub-01_label-WMH_mask.nii.gz', **THICK)
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
     assert 'wmh_external' not in given.scans
-    assert 'do not name their session' in given.notes[1]
+    assert 'whose names have no session' in given.notes[1]
 
 
 def test_brain_mask_on_the_t1w(tmp_path, raw):
@@ -754,14 +752,14 @@ def test_the_table_of_a_neighbour_is_not_taken(tmp_path, raw):
     write_image(folder / 'sub-01_ses-1_desc-wmh_dseg.nii.gz', many)
     given = only(raw, derivatives={'seg': tmp_path / 'seg'})
     assert 'wmh_external' not in given.scans
-    assert 'no table tells which' in given.refused[0][1]
+    assert 'no table defines which' in given.refused[0][1]
 
 
 def test_a_mask_in_capitals(tmp_path, raw):
     path = write_image(tmp_path / 'tool' / 'sub-01_ses-1_label-WMH_mask.nii.gz', **THICK)
     path.rename(path.with_name('sub-01_ses-1_label-WMH_mask.NII.GZ'))
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
-    assert 'Rename it in small letters' in given.refused[0][1]
+    assert 'Rename it with a lower-case ending' in given.refused[0][1]
 
 
 def test_masks_that_hold_nothing(tmp_path, raw):
@@ -771,7 +769,7 @@ def test_masks_that_hold_nothing(tmp_path, raw):
     assert 'No voxel of the mask is above 0.5' in given.refused[0][1]
     write_image(tmp_path / 'tool' / name, 0 * THICK['data'], zooms=(4.5, 4.5, 9))
     given = only(raw, derivatives={'tool': tmp_path / 'tool'})
-    assert 'is empty: no lesion' in ' '.join(given.notes)
+    assert 'is empty, so there is no lesion' in ' '.join(given.notes)
     write_image(
         tmp_path / 'brain' / 'sub-01_ses-1_desc-brain_mask.nii.gz',
         0 * THICK['data'],
@@ -788,8 +786,11 @@ def test_mask_on_another_grid(tmp_path, raw):
     assert 'wmh_external' not in given.scans
     ((file, why),) = given.refused
     assert file == f'tool:{name}'
-    assert 'lies on no grid of the visit (anat 40 x 48 x 40, flair 40 x 48 x 20)' in why
-    assert 'resample' in why
+    assert (
+        'does not match the grid of any image of the visit (anat 40 x 48 x 40, flair 40 x 48 x 20)'
+        in why
+    )
+    assert 'Resample' in why
 
 
 @pytest.mark.parametrize('axes', ['LPS', 'SAL', 'PIR'])
@@ -837,15 +838,15 @@ def test_other_masks_are_named_and_a_filter_chooses(tmp_path, raw):
     assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-a'}
     told = ' '.join(given.notes)
     name = 'space-FLAIR_label-WMH_mask.nii.gz'
-    assert f'acq-a_{name} is taken before tool:sub-01/ses-1/anat/' in told
-    assert 'is taken before late:sub-01_ses-1_label-WMH_mask.nii.gz: tool is named first' in told
+    assert f'acq-a_{name} is used instead of tool:sub-01/ses-1/anat/' in told
+    assert 'is used instead of late:sub-01_ses-1_label-WMH_mask.nii.gz: tool comes first' in told
     assert 'late has no mask' not in told
     wanted = {'wmh_external': {'acq': 'b'}, 'brain_mask_external': {'acq': 'b'}}
     (tmp_path / 'filter.json').write_text(json.dumps(wanted))
     filters = read_filters(tmp_path / 'filter.json', declared())
     given = only(raw, derivatives=tools, bids_filters=filters)
     assert {Path(given.scans[k].path).name[13:18] for k in given.scans if 'ext' in k} == {'acq-b'}
-    assert 'acq-a_desc-brain_mask.nii.gz is left out, as --bids-filter-file asks' in ' '.join(
+    assert 'acq-a_desc-brain_mask.nii.gz is not used, because of --bids-filter-file' in ' '.join(
         given.notes
     )
 
@@ -875,7 +876,7 @@ def test_bad_derivatives(tmp_path, raw):
     with pytest.raises(UsageError, match='does not exist') as caught:
         collect(raw, derivatives={'x': tmp_path / 'absent'})
     assert str(tmp_path / 'absent') in str(caught.value)
-    with pytest.raises(UsageError, match='cannot name'):
+    with pytest.raises(UsageError, match='not a valid name'):
         collect(raw, derivatives={'a/b': tmp_path})
 
 
@@ -887,9 +888,9 @@ def test_bad_derivatives(tmp_path, raw):
     [
         ('sub-01_T1w.NII.GZ', 'Remedy: rename it to sub-01_T1w.nii.gz'),
         ('sub-01_T1w.Nii', 'Remedy: rename it to sub-01_T1w.nii.'),
-        ('sub-01_t1w.nii.gz', 'The suffix t1w is written T1w in BIDS'),
-        ('sub-01_T1w.mgz', 'Images are read as NIfTI, not as .mgz'),
-        ('sub-01_acq-mp2rage_UNIT1.nii.gz', 'save it as sub-01_acq-mp2rage_T1w.nii.gz'),
+        ('sub-01_t1w.nii.gz', 'In BIDS, the suffix t1w is spelled T1w'),
+        ('sub-01_T1w.mgz', 'Images must be NIfTI, not .mgz'),
+        ('sub-01_acq-mp2rage_UNIT1.nii.gz', 'save the image as sub-01_acq-mp2rage_T1w.nii.gz'),
     ],
 )
 def test_a_file_that_is_nearly_a_t1w(tmp_path, name, words):
@@ -906,20 +907,20 @@ def test_a_file_that_is_nearly_a_t1w(tmp_path, name, words):
 def test_an_image_in_the_wrong_folder(tmp_path):
     root = write_dataset(tmp_path, ['sub-01/sub-01_T1w', 'sub-01/anat/sub-01_dwi'])
     told = dict(only(root).refused)
-    assert 'BIDS has such images in anat/' in told['sub-01/sub-01_T1w.nii.gz']
-    assert 'BIDS has such images in dwi/' in told['sub-01/anat/sub-01_dwi.nii.gz']
+    assert 'BIDS puts such images in anat/' in told['sub-01/sub-01_T1w.nii.gz']
+    assert 'BIDS puts such images in dwi/' in told['sub-01/anat/sub-01_dwi.nii.gz']
 
 
 def test_echoes_are_told_and_come_last(tmp_path):
     root = write_dataset(tmp_path, [f'sub-01/anat/sub-01_echo-{n}_T1w' for n in (1, 2)])
     given = only(root)
     assert names(given) == {'t1w': 'sub-01_echo-1_T1w.nii.gz'}
-    assert 'is one echo of several' in ' '.join(given.notes)
+    assert 'is one of several echoes' in ' '.join(given.notes)
     assert 'Combine the echoes' in ' '.join(given.notes)
     write_dataset(root, ['sub-01/anat/sub-01_rec-rms_T1w'])
     given = only(root)
     assert names(given) == {'t1w': 'sub-01_rec-rms_T1w.nii.gz'}
-    assert 'it is no single echo' in ' '.join(given.notes)
+    assert 'it is not a single echo' in ' '.join(given.notes)
 
 
 # ---- real data

@@ -66,7 +66,7 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path):
 @pytest.mark.parametrize('name', ['work', CACHE, 'node', 'result_node.pklz'])
 def test_what_belongs_to_another_user(work, owned, name):
     owned[name] = OTHER, OTHER
-    found = refused(work, 'belongs to another user (number 4711)')
+    found = refused(work, 'belongs to another user (uid 4711)')
     assert found.file.endswith(name)
     check_trusted(work, owners=[OTHER])
 
@@ -90,7 +90,7 @@ def test_other_things_may_belong_to_anybody(work, owned):
 @pytest.mark.parametrize('name', ['.', CACHE, f'{CACHE}/node'])
 def test_folders_that_others_may_write_to(work, owned, name, mode):
     (work / name).chmod(mode)
-    refused(work, 'Every user may write')
+    refused(work, 'Every user can write')
     (work / name).chmod(mode | stat.S_ISVTX)
     check_trusted(work)
 
@@ -98,7 +98,7 @@ def test_folders_that_others_may_write_to(work, owned, name, mode):
 @pytest.mark.parametrize('mode', [0o666, 0o646])
 def test_files_that_others_may_write_to(work, owned, mode):
     (work / CACHE / 'node' / 'result_node.pklz').chmod(mode)
-    refused(work, 'Every user may write')
+    refused(work, 'Every user can write')
 
 
 def test_a_group_shares_its_scratch(work, owned):
@@ -175,4 +175,4 @@ def test_what_was_there_is_checked(tmp_path, owned):
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can give files away')
 def test_files_that_really_belong_to_another_user(work):
     os.chown(work / CACHE / 'node' / 'result_node.pklz', OTHER, OTHER)
-    refused(work, 'number 4711')
+    refused(work, 'uid 4711')

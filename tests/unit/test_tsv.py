@@ -67,7 +67,7 @@ def test_rows_of_other_lengths():
 def test_columns_of_one_name():
     table = parse_tsv('a\tb\ta\n1\t2\t3\n')
     assert table.rows == ({'a': '1', 'b': '2'},)
-    assert 'several columns a; the first counts' in table.notes[0]
+    assert 'several columns a; the first is used' in table.notes[0]
 
 
 def test_no_table_at_all():
@@ -118,7 +118,7 @@ def test_missing_content_is_not_absence(tmp_path, make):
 
 def test_folders_and_pipes_are_told(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
-    for name, words in {'.': 'a folder', 'pipe': 'no ordinary file'}.items():
+    for name, words in {'.': 'a folder', 'pipe': 'not an ordinary file'}.items():
         with pytest.raises(InputError, match=words):
             read_tsv(tmp_path / name)
 
