@@ -16,7 +16,7 @@ DESCRIPTION = """\
 Score lesion masks against a reference mask by the measures of the WMH Segmentation Challenge.
 
 The reference holds 1 for lesions and 2 for other pathology, which is ignored. A prediction is a
-mask or a probability, on the voxel grid of the reference.
+mask or a probability map, on the voxel grid of the reference.
 """
 
 # Name, heading, decimals.
@@ -49,10 +49,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_threshold,
         default=0.5,
         metavar='P',
-        help='cut for predictions of a floating type, as the challenge does (default: 0.5)',
+        help='threshold for floating-point predictions, as in the challenge (default: 0.5)',
     )
-    parser.add_argument('--json', metavar='FILE', type=filled, help='write JSON; - is the screen')
-    parser.add_argument('--tsv', metavar='FILE', type=filled, help='write TSV; - is the screen')
+    parser.add_argument(
+        '--json',
+        metavar='FILE',
+        type=filled,
+        help='write JSON to this file; - means standard output',
+    )
+    parser.add_argument(
+        '--tsv',
+        metavar='FILE',
+        type=filled,
+        help='write TSV to this file; - means standard output',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
             rows.append({'prediction': str(path), **result.as_dict()})
         if not np.isin(reference, (0, 1, 2)).all():
             print(
-                f'warning: {args.reference} holds values other than 0, 1 and 2; only what lies '
-                'between 0.5 and 1.5 counts as lesion.',
+                f'warning: {args.reference} contains values other than 0, 1 and 2; only '
+                'values between 0.5 and 1.5 count as lesion.',
                 file=sys.stderr,
             )
         document = {'reference': str(args.reference), 'threshold': args.threshold, 'results': rows}
@@ -112,10 +122,10 @@ def _check_targets(args: argparse.Namespace) -> None:
     }
     if len({os.path.realpath(file) for file in files.values()}) < len(files):
         raise UsageError(
-            'Both tables would be written to one file.',
+            'The JSON and TSV tables would be written to the same file.',
             file=args.tsv,
             field='--tsv',
-            remedy='Name two files.',
+            remedy='Give two different files.',
         )
     for option, file in files.items():
         sign = '"reference": ' if option == '--json' else 'prediction\tdice\t'
@@ -139,17 +149,19 @@ def _load(path: Path):
     if said := content_missing(path):
         raise InputError(said, file=path, remedy=FETCH)
     if not path.is_file():
-        raise InputError('There is no such file.', file=path)
+        raise InputError('The file does not exist.', file=path)
     try:
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
     except Exception as error:  # readers raise anything on a damaged file
         reason = ' '.join(str(error).split())
-        raise InputError(f'This cannot be read as an image ({reason}).', file=path) from error
+        raise InputError(f'The file cannot be read as an image ({reason}).', file=path) from error
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3:
-        raise InputError(f'The image has {data.ndim} dimensions, a mask has three.', file=path)
+        raise InputError(
+            f'The image has {data.ndim} dimensions, but a mask needs three.', file=path
+        )
     if data.dtype.kind not in 'buif':
         raise InputError(f'The image holds {data.dtype} values, not numbers.', file=path)
     if image.affine is None or not np.linalg.det(image.affine[:3, :3]):
@@ -173,8 +185,8 @@ def _check_grid(reference_path: Path, reference, path: Path, prediction) -> None
         )
     if not same_grid(reference, prediction):
         raise InputError(
-            'The prediction lies elsewhere than the reference: the same voxel is '
-            f'up to {_apart(reference, prediction):.2f} mm away.',
+            'The prediction and the reference are not aligned: the same voxel is up to '
+            f'{_apart(reference, prediction):.2f} mm away.',
             file=path,
             remedy=remedy,
         )
@@ -206,7 +218,7 @@ def _tsv(rows: list[dict]) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-    head = ['', *(heading for _, heading, _ in COLUMNS), 'Lesions found']
+    head = ['', *(heading for _, heading, _ in COLUMNS), 'Lesions detected']
     body = [
         [
             Path(row['prediction']).name,
@@ -220,7 +232,9 @@ def _table(rows: list[dict]) -> str:
         '  '.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
         for line in (head, *body)
     ]
-    lines.append('Dice, recall, F1 and precision: more is better. HD95 and AVD: less is better.')
+    lines.append(
+        'Dice, recall, F1 and precision: higher is better. HD95 and AVD: lower is better.'
+    )
     return '\n'.join(lines)
 
 
@@ -231,4 +245,4 @@ def _write(target: str, text: str) -> None:
     try:
         Path(target).write_text(text, encoding='utf-8')
     except OSError as error:
-        raise InputError(f'Cannot write: {error.strerror}.', file=target) from error
+        raise InputError(f'The file cannot be written: {error.strerror}.', file=target) from error

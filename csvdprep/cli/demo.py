@@ -12,16 +12,22 @@ from csvdprep.core.errors import PreflightError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=path, help='folder to make: raw/, derivatives/, score/')
+    parser.add_argument(
+        'folder', type=path, help='folder to create; it will hold raw/, derivatives/ and score/'
+    )
     parser.add_argument(
         '--preset',
         choices=('tiny', 'demo', 'full'),
         default='tiny',
         help='resolution of the phantom: tiny (default): 2 mm; demo, full: 1 mm',
     )
-    parser.add_argument('--nprocs', type=positive, default=None, help='steps run at once')
-    parser.add_argument('--seed', type=natural, default=42, help='seed of the phantom')
-    parser.add_argument('--sloppy', action='store_true', help='coarse and quick, for tests only')
+    parser.add_argument(
+        '--nprocs', type=positive, default=None, help='number of steps that run in parallel'
+    )
+    parser.add_argument('--seed', type=natural, default=42, help='random seed of the phantom')
+    parser.add_argument(
+        '--sloppy', action='store_true', help='lower precision for a faster run; for tests only'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise PreflightError(
             'The folder is not empty.',
             file=args.folder,
-            remedy='Name a new one: no old result may stay in it.',
+            remedy='Give a new folder, so that no old results remain in it.',
         )
     tell(f'Making the phantom in {raw}')
     make_demo(raw, size=args.preset, seed=args.seed, progress=tell)

@@ -16,7 +16,7 @@ from csvdprep.cli.paths import path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        '-w', '--work-dir', type=path, default=Path('work'), help='working directory to be checked'
+        '-w', '--work-dir', type=path, default=Path('work'), help='working directory to check'
     )
 
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         'templates': _templates,
         'networks': _networks,
         'working directory': lambda: _writable(args.work_dir),
-        'processors': lambda: f'{allowed_processors()} may be used',
+        'processors': lambda: f'{allowed_processors()} available',
         'memory': _memory,
         'disk': lambda: _disk(args.work_dir),
     }
@@ -74,19 +74,19 @@ def _networks() -> str:
 def _writable(folder: Path) -> str:
     folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     with tempfile.TemporaryFile(dir=folder):
-        return f'{folder} can be written'
+        return f'{folder} is writable'
 
 
 def _memory() -> str:
     found = allowed_memory_gb()
     if found < 4:
-        raise MemoryError(f'{found:.1f} GB may be used, 4 GB are needed')
-    return f'{found:.1f} GB may be used'
+        raise MemoryError(f'{found:.1f} GB available, 4 GB are needed')
+    return f'{found:.1f} GB available'
 
 
 def _disk(folder: Path) -> str:
     folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(folder).free / 1e9
     if free < 2:
-        raise OSError(f'{free:.1f} GB are free, 2 GB are needed')
-    return f'{free:.0f} GB are free'
+        raise OSError(f'{free:.1f} GB free, 2 GB are needed')
+    return f'{free:.0f} GB free'

@@ -54,7 +54,7 @@ def b_value(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number') from None
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number') from None
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError('must be 0 or more')
     return number
@@ -64,7 +64,7 @@ def _at_least(least: int, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is no whole number') from None
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
     if number < least:
         raise argparse.ArgumentTypeError(f'must be {least} or more')
     return number

@@ -9,16 +9,16 @@ from csvdprep.core.errors import UsageError
 from csvdprep.core.options import Row, options_table
 
 DESCRIPTION = """\
-List the options of the steps. Set them in a file (--config-file, one TOML table a step) or on the
-command line (--set wmh.runs=40).
+List the options of the steps. Set them in a file (--config-file, one TOML table per step) or on
+the command line (--set wmh.runs=40).
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = DESCRIPTION
-    parser.add_argument('step', nargs='*', help='steps whose options are wanted (default: all)')
-    parser.add_argument('--markdown', action='store_true', help='write a table in Markdown')
+    parser.add_argument('step', nargs='*', help='steps whose options are listed (default: all)')
+    parser.add_argument('--markdown', action='store_true', help='print a Markdown table')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown := sorted(set(args.step) - set(rooms)):
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',
-            remedy=f'Steps are: {", ".join(sorted(rooms))}.',
+            remedy=f'The steps are: {", ".join(sorted(rooms))}.',
         )
     rows = options_table(rooms[name] for name in (args.step or rooms))
     print(markdown(rows) if args.markdown else plain_table(rows))

@@ -21,18 +21,18 @@ other commands:
   csvdprep phantom OUT            make a synthetic BIDS dataset with the truth of every marker
   csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
-  csvdprep slurm BIDS OUT         write an array job, one visit a task, and submit it
-  csvdprep status OUT             what has become of each visit
+  csvdprep slurm BIDS OUT         write an array job with one visit per task, and submit it
+  csvdprep status OUT             show the state of each visit
   csvdprep options [STEP]         list the options of the steps
   csvdprep doctor                 check the installation
 
 exit status:
-    0  all that was asked was done
-    1  some step or report failed; everything else is there
+    0  everything that was requested was done
+    1  a step or a report failed; all other results were written
     2  wrong usage
-    3  the run cannot start: bad input, no space, no write access, missing template
+    3  the run cannot start: invalid input, no space, no write access, missing template
    70  nothing to do
-  130  interrupted; the next run goes on from there
+  130  interrupted; the next run continues from there
 """
 
 
@@ -52,12 +52,13 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('bids_dir', type=path, help='root of the raw BIDS dataset')
-    parser.add_argument('output_dir', type=path, help='folder of the derivatives')
+    parser.add_argument('output_dir', type=path, help='output folder for the derivatives')
     parser.add_argument(
         'analysis_level',
         choices=('participant', 'longitudinal', 'group'),
-        help='participant: every visit, then what the visits of a participant tell together; '
-        'longitudinal: only the latter, of visits that are done; group: tables of all',
+        help='participant: process every visit, then compare the visits of each participant; '
+        'longitudinal: only compare visits that are already processed; group: write the '
+        'tables of all visits',
     )
     parser.add_argument('--version', action='version', version=f'csvdprep {__version__}')
     _selection(parser.add_argument_group('selection'))
@@ -75,7 +76,7 @@ def _selection(group):
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='participants, with or without sub-',
+        help='participant labels, with or without sub-',
     )
     group.add_argument(
         '--session-label',
@@ -83,32 +84,33 @@ def _selection(group):
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='sessions, with or without ses-',
+        help='session labels, with or without ses-',
     )
     group.add_argument(
         '--visit',
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='exactly these visits: sub-01 (images outside of any session) or sub-01_ses-2',
+        help='only these visits: sub-01 (images without a session) or sub-01_ses-2',
     )
     group.add_argument(
         '--bids-filter-file',
         type=path,
         metavar='FILE',
-        help='JSON: {"flair": {"acquisition": "3d"}, ...}; null means without, "*" means any',
+        help='JSON: {"flair": {"acquisition": "3d"}, ...}; null selects images without the '
+        'entity, "*" any value',
     )
     group.add_argument(
         '--skip-bids-validation',
         action='store_true',
         default=None,
-        help='do not ask for dataset_description.json',
+        help='accept a dataset without dataset_description.json',
     )
     group.add_argument(
         '--bids-database-dir',
         type=path,
         metavar='DIR',
-        help='folder of a pybids database to reuse or to make',
+        help='folder of a pybids database to reuse or to create',
     )
 
 
@@ -120,14 +122,15 @@ def _inputs(group):
         type=named,
         metavar='NAME=PATH',
         default=None,
-        help='derivatives whose WMH or brain masks, or corrected diffusion series, are to be used',
+        help="use files of this derivatives dataset in place of csvdprep's own, such as masks "
+        'of WMH or brain, or corrected diffusion series',
     )
     group.add_argument(
         '--b0-threshold',
         type=b_value,
         metavar='B',
-        help='highest b-value (s/mm2) that counts as 0 where a diffusion series '
-        'has none below 50 (default: 100)',
+        help='highest b-value (s/mm2) that counts as b = 0 if a diffusion series has no '
+        'b-value below 50 (default: 100)',
     )
 
 
@@ -138,14 +141,14 @@ def _resources(group):
         '--n-cpus',
         type=positive,
         metavar='N',
-        help='steps run at once (default: all processors allowed)',
+        help='number of steps that run in parallel (default: all available processors)',
     )
     group.add_argument(
         '--omp-nthreads',
         type=positive,
         metavar='N',
-        help='most threads of one step; the steps there are use one each, so that '
-        'results do not depend on it',
+        help='maximum number of threads per step; at present every step uses one thread, so '
+        'results do not depend on this option',
     )
     group.add_argument(
         '--mem',
@@ -153,7 +156,7 @@ def _resources(group):
         type=megabytes,
         dest='mem_gb',
         metavar='MB|nG',
-        help='memory for all steps together, e.g. 8000 or 8G',
+        help='memory limit for all steps together, e.g. 8000 or 8G',
     )
     group.add_argument(
         '--low-mem', action='store_true', default=None, help='run one step at a time'
@@ -162,7 +165,7 @@ def _resources(group):
         '--use-plugin',
         type=path,
         metavar='FILE',
-        help='YAML or JSON: plugin, plugin_args of Nipype',
+        help='YAML or JSON file with plugin and plugin_args of Nipype',
     )
 
 
@@ -172,28 +175,28 @@ def _scope(group):
         nargs='+',
         metavar='NAME',
         default=None,
-        help='compute only these: ' + ', '.join(marker_names()),
+        help='compute only these markers: ' + ', '.join(marker_names()),
     )
     group.add_argument(
         '--ignore',
         nargs='+',
         metavar='NAME',
         default=None,
-        help='scans (' + ', '.join(scan_names()) + ') or steps to be left out',
+        help='scans (' + ', '.join(scan_names()) + ') or steps to skip',
     )
     group.add_argument(
         '--output-spaces',
         nargs='+',
         metavar='SPACE[:cohort-N][:res-N]',
         default=None,
-        help='also resample into these TemplateFlow spaces, written as for fMRIPrep; '
-        'no surfaces and no res-native',
+        help='also resample the outputs into these TemplateFlow spaces, with the syntax of '
+        'fMRIPrep; surfaces and res-native are not supported',
     )
     group.add_argument(
         '--dry-run',
         action='store_true',
         default=None,
-        help='print what would run, and why the rest would not',
+        help='only print which steps would run, and why the others would not',
     )
     group.add_argument(
         '--sloppy', action='store_true', default=None, help='coarse and quick, for tests only'
@@ -202,10 +205,13 @@ def _scope(group):
         '--reports-only',
         action='store_true',
         default=None,
-        help='write reports and tables from what is there',
+        help='only write reports and tables, from the existing results',
     )
     group.add_argument(
-        '--boilerplate-only', action='store_true', default=None, help='write the methods text only'
+        '--boilerplate-only',
+        action='store_true',
+        default=None,
+        help='only write the text that describes the methods',
     )
 
 
@@ -215,24 +221,26 @@ def _behaviour(group):
         '--work-dir',
         type=path,
         metavar='DIR',
-        help='intermediates and caches (default: ./work)',
+        help='working directory for intermediate files and caches (default: ./work)',
     )
     group.add_argument(
         '--clean-workdir',
         action='store_true',
         default=None,
-        help='first remove what earlier runs made in the working directory, and nothing else',
+        help='first remove what earlier runs of csvdprep left in the working directory; other '
+        'files are kept',
     )
     group.add_argument(
         '--keep-workdir',
         action='store_true',
         default=None,
-        help='keep the intermediates of finished visits',
+        help='keep the intermediate files of finished visits',
     )
     group.add_argument(
         '--rerun',
         choices=('stale', 'failed', 'all'),
-        help='what to compute again: what changed (default), only what is missing, or everything',
+        help='what to recompute: steps that changed (default), only missing results, or '
+        'everything',
     )
     group.add_argument('--stop-on-first-crash', action='store_true', default=None)
     group.add_argument('--random-seed', type=int, metavar='N')
@@ -240,26 +248,26 @@ def _behaviour(group):
         '--config-file',
         type=path,
         metavar='FILE',
-        help='TOML: these settings, and one table of options a step',
+        help='TOML file with these settings and one table of options per step',
     )
     group.add_argument(
         '--set',
         nargs='+',
         metavar='STEP.OPTION=VALUE',
         default=None,
-        help='options of steps, as in wmh.runs=40; csvdprep options lists them',
+        help='set options of steps, e.g. wmh.runs=40; csvdprep options lists them',
     )
     group.add_argument(
         '--write-graph',
         action='store_true',
         default=None,
-        help='draw the graph into the working directory',
+        help='write a drawing of the workflow graph to the working directory',
     )
     group.add_argument(
         '--resource-monitor',
         action='store_true',
         default=None,
-        help='log the time and memory of every step',
+        help='record the run time and memory use of every step',
     )
     group.add_argument('-v', '--verbose', action='count', default=None)
 
@@ -338,7 +346,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
         raise UsageError(
             f'There is no marker named {", ".join(sorted(unknown))}.',
             field='--markers',
-            remedy=f'Choose from: {", ".join(marker_names())}.',
+            remedy=f'Available markers: {", ".join(marker_names())}.',
         )
     known = {room.name for room in discover()}
     if unknown := set(merged['ignore']) - known - {*declared().names}:
@@ -366,14 +374,14 @@ def _check_options(options: dict, config: Path | None) -> None:
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',
             file=config,
-            remedy=f'Steps are: {", ".join(sorted(rooms))}.',
+            remedy=f'The steps are: {", ".join(sorted(rooms))}.',
         )
     for name, table in options.items():
         try:
             read_options(rooms[name], table)
         except ValueError as error:
             raise UsageError(
-                f'An option of a step is wrong: {error}.',
+                f'An option of a step is invalid: {error}.',
                 file=config,
                 field='--config-file' if config else '--set',
                 remedy=f'See csvdprep options {name}.',

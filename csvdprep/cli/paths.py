@@ -38,7 +38,7 @@ def filled(text: str) -> str:
 
     """
     if not text:
-        raise argparse.ArgumentTypeError('the path is empty; is a variable not set?')
+        raise argparse.ArgumentTypeError('the path is empty; perhaps a shell variable is not set')
     return text
 
 
@@ -60,5 +60,5 @@ def named(text: str) -> tuple[str, Path]:
     if not found:
         return path(text).name, Path(text)
     if not name:
-        raise argparse.ArgumentTypeError('there is no name before =')
+        raise argparse.ArgumentTypeError('the name before = is missing')
     return name, path(place)

@@ -15,7 +15,9 @@ MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('folder', type=path, help='dataset to make; truth in derivatives/truth')
+    parser.add_argument(
+        'folder', type=path, help='dataset to create; the truth is written to derivatives/truth'
+    )
     parser.add_argument(
         '--preset',
         choices=('tiny', 'demo', 'full'),
@@ -29,15 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['research'],
         metavar='NAME',
-        help='research: 3D at 3 T (default); clinical: thick slices at 3 T; '
-        '7t: 3D at 7 T; several are in use at the sites in turn',
+        help='research: 3D at 3 T (default); clinical: thick slices at 3 T; 7t: 3D at 7 T; '
+        'several protocols are assigned to the sites in turn',
     )
     parser.add_argument(
         '--modalities',
         nargs='+',
         metavar='NAME',
         default=None,
-        help='only these scans: ' + ' '.join(MODALITIES),
+        help='simulate only these scans: ' + ' '.join(MODALITIES),
     )
     parser.add_argument('--participants', type=positive, default=2, metavar='N')
     parser.add_argument(
@@ -45,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar='N',
-        help='visits of each; lesions grow and regress between',
+        help='visits per participant; lesions grow and shrink between visits',
     )
     parser.add_argument('--years', type=float, default=2.0, help='time between visits')
     parser.add_argument(
@@ -53,16 +55,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=0,
         metavar='N',
-        help='scanners with known effects; the first is the reference',
+        help='number of sites; each scanner has a known effect, and the first is the reference',
     )
     parser.add_argument(
         '--travelling',
         type=natural,
         default=0,
         metavar='N',
-        help='participants that visit every site',
+        help='number of participants who are scanned at every site',
     )
-    group = parser.add_argument_group('disease, instead of what is drawn from the covariates')
+    group = parser.add_argument_group(
+        'disease to simulate, instead of drawing it from the covariates'
+    )
     group.add_argument('--wmh-ml', type=float, metavar='ML', help='hyperintensities, 0 to 120 mL')
     group.add_argument(
         '--fazekas', type=int, nargs=2, metavar=('PV', 'DEEP'), help='Fazekas grades, each 0 to 3'
@@ -74,22 +78,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=natural,
         nargs=2,
         metavar=('BG', 'CSO'),
-        help='perivascular spaces, both sides',
+        help='number of perivascular spaces, both sides together',
     )
     group.add_argument('--recent-infarcts', type=natural, metavar='N')
     group.add_argument(
         '--old-infarct',
         action='store_true',
         default=None,
-        help='an old cortical infarct, as a distractor',
+        help='add an old cortical infarct, as a distractor',
     )
-    parser.add_argument('--seed', type=natural, default=42, help='same seed, same bytes')
+    parser.add_argument(
+        '--seed', type=natural, default=42, help='random seed; the same seed gives the same bytes'
+    )
     parser.add_argument(
         '--nprocs',
         type=positive,
         default=None,
         metavar='N',
-        help='visits made at once (default: all processors)',
+        help='number of visits simulated in parallel (default: all processors)',
     )
 
 
@@ -143,7 +149,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             f'There is no scan named {", ".join(unknown)}.',
             field='--modalities',
-            remedy=f'Choose from: {", ".join(MODALITIES)}.',
+            remedy=f'Available scans: {", ".join(MODALITIES)}.',
         )
     if len(args.protocol) > max(args.sites, 1):
         raise UsageError(
@@ -167,5 +173,5 @@ def _check(args: argparse.Namespace) -> None:
         raise PreflightError(
             'The folder is not empty.',
             file=args.folder,
-            remedy='Name a new one: no old image may stay in it.',
+            remedy='Give a new folder, so that no old images remain in it.',
         )

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
         code = error.exit_code
     except MemoryError:
         tell(
-            'csvdprep: The memory did not suffice. Remedy: give the process more; '
-            'csvdprep doctor tells how much there is.'
+            'csvdprep: There was not enough memory. Remedy: give the process more; '
+            'csvdprep doctor shows how much is available.'
         )
         code = 3
     except BrokenPipeError:
@@ -185,7 +185,7 @@ def _longitudinal(settings, subjects, progress) -> int:
     failed = sorted(k for k, status in outcome.statuses.items() if status.state != 'ok')
     done = len(outcome.statuses) - len(failed)
     progress.say(
-        f'csvdprep: visits of {done} of {len(given)} participants are compared'
+        f'csvdprep: the visits of {done} of {len(given)} participants were compared'
         + (f'; with failures: {", ".join(failed)}' if failed else '')
     )
     return 1 if failed else 0
@@ -200,7 +200,7 @@ def _longitudinal_alone(settings, argv) -> int:
     subjects = with_several_visits(settings.output_dir, settings.participant_label or None)
     if not subjects:
         raise NothingToDo(
-            'No participant of what was asked for has several visits that were computed.',
+            'No selected participant has two or more processed visits.',
             file=settings.output_dir,
             remedy='Run the participant level first.',
         )
@@ -228,14 +228,14 @@ def _verdict(outcome, visits, refused, progress) -> int:
     progress.say(
         f'csvdprep: {done} of {len(visits)} visits are complete, {outcome.nodes} steps computed'
         + (f'; with failures: {", ".join(failed)}' if failed else '')
-        + (f'; without usable images: {", ".join(left_out)}' if left_out else '')
+        + (f'; visits without usable images: {", ".join(left_out)}' if left_out else '')
     )
     return 1 if failed or refused else 0
 
 
 def _nothing(refused) -> int:
     if refused:
-        tell('csvdprep: no image of any visit can be used; see above')
+        tell('csvdprep: no visit has a usable image; see the messages above')
         return 3
     from csvdprep.bids.query import either
     from csvdprep.graph.discover import declared
@@ -247,9 +247,9 @@ def _nothing(refused) -> int:
         f'{folder}/ as {" or ".join(names)}' for folder, names in places.items()
     )
     raise NothingToDo(
-        f'No {either(declared())} image was found in what was asked for.',
-        remedy='Check --participant-label, --session-label, the filters, and '
-        f'that images lie in {where}.',
+        f'No {either(declared())} image was found for the selected participants and sessions.',
+        remedy='Check --participant-label, --session-label and the filters, and that the '
+        f'images are in {where}.',
     )
 
 
@@ -294,8 +294,8 @@ def _prepare_work(settings) -> None:
     try:
         if settings.clean_workdir and work.is_dir() and (left := clean(work)):
             tell(
-                f'csvdprep: {left} other files in the working directory are left '
-                '(not made by csvdprep, or in use)'
+                f'csvdprep: {left} other files remain in the working directory (not made '
+                'by csvdprep, or in use)'
             )
         # As root in a container, whoever mounted the folder is trusted.
         mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
@@ -306,7 +306,7 @@ def _prepare_work(settings) -> None:
             f'The working directory cannot be written: {error.strerror}.',
             file=work,
             field='--work-dir',
-            remedy='Name a folder you may write with -w.',
+            remedy='Give a writable folder with -w.',
         ) from error
     _prepare_temporary(settings)
 

@@ -11,8 +11,8 @@ DESCRIPTION = """\
 Compare the output of an application, this one or another, with the truth of a phantom.
 
 DERIVATIVES holds masks (*_label-WMH_mask.nii.gz, ...), lists of lesions (*_lesions.tsv) and tables
-with participant_id, session_id and measures, named as in BIDS; what is not there is left out.
-Masks lie on the grid of the image that they were made from. TRUTH is the phantom's
+with participant_id, session_id and measures, named as in BIDS; missing files are skipped.
+Masks must be on the grid of the image that they were made from. TRUTH is the phantom's
 derivatives/truth.
 """
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         type=path,
         default=Path('score'),
-        help='folder for tables and page (default: ./score)',
+        help='folder for the tables and the HTML page (default: ./score)',
     )
 
 

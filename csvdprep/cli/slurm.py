@@ -15,11 +15,11 @@ from csvdprep.cli.paths import filled, path
 from csvdprep.cli.streams import tell
 
 DESCRIPTION = """\
-Freeze the list of visits and the options, and write an array job that computes one visit a task,
-with a job for the group tables after it. With --submit they are submitted at once; without, the
-scripts are there to be read and changed. Options of the app (csvdprep --help) may follow and are
-handed on to every task. Memory and time are taken from finished visits of the same output
-folder, where there are at least three.
+Save the list of visits and the options, and write an array job that processes one visit per task,
+followed by a job for the group tables. With --submit the jobs are submitted at once. Without it,
+the scripts can be read and changed first. Options of the app (csvdprep --help) may follow and are
+passed to every task. Memory and time limits are based on finished visits of the same output
+folder if there are at least three.
 """
 
 
@@ -32,17 +32,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('output_dir', type=path)
     parser.add_argument('--participant-label', '--participant_label', nargs='+', default=[])
     parser.add_argument('--session-label', '--session-id', nargs='+', default=[])
-    parser.add_argument('--submit', action='store_true', help='submit with sbatch')
+    parser.add_argument('--submit', action='store_true', help='submit the jobs with sbatch')
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='only visits that are not complete, being computed or in the '
-        'queue; those that ran out of memory get half as much again',
+        help='only visits that are not complete, not running and not in the queue; visits '
+        'that ran out of memory get one and a half times as much',
     )
     parser.add_argument(
-        '--array-limit', type=positive, default=0, metavar='N', help='most tasks at once'
+        '--array-limit',
+        type=positive,
+        default=0,
+        metavar='N',
+        help='maximum number of tasks that run at the same time',
     )
-    parser.add_argument('--no-group', action='store_true', help='no group job afterwards')
+    parser.add_argument(
+        '--no-group', action='store_true', help='do not add the job that writes the group tables'
+    )
     parser.add_argument(
         '--nprocs',
         '--nthreads',
@@ -51,21 +57,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=2,
         metavar='N',
-        help='processors of a task (default: 2)',
+        help='processors per task (default: 2)',
     )
     parser.add_argument(
-        '--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG', help='memory of a task'
+        '--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG', help='memory per task'
     )
     parser.add_argument(
-        '--time', type=positive, default=None, metavar='MINUTES', help='time limit of a task'
+        '--time', type=positive, default=None, metavar='MINUTES', help='time limit per task'
     )
     parser.add_argument(
         '-w',
         '--work-dir',
         type=path,
         default=None,
-        help='working directory that all nodes see (default: a folder of the '
-        "node's own, removed afterwards)",
+        help='working directory that all nodes can access (default: a folder on the node, '
+        'removed afterwards)',
     )
     parser.add_argument(
         '--container',
@@ -78,13 +84,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         '--engine',
         choices=('apptainer', 'singularity', 'podman', 'docker'),
         default='apptainer',
-        help='what runs the image',
+        help='container engine that runs the image',
     )
     parser.add_argument(
         '--engine-command',
         default='',
         metavar='TEXT',
-        help='how the engine is started, if not by its name',
+        help='command that starts the engine, if it differs from its name',
     )
     parser.add_argument(
         '--bind',
@@ -92,7 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=[],
         metavar='DIR',
-        help='further folders that the container sees',
+        help='further folders to mount in the container',
     )
     parser.add_argument(
         '--sbatch',
@@ -153,12 +159,11 @@ def run(args: argparse.Namespace) -> int:
             asked = replace(
                 asked,
                 mem_gb=max(asked.mem_gb, 1.5 * earlier[-1]),
-                source='half as much again as before: '
-                f'{len(short)} visits ran out of memory, or were killed for no '
-                'reason that is known',
+                source=f'one and a half times as much memory as before: {len(short)} visits '
+                'ran out of memory, or were killed for an unknown reason',
             )
     if not visits:
-        raise NothingToDo('No visit is left to compute.', file=output_dir)
+        raise NothingToDo('No visit is left to process.', file=output_dir)
     if args.mem is not None or args.time is not None:
         asked = replace(asked, mem_gb=args.mem or asked.mem_gb, minutes=args.time or asked.minutes)
 
@@ -234,11 +239,11 @@ def run(args: argparse.Namespace) -> int:
         raise PreflightError(
             f'The job was not submitted: {done.stderr.strip() or "sbatch failed"}.',
             file=folder / 'submit.sh',
-            remedy='Correct it, or submit on a login node of the '
-            'cluster; arrays named in jobs.txt beside it are in the queue already.',
+            remedy='Correct the error, or submit on a login node of the cluster. Arrays '
+            'listed in jobs.txt in the same folder are already in the queue.',
         )
     print(done.stdout, end='')
-    _say(f'submitted; csvdprep status {shlex.quote(str(output_dir))} tells how far it is')
+    _say(f'submitted; csvdprep status {shlex.quote(str(output_dir))} shows the progress')
     return 0
 
 

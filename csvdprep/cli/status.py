@@ -15,7 +15,7 @@ from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError, plain
 
 DESCRIPTION = """\
-Tell what has become of each visit. The visits that ought to be there are those of the array jobs
+Show the state of each visit. The expected visits are those of the array jobs
 of this output folder, or those of the raw dataset that it links to. Exit status: 0 if all visits
 are complete, 1 if not.
 """
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument('output_dir', type=path)
     parser.add_argument(
-        '--bids-dir', type=path, default=None, help='raw dataset whose visits ought to be there'
+        '--bids-dir', type=path, default=None, help='raw dataset whose visits are expected'
     )
     parser.add_argument(
         '--html',
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=0,
         metavar='SECONDS',
-        help='look again and again, until no visit is left',
+        help='repeat every so many seconds, until no visit is left to process',
     )
 
 

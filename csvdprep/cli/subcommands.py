@@ -14,8 +14,8 @@ NAMES = {
     'phantom': 'make a synthetic BIDS dataset with the truth of every marker',
     'compare': 'score lesion masks by the WMH Challenge measures',
     'score': "compare an app's output with a phantom's truth",
-    'slurm': 'write an array job, one visit a task, and submit it',
-    'status': 'tell what has become of each visit',
+    'slurm': 'write an array job with one visit per task, and submit it',
+    'status': 'show the state of each visit',
     'options': 'list the options of the steps',
     'doctor': 'check the installation',
 }

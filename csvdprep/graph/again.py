@@ -49,7 +49,7 @@ def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str],
     for item in given:
         status = read_status(settings.output_dir, item.visit)
         if status is None:
-            say(f'{item.visit.label}: has not been computed yet')
+            say(f'{item.visit.label}: not processed yet')
             continue
         failed = {failure.room for failure in status.failures if failure.of_room}
         plan = decide(item, settings, failed=failed)
@@ -63,5 +63,5 @@ def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str],
         states.append(status.state)
         say(f'{item.visit.label}: report and tables are written ({status.state})')
     if not states:
-        raise NothingToDo('No visit has been computed.', remedy='Run without --reports-only.')
+        raise NothingToDo('No visit has been processed.', remedy='Run without --reports-only.')
     return 0 if all(state == 'ok' for state in states) else 1

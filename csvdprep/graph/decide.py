@@ -62,7 +62,7 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
         )
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f'An option of a step is wrong: {error}.', field='--config-file'
+            f'An option of a step is invalid: {error}.', field='--config-file'
         ) from error
     if settings.rerun == 'all':
         return plan
@@ -105,7 +105,7 @@ def describe(plan: Plan) -> str:
     lines += [f'  refused        {file}: {why}' for file, why in plan.refused]
     running = plan.running
     for step in plan.steps:
-        state = 'will run' if step.room.name in running else 'done already'
+        state = 'will run' if step.room.name in running else 'complete'
         lines.append(f'  {step.room.name:<14} {state:<13} takes {", ".join(step.takes)}')
         if again := running.get(step.room.name):
             lines.append(f'  {"":<14} again, for    {", ".join(again)}, which is not kept')

@@ -70,10 +70,10 @@ def discover(
     frames = {frame.name for frame in outside.frames}
     for room in rooms:
         if strange := sorted({*room.asks} - known):
-            raise ValueError(f'{room.name} takes {", ".join(strange)}, which nobody makes.')
+            raise ValueError(f'{room.name} takes {", ".join(strange)}, which no room makes.')
         if strange := sorted({made.frame for made in room.makes.values()} - frames):
             raise ValueError(
-                f'{room.name} makes images on {", ".join(strange)}, a grid that nobody declares.'
+                f'{room.name} makes images on {", ".join(strange)}, a grid that no room declares.'
             )
         for name in (*room.outputs(), *(m.name for m in room.measures)):
             if (other := makers.setdefault(name, room.name)) != room.name:

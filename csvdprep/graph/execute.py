@@ -221,7 +221,7 @@ def _draw(whole, folder: Path, progress) -> None:
             check_replaceable(folder / name, GRAPH, field='--write-graph')
         whole.write_graph(str(drawn), graph2use='colored', format='svg')
     except Exception as error:  # it takes Graphviz to draw it, and it is only a picture
-        progress.say(plain(f'{drawn} is not drawn: {error}'))
+        progress.say(plain(f'{drawn} could not be drawn: {error}'))
 
 
 def run_folder(plan: Plan, settings: Settings, run_id: str) -> Path:

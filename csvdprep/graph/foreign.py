@@ -96,11 +96,12 @@ def read_plugin(path: Path) -> tuple[str, dict]:
         ) from error
     if name.endswith('Graph'):
         raise UsageError(
-            f'The plugin {name} submits jobs and does not wait for them: nobody would collect '
-            'what they compute.',
+            f'The plugin {name} submits jobs and does not wait for them, so their results '
+            'would not be collected.',
             file=path,
             field='plugin',
-            remedy='Use csvdprep slurm, or a plugin that waits (SLURM, SGE, PBS, MultiProc).',
+            remedy='Use csvdprep slurm, or a plugin that waits for its jobs (SLURM, SGE, PBS, '
+            'MultiProc).',
         )
     return name, arguments
 

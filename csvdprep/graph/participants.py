@@ -62,8 +62,9 @@ def participant_inputs(
         whole = Visit(subject, level='participant')
         if (Path(settings.output_dir) / Visit(subject).log / 'status.json').exists():
             say(
-                f'{whole.label}: the output folder has a visit without session, too, whose files '
-                'have the same names; nothing is compared. Remedy: an output folder of its own.'
+                f'{whole.label}: the output folder also has a visit without a session, '
+                'whose files have the same names, so no visits are compared. Remedy: use '
+                'a separate output folder.'
             )
             continue
         notes: list[str] = []
@@ -73,11 +74,14 @@ def participant_inputs(
             status and status.state == 'running' and is_held(settings.output_dir / v.log / 'lock')
             for v, status in states.items()
         ):
-            say(f'{whole.label}: a visit is being computed; visits are compared when it is done')
+            say(
+                f'{whole.label}: a visit is still being processed; the visits are compared '
+                'when it is complete'
+            )
             continue
         for visit, status in states.items():
             if status is None or not long_table(settings.output_dir, visit).is_file():
-                notes.append(f'{visit.label} has no table of measures, and is left out.')
+                notes.append(f'{visit.label} has no table of measures and is skipped.')
                 continue
             usable.append(visit)
             if status.state != 'ok':
@@ -121,11 +125,16 @@ def _told(times: list[VisitTime]) -> str:
     order = ', '.join(f'ses-{item.visit.session}' for item in times)
     if times[0].years is None:
         return (
-            f'No table of the dataset tells when the visits were; they are taken in the order of '
-            f'their labels: {order}. Remedy: a column acq_time, days or age in sessions.tsv.'
+            'No table of the dataset gives the times of the visits, so they are ordered '
+            f'by their labels: {order}. Remedy: add a column acq_time, days or age to '
+            'sessions.tsv.'
         )
     whole = times[0].source.endswith(': age') and all(t.years.is_integer() for t in times)
-    more = ' Ages are in whole years: intervals are uncertain by a year.' if whole else ''
+    more = (
+        ' Ages are given in whole years, so intervals are uncertain by up to a year.'
+        if whole
+        else ''
+    )
     return f'Order and intervals of the visits ({order}) are from {times[0].source}.{more}'
 
 

@@ -209,8 +209,8 @@ def obituary(node, exitcode: int | None) -> Failure:
             room_of(node),
             node.name,
             'killed',
-            f'The process of {node.name} was killed, most likely for want of memory (it asks for '
-            f'{node.mem_gb:g} GB).',
+            f'The process of {node.name} was killed, most likely because memory ran out '
+            f'(it requests {node.mem_gb:g} GB).',
             remedy='give the run more memory (--mem) or fewer processes (--nprocs).',
         )
     what = f'signal {-exitcode}' if exitcode and exitcode < 0 else f'exit status {exitcode}'

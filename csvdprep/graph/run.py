@@ -145,20 +145,20 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
                 plan = decide(item, settings)
                 last = read_status(settings.output_dir, item.visit)
                 if plan.complete and last and last.state == 'ok' and last.key == plan.key:
-                    say(f'{label}: done already, nothing to compute')
+                    say(f'{label}: already complete, nothing to compute')
                     last.nodes = 0
                     outcome.statuses[label] = last
                     continue
                 status = Status.begun(plan, run_id=run_id, version=__version__)
                 status.write(settings.output_dir, item.visit)
             except LockError as error:
-                say(f'{label}: {error.message} It comes last.')
+                say(f'{label}: {error.message} This visit is processed last.')
                 held.append(item)
                 continue
             except OSError as error:  # a folder of this visit that cannot be written to
                 status = Status(label, run_id, state='failed', version=__version__)
                 _blame(status, 'start', error)
-                say(f'{label}: cannot be begun: {status.failures[-1]}')
+                say(f'{label}: cannot be started: {status.failures[-1]}')
             else:
                 plans[label], given[label] = plan, item
             outcome.statuses[label] = status

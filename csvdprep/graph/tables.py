@@ -206,9 +206,10 @@ def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, 
                 **({'QualityControl': measure.qc_id} if measure.qc_id else {}),
             }
     dictionary['qc'] = {
-        'Description': 'Worst flag among the results of the visit (the numbers that a report '
-        'shows first); one that a failed foundation took counts as fail. What only '
-        'judges quality counts by what stands on it.',
+        'Description': 'Worst flag among the results of the visit (those in the first table '
+        'of the report). A result that is not reported because a step it '
+        'depends on failed counts as fail. Measures of quality count only '
+        'through the results that depend on them.',
         'Levels': FLAGS,
     }
     return dictionary
@@ -216,13 +217,13 @@ def wide_dictionary(rooms: Iterable[Room], who: Mapping[str, Any]) -> dict[str, 
 
 #: What the bounds of a value are.
 RANGE = (
-    '95 % interval, calibrated on phantoms and on lesions inserted into real scans; scans of '
-    'another kind may lie outside more often'
+    '95 % interval, calibrated on phantoms and on lesions inserted into real scans; for '
+    'other kinds of scans the true value may lie outside more often'
 )
 #: Meaning of the flags.
 FLAGS = {
     'ok': 'within the plausible range',
-    'warn': 'look at the figure before use',
+    'warn': 'check the figures before use',
     'fail': 'do not use without correction',
     'na': 'not available; the reason is given',
 }
@@ -232,17 +233,17 @@ def _long_dictionary(who):
     return {
         **{name: _WHO[name] for name in who},
         'measure': {'Description': 'Name of the measure, as in the one-row table.'},
-        'value': {'Description': 'Value, n/a if it could not be had.'},
+        'value': {'Description': 'Value; n/a if it could not be determined.'},
         'units': {'Description': 'Unit of the value.'},
         'low': {'Description': f'Lower bound of the {RANGE}.'},
         'high': {'Description': f'Upper bound of the {RANGE}.'},
         'n': {'Description': 'Number of voxels or lesions behind the value.'},
         'qc': {'Description': 'Quality flag.', 'Levels': FLAGS},
         'method': {'Description': 'Identifier of the algorithm.'},
-        'reason': {'Description': 'Why there is no value, or what to mind about it.'},
+        'reason': {'Description': 'Why there is no value, or what to consider when using it.'},
         'ungated': {
-            'Description': 'Value as computed where it is not given out because what it '
-            'stands on failed; n/a for all others. Not to be used without '
-            'correction.'
+            'Description': 'Computed value of a measure that is not reported because a step '
+            'it depends on failed its quality check; n/a for all others. Do '
+            'not use it without correction.'
         },
     }

@@ -88,13 +88,13 @@ def lost(node, lines: Sequence[str] = ()) -> Failure:
         What its plugin wrote; the last line is quoted, and decides nothing.
     """
     last = next((line.strip() for line in reversed(lines) if line.strip()), '')
-    heard = f'; the last that was heard of it: {plain(last[:_LONGEST])}' if last else '.'
+    heard = f'; its last output was: {plain(last[:_LONGEST])}' if last else '.'
     return Failure(
         room_of(node),
         node.name,
         'lost',
-        f'The job of {node.name} ended without telling why{heard}',
-        remedy='if it was killed, give it more memory or time.',
+        f'The job of {node.name} ended without an error message{heard}',
+        remedy='if the job was killed, give it more memory or time.',
     )
 
 

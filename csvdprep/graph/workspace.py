@@ -73,7 +73,7 @@ def workspace(work_dir: Path, run_id: str, *, keep: bool = False) -> Iterator[Pa
             f'The working directory cannot be written: {error.strerror}.',
             file=work_dir,
             field='--work-dir',
-            remedy='Name a folder you may write with -w.',
+            remedy='Give a writable folder with -w.',
         ) from error
     with contextlib.ExitStack() as stack:
         if not keep:

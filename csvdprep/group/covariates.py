@@ -93,16 +93,17 @@ class Covariates:
         if self._renamed:
             pairs = [f'{given} is {label}' for label, given in sorted(self._renamed.items())]
             self._tell(
-                'Labels in participants.tsv or sessions.tsv differ from folders in case '
-                f'or in zeros at the beginning; they are used: {_listed(pairs)}.'
+                'Labels in participants.tsv or sessions.tsv differ from the folder names '
+                f'in case or in leading zeros; they were matched: {_listed(pairs)}.'
             )
         if self._people.name and self._nowhere:
             who = 'any' if self._nowhere == self._seen else f'{len(self._nowhere)}'
             self._tell(
-                f'participants.tsv has no row for {who} of the {len(self._seen)} participants '
-                f'(sub-{_listed(sorted(self._nowhere), ", sub-")}); it has '
-                f'{_listed(self._people.rows) or "none"}. Their site, age and sex are not known, '
-                'unless a sessions.tsv gives them: correct the column participant_id.'
+                f'participants.tsv has no row for {who} of the {len(self._seen)} '
+                f'participants (sub-{_listed(sorted(self._nowhere), ", sub-")}); it has '
+                f'{_listed(self._people.rows) or "none"}. Their site, age and sex are '
+                'unknown unless a sessions.tsv gives them. Correct the column '
+                'participant_id.'
             )
         if (more := len(self._told) - TOLD) > 0:
             self._warn(f'{more} more notes about participants.tsv and sessions.tsv.')
@@ -125,7 +126,7 @@ class Covariates:
         labels = table.named(column)
         if not labels:
             if table.columns:
-                self._tell(f'{path.name} has no column {column}, and is not used.')
+                self._tell(f'{path.name} has no column {column}and is not used.')
             return _People()
         people = _People(path.name, path.parent, prefix, self._renamed)
         columns = {kind: table.named(*names) for kind, names in COLUMNS.items()}
@@ -147,7 +148,7 @@ class Covariates:
             ):
                 self._tell(
                     f'{name} gives the {kind} in several columns ({", ".join(names)}), '
-                    f'which differ; {names[0]} counts where it has a value.'
+                    f'which differ; {names[0]} is used where it has a value.'
                 )
 
     def _agreed(
@@ -161,7 +162,7 @@ class Covariates:
             if values:
                 self._tell(
                     f'{people.name} gives several values for the {kind} of '
-                    f'{people.prefix}-{label}; none is used: keep one row.'
+                    f'{people.prefix}-{label}; none is used. Keep only one row.'
                 )
         return facts
 
@@ -283,7 +284,7 @@ def about_ages(texts: Iterable[str]) -> list[str]:
     Examples
     --------
     >>> about_ages(['71', '70-79', 'n/a', '89+'])[0]
-    '1 age is no number of years and is not used ("70-79"): write years, or n/a.'
+    '1 age is not a number of years and is not used ("70-79"): write years, or n/a.'
 
     """
     kinds: dict[str, Counter] = {'unclear': Counter(), 'bound': Counter()}
@@ -293,13 +294,13 @@ def about_ages(texts: Iterable[str]) -> list[str]:
             kinds[kind][f'"{text}"'] += 1
     notes = []
     if values := kinds['unclear']:
-        many = 'age is no number' if values.total() == 1 else 'ages are no numbers'
+        many = 'age is not a number' if values.total() == 1 else 'ages are not numbers'
         verb = 'is' if values.total() == 1 else 'are'
         notes.append(
             f'{values.total()} {many} of years and {verb} not used ({_listed(values)}): '
             'write years, or n/a.'
         )
     if values := kinds['bound']:
-        many = 'age is a lower bound' if values.total() == 1 else 'ages are lower bounds'
-        notes.append(f'{values.total()} {many} ({_listed(values)}), taken for the age itself.')
+        many = 'age is only a lower bound' if values.total() == 1 else 'ages are only lower bounds'
+        notes.append(f'{values.total()} {many} ({_listed(values)}); the bound is used as the age.')
     return notes

@@ -95,7 +95,7 @@ def overview(
         status = entry.status
         whys = [f'{f.room}: {f}' for f in status.failures] if status else []
         if entry.state == 'lost':
-            whys.append('killed, out of memory or out of time; start it again')
+            whys.append('the run was killed, or ran out of memory or time; start it again')
         if entry.by:
             whys.append(entry.by)
         if told := said.get(visit):

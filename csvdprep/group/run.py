@@ -79,7 +79,7 @@ class Gathered:
             self.reasons.setdefault(('lost', STATES['lost']), []).append(label)
         for item in status.refused:
             why = public(str(item[-1]).split(' [file')[0])
-            self.reasons.setdefault(('file refused', why), []).append(label)
+            self.reasons.setdefault(('rejected file', why), []).append(label)
         for room, why in status.skipped.items():
             self.missing[(room, why)] += 1
         for room, scans in status.origins.items():
@@ -133,7 +133,7 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     first = next(visits, None)
     if first is None:
         raise NothingToDo(
-            'No visit of what was asked for has been computed.',
+            'No selected visit has been processed.',
             file=output_dir,
             remedy='Run the participant level first.',
         )
@@ -149,8 +149,8 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
             gathered.add(entry, facts, write(entry, facts))
     if absent:
         tell(
-            f'{absent[0]} So it is with {len(absent)} tables or states of visits, whose values '
-            'are n/a.'
+            f'{absent[0]} In total, the content of {len(absent)} tables or status files of '
+            'visits is missing; their values are n/a.'
         )
     covariates.finish()
     for sentence in about_ages(given):
@@ -166,7 +166,7 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
         if gathered.verdicts[verdict]
     )
     if checks:
-        say(f'csvdprep: visits with results {checks}: see Contradictions in the page')
+        say(f'csvdprep: visits with results {checks}: see the section Contradictions of the page')
     say(
         f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))

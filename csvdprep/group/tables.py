@@ -21,27 +21,28 @@ from csvdprep.group.visits import STATES, Entry
 WHO = ('participant_id', 'session_id')
 #: Columns of ``group_status.tsv`` beside who it is.
 STATUS: dict[str, str] = {
-    'state': 'What has become of the visit.',
-    'verdict': 'Whether the results may be used, by their flags: ok, check, or failed.',
-    'remarks': 'Contradictions between measures and foundations that are not sound.',
+    'state': 'State of the processing of the visit.',
+    'verdict': 'Whether the results may be used, judged by their flags: ok, check or failed.',
+    'remarks': 'Contradictions between measures, and processing steps that failed their '
+    'quality check.',
     'site': 'Site, from participants.tsv.',
     'manufacturer': 'Manufacturer of the scanner.',
     'model': 'Model of the scanner.',
     'field_t': 'Field strength.',
     'version': 'Version of csvdprep that computed the visit.',
-    'key': 'Digest of inputs, options and version: visits with equal keys had the same input.',
-    'started': 'Begin of the last run (UTC).',
+    'key': 'Digest of inputs, options and version: visits with the same key had the same input.',
+    'started': 'Start of the last run (UTC).',
     'finished': 'End of the last run (UTC).',
-    'peak_mb': 'Most memory of the last run, if it computed this visit alone.',
-    'failures': 'Steps that failed, each with its reason.',
-    'not_run': 'Steps that had no place in the visit, each with its reason.',
-    'refused': 'Files that could not be used, each with its reason.',
+    'peak_mb': 'Peak memory of the last run, if it processed only this visit.',
+    'failures': 'Steps that failed, each with the reason.',
+    'not_run': 'Steps that did not apply to the visit, each with the reason.',
+    'refused': 'Files that could not be used, each with the reason.',
 }
 VERDICT_LEVELS = {
-    'ok': 'every result is within its range, and none contradicts another',
-    'check': 'a result asks for a look at the figures',
-    'failed': 'a result must not be used, or is not given out',
-    'n/a': 'there is no result',
+    'ok': 'all results are within their plausible ranges, and none contradicts another',
+    'check': 'at least one result needs a visual check of the figures',
+    'failed': 'at least one result must not be used, or is not reported',
+    'n/a': 'there are no results',
 }
 #: Column of ``group_status.tsv`` with the image that was used under a name.
 INPUT = 'input_{}'
@@ -126,7 +127,7 @@ class GroupWriter:
         """Describe every column of every table."""
         who = {
             'participant_id': {'Description': 'Label of the participant.'},
-            'session_id': {'Description': 'Label of the session, n/a where there is none.'},
+            'session_id': {'Description': 'Label of the session; n/a if there is none.'},
         }
         measures = wide_dictionary(self._rooms, who)
         for room in self._rooms:
@@ -137,7 +138,7 @@ class GroupWriter:
             'group_qc.tsv': {
                 **who,
                 **{
-                    name: {'Description': f'Flag of {name}.', 'Levels': FLAGS}
+                    name: {'Description': f'Quality flag of {name}.', 'Levels': FLAGS}
                     for name in self.measures
                 },
                 'qc': measures['qc'],

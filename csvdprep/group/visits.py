@@ -15,12 +15,12 @@ from csvdprep.graph.status import Status, read_status
 
 #: What may have become of a visit, in the order in which a person wants to see them.
 STATES = {
-    'failed': 'a step failed; everything else is there',
-    'lost': 'its run ended without a word: killed, out of memory or out of time',
-    'interrupted': 'its run was asked to end; the next one goes on from there',
-    'running': 'being computed',
-    'waiting': 'not begun',
-    'ok': 'all that can be computed is there',
+    'failed': 'a step failed; all other results were written',
+    'lost': 'the run ended without a message: it was killed, or ran out of memory or time',
+    'interrupted': 'the run was asked to stop; the next run continues from there',
+    'running': 'running',
+    'waiting': 'not started',
+    'ok': 'all results that these images allow are complete',
 }
 
 

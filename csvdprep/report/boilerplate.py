@@ -55,7 +55,7 @@ def methods_text(plan: Plan) -> tuple[str, str, str]:
         known = {**bibliography(), **bibliography(step.room)}
         said = fill(step.room.describe(step.options), plan.context.hub)
         if step.decisions:
-            said += ' Decided from the scans: ' + '; '.join(map(str, step.decisions)) + '.'
+            said += ' Settings chosen from the scans: ' + '; '.join(map(str, step.decisions)) + '.'
         text = cited.number(' '.join(said.split()), known)
         entries = [known[key] for key in step.room.references if key in known]
         if more := [str(cited.add(entry)) for entry in entries if not cited.has(entry)]:

@@ -28,7 +28,7 @@ _STATES = {
 _ENDS = {
     'running': ('warn', 'Running', 'This visit is still being processed.'),
     'interrupted': ('fail', 'Interrupted', 'The run ended before it was complete.'),
-    'failed': ('fail', 'Failed', 'Not all that was asked for could be done.'),
+    'failed': ('fail', 'Failed', 'Some of the requested steps could not be completed.'),
 }
 #: Flag and badge of a finished visit, by what its results are worth.
 _VERDICTS = {
@@ -195,13 +195,18 @@ def headline(
     flags = [v.get('qc') for v in shown]
     state, verdict = status.get('state', 'running'), status.get('verdict', 'n/a')
     odd, bad = flags.count('warn'), flags.count('fail')
-    flag, badge, start = _ENDS.get(state, ('ok', 'Finished', 'All that was asked for was done.'))
+    flag, badge, start = _ENDS.get(
+        state, ('ok', 'Finished', 'All requested steps were completed.')
+    )
     if state == 'ok':
         flag, badge = _VERDICTS.get(verdict, (flag, badge))
         if flag == 'ok' and plan.refused:
             flag, badge = _VERDICTS['check']
     ended = sum(rooms.get(step.room.name) in ('done', 'cached') for step in plan.steps)
-    said = [start, f'{ended} of {_count(len(plan.steps), "step")} {_are(len(plan.steps))} there']
+    said = [
+        start,
+        f'{ended} of {_count(len(plan.steps), "step")} {_are(len(plan.steps))} complete',
+    ]
     if cached := sum(rooms.get(step.room.name) == 'cached' for step in plan.steps):
         said[-1] += f' ({cached} from an earlier run)'
     said[-1] += '.'
@@ -209,20 +214,22 @@ def headline(
         said.append(f'{_count(len(plan.refused), "file")} could not be used.')
     if taken:
         said.append(
-            f'{_count(taken, "result")} {_are(taken)} not given out, because what '
-            f'{"it stands" if taken == 1 else "they stand"} on failed.'
+            f'{_count(taken, "result")} {_are(taken)} not reported, because a step that '
+            f'{"it depends" if taken == 1 else "they depend"} on failed its quality check.'
         )
     if bad:
         said.append(f'{_count(bad, "result")} must not be used without correction.')
     if odd:
         said.append(
-            f'{_count(odd, "result")} {"asks" if odd == 1 else "ask"} for a look at the figures.'
+            f'{_count(odd, "result")} {"needs" if odd == 1 else "need"} a visual check of '
+            'the figures.'
         )
     if state == 'ok' and not (odd or bad or taken) and any(f == 'ok' for f in flags):
-        said.append('No result is out of its plausible range, and none contradicts another.')
+        said.append('All results are within their plausible ranges, and none contradicts another.')
     if plan.skipped:
         said.append(
-            f'{_count(len(plan.skipped), "step")} had no place in this visit; the plan says why.'
+            f'{_count(len(plan.skipped), "step")} did not apply to this visit; the section '
+            'on the plan gives the reasons.'
         )
     facts = [
         'All visits of the participant' if plan.visit.level == 'participant' else '',
@@ -262,7 +269,7 @@ def failures(plan: Plan, status: Mapping[str, Any], output_dir: Path) -> list[di
             {
                 'title': titles.get(failure.room, failure.room) or 'Failure',
                 'node': failure.node,
-                'message': str(failure) or 'No message.',
+                'message': str(failure) or 'No error message was recorded.',
                 'file': shown or failure.file,
                 'href': href(shown),
             }

@@ -24,8 +24,8 @@ from csvdprep.report.spec import bootstrap_text, report_spec
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 _FOOTER = (
-    '<footer><p>Made by csvdprep, assembled with NiReports. For research; not a medical device. '
-    'Look at the figures before you use a number.</p></footer>'
+    '<footer><p>Made by csvdprep, assembled with NiReports. For research; not a medical '
+    'device. Check the figures before you use any value.</p></footer>'
 )
 
 
@@ -200,7 +200,8 @@ def _sections(plan, values, status, versions, lists, titles, failed, drawn, outp
 def _undrawn(figure, step: Step, plan: Plan, status: Mapping[str, Any]) -> Piece:
     """Stand for a figure that is not there, and say why."""
     why = {'failed': 'the step failed', 'not run': 'the step was not run'}.get(
-        (status.get('rooms') or {}).get(step.room.name, ''), 'what it shows was not made'
+        (status.get('rooms') or {}).get(step.room.name, ''),
+        'the image that it shows was not produced',
     )
     subtitle = fill(figure.title, plan.context.hub)
     return Piece(f'figure-{figure.desc}', [(_render('undrawn', why=why), '')], subtitle=subtitle)

@@ -228,7 +228,7 @@ def test_too_little_memory_is_told(engine, image, folders):
         pytest.skip(f'memory cannot be limited here: {said.strip()}')
     assert code in (1, 137)  # 137: the kernel chose the first process
     if code == 1:
-        assert 'for want of memory' in said
+        assert 'because memory ran out' in said
 
 
 def test_no_place_to_write_is_told(engine, image, folders):
@@ -238,7 +238,7 @@ def test_no_place_to_write_is_told(engine, image, folders):
         )
     )
     assert code == 3
-    assert 'Name a folder you may write with -w' in said
+    assert 'Give a writable folder with -w' in said
 
 
 def test_what_is_not_mounted_is_told(engine, image, folders):

@@ -196,7 +196,7 @@ def test_too_little_memory_is_told_at_once(raw, tmp_path):
     )
     assert done.returncode == 1
     assert time.monotonic() - begin < 60
-    assert 'The memory did not suffice. Remedy:' in done.stderr
+    assert 'There was not enough memory. Remedy:' in done.stderr
     assert 'Traceback' not in done.stderr
 
 
@@ -227,7 +227,7 @@ def test_what_was_finished_is_believed_by_content_and_not_by_the_clock(raw, undi
             os.utime(path, (moment, moment))
     code, said = finish(start(tmp_path / 'raw', tmp_path / 'out', tmp_path / 'work'))
     assert code == 0
-    assert 'done already' in said
+    assert 'already complete' in said
     # A derivative that was harmed is made anew, whatever its time says.
     mask = next((tmp_path / 'out').rglob('*_space-FLAIR_label-WMH_mask.nii.gz'))
     facts = mask.stat()

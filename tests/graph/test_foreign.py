@@ -132,7 +132,7 @@ def test_a_worker_that_left_no_word_is_lost(workflow, tmp_path, monkeypatch):
     monkeypatch.setattr(plugins, 'DeafPlugin', DeafPlugin, raising=False)
     failures, ended, _ = run(workflow, tmp_path, 'Deaf')
     assert [(f.room, f.node, f.kind) for f in failures] == [('glow', 'first', 'lost')]
-    assert 'ended without telling why' in failures[0].message
+    assert 'ended without an error message' in failures[0].message
     assert not failures[0].short_of_memory
     assert not ended
 

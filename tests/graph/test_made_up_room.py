@@ -210,7 +210,7 @@ def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
     assert found['glow_ml'] == 'n/a'
     assert found['dusk_masked'] == 'no'
     page = (out / 'sub-01.html').read_text()
-    assert 'Dusk goes without glow_mask: Glow failed, or what it needs.' in page
+    assert 'Dusk runs without glow_mask: Glow failed, or a step that it needs.' in page
     state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
     assert state['rooms']['dusk'] == 'done'
     assert state['rooms']['glow'] == 'failed'
@@ -219,7 +219,7 @@ def test_who_only_wants_what_failed_goes_without(glow, bids, tmp_path, capsys):
     for more in ([], ['--rerun', 'all'], ['--reports-only']):
         assert run([*asked, *more]) == 1
         assert _measures(out)['dusk_masked'] == 'no'
-        assert 'Dusk goes without glow_mask' in (out / 'sub-01.html').read_text()
+        assert 'Dusk runs without glow_mask' in (out / 'sub-01.html').read_text()
     # What failed works now: who wanted it is computed again, with it.
     _write_room(house_dir / 'glow', INIT, MAKE)
     _forget()
@@ -379,12 +379,12 @@ def test_visits_of_a_participant_are_compared(glow, bids, tmp_path, capsys):
     assert (state['state'], state['rooms']) == ('ok', {'change': 'done'})
     capsys.readouterr()
     assert run([*asked[:2], 'longitudinal', *asked[3:]]) == 0
-    assert 'done already' in capsys.readouterr().err
+    assert 'already complete' in capsys.readouterr().err
     # Another interval makes it stale; the visits stay.
     (bids / 'sub-01' / 'sub-01_sessions.tsv').write_text(table.replace('730.5', '365.25'))
     assert run(asked) == 0
     said = capsys.readouterr().err
-    assert 'sub-01_ses-1: done already' in said
+    assert 'sub-01_ses-1: already complete' in said
     assert path.read_text() != '\n'.join('\t'.join(line) for line in lines) + '\n'
     assert run([str(bids), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
     together = (out / 'group_change.tsv').read_text().splitlines()

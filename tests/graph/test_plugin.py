@@ -100,7 +100,11 @@ def test_all_nodes_run(workflow):
     ('function', 'kind', 'said'),
     [
         (_fail, 'bug', 'ValueError: seven is no number of mine'),
-        (_suicide, 'killed', 'was killed, most likely for want of memory (it asks for 0.2 GB).'),
+        (
+            _suicide,
+            'killed',
+            'was killed, most likely because memory ran out (it requests 0.2 GB).',
+        ),
         (_quit, 'died', 'ended without a result (exit status 3).'),
         (_stop, 'died', f'ended without a result (signal {signal.SIGTERM:d}).'),
     ],
@@ -152,7 +156,7 @@ def _leave(x):
     [
         (_need, 'input', 'It is empty. [file: a.nii, field: EchoTime] Remedy: convert it again.'),
         (_measure, 'measure', 'It is constant.'),
-        (_hunger, 'memory', 'The memory did not suffice. Remedy: give the run more'),
+        (_hunger, 'memory', 'There was not enough memory. Remedy: give the run more'),
         (_fill, 'disk', 'The disk is full. Remedy: free some space'),
         (_leave, 'bug', 'SystemExit: 3'),
     ],

@@ -91,7 +91,7 @@ def test_an_empty_path_is_wrong_usage_and_never_this_folder(command, option, cap
     assert ended.value.code == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert option.rstrip('=') in said
-    assert 'empty' in said or 'no name' in said
+    assert 'empty' in said or 'is missing' in said
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_cleaning_leaves_files_of_the_user_and_says_so(tmp_path, monkeypatch, ca
     (work / 'folder').mkdir()
     asked = settings('-w', str(work), '--clean-workdir')
     _prepare_work(asked)
-    assert '2 other files in the working directory are left' in capsys.readouterr().err
+    assert '2 other files remain in the working directory' in capsys.readouterr().err
     assert {'precious', 'folder'} <= {item.name for item in work.iterdir()}
     # A mark here would take the user's files out of their backups.
     assert not (work / 'CACHEDIR.TAG').exists()

@@ -328,7 +328,7 @@ def test_resume_leaves_out_what_is_complete(raw, tmp_path):
         out,
         Visit('01', '2'),
         'failed',
-        failures=[Failure('wmh', '', 'memory', 'The memory did not suffice.')],
+        failures=[Failure('wmh', '', 'memory', 'There was not enough memory.')],
     )
     slurm(raw, out, '--resume')
     folder = max((out / 'logs' / 'slurm').iterdir())
@@ -538,7 +538,7 @@ def test_a_table_that_was_saved_with_quotation_marks(tmp_path):
     text = '"participant_id"\t"age"\t"site"\n"sub-01"\t71\t"A"\n'
     found, told = facts(tmp_path, Visit('01'), table=text)
     assert found == [{'site': 'A', 'age': '71', 'sex': 'n/a'}]
-    assert 'save the table without them' in told[0]
+    assert 'Save the table without them' in told[0]
 
 
 def test_columns_that_mean_the_same(tmp_path):
@@ -624,8 +624,8 @@ def test_ages_that_are_not_understood_are_counted_and_told(study, tmp_path, caps
     said = capsys.readouterr().err
     page = html.unescape((out / 'group.html').read_text())
     for words in (
-        '3 ages are no numbers of years and are not used ("70-79", "about 80")',
-        '1 age is a lower bound ("89+"), taken for the age itself.',
+        '3 ages are not numbers of years and are not used ("70-79", "about 80")',
+        '1 age is only a lower bound ("89+"); the bound is used as the age.',
     ):
         assert words in said
         assert words in page
@@ -642,7 +642,7 @@ def test_visits_whose_tables_were_not_fetched_are_told(study, tmp_path, capsys, 
     assert len(table(out, 'measures')) == 30
     said = capsys.readouterr().err
     assert 'The content of status.json is not here: fetch it' in said
-    assert 'So it is with 2 tables or states of visits' in said
+    assert 'the content of 2 tables or status files of visits is missing' in said
 
 
 def test_the_page_of_states_replaces_no_other_page(study, tmp_path, capsys):

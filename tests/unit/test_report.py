@@ -241,7 +241,7 @@ def test_a_clean_visit_is_green(tmp_path):
     values = [{**VALUES[1]}, {**VALUES[0], 'value': 5.0, 'qc': 'ok', 'reason': ''}]
     html = write(clean, tmp_path, values=values)
     assert '<header class="visit ok">' in html
-    assert 'No result is out of its plausible range' in html
+    assert 'All results are within their plausible ranges' in html
 
 
 def test_a_failed_room_has_no_figure_but_a_reason(plan, tmp_path):
@@ -272,7 +272,7 @@ def test_an_empty_visit_has_a_page(tmp_path):
         output_dir=tmp_path, plan=empty, values=[], status={'state': 'ok'}, versions={}
     )
     assert page.name == 'sub-02.html'
-    assert 'Nothing could run.' in page.read_text(encoding='utf-8')
+    assert 'No step could run.' in page.read_text(encoding='utf-8')
 
 
 def test_folders_with_the_marks_of_bids_do_not_mislead(plan, tmp_path):
@@ -393,6 +393,6 @@ def test_what_is_wrong_is_told_first_and_a_lost_value_beside_its_reason(plan, tm
     )
     text = ' '.join(Page(html).text.split())
     assert 'Finished, quality failed The mask has 0 mL.' in text
-    assert text.index('Look here.') < text.index('All that was asked for')
-    assert '1 result is not given out' in text
+    assert text.index('Look here.') < text.index('All requested steps')
+    assert '1 result is not reported' in text
     assert 'lateral ventricles failed; computed, not to be used: 3' in text

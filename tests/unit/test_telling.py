@@ -316,7 +316,7 @@ def test_a_visit_whose_folder_cannot_be_written_to_ends_no_run(tmp_path, monkeyp
     outcome = running.run_participants(given, settings, say=lines.append, progress=Told())
     assert computed == ['sub-02']
     assert outcome.statuses['sub-01'].state == 'failed'
-    assert 'cannot be begun' in lines[0]
+    assert 'cannot be started' in lines[0]
 
 
 def test_a_visit_that_cannot_be_written_anew_loses_no_other(plans, tmp_path, monkeypatch):
