@@ -196,7 +196,7 @@ def test_regions_outside_have_a_reason():
     left = found.values['alps_reo_r2p5_left']
     assert left.value is None
     assert 'left association' in left.reason
-    assert 'within image and brain mask' in left.reason
+    assert 'within the image and the brain mask' in left.reason
     assert found.values['alps_reo_r2p5'].value is None
     assert found.values['alps_reo_r2p5'].reason == left.reason
     assert value(found, 'alps_reo_r2p5_right') == pytest.approx(TRUTH, rel=1e-3)
@@ -208,7 +208,7 @@ def test_regions_outside_have_a_reason():
     half = alps.measure_alps(tensor, affine, positions, mask=positions[..., 0] > -38.5)
     assert 40 < value(half, 'alps_covered_pct') < 85
     assert half.values['alps_reo_r2p5_left'].value is None
-    assert 'within image and brain mask' in half.values['alps_reo_r2p5_left'].reason
+    assert 'within the image and the brain mask' in half.values['alps_reo_r2p5_left'].reason
     # The same if there is no voxel at all, and if no region is.
     slab = slice(int(np.argmax(mask.any(axis=(1, 2)))), None)
     there = np.where(mask[..., None], positions, np.nan)[slab]
@@ -216,9 +216,9 @@ def test_regions_outside_have_a_reason():
     shorter[:3, 3] += affine[:3, 0] * slab.start
     again = alps.measure_alps(tensor[slab], shorter, there)
     assert again.values['alps_reo_r2p5_left'].reason == left.reason
-    with pytest.raises(MeasureError, match='outside of the diffusion images'):
+    with pytest.raises(MeasureError, match='outside the diffusion images'):
         alps.measure_alps(tensor, affine, positions + 300)
-    with pytest.raises(MeasureError, match='known for next to no voxel'):
+    with pytest.raises(MeasureError, match='known for hardly any voxel'):
         alps.measure_alps(tensor, affine, np.full_like(positions, np.nan))
 
 
@@ -275,7 +275,7 @@ def test_too_few_voxels_are_a_warning_and_far_too_few_no_value(radius, qc):
     found = alps.measure_alps(*head(fine, field=bundle((0, 0, 0), radius)))
     left, both = (found.values[f'alps_reo_r2p5{end}'] for end in ('_left', ''))
     assert 'left projection: only' in left.reason
-    assert 'fibres that run elsewhere' in left.reason
+    assert 'fibres in other directions' in left.reason
     if qc:
         assert 25 <= value(found, 'alps_aligned_pct') < 50
         assert (left.qc, both.qc, left.value) == ('warn', 'warn', pytest.approx(TRUTH, rel=1e-3))

@@ -149,7 +149,7 @@ def test_empty_masks_say_so(head, tmp_path):
     draw_brain_mask(out_file=str(out), anat_preproc=paths['image'], brain_mask=paths['empty'])
     assert any('empty' in text for text in texts(out.read_text()))
     draw_zones(out_file=str(out), flair_preproc=paths['image'], zones_dseg=paths['empty'])
-    assert any('No WMH found' in text for text in texts(out.read_text()))
+    assert any('No WMH were found' in text for text in texts(out.read_text()))
     draw_lesions(out_file=str(out), flair_preproc=paths['image'], wmh_mask=paths['empty'])
     assert any('No WMH found' in text for text in texts(out.read_text()))
     assert not pictures(out.read_text())

@@ -206,7 +206,7 @@ def test_trace_and_adc_of_one_scan_go_together(tmp_path):
 def test_one_of_the_two_alone_is_told(tmp_path, name, lacks):
     found = write_maps(tmp_path, name)
     assert 'trace' not in found.scans
-    assert any(f'there is no {lacks}' in note for note in found.notes)
+    assert any(f'it has no matching {lacks}' in note for note in found.notes)
 
 
 @pytest.mark.parametrize(('directions', 'taken'), [(2, False), (3, True), (5, True), (6, False)])

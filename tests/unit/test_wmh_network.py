@@ -148,5 +148,5 @@ def test_engines_that_contradict_each_other_are_told(patient):
 
 def test_shapes_must_agree(patient):
     takes, truth = patient
-    with pytest.raises(MeasureError, match='one and the same grid'):
+    with pytest.raises(MeasureError, match='not on the same grid'):
         segment_wmh(**takes, learned=(truth[1:] * 1.0, truth * 1.0))

@@ -12,19 +12,19 @@ class Options:
 
     reorientation: str = option(
         'finite strain',
-        'How tensors are turned with the head: by the rotation of the '
-        'registration alone, or with its shear too (ppd).',
+        'How tensors are reoriented: by the rotation of the registration only (finite '
+        'strain), or also by its shear (ppd).',
         choices=('finite strain', 'ppd'),
     )
 
 
 INDICES = {
-    'alps_reo_r2p5': 'tensors turned into the axes of the template, spheres of 2.5 mm radius',
-    'alps_reo_r5': 'tensors turned into the axes of the template, spheres of 5 mm radius',
-    'alps_reo_r2p5_withwmh': 'as alps_reo_r2p5, hyperintensities not left out',
-    'alps_pas_r2p5': 'in the axes of the fibres themselves, spheres of 2.5 mm radius',
-    'alps_lab_r2p5': 'in the axes of the scanner as older papers have it, only where the head is '
-    'nearly straight, spheres of 2.5 mm radius',
+    'alps_reo_r2p5': 'tensors reoriented to the axes of the template, spheres of 2.5 mm radius',
+    'alps_reo_r5': 'tensors reoriented to the axes of the template, spheres of 5 mm radius',
+    'alps_reo_r2p5_withwmh': 'as alps_reo_r2p5, but hyperintensities are not excluded',
+    'alps_pas_r2p5': 'along the axes of the fibres, spheres of 2.5 mm radius',
+    'alps_lab_r2p5': 'along the axes of the scanner, as in older papers; only if the head is '
+    'nearly straight; spheres of 2.5 mm radius',
 }
 #: Least voxels that a region should be worth: on the phantom (32 directions, SNR 25, eight places
 #: of the grid) the index of one side spreads by up to 2.6 % (SD) above, and by up to 4.5 % below.
@@ -39,7 +39,7 @@ def _index(name, where, side=''):
         units='1',
         method='native-tensors',
         reference='taoka2017',
-        description=f'Diffusivity ratio DTI-ALPS, {of}: {where}. It is no measure of '
+        description=f'Diffusivity ratio DTI-ALPS, {of}: {where}. It is not a measure of '
         'glymphatic flow.',
         limits=RANGE,
         table=name in ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5') and not side,
@@ -55,7 +55,8 @@ def _diffusivities():
                     units='1e-3 mm2/s',
                     method='native-tensors',
                     table=False,
-                    description=f'Diffusivity {way} in {fibres} fibres{_SIDE[side]}.',
+                    description=f'Diffusivity {way} in the region of {fibres} '
+                    f'fibres{_SIDE[side]}.',
                 )
         for name, what, units in (
             ('fa', 'Fractional anisotropy', '1'),
@@ -83,11 +84,10 @@ def _voxels():
                 method='overlap',
                 table=False,
                 limits=Limits(ok=(LEAST_VOXELS, None)),
-                description=f'Voxels of the diffusion series that the smaller of the '
-                f'two regions of {mm} mm radius is worth{_SIDE[side]}: the '
-                'volume that counts over that of a voxel as measured, '
-                'where the sidecar tells (dwi_interpolation), else as '
-                'stored.',
+                description=f'Number of voxels in the smaller of the two regions of {mm} mm '
+                f'radius{_SIDE[side]}: the volume that was measured, divided by '
+                'the volume of an acquired voxel if the sidecar gives it '
+                '(dwi_interpolation), else of a stored voxel.',
             )
 
 
@@ -118,9 +118,9 @@ ROOM = Room(
             desc='sphere',
             space='dwi',
             frame='dwi',
-            description='Spheres of 2.5 mm radius for DTI-ALPS, share of each voxel; volumes: '
-            'left projection, left association, right projection, right association '
-            'fibres.',
+            description='Spheres of 2.5 mm radius for DTI-ALPS, as the fraction of each '
+            'voxel; volumes: left projection, left association, right projection, '
+            'right association fibres.',
         ),
         'alps_kept': Derivative(
             suffix='probseg',
@@ -128,8 +128,8 @@ ROOM = Room(
             desc='measured',
             space='dwi',
             frame='dwi',
-            description='What was measured for DTI-ALPS: fibres along the expected axis, without '
-            'fluid and hyperintensities; volumes as in desc-sphere.',
+            description='Voxels that were measured for DTI-ALPS: fibres along the expected '
+            'axis, without fluid and hyperintensities; volumes as in desc-sphere.',
         ),
     },
     figures=(
@@ -137,10 +137,10 @@ ROOM = Room(
             desc='alps',
             suffix='dwi',
             title='Regions of DTI-ALPS',
-            caption='Four spheres on the directions of fibres: those of projection fibres have '
-            'to lie in blue, those of association fibres in green. What is filled '
-            'was measured. The index is a ratio of diffusivities; it does not show '
-            'glymphatic flow.',
+            caption='Four spheres on the colour map of fibre directions. Those of the '
+            'projection fibres must be in blue, those of the association fibres in '
+            'green. Filled areas were measured. The index is a ratio of '
+            'diffusivities; it does not show glymphatic flow.',
             build='csvdprep.markers.alps.figures:draw_alps',
             takes=('dwi_fa', 'dwi_direction', 'alps_regions', 'alps_kept'),
         ),
@@ -160,8 +160,8 @@ ROOM = Room(
             units='%',
             method='alignment',
             qc_id='Q7',
-            description='Least share of the four regions whose fibres run along the expected '
-            'axis and that is neither fluid nor hyperintense.',
+            description='Fraction of the region with fibres along the expected axis and '
+            'without fluid and hyperintensities; the lowest of the four regions.',
             limits=Limits(ok=(75, None), warn=(25, None)),
         ),
         Measure(
@@ -169,7 +169,8 @@ ROOM = Room(
             units='%',
             method='alignment',
             table=False,
-            description='Least share of the four regions within image and brain mask.',
+            description='Fraction of the region within the image and the brain mask; the '
+            'lowest of the four regions.',
             limits=Limits(ok=(90, None), warn=(75, None)),
         ),
         *_voxels(),
@@ -178,25 +179,25 @@ ROOM = Room(
             units='mm',
             method='alignment',
             table=False,
-            description='Largest distance of a region from where the template has it: moved '
-            'to where fibres are aligned.',
+            description='Largest distance of a region from its position in the template; '
+            'regions are moved to where fibres are aligned.',
         ),
         Measure(
             name='alps_wmh_pct',
             units='%',
             method='overlap',
             table=False,
-            description='Mean share of the four regions that is hyperintense.',
+            description='Hyperintense fraction of the regions; mean of the four.',
         ),
     ),
     version=4,
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(
-        'The diffusivity ratio DTI-ALPS [@taoka2017] was measured in native voxels: regions were '
-        'brought from the FA template, tensors were turned by the local rotation of the '
-        'registration ({o.reorientation}) [@alexander2001] and averaged over voxels along the '
-        'expected axis.'
+        'The diffusivity ratio DTI-ALPS [@taoka2017] was measured in native voxels. '
+        'Regions were transformed from the FA template. Tensors were reoriented by the '
+        'local rotation of the registration ({o.reorientation}) [@alexander2001] and '
+        'averaged over voxels with fibres along the expected axis.'
     ),
     references=('taoka2017', 'alexander2001'),
 )

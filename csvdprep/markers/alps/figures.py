@@ -26,8 +26,9 @@ _STYLE = {
     'text.usetex': False,
 }
 _NOTE = (
-    'Red right-left, green front-back, blue up-down; dots: voxels that count. A ratio of '
-    'diffusivities, no measure of glymphatic flow. Patient’s right on the left.'
+    'Red: right-left, green: front-back, blue: up-down; dots: measured voxels. A ratio of '
+    'diffusivities, not a measure of glymphatic flow. Left of the image is the patient’s '
+    'right.'
 )
 
 

@@ -135,11 +135,11 @@ def as_measured(values: dict[str, Value], finer: float) -> dict[str, Value]:
     --------
     >>> found = as_measured({'qc_alps_voxels_r5_left': Value(40.0)}, 2.0)['qc_alps_voxels_r5_left']
     >>> found.value, found.reason
-    (10.0, 'the scanner stored 2 lines for each that it measured')
+    (10.0, 'the scanner interpolated: it stored 2 lines for each acquired line')
     """
     if finer < LEAST_FINER:
         return values
-    said = f'the scanner stored {finer:.3g} lines for each that it measured'
+    said = f'the scanner interpolated: it stored {finer:.3g} lines for each acquired line'
     return {
         name: replace(item, value=item.value / finer**2, reason=said)
         if name.startswith('qc_alps_voxels') and item.value is not None

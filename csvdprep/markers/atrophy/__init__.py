@@ -38,27 +38,27 @@ ROOM = Room(
     measures=(
         _ml(
             'gm',
-            'Grey matter, cortical, deep and cerebellar.',
+            'Volume of grey matter: cortical, deep and cerebellar.',
             limits=Limits(ok=(400, 900), warn=(300, 1100)),
         ),
         _ml(
             'wm',
-            'White matter, white matter hyperintensities included.',
+            'Volume of white matter, including white matter hyperintensities.',
             limits=Limits(ok=(300, 750), warn=(200, 900)),
         ),
         _ml(
             'csf',
-            'Cerebrospinal fluid in and around the brain, as far as the brain mask holds it.',
+            'Volume of cerebrospinal fluid in and around the brain, within the brain mask.',
             limits=Limits(ok=(50, 700), warn=(20, 900)),
         ),
         _pct('gm', 'Grey matter'),
-        _pct('wm', 'White matter, hyperintensities included,'),
+        _pct('wm', 'White matter, including hyperintensities,'),
         _pct('lv', 'Lateral ventricles'),
         *(
             _ml(
                 f'hippocampus_{side}',
-                f'Proxy of the {side} hippocampus: grey matter within that '
-                'of the warped template; no segmentation.',
+                f'Proxy of the {side} hippocampus: volume of grey matter within the '
+                'hippocampus of the warped template; the hippocampus is not segmented.',
                 table=False,
             )
             for side in ('left', 'right')
@@ -68,8 +68,8 @@ ROOM = Room(
             name='bpf',
             units='1',
             method='em-atlas',
-            description='Brain parenchymal fraction: grey and white matter, cerebellum '
-            'included and brainstem below the pons left out, over the '
+            description='Brain parenchymal fraction: volume of grey and white matter (with '
+            'the cerebellum, without the brainstem below the pons) divided by the '
             'intracranial volume.',
             limits=Limits(ok=(0.6, 0.95), warn=(0.5, 0.98)),
         ),
@@ -78,19 +78,21 @@ ROOM = Room(
             units='1',
             method='geometry',
             reference='evans1942',
-            description='Evans index: largest width of the frontal horns, in front of the '
-            'foramina of Monro and above the temporal horns, over the largest '
-            'inner width of the skull (of the brain mask) in the same axial '
-            'slice; above 0.3 suggests enlarged ventricles.',
+            description='Evans index: largest width of the frontal horns, divided by the '
+            'largest inner width of the skull (here of the brain mask) in the '
+            'same axial slice. The frontal horns are measured in front of the '
+            'foramina of Monro and above the temporal horns. A value above 0.3 '
+            'suggests enlarged ventricles.',
             limits=Limits(ok=(0.15, 0.45), warn=(0.1, 0.6)),
         ),
     ),
     version=3,
     build='csvdprep.markers.atrophy.workflow:init_atrophy_wf',
     methods=(
-        'Volumes are sums of the shares of voxels, hyperintensities counted as white matter; the '
-        'proxies of the hippocampi are the grey matter within those of the warped template. The '
-        'Evans index [@evans1942] was taken in slices parallel to the axial plane of the template.'
+        'Volumes are sums of tissue fractions over voxels, with hyperintensities counted '
+        'as white matter. The proxies of the hippocampi are the grey matter within the '
+        'hippocampi of the warped template. The Evans index [@evans1942] was taken in '
+        'slices parallel to the axial plane of the template.'
     ),
     references=('evans1942',),
 )

@@ -94,8 +94,7 @@ class Atrophy(SimpleInterface):
                     )
                 },
                 'evans': Value(
-                    evans,
-                    reason='' if evans else 'no slice was found with frontal horns on both sides',
+                    evans, reason='' if evans else 'no slice shows the frontal horns on both sides'
                 ),
             },
             ROOM,

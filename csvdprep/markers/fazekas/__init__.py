@@ -14,7 +14,7 @@ class Options:
 
     rule: str = option(
         'ladis',
-        'Sizes of the deep grade: ladis (10 and 20 mm) or credos (10 and 25 mm).',
+        'Size limits of the deep grade: ladis (10 and 20 mm) or credos (10 and 25 mm).',
         choices=RULES,
     )
 
@@ -48,22 +48,28 @@ ROOM = Room(
     measures=(
         _grade(
             'pv',
-            'Periventricular grade: how much of the wall of the lateral ventricles '
-            'carries hyperintensity of which thickness. 2 from 5 mm on 3 % of the wall, '
-            '3 from 10 mm on 1.5 %; caps at the ends of the horns do not count.',
+            'Periventricular grade, from the thickness of the hyperintensities on the '
+            'wall of the lateral ventricles. Grade 2: at least 5 mm on 3 % of the wall; '
+            'grade 3: at least 10 mm on 1.5 %. Caps at the ends of the horns do not count.',
             levels=_PERIVENTRICULAR,
         ),
         _grade(
             'deep',
-            'Deep grade: largest axial diameter of the deep hyperintensities, as far '
-            'as they are a third as wide.',
+            'Deep grade, from the largest axial diameter of the deep hyperintensities, '
+            'measured where they are at least a third as wide as long.',
             levels=_DEEP,
         ),
-        _grade('total', 'Sum of the periventricular and the deep grade, 0 to 6.'),
-        _grade('deep_ladis', 'Deep grade by the sizes of LADIS (10 and 20 mm).', table=False),
-        _grade('deep_credos', 'Deep grade by the sizes of CREDOS (10 and 25 mm).', table=False),
+        _grade('total', 'Sum of the periventricular and the deep Fazekas grade, 0 to 6.'),
         _grade(
-            'by_volume', 'Grade that the volume alone suggests; a check, not a grade.', table=False
+            'deep_ladis', 'Deep grade with the size limits of LADIS (10 and 20 mm).', table=False
+        ),
+        _grade(
+            'deep_credos', 'Deep grade with the size limits of CREDOS (10 and 25 mm).', table=False
+        ),
+        _grade(
+            'by_volume',
+            'Grade that the volume alone suggests; only a check of the other grades.',
+            table=False,
         ),
         Measure(
             name='fazekas_volcheck',
@@ -78,40 +84,41 @@ ROOM = Room(
             units='mL',
             method='geometry',
             table=False,
-            description='Lesions that come within 3 mm of the lateral ventricles (or the '
-            'distance of the slices), their part within 13 mm.',
+            description='Periventricular hyperintensities behind the grade: lesions that come '
+            'within 3 mm (or one slice distance) of the lateral ventricles, up to '
+            '13 mm from these.',
         ),
         Measure(
             name='fazekas_deep_ml',
             units='mL',
             method='geometry',
             table=False,
-            description='Deep hyperintensities behind the deep grade: all other lesions, and '
-            'what is farther than 13 mm from the ventricles.',
+            description='Deep hyperintensities behind the grade: all other lesions, and the '
+            'parts that are more than 13 mm from the ventricles.',
         ),
         Measure(
             name='fazekas_wall_pct',
             units='%',
             method='geometry',
             table=False,
-            description='Share of the wall of the lateral ventricles that carries '
-            'periventricular hyperintensity.',
+            description='Share of the wall of the lateral ventricles with periventricular '
+            'hyperintensity.',
         ),
         Measure(
             name='fazekas_wall5_pct',
             units='%',
             method='geometry',
             table=False,
-            description='Share of the wall on which it is at least 5 mm thick, the first and '
-            'last 12 mm of the ventricles left out.',
+            description='Share of the wall with periventricular hyperintensity at least 5 mm '
+            'thick, without the first and last 12 mm of the ventricles.',
         ),
         Measure(
             name='fazekas_wall10_pct',
             units='%',
             method='geometry',
             table=False,
-            description='Share of the wall on which it is at least 10 mm thick, the first and '
-            'last 12 mm of the ventricles left out.',
+            description='Share of the wall with periventricular hyperintensity at least 10 mm '
+            'thick, without the first and last 12 mm of the ventricles.',
         ),
         Measure(
             name='fazekas_thickness_mm',
@@ -119,16 +126,16 @@ ROOM = Room(
             method='geometry',
             table=False,
             description='Thickness, from the wall to the outer border, that the '
-            'periventricular hyperintensities reach on 3 % of the wall, the '
-            'first and last 12 mm of the ventricles left out.',
+            'periventricular hyperintensities reach on 3 % of the wall, without '
+            'the first and last 12 mm of the ventricles.',
         ),
         Measure(
             name='fazekas_deep_diameter_mm',
             units='mm',
             method='geometry',
             table=False,
-            description='Largest axial diameter of deep lesions, as far as they are a third '
-            'as wide.',
+            description='Largest axial diameter of deep lesions, measured where they are at '
+            'least a third as wide as long.',
         ),
         Measure(
             name='fazekas_deep_group_mm',
@@ -136,17 +143,17 @@ ROOM = Room(
             method='geometry',
             table=False,
             description='Largest axial diameter of a group of deep foci that touch or are '
-            'nearer than 3 mm; 0 without one.',
+            'less than 3 mm apart; 0 if there is no such group.',
         ),
     ),
     version=2,
     build='csvdprep.markers.fazekas.workflow:init_fazekas_wf',
     options=Options,
     methods=(
-        'Fazekas grades [@fazekas1987] were derived from the share of the wall of the lateral '
-        'ventricles on which hyperintensities are 5 and 10 mm thick, and from the axial diameter '
-        'of deep ones as far as they are a third as wide (sizes: {o.rule}), and checked against '
-        'the volume.'
+        'Fazekas grades [@fazekas1987] were derived from the share of the wall of the '
+        'lateral ventricles on which hyperintensities are 5 and 10 mm thick, and from the '
+        'axial diameter of deep hyperintensities where they are at least a third as wide '
+        'as long (size limits: {o.rule}). The grades were checked against the volume.'
     ),
     references=('fazekas1987',),
 )

@@ -173,7 +173,7 @@ def grade(
     lesion = np.asarray(lesion, dtype=bool)
     d_v = np.asarray(d_v)
     if not np.isfinite(d_v[lesion]).all():
-        raise ValueError('The distance from the ventricles is not known everywhere.')
+        raise ValueError('The distance from the ventricles is not known for all lesions.')
     voxel_ml = voxel_volume(affine) / 1000
 
     near = _periventricular(lesion, d_v, affine)

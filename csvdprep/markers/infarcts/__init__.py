@@ -13,11 +13,11 @@ class Options:
     """Which candidates count."""
 
     definite: float = option(
-        0.7, 'Probability from which a candidate is an infarct.', least=0.01, most=0.99
+        0.7, 'Least probability of a candidate that counts as an infarct.', least=0.01, most=0.99
     )
     possible: float = option(
         0.2,
-        'Probability from which a candidate is listed as possible, for review.',
+        'Least probability of a candidate that is listed as possible, for review.',
         least=0.001,
         most=0.99,
     )
@@ -33,14 +33,14 @@ class Options:
 KINDS = {
     'rssi': 'recent small subcortical infarct: deep grey matter, white matter or brainstem, up to '
     '20 mm',
-    'cortical': 'reaches the cortex, or lies in it',
-    'large': 'subcortical, larger than a small infarct',
+    'cortical': 'in the cortex, or reaching it',
+    'large': 'subcortical, but larger than a small infarct',
     'cerebellar': 'cerebellum',
 }
 STATUS = {
     'definite': 'counts',
-    'possible': 'for review; does not count',
-    'external': 'from a mask that was given; counts',
+    'possible': 'for review; not counted',
+    'external': 'from a mask given by the user; counted',
 }
 
 
@@ -96,47 +96,51 @@ ROOM = Room(
             suffix='dseg',
             desc='infarcts',
             frame='trace',
-            description='Number of each lesion of the list.',
+            description='Label image: number of each lesion in the list.',
         ),
         'infarct_lesions': Derivative(
             suffix='lesions',
             label='infarct',
             extension='.tsv',
             frame='trace',
-            description='Recent infarcts and places that may be some (26-connected), the most '
+            description='Recent infarcts and possible infarcts (26-connected), the most '
             'probable first.',
             lists='Recent infarcts and candidates',
             columns=(
                 Column(
                     name='index',
-                    description='Number of the lesion, 1 the most probable; its value in the '
-                    'image of candidates.',
+                    description='Number of the lesion, 1 for the most probable; also its '
+                    'label in the image of candidates.',
                 ),
                 *IDENTITY[1:],
-                Column(name='kind', description='Of which kind it is.', levels=KINDS),
-                Column(name='status', description='Whether it counts.', levels=STATUS),
+                Column(name='kind', description='Kind of the lesion.', levels=KINDS),
+                Column(name='status', description='Whether the lesion is counted.', levels=STATUS),
                 Column(
                     name='probability',
                     units='1',
-                    description='Probability that it is an infarct, by a logistic model fitted '
-                    'on infarcts drawn into scans of people without any.',
+                    description='Probability that the lesion is an infarct, from a logistic '
+                    'model fitted to infarcts drawn into scans of people without '
+                    'infarcts.',
                 ),
                 Column(
                     name='adc_1e3',
                     units='1e-3 mm2/s',
-                    description='Mean ADC, its bright voxels counting more.',
+                    description='Mean ADC, weighted towards voxels that are bright in the '
+                    'trace image.',
                 ),
                 Column(
                     name='adc_ratio',
                     units='1',
-                    description='ADC over that of its surroundings and of its mirror image.',
+                    description='ADC divided by that of the surroundings and of the mirrored '
+                    'position.',
                 ),
                 Column(
                     name='trace_ratio',
                     units='1',
-                    description='Trace image over its surroundings and its mirror image.',
+                    description='Intensity of the trace image divided by that of the '
+                    'surroundings and of the mirrored position.',
                 ),
-                Column(name='reasons', description='What speaks for and against it.'),
+                Column(name='reasons', description='Findings for and against an infarct.'),
                 *REGION,
             ),
         ),
@@ -146,8 +150,8 @@ ROOM = Room(
             desc='infarcts',
             suffix='trace',
             title='Recent infarcts',
-            caption='Every lesion of the list on the trace image, the most probable first; those '
-            'that do not count say so.',
+            caption='Every lesion of the list on the trace image, the most probable first. '
+            'Lesions that are not counted are marked.',
             build='csvdprep.markers.infarcts.figures:draw_infarcts',
             takes=('trace_preproc', 'infarct_candidates', 'infarct_lesions'),
         ),
@@ -178,43 +182,53 @@ ROOM = Room(
             name='rssi_adc_ratio',
             units='1',
             method='dwi-adc-mirror',
-            description='ADC of recent small subcortical infarcts over that of their surroundings '
-            'and mirror images, weighted by volume. Above 0.9 old lesions shine through.',
+            description='ADC of recent small subcortical infarcts divided by that of their '
+            'surroundings and mirrored positions, weighted by volume. A value '
+            'above 0.9 suggests T2 shine-through of old lesions.',
             limits=Limits(ok=(None, 0.9)),
             table=False,
         ),
-        _n('rssi_possible_n', 'candidates that may be such, for review', table=False),
+        _n(
+            'rssi_possible_n',
+            'possible recent small subcortical infarcts, for review',
+            table=False,
+        ),
         _n(
             'recent_infarct_n',
-            'recent infarcts of any kind and place; embolic and cortical ones are no sign of '
-            'small vessel disease',
+            'recent infarcts of any kind and location; embolic and cortical infarcts are '
+            'not a sign of small vessel disease',
         ),
         Measure(
             name='recent_infarct_ml',
             units='mL',
             method='dwi-adc-mirror',
-            description='Volume of recent infarcts of any kind and place.',
+            description='Volume of recent infarcts of any kind and location.',
         ),
         _n('recent_infarct_cortical_n', 'recent infarcts that reach the cortex', table=False),
-        _n('recent_infarct_possible_n', 'candidates of any kind, for review', table=False),
+        _n(
+            'recent_infarct_possible_n',
+            'possible recent infarcts of any kind, for review',
+            table=False,
+        ),
         Measure(
             name='infarct_origin',
             units='',
             method='plan',
             table=False,
-            description='What found the infarcts.',
+            description='Origin of the infarct mask.',
             levels={'csvdprep': 'this application', 'external': 'a mask given by --derivatives'},
         ),
     ),
     build='csvdprep.markers.infarcts.workflow:init_infarcts_wf',
     options=Options,
     methods=(
-        'Recent infarcts [@duering2023] were sought where the trace image is brighter, and the '
-        'apparent diffusion coefficient lower, than in the surroundings and in the mirror image '
-        'of the place. A logistic model of brightness, diffusion, size, shape and place, fitted '
-        'on infarcts drawn into scans without any, gave each candidate a probability; from '
-        '{o.definite:g} it counts. Those up to {o.rssi_mm:g} mm in an axial slice outside of '
-        'cortex and cerebellum are recent small subcortical infarcts.'
+        'Candidates for recent infarcts [@duering2023] were regions where the trace image '
+        'is brighter and the apparent diffusion coefficient lower than in the '
+        'surroundings and at the mirrored position. A logistic model of brightness, '
+        'diffusion, size, shape and location, fitted to infarcts drawn into scans without '
+        'infarcts, gave each candidate a probability. Candidates with a probability of at '
+        'least {o.definite:g} are counted. Those up to {o.rssi_mm:g} mm in an axial '
+        'slice, outside the cortex and cerebellum, are recent small subcortical infarcts.'
     ),
     references=('duering2023',),
 )

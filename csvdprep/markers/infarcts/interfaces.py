@@ -17,7 +17,7 @@ from csvdprep.markers.infarcts.science.evidence import evidence
 from csvdprep.science.lesion_rows import lesion_rows
 from csvdprep.science.shapes import label_lesions
 
-_NONE = 'no such infarct'
+_NONE = 'there is no recent small subcortical infarct'
 #: Share of a voxel from which a mask that was given on another grid counts.
 LEAST_SHARE = 0.3
 
@@ -174,7 +174,11 @@ def _values(rows, counting, small, origin):
         ratio = Value(
             sum(row['adc_ratio'] * row['volume_mm3'] for row in small) / volume, n=len(small)
         )
-    review = '' if not possible else f'{len(possible)} more may be infarcts: see the list'
+    review = (
+        ''
+        if not possible
+        else f'{len(possible)} other candidates are possible infarcts: see the list'
+    )
     return {
         'rssi_n': Value(len(small), reason=review),
         'rssi_volume_ml': volume / 1000,

@@ -12,7 +12,7 @@ class Options:
 
     margin_mm: float = option(
         2.0,
-        'White matter is normal-appearing from this distance from hyperintensities on.',
+        'White matter is normal-appearing if it is farther than this from hyperintensities.',
         unit='mm',
         least=0,
         most=20,
@@ -27,17 +27,17 @@ MAPS = {
     'fw': ('free water', '1', 1.0),
 }
 REGIONS = {
-    'wm': 'pure cerebral white matter, hyperintense or not',
-    'nawm': 'pure cerebral white matter further than 2 mm from hyperintensities',
-    'wmh': 'voxels of which at least half is hyperintense, without fluid',
+    'wm': 'pure cerebral white matter, including hyperintensities',
+    'nawm': 'pure cerebral white matter more than 2 mm from hyperintensities',
+    'wmh': 'hyperintensities (voxels at least half hyperintense), without fluid',
     'wmh_jv': 'juxtaventricular hyperintensities, without fluid',
     'wmh_pv': 'periventricular hyperintensities, without fluid',
     'wmh_dw': 'deep hyperintensities, without fluid',
     'wmh_jc': 'juxtacortical hyperintensities, without fluid',
 }
 WATER = (
-    ' Of two shells or more a fitted fraction; of one shell a contrast that assumes the mean '
-    'diffusivity of tissue (fw_method).'
+    ' With two or more shells it is a fitted fraction; with one shell it is a contrast '
+    'that assumes the mean diffusivity of tissue (fw_method).'
 )
 #: Zones in the label image of the room of zones.
 ZONES = {'wmh_jv': 1, 'wmh_pv': 2, 'wmh_dw': 3, 'wmh_jc': 4}
@@ -59,7 +59,7 @@ def _measures():
                 units=units,
                 method=method,
                 table=first,
-                description=f'{what.capitalize()}: mean of {where}.{more}',
+                description=f'{what.capitalize()}: mean in {where}.{more}',
                 limits=LIMITS.get(column),
             )
     yield Measure(
@@ -67,9 +67,9 @@ def _measures():
         units='%',
         method='anatomy',
         table=False,
-        description='Share of the hyperintense voxels of the diffusion series that is '
-        'left out of its means there: more than 5 % fluid (ventricles, '
-        'sulci, cavities) or deep grey matter.',
+        description='Share of the hyperintense voxels of the diffusion series that are '
+        'excluded from the means, because they contain more than 5 % fluid '
+        '(ventricles, sulci, cavities) or deep grey matter.',
     )
     yield Measure(
         name='md_nawm_peak',
@@ -115,10 +115,11 @@ ROOM = Room(
     build='csvdprep.markers.nawm.workflow:init_nawm_wf',
     options=Options,
     methods=(
-        'Tensor measures were averaged in voxels of at least 90 % cerebral white matter with at '
-        'most 5 % fluid, normal-appearing where further than {o.margin_mm:g} mm from '
-        'hyperintensities, and in voxels of which at least half is hyperintense, with at most '
-        '5 % fluid and 5 % deep grey matter, too. Voxels at the edge of lesions are mixed; small '
-        'lesions are seen through voxels larger than they are.'
+        'Tensor measures were averaged in cerebral white matter (voxels with at least 90 '
+        '% white matter and at most 5 % fluid), in normal-appearing white matter (the '
+        'same, more than {o.margin_mm:g} mm from hyperintensities) and in '
+        'hyperintensities (voxels at least half hyperintense, with at most 5 % fluid and '
+        '5 % deep grey matter). Voxels at the edge of lesions are affected by partial '
+        'volume, and small lesions may be smaller than a voxel.'
     ),
 )

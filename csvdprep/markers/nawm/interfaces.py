@@ -91,7 +91,9 @@ def _means(maps, regions, whole, water):
             column = f'{name}_{region}'
             if name == 'fw' and water == 'none':
                 found[column] = Value(
-                    None, reason='free water needs a shell near 1000 s/mm², or two shells'
+                    None,
+                    reason='free water cannot be estimated without a shell near 1000 '
+                    's/mm² or two shells',
                 )
             elif region not in regions:
                 found[column] = Value(None, reason=_ABSENT)
@@ -109,7 +111,7 @@ def _means(maps, regions, whole, water):
 
 def _too_few(count, whole):
     """Say how few voxels are left, and of how many."""
-    said = f'fewer than {LEAST_VOXELS} voxels'
+    said = f'the region has fewer than {LEAST_VOXELS} voxels'
     if whole is not None and whole.sum() > count:
         said += f': of {int(whole.sum())} voxels {count} are without fluid and deep grey matter'
     return said
@@ -128,7 +130,11 @@ def _left_out(regions, whole):
 def _peak(md, regions):
     """Find the peak of the histogram of mean diffusivity."""
     top = histogram_top(md[regions['nawm']]) if 'nawm' in regions else None
-    why = _ABSENT if 'nawm' not in regions else 'fewer than 500 voxels'
+    why = (
+        _ABSENT
+        if 'nawm' not in regions
+        else 'normal-appearing white matter has fewer than 500 voxels'
+    )
     place, height = (1e3 * top[0], top[1]) if top else (None, None)
     return {
         'md_nawm_peak': Value(place, reason='' if top else why),

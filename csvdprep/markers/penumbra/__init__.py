@@ -12,7 +12,7 @@ class Options:
 
     periventricular_mm: float = option(
         10.0,
-        'Hyperintensities farther from the lateral ventricles are deep.',
+        'Hyperintensities farther than this from the lateral ventricles are deep.',
         unit='mm',
         least=1,
         most=30,
@@ -25,8 +25,8 @@ MAPS = {
     'fw': ('free water', '1', 1.0),
 }
 WATER = (
-    ' Of two shells or more free water is a fitted fraction, of one shell a contrast that '
-    'assumes the mean diffusivity of tissue (fw_method).'
+    ' With two or more shells, free water is a fitted fraction; with one shell it is a '
+    'contrast that assumes the mean diffusivity of tissue (fw_method).'
 )
 KINDS = {
     '': 'all hyperintensities',
@@ -35,14 +35,14 @@ KINDS = {
 }
 
 SCALARS = {
-    'slope': 'slope of the medians of rings of 1 mm, from 1 to 8 mm',
-    'adj_slope': 'slope from 1 to 8 mm at equal distance from the ventricles and equal FA of the '
-    'template',
-    'delta': 'median from 1 to 2 mm minus that from 15 to 20 mm',
-    'width': 'first ring within one standard error of the mean from 15 to 20 mm; the more voxels, '
-    'the wider',
-    'decay': 'length over which the difference falls to a share of 1/e, which does not depend on '
-    'the number of voxels',
+    'slope': 'slope over the medians of 1 mm rings, from 1 to 8 mm',
+    'adj_slope': 'slope from 1 to 8 mm, adjusted for the distance from the ventricles and the '
+    'FA of the template',
+    'delta': 'median of the ring from 1 to 2 mm minus the median from 15 to 20 mm',
+    'width': 'distance of the first ring within one standard error of the mean from 15 to 20 '
+    'mm; it increases with the number of voxels',
+    'decay': 'length over which the difference falls to 1/e; it does not depend on the number '
+    'of voxels',
 }
 
 
@@ -105,8 +105,8 @@ ROOM = Room(
             suffix='dwi',
             title='Penumbra of the hyperintensities',
             caption='Medians in rings of 1 mm around periventricular and deep '
-            'hyperintensities; bars are standard errors. The first ring mixes with '
-            'the lesion and is left out of the measures.',
+            'hyperintensities; bars are standard errors. The first ring is affected '
+            'by partial volume with the lesion and is excluded from the measures.',
             build='csvdprep.markers.penumbra.figures:draw_profile',
             takes=('penumbra_profile',),
         ),
@@ -116,9 +116,9 @@ ROOM = Room(
     build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
     options=Options,
     methods=(
-        'Diffusion was measured in rings of 1 mm around hyperintensities, periventricular up to '
-        '{o.periventricular_mm:g} mm from the ventricles, within white matter, as by '
-        '[@maillard2011].'
+        'Diffusion was measured in rings of 1 mm around hyperintensities, periventricular '
+        'up to {o.periventricular_mm:g} mm from the ventricles, within white matter, '
+        'after [@maillard2011].'
     ),
     references=('maillard2011',),
 )

@@ -60,7 +60,7 @@ class Penumbra(SimpleInterface):
         space = ImageFrame.read(given.dwi_fa, given.dwi_to_anat, {'flair': given.flair_to_anat})
         lesions = np.asanyarray(load(given.wmh_mask).dataobj) > 0
         if not lesions.any():
-            none = Value(None, reason='no hyperintensity')
+            none = Value(None, reason='there are no hyperintensities')
             self._results['penumbra_profile'] = _write([], folder / 'profile.tsv')
             self._results['penumbra_values'] = write_values(
                 folder / 'values.json', {m.name: none for m in ROOM.measures}, ROOM
@@ -142,7 +142,7 @@ class Penumbra(SimpleInterface):
 
 def _absent(distances):
     """Say that there are no hyperintensities of a kind."""
-    missing = Value(None, reason='no such hyperintensity')
+    missing = Value(None, reason='there are no hyperintensities of this kind')
     return {
         measure.name: missing
         for measure in ROOM.measures
@@ -156,7 +156,12 @@ def _summary(name, kind, values, distance, others):
     said = found.reasons
 
     def value(stem, what):
-        return Value(what, reason='' if what is not None else said.get(stem, 'not defined'))
+        return Value(
+            what,
+            reason=''
+            if what is not None
+            else said.get(stem, 'the measure is not defined for this profile'),
+        )
 
     slope, why = adjusted_slope(values, distance, others)
     return {

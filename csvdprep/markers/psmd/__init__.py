@@ -15,8 +15,8 @@ def _width(name, description, **more):
 
 
 WHAT = (
-    'Peak width of skeletonised mean diffusivity: difference of its 95th and 5th percentile '
-    'on the skeleton of the white matter'
+    'Peak width of skeletonised mean diffusivity: difference between the 95th and 5th '
+    'percentiles on the white matter skeleton'
 )
 LIMITS = Limits(ok=(1.5, 6), warn=(1, 9))
 
@@ -39,13 +39,13 @@ ROOM = Room(
     reads=('dwi_denoise.qc_dwi_snr_b0', 'tensors.dwi_tensor_shells'),
     makes={},
     measures=(
-        _width('psmd_1e4', f'{WHAT}, projected in the FA template.', limits=LIMITS),
+        _width('psmd_1e4', f'{WHAT}, projected in the space of the FA template.', limits=LIMITS),
         _width('psmd_left_1e4', f'{WHAT}, left.', table=False),
         _width('psmd_right_1e4', f'{WHAT}, right.', table=False),
-        _width('psmd_nonlesion_1e4', f'{WHAT}, hyperintensities left out.', table=False),
+        _width('psmd_nonlesion_1e4', f'{WHAT}, without hyperintensities.', table=False),
         _width(
             'psmd_native_1e4',
-            f'{WHAT}, read from voxels as acquired, without interpolation.',
+            f'{WHAT}, sampled from the original voxels without interpolation.',
             limits=LIMITS,
         ),
         Measure(
@@ -61,17 +61,16 @@ ROOM = Room(
             units='%',
             method='simulation',
             table=False,
-            description='By how much noise is expected to widen PSMD of voxels as acquired: '
-            'simulated for the volumes that the tensor stands on and the '
-            'signal-to-noise ratio of the series as acquired, so an upper '
-            'bound where noise was reduced.',
+            description='Expected widening of psmd_native_1e4 by noise. It is simulated for '
+            'the volumes in the tensor fit and the signal-to-noise ratio of the '
+            'original series, so it is an upper bound if the series was denoised.',
             limits=Limits(ok=(-10, 10), warn=(-30, 30)),
         ),
         Measure(
             name='qc_psmd_coverage_pct',
             units='%',
             method='ants-skel',
-            description='Share of the skeleton with values.',
+            description='Share of the skeleton that has values.',
             limits=Limits(ok=(75, None), warn=(50, None)),
         ),
         Measure(
@@ -79,7 +78,7 @@ ROOM = Room(
             units='%',
             method='ants-skel',
             table=False,
-            description='Share of the skeleton left out as fluid (above 3e-3 mm²/s).',
+            description='Share of the skeleton that is excluded as fluid (above 3e-3 mm²/s).',
             limits=Limits(ok=(None, 1), warn=(None, 5)),
         ),
         Measure(
@@ -94,9 +93,10 @@ ROOM = Room(
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
     methods=(
         'PSMD [@baykara2016] was measured on a skeleton of the FA template of TractSeg '
-        '[@wasserthal2018]: mean diffusivity was taken from where anisotropy is highest across '
-        'the tract, as in tract-based spatial statistics [@smith2006]. The skeleton is not that '
-        'of the original tool: values of the two are not to be mixed.'
+        '[@wasserthal2018]: mean diffusivity was sampled where anisotropy is highest '
+        'across the tract, as in tract-based spatial statistics [@smith2006]. The '
+        'skeleton differs from that of the original tool, so values of the two must not '
+        'be pooled.'
     ),
     references=('baykara2016', 'wasserthal2018', 'smith2006'),
 )

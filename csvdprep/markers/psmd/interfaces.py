@@ -135,7 +135,7 @@ class Psmd(SimpleInterface):
         given = self.inputs
         snr = read_measure(given.dwi_denoise_values, 'dwi_denoise.qc_dwi_snr_b0', ROOM)
         if snr.value is None:
-            return Value(None, reason=f'the signal-to-noise ratio is not known: {snr.reason}')
+            return Value(None, reason=f'the signal-to-noise ratio is unknown: {snr.reason}')
         image = load(given.dwi_fa)
         bvals = np.loadtxt(given.dwi_bval).ravel()
         vectors = canonical_vectors(np.loadtxt(given.dwi_bvec).T, image)

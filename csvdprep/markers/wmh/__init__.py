@@ -16,41 +16,46 @@ class Options:
 
     engine: str = option(
         'auto',
-        'What makes the mask: the network, the classical engine, both (the mean of their '
-        'maps), or auto: both where slices are thin or axial, else the classical engine.',
+        'Engine that segments the mask: network, classical, both (mean of the two maps), '
+        'or auto. auto uses both if slices are thin or axial, else the classical engine.',
         choices=('auto', 'both', 'network', 'classical'),
     )
     network_cut: float = option(
-        0.5, 'Network: probability from which a voxel is a lesion.', least=0.01, most=0.99
+        0.5, 'Network: least probability of a lesion voxel.', least=0.01, most=0.99
     )
     both_cut: float = option(
         0.4,
-        'Both: mean of the maps of the two from which a voxel is a lesion.',
+        'Both: least value of a lesion voxel in the mean of the two maps.',
         least=0.01,
         most=0.99,
     )
     seed_contrast: float = option(
-        0.20, 'Classical: least contrast of the brightest part of a lesion, with a T1w.'
+        0.20, 'Classical: least contrast of the brightest part of a lesion, if there is a T1w.'
     )
-    seed_contrast_flair_only: float = option(0.25, 'Classical: the same without a T1w.')
-    border_contrast: float = option(0.12, 'Classical: least contrast at the border.')
+    seed_contrast_flair_only: float = option(0.25, 'Classical: the same if there is no T1w.')
+    border_contrast: float = option(0.12, 'Classical: least contrast at the border of a lesion.')
     seed_noise: float = option(
         5.0,
-        'Classical: seeds are not below so many SD of normal white matter after denoising, '
+        'Classical: least contrast of seeds in SD of normal white matter after denoising, '
         'up to a contrast of 0.30.',
         least=0,
     )
-    border_noise: float = option(4.0, 'Classical: the same for borders, up to 0.20.', least=0)
+    border_noise: float = option(
+        4.0, 'Classical: the same for borders, up to a contrast of 0.20.', least=0
+    )
     above_grey: float = option(
-        0.20, 'Classical: contrast above grey matter that a seed needs where that is near.'
+        0.20, 'Classical: least contrast of a seed to grey matter, if that is nearby.'
     )
     peak_share: float = option(
         0.5,
-        'Classical: least contrast at the border, as a share of that of the lesion nearby.',
+        'Classical: least contrast at the border, as a share of the contrast of the '
+        'nearby lesion.',
         least=0,
         most=1,
     )
-    runs: int = option(20, 'Jittered runs for the sensitivity range.', least=1)
+    runs: int = option(
+        20, 'Number of runs with jittered thresholds for the sensitivity range.', least=1
+    )
 
     def __post_init__(self):
         least = min(self.seed_contrast, self.seed_contrast_flair_only)
@@ -120,16 +125,17 @@ ROOM = Room(
             label='WMH',
             frame='flair',
             units='1',
-            description='Degree of membership of white matter hyperintensity: of the classical '
-            'engine the mean of jittered runs with a slope at the border, of the network its '
-            'probability, of both the weighted mean (wmh_engine tells); not calibrated.',
+            description='Degree of membership of white matter hyperintensity, not calibrated. '
+            'Classical engine: mean of jittered runs with a slope at the border; '
+            'network: its probability; both: the weighted mean. The measure '
+            'wmh_engine states which engine was used.',
         ),
         'wmh_subcortical': Derivative(
             suffix='dseg',
             desc='subcortical',
             frame='flair',
-            description="Hyperintensities that are not counted as white matter's, on the FLAIR "
-            'grid.',
+            description='Hyperintensities outside cerebral white matter, not counted as WMH, '
+            'on the FLAIR grid.',
             table=(
                 {'index': 1, 'name': 'deep grey matter', 'abbreviation': 'DG', 'color': '#cc79a7'},
                 {
@@ -146,8 +152,8 @@ ROOM = Room(
             desc='wmh',
             suffix='FLAIR',
             title='White matter hyperintensities',
-            caption='Every slice of the FLAIR with the outline of the hyperintensities. '
-            'Cortex, choroid plexus, septum and pulsation artefacts must not be in it.',
+            caption='Every slice of the FLAIR with the outline of the hyperintensities. It '
+            'must not include cortex, choroid plexus, septum or pulsation artefacts.',
             build='csvdprep.markers.wmh.figures:draw_wmh',
             takes=('flair_preproc', 'wmh_mask'),
             wants=('flair_mask',),
@@ -156,8 +162,8 @@ ROOM = Room(
     measures=(
         _ml(
             'total',
-            'Volume of white matter hyperintensities; those of deep grey matter, '
-            'brainstem and cerebellum and around old infarcts are not in it.',
+            'Volume of white matter hyperintensities, without those in deep grey matter, '
+            'brainstem and cerebellum and around old infarcts.',
             reference='duering2023',
             limits=Limits(ok=(0, 150)),
         ),
@@ -179,7 +185,7 @@ ROOM = Room(
             units='1',
             method='contrast-hysteresis',
             table=False,
-            description='Coefficient of variation of the volume over jittered runs.',
+            description='Coefficient of variation of the WMH volume over jittered runs.',
             limits=Limits(ok=(0, 0.3)),
         ),
         _ml(
@@ -196,21 +202,25 @@ ROOM = Room(
         ),
         _ml(
             'partial',
-            'The same by partial volume: voxels at the border of lesions count by the '
-            'share that lesion fills, as their brightness tells.',
+            'Volume of white matter hyperintensities with partial volume: a voxel at the '
+            'border counts by the lesion fraction estimated from its brightness.',
             table=False,
         ),
         _ml(
             'lining',
-            'Part of the total that is a thin (3 mm) lining of the lateral ventricles, '
-            'which some call normal.',
+            'Part of the WMH volume that is a thin (3 mm) lining of the lateral '
+            'ventricles, which some raters consider normal.',
             table=False,
         ),
-        _ml('deepgrey', 'Hyperintensities of deep grey matter.', table=False),
-        _ml('infratentorial', 'Hyperintensities of brainstem and cerebellum.', table=False),
+        _ml('deepgrey', 'Volume of hyperintensities in deep grey matter.', table=False),
+        _ml(
+            'infratentorial',
+            'Volume of hyperintensities in brainstem and cerebellum.',
+            table=False,
+        ),
         _ml(
             'infarct',
-            'Hyperintensities around old infarcts, left out.',
+            'Volume of hyperintensities around old infarcts, not counted as WMH.',
             table=False,
             limits=Limits(ok=(0, 0.5)),
         ),
@@ -219,15 +229,20 @@ ROOM = Room(
             units='mL',
             method='infarcts-and-masks',
             table=False,
-            description='Volume, on the FLAIR, of recent infarcts that diffusion shows, with 2 mm '
-            'around them, and of the infarcts and lacunes that masks of --derivatives name. No '
-            'hyperintensity is counted there. Lacunes without a mask, and recent infarcts without '
-            'trace image and ADC or a diffusion series, are not looked for.',
+            description='Volume on the FLAIR in which no hyperintensities are counted: recent '
+            'infarcts found on diffusion, with a margin of 2 mm, and infarcts and '
+            'lacunes from masks given by --derivatives. Lacunes are not detected '
+            'without a mask, and recent infarcts not without a trace image and '
+            'ADC map or a diffusion series.',
         ),
-        _ml('network', 'Volume that the network finds, whichever engine counts.', table=False),
+        _ml(
+            'network',
+            'WMH volume found by the network, whichever engine makes the final mask.',
+            table=False,
+        ),
         _ml(
             'classical',
-            'Volume that the classical engine finds, whichever engine counts.',
+            'WMH volume found by the classical engine, whichever engine makes the final mask.',
             table=False,
         ),
         Measure(
@@ -256,31 +271,31 @@ ROOM = Room(
             units='1',
             method='flair-histogram',
             qc_id='Q2',
-            description='Spread of normal white matter on the FLAIR over its level: noise, '
-            'texture and non-uniformity.',
+            description='Spread of the intensity of normal white matter on the FLAIR, divided '
+            'by its level: noise, texture and non-uniformity.',
             limits=Limits(ok=(0, 0.15), warn=(0, 0.25)),
         ),
         Measure(
             name='qc_wmh_mean_z',
             units='1',
             method='contrast-hysteresis',
-            description='Mean excess of the hyperintensities in SD of normal-appearing white '
-            'matter.',
+            description='Mean contrast of the hyperintensities to normal-appearing white '
+            'matter, in SD of the latter.',
             limits=Limits(ok=(2.5, None)),
         ),
         Measure(
             name='qc_wmh_faint_ml',
             units='mL',
             method='contrast-hysteresis',
-            description='Depth of white matter that is a tenth brighter than normal without '
-            'a bright part: not counted, so that soft, faint hyperintensities '
-            'may be missed.',
+            description='Volume of deep white matter that is at least 10 % brighter than '
+            'normal but has no bright part. It is not counted, so soft, faint '
+            'hyperintensities may be missed.',
         ),
         Measure(
             name='qc_wmh_at_border',
             units='',
             method='contrast-hysteresis',
-            description='Whether the mask reaches the edge of the image.',
+            description='Whether the WMH mask reaches the edge of the image.',
             levels={'yes': 'the image may be cut off', 'no': 'it does not'},
         ),
     ),
@@ -290,21 +305,23 @@ ROOM = Room(
     options=Options,
     resolve='csvdprep.markers.wmh.resolve:resolve',
     methods=(
-        'White matter hyperintensities [@duering2023] were segmented by two engines, of which '
-        'one or both count (see the decision below). For the classical engine they are brighter '
-        'on the FLAIR than what the tissue of each voxel would show, after the idea of the lesion '
-        'growth algorithm [@schmidt2012]. Level and slow variation of normal tissue were '
-        'estimated together with lesion candidates, from the mode of white matter and from grey '
-        'matter; how much brighter healthy white matter is in some places is a map of the '
-        'template, made from the scans of [@lesjak2016]. Seeds at least {o.seed_contrast:g} times '
-        'the level of white matter brighter than that ({o.seed_contrast_flair_only:g} without a '
-        'T1w), and brighter than grey matter, grow to half of their height, to no less than '
-        '{o.border_contrast:g}. The network is a U-Net on axial slices, trained on lesions drawn '
-        'into real scans (some of [@lesjak2016]) and phantoms; alone it is cut at a probability '
-        'of {o.network_cut:g}, with the classical engine at {o.both_cut:g} of the weighted mean '
-        'of both maps. The range comes from {o.runs} runs with jittered thresholds. Recent '
-        'infarcts that diffusion shows, and infarcts and lacunes of which a mask was given, are '
-        'left out (wmh_excluded_ml).'
+        'White matter hyperintensities [@duering2023] were segmented by one or both of '
+        'two engines (see the settings below). The classical engine looks for voxels that '
+        'are brighter on the FLAIR than expected from their tissue, after the idea of the '
+        'lesion growth algorithm [@schmidt2012]. The level and slow variation of normal '
+        'tissue were estimated together with lesion candidates, from the mode of white '
+        'matter and from grey matter. A map in template space, made from the scans of '
+        '[@lesjak2016], gives how much brighter healthy white matter is in some places. '
+        'Seeds at least {o.seed_contrast:g} times the level of white matter brighter than '
+        'expected ({o.seed_contrast_flair_only:g} without a T1w), and brighter than grey '
+        'matter, grow down to half of their contrast, but not below '
+        '{o.border_contrast:g}. The network is a U-Net on axial slices, trained on '
+        'lesions drawn into real scans (some of [@lesjak2016]) and phantoms; used alone, '
+        'its threshold is a probability of {o.network_cut:g}; used with the classical '
+        'engine, the threshold is {o.both_cut:g} on the weighted mean of both maps. The '
+        'sensitivity range comes from {o.runs} runs with jittered thresholds. Recent '
+        'infarcts found on diffusion, and infarcts and lacunes with a given mask, are '
+        'excluded (wmh_excluded_ml).'
     ),
     references=('duering2023', 'lesjak2016', 'schmidt2012'),
 )

@@ -16,8 +16,8 @@ from csvdprep.science.morphology import dilate
 #: What is said where there is none.
 NONE = 'no recent infarct was found, and no mask of infarcts or lacunes was given'
 NOT_LOOKED = (
-    'recent infarcts were not looked for (no diffusion, or it failed), and no mask of infarcts or '
-    'lacunes was given'
+    'recent infarcts were not searched for (there is no diffusion image, or its '
+    'processing failed), and no mask of infarcts or lacunes was given'
 )
 #: How far around a recent infarct of the trace image the FLAIR may show it, mm: echo-planar
 #: images are distorted, and its slices lie elsewhere.

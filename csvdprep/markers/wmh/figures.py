@@ -40,5 +40,5 @@ def draw_wmh(
         columns=7,
         legend={'WMH': COLOURS['orange']} if lesions.any() else {},
         note=f'{note}, {step * image.zooms[axis]:.1f} mm apart.'
-        + ('' if lesions.any() else ' No WMH found.'),
+        + ('' if lesions.any() else ' No WMH were found.'),
     )

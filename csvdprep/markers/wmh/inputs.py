@@ -154,6 +154,7 @@ def _transform(stem: str, start: str, end: str) -> str:
     found = [path for path in Path(stem).parent.glob(name) if path.suffix != '.json']
     if len(found) != 1:
         raise MeasureError(
-            f'{Path(stem).parent / name}: one transform is needed, there are {len(found)}.'
+            f'{Path(stem).parent / name}: exactly one transform is needed, but there are '
+            f'{len(found)}.'
         )
     return str(found[0])

@@ -113,8 +113,8 @@ class Wmh(SimpleInterface):
         )
         if learned is None and options.engine in ('network', 'both'):
             raise MeasureError(
-                'The slices of the FLAIR are thick and not axial: the network has '
-                'not seen such. Use wmh.engine = auto or classical.'
+                'The slices of the FLAIR are thick and not axial; the network was not '
+                'trained on such images. Use wmh.engine = auto or classical.'
             )
         found = segment_wmh(
             **takes,
@@ -130,7 +130,11 @@ class Wmh(SimpleInterface):
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
         if 'engines_differ' in found.flags:
             said += f' ({found.network_ml:.1f} and {found.classical_ml:.1f} mL)'
-        not_asked = Value(None, reason='not asked: wmh.engine, or thick slices that are not axial')
+        not_asked = Value(
+            None,
+            reason='the network was not run, because of wmh.engine or because the slices '
+            'are thick and not axial',
+        )
         values = {
             'wmh_total_ml': Value(
                 found.volume_ml,
@@ -140,7 +144,7 @@ class Wmh(SimpleInterface):
                 qc='warn' if said else '',
                 method=METHODS[found.engine],
             ),
-            'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='no lesion'),
+            'wmh_volume_cv': Value(found.cv) if n else Value(None, reason='there are no lesions'),
             'wmh_range_low_ml': found.range_ml[0],
             'wmh_range_high_ml': found.range_ml[1],
             'wmh_partial_ml': found.partial_ml,
@@ -157,7 +161,9 @@ class Wmh(SimpleInterface):
                 else Value(found.network_ml, method=METHODS['network'])
             ),
             'qc_flair_noise': float(found.qc['noise_ratio']),
-            'qc_wmh_mean_z': Value(found.qc['mean_z'], n=n, reason='' if n else 'no lesion'),
+            'qc_wmh_mean_z': Value(
+                found.qc['mean_z'], n=n, reason='' if n else 'there are no lesions'
+            ),
             'qc_wmh_faint_ml': Value(
                 found.qc['faint_ml'], qc='warn' if 'faint_parts_left_out' in found.flags else ''
             ),

@@ -31,9 +31,9 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     """
     if 'wmh_external' in scans:
         mask = scans['wmh_external']
-        return options, (Decision('mask', 'one that was given', mask.uri or mask.path),)
+        return options, (Decision('mask', 'given by --derivatives', mask.uri or mask.path),)
     if options.engine != 'auto':
-        why = f'asked for by wmh.engine = {options.engine}'
+        why = f'set by wmh.engine = {options.engine}'
         return options, (Decision('engine', _NAMES[options.engine], why),)
     affine = scans['flair'].affine if 'flair' in scans else ()
     usable = not affine or has_planes(np.asarray(affine, float))
@@ -41,7 +41,7 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     why = (
         'slices are thin or axial'
         if usable
-        else 'slices are thick and not axial: the network has not seen such'
+        else 'slices are thick and not axial; the network was not trained on such images'
     )
     return replace(options, engine=engine), (Decision('engine', _NAMES[engine], why),)
 

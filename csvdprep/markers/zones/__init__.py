@@ -15,15 +15,23 @@ class Options:
 
     scheme: str = option('kim', 'Rule that divides hyperintensities into zones.', choices=SCHEMES)
     minimum_mm3: float = option(
-        5.0, 'Smaller lesions have no row in the list.', unit='mm3', least=0
+        5.0, 'Lesions smaller than this are not listed.', unit='mm3', least=0
     )
 
 
 ZONES = (
     ('jv', 'juxtaventricular', 'up to 3 mm from the lateral ventricles'),
     ('pv', 'periventricular', 'more than 3 and up to 13 mm from the lateral ventricles'),
-    ('dw', 'deep', 'more than 13 mm from the lateral ventricles and 4 mm from the cortex'),
-    ('jc', 'juxtacortical', 'beyond 13 mm from the ventricles, up to 4 mm from the cortex'),
+    (
+        'dw',
+        'deep',
+        'more than 13 mm from the lateral ventricles and more than 4 mm from the cortex',
+    ),
+    (
+        'jc',
+        'juxtacortical',
+        'more than 13 mm from the lateral ventricles and up to 4 mm from the cortex',
+    ),
 )
 #: Zones of the list of lesions, by the abbreviation that stands in it.
 ZONE_NAMES = {
@@ -48,7 +56,7 @@ _SIDED = [
     *(
         _ml(
             f'{lobe}_{side}',
-            f'WMH of the {side} {_PLACES.get(lobe, f"{lobe} lobe")}.',
+            f'Volume of WMH in the {side} {_PLACES.get(lobe, f"{lobe} lobe")}.',
             table=False,
         )
         for lobe in LOBES
@@ -57,7 +65,7 @@ _SIDED = [
     *(
         _ml(
             f'{name}_{side}',
-            f'WMH of the territory of the {side} {artery} cerebral artery.',
+            f'Volume of WMH in the territory of the {side} {artery} cerebral artery.',
             table=False,
         )
         for name, artery in ARTERIES.items()
@@ -68,7 +76,7 @@ _SIDED = [
 _SIZES = (
     ('punctate', 'smaller than a sphere of 10 mm (524 mm3)'),
     ('intermediate', 'from a sphere of 10 mm to one of 20 mm (524 to 4189 mm3)'),
-    ('large', 'of at least a sphere of 20 mm (4189 mm3)'),
+    ('large', 'at least as large as a sphere of 20 mm (4189 mm3)'),
 )
 _CLASSES = [
     *(
@@ -78,7 +86,7 @@ _CLASSES = [
             method='26-connected',
             table=False,
             reference='vanderflier2005',
-            description=f'Number of WMH lesions {text}; 5 mm3 at least.',
+            description=f'Number of WMH lesions {text}; lesions under 5 mm3 are not counted.',
         )
         for name, text in _SIZES
     ),
@@ -96,18 +104,18 @@ _CLASSES = [
 ]
 ARWMC = ('frontal', 'parieto_occipital', 'temporal', 'infratentorial', 'basal_ganglia')
 _WHITE_LEVELS = {
-    '0': 'no focus of 5 mm; caps and bands (up to 5 mm from the ventricles) do not count',
+    '0': 'no focus of at least 5 mm; caps and bands (up to 5 mm from the ventricles) do not count',
     '1': 'focal',
-    '2': 'beginning confluence: 10 mm, or a group of 20 mm',
-    '3': 'diffuse: 20 mm, and a tenth of the white matter of the region',
+    '2': 'beginning confluence: a focus of at least 10 mm, or a group of at least 20 mm',
+    '3': 'diffuse: a focus of at least 20 mm, and a tenth of the white matter of the region',
 }
 _GREY_LEVELS = {
-    '0': 'no focus of 5 mm',
+    '0': 'no focus of at least 5 mm',
     '1': 'one',
-    '2': 'more than one',
+    '2': 'more than one focus',
     '3': 'confluent: 10 mm or more',
 }
-_BY_RULE = 'by a rule of size on the mask, not a rating'
+_BY_RULE = 'from size rules applied to the mask, not a visual rating'
 _ARWMC = [
     *(
         Measure(
@@ -173,14 +181,16 @@ ROOM = Room(
             label='WMH',
             extension='.tsv',
             frame='flair',
-            description='WMH lesions (26-connected), the largest first: volume, centroid in the '
-            'FLAIR and in the template, zone, side, lobe, territory, largest axial '
-            'diameter, least distance from the lateral ventricles.',
+            description='WMH lesions (26-connected), the largest first: volume, centroid in '
+            'the FLAIR and in the template, zone, side, lobe, territory, largest '
+            'axial diameter and shortest distance from the lateral ventricles.',
             lists='White matter hyperintensities',
             columns=(
                 *IDENTITY,
                 Column(
-                    name='zone', description='Zone in which most of it lies.', levels=ZONE_NAMES
+                    name='zone',
+                    description='Zone that contains most of the lesion.',
+                    levels=ZONE_NAMES,
                 ),
                 *(
                     Column(
@@ -195,7 +205,7 @@ ROOM = Room(
                 Column(
                     name='min_d_v_mm',
                     units='mm',
-                    description='Least distance from the lateral ventricles.',
+                    description='Shortest distance from the lateral ventricles.',
                 ),
                 PROBABILITY,
             ),
@@ -216,7 +226,7 @@ ROOM = Room(
                 ),
                 Column(
                     name='lobe',
-                    description='Lobe of the template; deep: grey matter and capsules',
+                    description='Lobe of the template; deep: deep grey matter and capsules',
                     levels={name: name.capitalize() for name in LOBES},
                 ),
                 Column(
@@ -234,7 +244,8 @@ ROOM = Room(
             suffix='FLAIR',
             title='Zones of the hyperintensities',
             caption='Colours change at 3 and 13 mm from the lateral ventricles and at 4 mm '
-            'from the cortex. Zones are places, not causes: they go together closely.',
+            'from the cortex. Zones describe locations, not causes; their volumes are '
+            'closely correlated.',
             build='csvdprep.markers.zones.figures:draw_zones',
             takes=('flair_preproc', 'zones_dseg'),
             wants=('flair_mask',),
@@ -243,15 +254,15 @@ ROOM = Room(
             desc='lesions',
             suffix='FLAIR',
             title='Largest lesions',
-            caption='Each in its own slice. Look for cortex, vessels and pulsation '
-            'artefacts that were taken for lesions.',
+            caption='Each lesion in its own slice. Check for cortex, vessels and pulsation '
+            'artefacts that were mistaken for lesions.',
             build='csvdprep.markers.zones.figures:draw_lesions',
             takes=('flair_preproc', 'wmh_mask', 'wmh_lesions'),
         ),
     ),
     measures=(
         *(
-            _ml(key, f'WMH that are {name}: {rule}.', reference='kim2008')
+            _ml(key, f'Volume of {name} WMH: {rule}.', reference='kim2008')
             for key, name, rule in ZONES
         ),
         *(
@@ -260,7 +271,7 @@ ROOM = Room(
                 units='%',
                 method='distance-kim',
                 table=False,
-                description=f'WMH that are {name}, in percent of the intracranial volume.',
+                description=f'Volume of {name} WMH in percent of the intracranial volume.',
             )
             for key, name, _ in ZONES
         ),
@@ -279,26 +290,27 @@ ROOM = Room(
             table=False,
             description='Mean distance of the WMH from the lateral ventricles.',
         ),
-        _ml('pv10', 'WMH up to 10 mm from the lateral ventricles.', table=False),
+        _ml('pv10', 'Volume of WMH up to 10 mm from the lateral ventricles.', table=False),
         _ml(
             'confluent',
-            'WMH lesions that reach from within 3 mm to beyond 13 mm from the lateral ventricles.',
+            'Volume of WMH lesions that extend from within 3 mm to beyond 13 mm from the '
+            'lateral ventricles.',
             table=False,
         ),
         _ml(
             'zone_ambiguous',
-            'WMH 3 to 13 mm from the lateral ventricles that are also within '
-            '4 mm of the cortex: they change zone with the order of the rules.',
+            'Volume of WMH that are 3 to 13 mm from the lateral ventricles and also '
+            'within 4 mm of the cortex: their zone depends on the order of the rules.',
             table=False,
         ),
-        _ml('left', 'WMH of the left hemisphere.'),
-        _ml('right', 'WMH of the right hemisphere.'),
+        _ml('left', 'Volume of WMH in the left hemisphere.'),
+        _ml('right', 'Volume of WMH in the right hemisphere.'),
         Measure(
             name='qc_wmh_side_ratio',
             units='1',
             method='volume',
-            description='Larger over smaller volume of WMH of the two hemispheres; a large '
-            'ratio suggests an infarct.',
+            description='Ratio of the WMH volumes of the two hemispheres, the larger divided '
+            'by the smaller; a large ratio suggests an infarct.',
             limits=Limits(ok=(None, 5)),
         ),
         Measure(
@@ -317,11 +329,11 @@ ROOM = Room(
     build='csvdprep.markers.zones.workflow:init_zones_wf',
     options=Options,
     methods=(
-        'Hyperintensities were divided by their Euclidean distance from the lateral ventricles '
-        'and from the cortex, computed on a 1 mm isotropic grid (rule: {o.scheme}) [@kim2008], '
-        'and by lobes and vascular territories of the template. Grades by region follow the words '
-        'of ARWMC [@wahlund2001] by rules of size; sizes of lesions are those of LADIS '
-        '[@vanderflier2005].'
+        'Hyperintensities were divided by their Euclidean distance from the lateral '
+        'ventricles and from the cortex, computed on a 1 mm isotropic grid (rule: '
+        '{o.scheme}) [@kim2008], and by the lobes and vascular territories of the '
+        'template. Regional grades apply size rules to the definitions of ARWMC '
+        '[@wahlund2001]; size classes of lesions are those of LADIS [@vanderflier2005].'
     ),
     references=('kim2008', 'vanderflier2005', 'wahlund2001'),
 )

@@ -48,7 +48,7 @@ def draw_zones(
         stroke=1.1,
     )
     apart = f'{step * image.zooms[axis]:.1f} mm apart'
-    note = f'Slices with WMH, {apart}.' if zones.any() else f'No WMH found; slices {apart}.'
+    note = f'Slices with WMH, {apart}.' if zones.any() else f'No WMH were found; slices {apart}.'
     draw_mosaic(
         out_file, layer, cuts, box=extent(brain, image.zooms), columns=7, legend=legend, note=note
     )

@@ -210,14 +210,16 @@ def _values(found, white, d_j, lobes, territories, affine, scheme):
     low, high = sorted((found['wmh_left_ml'], found['wmh_right_ml']))
     n = int(white.sum())
     all_found['qc_wmh_side_ratio'] = (
-        high / low if low > 0.1 else Value(None, reason='too few lesions for a ratio')
+        high / low
+        if low > 0.1
+        else Value(None, reason='the lesion volume is too small for a ratio')
     )
     all_found['qc_wmh_cortex_pct'] = (
         Value(100 * float((d_j[white] <= NEAR_MM).sum()) / n, n=n)
         if n
-        else Value(None, reason='no lesion')
+        else Value(None, reason='there are no lesions')
     )
-    why = f'the rule {scheme} has no such zone' if n else 'no lesion'
+    why = f'the rule {scheme} has no such zone' if n else 'there are no lesions'
     return {
         measure.name: Value(None, reason=why) if value is None else value
         for measure in ROOM.measures

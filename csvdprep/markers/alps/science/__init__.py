@@ -375,7 +375,7 @@ def _quality(regions: Mapping[tuple[str, str], Region], lesions: bool) -> dict[s
         'alps_shift_mm': Found(max(region.shift_mm for region in every)),
         'alps_wmh_pct': Found(100 * sum(shares) / len(shares))
         if lesions
-        else Found(None, 'no image of white matter hyperintensities'),
+        else Found(None, 'there is no mask of white matter hyperintensities'),
     }
 
 

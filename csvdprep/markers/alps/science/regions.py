@@ -146,8 +146,8 @@ def _screened(nearby: Nearby, centre, home, radius: float, axis: int) -> Region:
     if found['covered'] < COVERED:
         return Region(
             **found,
-            reason=f'only {_percent(found["covered"])} of the region lies '
-            'within image and brain mask',
+            reason=f'only {_percent(found["covered"])} of the region is within the image and '
+            'the brain mask',
         )
     turn, replaced = steady(nearby.rotation[inside], weight[inside])
     turned = reorient(nearby.tensor[inside], turn)
@@ -161,7 +161,7 @@ def _screened(nearby: Nearby, centre, home, radius: float, axis: int) -> Region:
     said = ''
     if aligned < ENOUGH:
         lost = _lost(nearby, inside, share, fa, md, good)
-        said = f'only {_percent(aligned)} of the region counts ({lost})'
+        said = f'only {_percent(aligned)} of the region can be used (excluded: {lost})'
     if aligned < LEAST:
         return Region(**found, reason=said)
     own = weight[good] / weight[good].sum()
@@ -214,7 +214,7 @@ def _lost(nearby: Nearby, inside, share, fa, md, good) -> str:
         'lesion': nearby.lesion[inside] > MOST_LESION,
         'high MD': md >= MOST_MD,
         'low FA': (fa <= LEAST_FA) | (md <= 0),
-        'fibres that run elsewhere': np.ones(len(good), bool),
+        'fibres in other directions': np.ones(len(good), bool),
     }
     left, parts = ~good, []
     for name, those in reasons.items():

@@ -254,8 +254,8 @@ def affine_part(
     index = np.argwhere(where)
     if len(index) < 100:
         raise MeasureError(
-            'The position in the template is known for next to no voxel.',
-            remedy='Look at the registration of the diffusion images.',
+            'The position in the template is known for hardly any voxel.',
+            remedy='Check the registration of the diffusion images.',
         )
     index = index[:: -(-len(index) // _MOST_POINTS)]
     native = np.column_stack([index @ affine[:3, :3].T + affine[:3, 3], np.ones(len(index))])

@@ -117,8 +117,8 @@ def gather(
     index = np.argwhere(near)
     if not len(index):
         raise MeasureError(
-            'The regions of DTI-ALPS lie outside of the diffusion images.',
-            remedy='Look at the field of view and at the registration.',
+            'The regions of DTI-ALPS are outside the diffusion images.',
+            remedy='Check the field of view and the registration.',
         )
     low, high = np.maximum(index.min(axis=0) - 1, 0), index.max(axis=0) + 2
     box, at = tuple(map(slice, low, high)), tuple((index - low).T)

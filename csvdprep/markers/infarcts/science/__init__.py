@@ -193,15 +193,15 @@ def _described(number: int, sure: float, seen: Candidates, i: int, signs: Eviden
     bright, low = float(np.exp(facts['bright_mean'])), float(np.exp(-facts['low_mean']))
     words = [f'trace {bright:.2f} times, ADC {low:.2f} times the surroundings']
     if low > 0.9:
-        words.append('ADC hardly lower: an older lesion may shine through')
+        words.append('ADC hardly reduced: possibly T2 shine-through of an older lesion')
     if facts['symmetric'] > 0.12:
-        words.append('the other side is bright too')
+        words.append('the other side is also bright')
     if facts['air'] > 0.6:
         words.append('near air-filled bone')
     if np.exp(facts['ln_volume']) < 40:
         words.append('very small')
     if facts['bright_peak'] < 5 * signs.noise[0]:
-        words.append('little above noise')
+        words.append('only slightly above the noise')
     return {
         'number': number,
         'probability': sure,

@@ -36,7 +36,7 @@ class Model:
             If it was fitted to other features.
         """
         if tuple(content['features']) != features:
-            raise ValueError('The model of infarcts was fitted to other features.')
+            raise ValueError('The model of infarcts was fitted to different features.')
         return cls(*(np.array(content[name], float) for name in ('mean', 'sd', 'weights')))
 
     def probability(self, features: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def summarise(values: np.ndarray, distance: np.ndarray) -> Summary:
     >>> round(found.slope, 4), round(found.delta, 3), found.width_mm, round(found.decay_mm, 2)
     (-0.0262, 0.202, 17.0, 4.0)
     >>> summarise(away[:10000], away[:10000]).reasons['width_mm']
-    'Fewer than 50 voxels of white matter lie 15 to 20 mm from these lesions.'
+    'Fewer than 50 voxels of white matter are 15 to 20 mm from these lesions.'
     """
     values, distance = np.ravel(values), np.ravel(distance)
     profile = ring_profile(values, distance)
@@ -92,8 +92,8 @@ def summarise(values: np.ndarray, distance: np.ndarray) -> Summary:
     far = values[(distance >= REMOTE_MM) & (distance < RINGS) & np.isfinite(values)]
     if len(far) < RING_VOXELS:
         why = (
-            f'Fewer than {RING_VOXELS} voxels of white matter lie {REMOTE_MM} to {RINGS} mm '
-            'from these lesions.'
+            f'Fewer than {RING_VOXELS} voxels of white matter are {REMOTE_MM} to {RINGS} '
+            'mm from these lesions.'
         )
         reasons |= dict.fromkeys(('plateau', 'delta', 'width_mm', 'decay_mm'), why)
         return Summary(**found, reasons=reasons)
@@ -150,13 +150,15 @@ def adjusted_slope(
     for column in columns:
         use &= np.isfinite(column)
     if use.sum() < SLOPE_NEEDS * RING_VOXELS:
-        return None, f'Fewer than {SLOPE_NEEDS * RING_VOXELS} voxels lie 1 to 8 mm from lesions.'
+        return None, (f'Fewer than {SLOPE_NEEDS * RING_VOXELS} voxels are 1 to 8 mm from lesions.')
     table = np.column_stack([column[use] - column[use].mean() for column in columns])
     scale = table.std(axis=0)
     if (scale <= 1e-9).any() or np.linalg.matrix_rank(table / scale, tol=1e-6 * use.sum()) < len(
         columns
     ):
-        return None, 'Distance and the other measures cannot be told apart in these voxels.'
+        return None, (
+            'The effect of distance cannot be separated from the other measures in these voxels.'
+        )
     answer = np.linalg.lstsq(table / scale, values[use] - values[use].mean(), rcond=None)[0]
     return float(answer[0] / scale[0]), ''
 
@@ -228,11 +230,11 @@ def _decay(profile: Profile) -> tuple[float | None, str]:
         error, height, spread = lines(lengths)
         best = int(error.argmin())
         if lengths is _LENGTHS and best in (0, len(lengths) - 1):
-            return None, 'The profile is no exponential fall.'
+            return None, 'The profile does not fit an exponential decay.'
         found = float(lengths[best]), abs(height[best]) > 2 * spread[best]
         lengths = np.linspace(
             lengths[max(best - 1, 0)], lengths[min(best + 1, len(lengths) - 1)], 21
         )
     if not found[1]:
-        return None, 'The profile does not differ from a level one.'
+        return None, 'The profile does not differ from a flat profile.'
     return found[0], ''

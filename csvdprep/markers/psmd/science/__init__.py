@@ -346,7 +346,7 @@ def measure_psmd(
     >>> found = project(np.where(sheet, 0.5, 0.1), md, line)
     >>> values, reasons = measure_psmd(found, line)
     >>> round(values['psmd'] * 1e4, 2), values['psmd_left'], reasons['psmd_left']
-    (0.6, None, 'No part of the skeleton lies on the left.')
+    (0.6, None, 'No part of the skeleton is on the left.')
     """
     usable = plausible(found.md)  # what is not covered has 0
     n_covered = int(found.covered.sum())
@@ -354,8 +354,8 @@ def measure_psmd(
         raise MeasureError(
             f'Only {100 * usable.mean():.0f} % of the white matter skeleton has usable values of '
             f'mean diffusivity; PSMD needs {100 * COVERED:.0f} %.',
-            remedy='Check that the scan covers the brain, and the registration of FA to the '
-            'template.',
+            remedy='Check that the scan covers the brain, and check the registration of FA to '
+            'the template.',
         )
     values: dict[str, float | int | None] = {
         'n_voxels': int(usable.sum()),
@@ -367,7 +367,7 @@ def measure_psmd(
     x = skeleton.points()[:, 0]
     ill = None
     if lesion is None:
-        reasons['lesion_pct'] = 'No hyperintensities were given.'
+        reasons['lesion_pct'] = 'There is no mask of hyperintensities.'
     else:
         ill = found.covered & (np.asarray(lesion)[tuple(found.places.T)] > LESION)
         values['lesion_pct'] = float(100 * ill.sum() / n_covered)
@@ -379,9 +379,9 @@ def measure_psmd(
         if name == '_nonlesion' and ill is None:
             why = reasons['lesion_pct']
         elif not part.any():
-            why = f'No part of the skeleton lies on the {name[1:]}.'
+            why = f'No part of the skeleton is on the {name[1:]}.'
         elif kept.sum() < COVERED * part.sum():
-            where = {'_nonlesion': 'outside of lesions'}.get(name, f'on the {name[1:]}')
+            where = {'_nonlesion': 'outside lesions'}.get(name, f'on the {name[1:]}')
             why = (
                 f'Only {100 * kept.sum() / part.sum():.0f} % of the skeleton has usable values '
                 f'{where}; {100 * COVERED:.0f} % are needed.'

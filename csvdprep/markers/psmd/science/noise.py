@@ -98,7 +98,7 @@ def fit_md(
     pairs = [g[:, i] * g[:, j] for i in range(3) for j in range(i, 3)]
     design = np.column_stack([-1e-3 * b * pair for pair in pairs] + [np.ones(b.size)])
     if np.linalg.matrix_rank(design) < 7:
-        raise ValueError('These volumes do not determine a tensor.')
+        raise ValueError('These volumes are not sufficient to fit a tensor.')
     log = np.log(np.maximum(signal, 1e-6))
     first = log @ np.linalg.pinv(design).T
     weight = np.exp(2 * first @ design.T) if weights == 'predicted' else signal**2
@@ -154,7 +154,7 @@ def noise_inflation(
     True
     """
     if not snr > 0:
-        raise MeasureError('The influence of noise on PSMD is not known: SNR is not positive.')
+        raise MeasureError('The influence of noise on PSMD is unknown: the SNR is not positive.')
     md = np.asarray(md, float)
     md = np.quantile(md[plausible(md)], (np.arange(SIMULATED) + 0.5) / SIMULATED)
     given, middle = peak_width(md), float(np.median(md))

@@ -185,7 +185,7 @@ def segment_wmh(
         *(learned or ()),
     ):
         if image is not None and image.shape != brain.shape:
-            raise MeasureError('The images for the WMH do not have one and the same grid.')
+            raise MeasureError('The images for the WMH segmentation are not on the same grid.')
     if not brain.any():
         raise MeasureError('The brain mask of the FLAIR is empty.')
     box = bounding_box(brain, 2)

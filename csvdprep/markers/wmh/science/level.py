@@ -175,8 +175,8 @@ def find_normal(
         flat = image / field
     if at_bound > LOST:
         raise MeasureError(
-            'The level of normal white matter on the FLAIR was not found: the '
-            'image is too uneven, or hyperintense nearly everywhere.'
+            'The level of normal white matter on the FLAIR was not found: the image is '
+            'too non-uniform, or hyperintense nearly everywhere.'
         )
     return NormalTissue(
         image=flat,

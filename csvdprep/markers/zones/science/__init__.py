@@ -42,8 +42,8 @@ LABELS = {
 SCHEMES = {
     'kim': 'juxtaventricular to 3 mm, periventricular to 13 mm from the lateral ventricles; of '
     'the rest juxtacortical to 4 mm from the cortex, else deep',
-    'cortex_first': 'as kim, but what is more than 3 mm from the ventricles and within 4 mm of '
-    'the cortex is juxtacortical',
+    'cortex_first': 'as kim, but voxels more than 3 mm from the ventricles and within 4 mm of '
+    'the cortex are juxtacortical',
     'pv10': 'periventricular to 10 mm from the lateral ventricles, else deep',
     'shiva-like': 'periventricular to 2 mm from the lateral ventricles (a dilation by two 1 mm '
     'voxels, as SHiVAi does), else deep',
@@ -193,9 +193,9 @@ def label_zones(
     v = np.asarray(d_v)[white]
     j = np.full(v.shape, np.inf) if d_j is None else np.asarray(d_j)[white]
     if not np.isfinite(v).all():
-        raise ValueError('The distance from the ventricles is not known everywhere.')
+        raise ValueError('The distance from the ventricles is not known for all lesions.')
     if d_j is not None and not np.isfinite(j).all():
-        raise ValueError('The distance from the cortex is not known everywhere.')
+        raise ValueError('The distance from the cortex is not known for all lesions.')
 
     if scheme == 'kim':
         part = np.select([v <= 3, v <= 13, j <= 4], [JV, PV, JC], DW)
