@@ -170,7 +170,7 @@ def test_a_sidecar_tells_the_options_of_steps_whose_results_only_it_shows():
 
 def test_shells_and_free_water():
     found = told(plan(dwi=[run_of(60, b=(1000, 2500))]), 'tensors')
-    assert found['shells of the tensor'] == ('1000 s/mm²', 'left out: 2500')
+    assert found['shells of the tensor'] == ('1000 s/mm²', 'not used: 2500')
     assert found['free water'] == ('a second compartment', '2 shells')
     assert told(plan(dwi=[run_of()]), 'tensors')['free water'][1] == 'one shell'
 
@@ -181,7 +181,7 @@ def test_engine_of_hyperintensities():
     assert (step.asked.engine, step.options.engine) == ('auto', 'both')
     assert told(plan(flair=SAGITTAL), 'wmh')['engine'][0] == 'the classical engine'
     asked = plan(options={'wmh': {'engine': 'classical'}})
-    assert told(asked, 'wmh')['engine'][1] == 'asked for by wmh.engine = classical'
+    assert told(asked, 'wmh')['engine'][1] == 'set by wmh.engine = classical'
 
 
 def test_decisions_are_in_the_key_the_dry_run_and_the_methods():
@@ -191,7 +191,7 @@ def test_decisions_are_in_the_key_the_dry_run_and_the_methods():
     assert keys[0]['brain'] == keys[1]['brain']
     assert 'decides       noise: reduced by MP-PCA (64 volumes)' in describe(one)
     text = methods_text(one)[0]
-    assert 'Decided from the scans: noise: reduced by MP-PCA (64 volumes)' in text
+    assert 'Settings chosen from the scans: noise: reduced by MP-PCA (64 volumes)' in text
     assert 'auto' not in text.replace('automat', '')
 
 
@@ -202,4 +202,4 @@ def test_a_mask_that_was_given_is_named():
     mask = Scan(name='wmh_external', path='/m', uri='bids:tool:m', content={'mask': '/m'})
     given = VisitInput(visit=Visit('01'), scans=scans | {'wmh_external': mask})
     found = told(replace(make_plan(given, ROOMS)), 'wmh')
-    assert found == {'mask': ('one that was given', 'bids:tool:m')}
+    assert found == {'mask': ('given by --derivatives', 'bids:tool:m')}

@@ -114,7 +114,7 @@ def test_mean_diffusivity_of_several_shells_is_that_of_the_one_near_1000(
     assert md == pytest.approx(float(measures(alone.tensor).md), rel=1e-5)
     assert told['dwi_tensor_b'].value == 1000
     assert told['dwi_tensor_shells'].value == '1000'
-    assert told['dwi_tensor_shells'].reason == 'left out: 700 2000 3000 s/mm²'
+    assert told['dwi_tensor_shells'].reason == 'shells not used: 700 2000 3000 s/mm²'
     # The shell is no matter of taste, and free water is fitted to all.
     more, _, said = fitted(two_compartments, tmp_path, shells='all')
     assert said['dwi_tensor_shells'].value == '700 1000'
@@ -181,7 +181,8 @@ def test_a_rim_of_the_ventricle_alone_has_no_mean(tmp_path):
     assert found['md_wmh'].value is None
     assert found['fa_wmh'].value is None
     assert found['md_wmh'].reason == (
-        'fewer than 20 voxels: of 144 voxels 0 are without fluid and deep grey matter'
+        'the region has fewer than 20 voxels: of 144 voxels 0 are without fluid and deep '
+        'grey matter'
     )
     assert found['wmh_fluid_pct'].value == 100
     none = mean_values(tmp_path, lesion_to=4)
@@ -216,7 +217,9 @@ def test_values_of_another_field_strength_say_so():
         far = rows(7, {'a': path})
         assert [row['qc'] for row in far] == ['warn', 'ok', 'ok']
         assert [bool(row['reason']) for row in far] == [True, True, False]
-        assert 'acquired at 7 T: not to be pooled with 1.5 to 3 T' in far[0]['reason']
+        assert (
+            'acquired at 7 T: do not pool the value with those from 1.5 to 3 T' in far[0]['reason']
+        )
         for tesla in (2.89, 1.5, None, 'n/a'):
             assert [row['qc'] for row in rows(tesla, {'a': path})] == ['ok'] * 3
 

@@ -112,7 +112,10 @@ def test_what_lies_within_the_intervals_says_so():
     wide = compare(row(10, low='6', high='14'), row(13, low='9', high='17'))
     assert wide['low'] == pytest.approx(3 - 4 * 2**0.5)
     assert wide['high'] == pytest.approx(3 + 4 * 2**0.5)
-    assert (wide['qc'], wide['reason']) == ('warn', 'within the intervals of the two values')
+    assert (wide['qc'], wide['reason']) == (
+        'warn',
+        'the difference is within the intervals of the two values',
+    )
     narrow = compare(row(10, low='9.5', high='10.5'), row(13, low='12.5', high='13.5'))
     assert narrow['qc'] == 'ok'
     assert narrow['low'] > 2
@@ -124,7 +127,7 @@ def test_other_methods_flags_and_missing_values_are_told():
     assert (flagged['qc'], flagged['reason']) == ('fail', 'ses-2: blurred')
     missing = compare(row('n/a', reason='needs flair'), row(2))
     assert missing['difference'] is None
-    assert (missing['qc'], missing['reason']) == ('na', 'no value at ses-1: needs flair')
+    assert (missing['qc'], missing['reason']) == ('na', 'there is no value at ses-1: needs flair')
     assert compare(row('both'), row('network')) is None
 
 
@@ -178,15 +181,15 @@ def test_participants_with_several_visits_and_nothing_left_out_silently(tmp_path
     said = []
     settings = Settings(bids_dir=tmp_path / 'raw', output_dir=out, work_dir=tmp_path / 'work')
     found, killed = participant_inputs(settings, ['03', '04', '05', '06'], say=said.append)
-    assert 'sub-04: a visit is being computed' in said[0]
-    assert 'sub-06: the output folder has a visit without session' in said[1]
+    assert 'sub-04: a visit is still being processed' in said[0]
+    assert 'sub-06: the output folder also has a visit without a session' in said[1]
     assert 'sub-05_ses-2 is not complete (was killed)' in ' '.join(killed.notes)
     visits = found.scans['measures'].content['visits']
     assert [item['session'] for item in visits] == ['ses-1', 'ses-2', 'ses-4']
     notes = ' '.join(found.notes)
     assert 'sub-03_ses-3 has no table of measures' in notes
     assert 'sub-03_ses-4 is not complete (failed)' in notes
-    assert 'No table of the dataset tells when the visits were' in notes
+    assert 'No table of the dataset gives the times of the visits' in notes
     assert found.visit.log == 'sub-03/log/participant'
 
 
@@ -211,5 +214,5 @@ def test_the_key_of_a_participant_follows_its_visits(tmp_path):
     (folder / 'sub-03_sessions.tsv').write_text('session_id\tage\nses-1\t70\nses-2\t71\n')
     assert digest() not in (before, changed)
     (found,) = participant_inputs(settings, ['03'], say=print)
-    assert 'Ages are in whole years' in found.notes[-1]
+    assert 'Ages are given in whole years' in found.notes[-1]
     assert json.dumps(before)

@@ -4,8 +4,8 @@ from csvdprep.core.declared import Frame
 from csvdprep.core.room import Column, Derivative, Measure, Room
 
 _APART = (
-    'of two visits that were measured each by itself; noise of both is in it, and other scanners '
-    'or protocols look like change'
+    'between two visits that were measured independently includes the noise of both, and '
+    'a change of scanner or protocol looks like a change of the measure'
 )
 
 
@@ -14,8 +14,8 @@ def _difference(name, units, what):
         name=name,
         units=units,
         method='difference',
-        description=f'{what}: last less first visit, over the years between. A difference '
-        f'{_APART}.',
+        description=f'{what}: last minus first visit, divided by the years between. A '
+        f'difference {_APART}.',
     )
 
 
@@ -27,7 +27,7 @@ ROOM = Room(
     frames=(
         Frame(
             name='participant',
-            description='No grid: all visits of a participant.',
+            description='All visits of a participant; there is no grid.',
             datatype='',
             source='',
         ),
@@ -39,40 +39,47 @@ ROOM = Room(
             extension='.tsv',
             frame='participant',
             lists='Differences of measures between visits',
-            description=f'Differences of measures between visits: consecutive ones, and the last '
-            f'and the first where there are more than two. A difference {_APART}.',
+            description='Differences of measures between consecutive visits, and between the '
+            'first and the last visit if there are more than two. A difference '
+            f'{_APART}.',
             columns=(
                 Column(name='from_session', description='Earlier visit.'),
                 Column(name='to_session', description='Later visit.'),
                 Column(
                     name='years',
                     units='year',
-                    description='Time between the two; n/a where no table tells it.',
+                    description='Time between the two visits; n/a if no table gives it.',
                 ),
                 Column(name='measure', description='Name of the measure.'),
                 Column(name='units', description='Unit of the values.'),
                 Column(name='from_value', description='Value of the earlier visit.'),
                 Column(name='to_value', description='Value of the later visit.'),
-                Column(name='difference', description='Later less earlier value.'),
+                Column(name='difference', description='Later minus earlier value.'),
                 Column(
                     name='low',
-                    description='Lower bound of the difference, from the 95 % intervals of the '
-                    'two values; n/a where a measure has none.',
+                    description='Lower bound of the difference, from the 95 % intervals of '
+                    'the two values; n/a if the measure has no interval.',
                 ),
                 Column(name='high', description='Upper bound of the difference.'),
-                Column(name='per_year', description='Difference over years.'),
+                Column(
+                    name='per_year',
+                    description='Difference divided by the years between the visits.',
+                ),
                 Column(
                     name='qc',
-                    description='Worst flag of the two values; warn where their methods differ, '
-                    'or where no change is possible by the bounds.',
+                    description='Worst flag of the two values; also warn if their methods '
+                    'differ or if the bounds include no change.',
                     levels={
                         'ok': 'within the plausible range',
-                        'warn': 'look before use',
+                        'warn': 'check before use',
                         'fail': 'do not use without correction',
-                        'na': 'not available; the reason is given',
+                        'na': 'not available; the column reason says why',
                     },
                 ),
-                Column(name='reason', description='Why there is no difference, or what to mind.'),
+                Column(
+                    name='reason',
+                    description='Why there is no difference, or what to consider when using it.',
+                ),
             ),
         )
     },
@@ -95,6 +102,6 @@ ROOM = Room(
         _difference('psmd_change_1e4_per_year', '1e-4 mm2/s/year', 'PSMD'),
     ),
     build='csvdprep.longitudinal.change.workflow:init_change_wf',
-    methods='Measures of the visits of a participant were subtracted from each other, and divided '
-    'by the years between, as the tables of the dataset tell them.',
+    methods='Differences of measures between the visits of a participant were computed, and '
+    'divided by the years between the visits according to the tables of the dataset.',
 )

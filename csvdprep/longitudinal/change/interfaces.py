@@ -53,7 +53,7 @@ class Change(SimpleInterface):
         values = {
             'visits_n': len(visits),
             'follow_up_years': Value(
-                span, reason='' if span is not None else 'no table tells when the visits were'
+                span, reason='' if span is not None else 'no table gives the times of the visits'
             ),
         }
         values |= {name: _yearly(ends.get(of), of) for name, of in YEARLY.items()}
@@ -64,11 +64,11 @@ class Change(SimpleInterface):
 def _yearly(row, name: str) -> Value:
     """Give the yearly difference of a measure, or say why there is none."""
     if row is None:
-        return Value(None, reason=f'no visit has {name}')
+        return Value(None, reason=f'no visit has a value of {name}')
     if row['difference'] is None:
         return Value(None, reason=row['reason'])
     if row['per_year'] is None:
-        return Value(None, reason='the time between the visits is not known')
+        return Value(None, reason='the time between the visits is unknown')
     qc = row['qc'] if row['qc'] in ('warn', 'fail') else ''
     bounds = [None if row[side] is None else row[side] / row['years'] for side in ('low', 'high')]
     return Value(row['per_year'], *bounds, reason=row['reason'] or '', qc=qc)

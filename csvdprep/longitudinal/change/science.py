@@ -81,7 +81,9 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
         low, high = _bounds(two, values)
         if low is not None and low <= 0 <= high:
             qc = max(qc, 'warn', key=_ORDER.index)
-            reason = '; '.join(filter(None, ('within the intervals of the two values', reason)))
+            reason = '; '.join(
+                filter(None, ('the difference is within the intervals of the two values', reason))
+            )
         known = difference is not None and years is not None and years > 0
         rows.append(
             {
@@ -109,7 +111,7 @@ def _compared(two, values, earlier, later) -> tuple[float | None, str, str]:
         lacking = (earlier, later)[values.index(None)]
         why = two[values.index(None)].get('reason', 'n/a')
         said = '' if why in ('', 'n/a') else f': {why}'
-        return None, 'na', f'no value at {lacking.session}{said}'
+        return None, 'na', f'there is no value at {lacking.session}{said}'
     units = [row.get('units', '') for row in two]
     if units[0] != units[1]:
         return None, 'na', f'the units differ: {units[0]}, {units[1]}'

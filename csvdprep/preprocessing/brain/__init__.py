@@ -12,7 +12,10 @@ class Options:
     """Bias field."""
 
     spline_mm: float = option(
-        200.0, 'Distance of the knots of the bias field, halved twice.', unit='mm', least=20
+        200.0,
+        'Initial distance of the B-spline knots of the bias field; it is halved twice.',
+        unit='mm',
+        least=20,
     )
 
 
@@ -55,8 +58,9 @@ ROOM = Room(
         'anat_preproc': Derivative(
             suffix='{hub}',
             desc='preproc',
-            description='{hub}, intensity-corrected (N4), on its own grid; 2 % of the voxels '
-            'above zero were brighter than 1000 before the correction.',
+            description='{hub}, intensity-corrected (N4), on its own grid. Intensities are '
+            'scaled so that 2 % of the voxels above zero were brighter than 1000 '
+            'before the correction.',
         ),
         'brain_mask': Derivative(
             suffix='mask', desc='brain', description='Brain mask of the {hub}.'
@@ -67,8 +71,8 @@ ROOM = Room(
             desc='brain',
             suffix='{hub}',
             title='Brain mask',
-            caption='The line should follow the surface of the brain in every slice: no eye, '
-            'scalp or dura inside, no cortex outside.',
+            caption='The outline should follow the surface of the brain in every slice, with '
+            'no eye, scalp or dura inside and no cortex outside.',
             build='csvdprep.preprocessing.brain.figures:draw_brain_mask',
             takes=('anat_preproc', 'brain_mask'),
         ),
@@ -79,25 +83,26 @@ ROOM = Room(
             units='mL',
             method='deepbet-onnx',
             reference='fisch2024',
-            description='Volume of the brain mask of the anatomical reference, cerebrospinal '
-            'fluid around the brain included.',
+            description='Volume of the brain mask of the anatomical reference, including the '
+            'cerebrospinal fluid around the brain.',
             limits=Limits(ok=(1000, 2000), warn=(800, 2300)),
         ),
         Measure(
             name='qc_reference',
             units='',
             method='plan',
-            description='Image that the anatomy of the visit rests on.',
+            description='Image that is the anatomical reference of the visit.',
             levels={
                 'T1w': 'T1-weighted image',
-                'FLAIR': 'FLAIR, as there is no T1w: fewer measures, tissues less certain',
+                'FLAIR': 'FLAIR, because there is no T1w: fewer measures, and less reliable '
+                'tissues',
             },
         ),
         Measure(
             name='qc_stripped',
             units='',
             method='deepbet-onnx',
-            description='Whether the image came without skull.',
+            description='Whether the image was skull-stripped before.',
             levels={'yes': 'already skull-stripped', 'no': 'whole head'},
         ),
     ),
@@ -109,7 +114,7 @@ ROOM = Room(
     methods=(
         'The brain was found in the anatomical reference with the networks of deepbet '
         '[@fisch2024], and intensity non-uniformity was corrected inside it with N4 '
-        '[@tustison2010] (knots {o.spline_mm:g} mm apart, halved twice).'
+        '[@tustison2010] (knot distance {o.spline_mm:g} mm, halved twice).'
     ),
     references=('fisch2024', 'tustison2010'),
 )

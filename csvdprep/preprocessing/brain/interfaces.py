@@ -57,7 +57,7 @@ class Brain(SimpleInterface):
                 'qc_reference': Value(
                     self.inputs.hub,
                     qc='' if self.inputs.hub == 'T1w' else 'warn',
-                    reason='' if self.inputs.hub == 'T1w' else 'the visit has no usable T1w',
+                    reason='' if self.inputs.hub == 'T1w' else 'there is no usable T1w',
                 ),
                 'qc_stripped': 'yes' if found['stripped'] else 'no',
             },
@@ -68,7 +68,7 @@ class Brain(SimpleInterface):
     def _take_over(self, image, folder):
         """Bring the mask of another tool to the reference, by way of the image it was made on."""
         given = self.inputs.brain_mask_external
-        found = {'stripped': False, 'flags': ['mask made by another tool']}
+        found = {'stripped': False, 'flags': ['the mask was made by another tool']}
         if given['on'] == self.inputs.hub.lower():
             return load_mask_on(given['mask'], image), found
         other = load_clean(given['image'])
@@ -83,5 +83,5 @@ class Brain(SimpleInterface):
             moving_mask=brain,
         )
         mask = load_mask_on(given['mask'], image, matrix=read_linear(way))
-        found['flags'] = [f'mask made by another tool on the {given["title"]}']
+        found['flags'] = [f'the mask was made by another tool on the {given["title"]}']
         return mask, found

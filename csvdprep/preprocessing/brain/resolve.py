@@ -18,5 +18,5 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     """
     if 'brain_mask_external' in scans:
         mask = scans['brain_mask_external']
-        return options, (Decision('brain', 'a mask that was given', mask.uri or mask.path),)
+        return options, (Decision('brain', 'given by --derivatives', mask.uri or mask.path),)
     return options, (Decision('brain', 'the networks of deepbet', 'no mask was given'),)

@@ -20,8 +20,8 @@ ROOM = Room(
             desc='dwianat',
             suffix='dwi',
             title='Diffusion series on the anatomy',
-            caption='The volume without gradient and, under the pointer, the anatomical '
-            'reference: ventricles and the edge of the brain should not move.',
+            caption='The b = 0 image and, under the mouse pointer, the anatomical reference. '
+            'The ventricles and the edge of the brain should not move.',
             build='csvdprep.preprocessing.dwi_anatomy.figures:draw_alignment',
             takes=('dwi_b0', 'dwi_mask', 'anat_preproc', 'brain_mask', 'dwi_to_anat'),
         ),
@@ -31,13 +31,12 @@ ROOM = Room(
             name='qc_dwi_anat_dice',
             units='1',
             method='dice',
-            description='Agreement (Dice) of the brain mask of the diffusion series with '
-            'that of the anatomical reference, within the part that the series '
-            'covers.',
+            description='Agreement (Dice) of the brain mask of the diffusion series with that '
+            'of the anatomical reference, within the part covered by the series.',
             limits=Limits(ok=(0.85, None), warn=(0.7, None)),
         ),
     ),
     build='csvdprep.preprocessing.dwi_anatomy.workflow:init_dwi_anatomy_wf',
-    methods='The volumes without gradient were registered to the anatomical reference (rigid, '
-    'mutual information).',
+    methods='The b = 0 volumes were registered to the anatomical reference (rigid, mutual '
+    'information).',
 )

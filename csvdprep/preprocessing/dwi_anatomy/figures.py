@@ -40,7 +40,7 @@ def draw_alignment(
     outlines = [(there, COLOURS['sky'])]
     cuts = [*spread(brain, 2, 7), *spread(brain, 0, 4), *spread(brain, 1, 3)]
     layers = [
-        Layer(own, window(own, brain), outlines=outlines, name='Without gradient', stroke=1.0),
+        Layer(own, window(own, brain), outlines=outlines, name='b = 0', stroke=1.0),
         Layer(anat, window(anat, there), outlines=outlines, name='Anatomy', stroke=1.0),
     ]
     draw_mosaic(

@@ -44,8 +44,8 @@ ROOM = Room(
             desc='fatemplate',
             suffix='dwi',
             title='FA and its template',
-            caption='Fractional anisotropy and, under the pointer, the template brought onto '
-            'it: tracts should not move.',
+            caption='Fractional anisotropy and, under the mouse pointer, the warped template. '
+            'Tracts should not move.',
             build='csvdprep.preprocessing.dwi_template.figures:draw_registration',
             takes=('dwi_fa', 'dwi_mask', 'fa_to_dwi'),
         ),
@@ -55,7 +55,7 @@ ROOM = Room(
             name='qc_fa_template_r',
             units='1',
             method='correlation',
-            description='Correlation of FA with the template brought onto it, within the brain.',
+            description='Correlation of FA with the warped template, within the brain.',
             limits=Limits(ok=(0.6, None), warn=(0.45, None)),
         ),
     ),

@@ -12,12 +12,17 @@ class Options:
 
     seed: float = option(
         1.2,
-        'Least brightness of the brightest part of a preliminary lesion, '
-        'over the upper edge of the main peak of the FLAIR.',
+        'Least brightness of the brightest part of a preliminary lesion, relative to the '
+        'upper edge of the main histogram peak of the FLAIR.',
     )
-    grow: float = option(1.05, 'The same at its border.')
+    grow: float = option(
+        1.05, 'Least brightness at the border of a preliminary lesion, relative to the same edge.'
+    )
     depth_mm: float = option(
-        8.0, 'Least distance from the surface of the brain.', unit='mm', least=0
+        8.0,
+        'Least distance of preliminary lesions from the surface of the brain.',
+        unit='mm',
+        least=0,
     )
 
     def __post_init__(self):
@@ -36,13 +41,14 @@ ROOM = Room(
             label='WMH',
             desc='preliminary',
             saved=False,
-            description='Preliminary hyperintensities, left out of registration and tissues.',
+            description='Preliminary hyperintensities, excluded from registration and tissue '
+            'segmentation.',
         ),
         'anat_filled': Derivative(
             suffix='{hub}',
             desc='filled',
             description='{hub}, intensity-corrected, with preliminary hyperintensities filled '
-            'by normal white matter.',
+            'with normal white matter.',
         ),
     },
     measures=(
@@ -51,7 +57,7 @@ ROOM = Room(
             units='mL',
             method='flair-histogram',
             table=False,
-            description='Volume filled before registration and segmentation of tissues.',
+            description='Volume filled before registration and tissue segmentation.',
         ),
         Measure(
             name='qc_flair_bright_ml',
@@ -59,8 +65,8 @@ ROOM = Room(
             method='flair-histogram',
             table=False,
             description='Volume at least 8 mm inside the brain that is brighter on the FLAIR '
-            'than 1.25 times the main peak of its histogram, after smoothing '
-            'by 2 mm; to hold hyperintensities against.',
+            'than 1.25 times the main peak of its histogram, after smoothing by 2 '
+            'mm. It is compared with the volume of hyperintensities.',
         ),
         Measure(
             name='qc_flair_dark_ml',
@@ -68,8 +74,8 @@ ROOM = Room(
             method='flair-histogram',
             table=False,
             description='Volume at least 25 mm inside the brain that is darker on the FLAIR '
-            'than half the main peak: mostly fluid of the ventricles, to hold '
-            'these against.',
+            'than half the main peak: mostly fluid of the ventricles. It is '
+            'compared with the volume of the ventricles.',
         ),
     ),
     version=3,

@@ -48,7 +48,7 @@ class Fill(SimpleInterface):
         anat = load(self.inputs.anat_preproc)
         data = np.asanyarray(anat.dataobj, dtype=np.float32)
         lesion, normal = np.zeros(data.shape, bool), np.zeros(data.shape, bool)
-        found = bright = dark = Value(None, reason='the visit has no FLAIR')
+        found = bright = dark = Value(None, reason='there is no FLAIR')
         voxel_mm = nib.affines.voxel_sizes(anat.affine)
         if isdefined(self.inputs.flair_preproc):
             lesion, normal, (bright, dark) = self._look(anat)

@@ -12,7 +12,10 @@ class Options:
     """Bias field."""
 
     spline_mm: float = option(
-        200.0, 'Distance of the knots of the bias field, halved twice.', unit='mm', least=20
+        200.0,
+        'Initial distance of the B-spline knots of the bias field; it is halved twice.',
+        unit='mm',
+        least=20,
     )
 
 
@@ -55,8 +58,8 @@ ROOM = Room(
             desc='coreg',
             suffix='FLAIR',
             title='FLAIR on T1w',
-            caption='The two images change places under the pointer: ventricles, sulci and '
-            'the edge of the brain should not move.',
+            caption='The mouse pointer switches between the two images. The ventricles, the '
+            'sulci and the edge of the brain should not move.',
             build='csvdprep.preprocessing.flair.figures:draw_coregistration',
             takes=('anat_preproc', 'flair_preproc', 'flair_to_anat', 'brain_mask'),
         ),
@@ -67,16 +70,17 @@ ROOM = Room(
             units='1',
             qc_id='Q3',
             method='edge-overlap',
-            description='Share of the strong edges of the FLAIR that lie on edges of the '
-            'T1w after registration; all of them would mean one image twice.',
+            description='Share of the strong edges of the FLAIR that coincide with edges of '
+            'the T1w after registration; 100 % would mean that the two images are '
+            'the same.',
             limits=Limits(ok=(0.6, 0.98), warn=(0.5, 0.995)),
         ),
         Measure(
             name='qc_flair_mask_dice',
             units='1',
             method='dice',
-            description='Agreement (Dice) of the brain found in the FLAIR with that of the '
-            'T1w, where both images were taken.',
+            description='Agreement (Dice) of the brain masks of the FLAIR and the T1w, within '
+            'the part covered by both images.',
             limits=Limits(ok=(0.93, None), warn=(0.85, None)),
         ),
     ),
@@ -92,9 +96,9 @@ ROOM = Room(
     options=Options,
     version=2,
     methods=(
-        'The FLAIR was corrected for intensity non-uniformity with N4 [@tustison2010] (knots '
-        '{o.spline_mm:g} mm apart, halved twice) and registered to the T1w by a rigid transform '
-        '(mutual information, 32 bins) with ANTs [@avants2011ants].'
+        'The FLAIR was corrected for intensity non-uniformity with N4 [@tustison2010] '
+        '(knot distance {o.spline_mm:g} mm, halved twice) and registered to the T1w by a '
+        'rigid transform (mutual information, 32 bins) with ANTs [@avants2011ants].'
     ),
     references=('tustison2010', 'avants2011ants'),
 )

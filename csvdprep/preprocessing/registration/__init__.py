@@ -28,7 +28,8 @@ ROOM = Room(
             name='anat_to_mni_external',
             title='transform to the template',
             description=f'Transform of the reference to {SPACE} (ITK composite, .h5), made by '
-            'another tool or corrected by hand; it takes both directions.',
+            'another tool or corrected by hand; the transforms in both directions '
+            'are needed.',
             lesion=False,
             grids=(),
             words='xfm',
@@ -37,7 +38,7 @@ ROOM = Room(
         External(
             name='mni_to_anat_external',
             title='transform from the template',
-            description=f'The same from {SPACE} to the reference.',
+            description=f'Transform from {SPACE} to the reference, as above.',
             lesion=False,
             grids=(),
             words='xfm',
@@ -64,8 +65,8 @@ ROOM = Room(
             desc='registration',
             suffix='{hub}',
             title='{hub} in the template',
-            caption='The template and the patient change places under the pointer: '
-            'ventricles, sulci and the edge of the brain should not move.',
+            caption='The mouse pointer switches between the template and the patient. The '
+            'ventricles, the sulci and the edge of the brain should not move.',
             build='csvdprep.preprocessing.registration.figures:draw_registration',
             takes=('anat_filled', 'anat_to_mni', 'brain_mask'),
         ),
@@ -83,14 +84,14 @@ ROOM = Room(
             name='qc_template_edges',
             units='1',
             method='edge-overlap',
-            description='Share of the strong edges of the patient that lie on edges of the '
-            'template after registration.',
+            description="Share of the strong edges of the patient's image that coincide with "
+            'edges of the template after registration.',
         ),
         Measure(
             name='head_scale',
             units='1',
             method='affine-determinant',
-            description='Volume of the brain in units of that of the template: determinant of '
+            description='Volume of the brain relative to that of the template: determinant of '
             'the affine part of the registration.',
             limits=Limits(ok=(0.55, 1.3), warn=(0.4, 1.6)),
             table=False,
@@ -101,10 +102,10 @@ ROOM = Room(
     options=Options,
     resolve='csvdprep.preprocessing.registration.resolve:resolve',
     methods=(
-        'The anatomical reference, its lesions filled and left out of the metric, was registered '
-        'to the ICBM 152 2009a symmetric template [@fonov2009; @fonov2011] by rigid, affine and '
-        'diffeomorphic (SyN) transforms [@avants2008], {o.resolution_mm:g} mm at the finest, '
-        'unless transforms were given.'
+        'The anatomical reference, with lesions filled and excluded from the metric, was '
+        'registered to the ICBM 152 2009a symmetric template [@fonov2009; @fonov2011] by '
+        'rigid, affine and diffeomorphic (SyN) transforms [@avants2008], '
+        '{o.resolution_mm:g} mm at the finest level, unless transforms were given.'
     ),
     references=('fonov2009', 'fonov2011', 'avants2008'),
 )

@@ -102,10 +102,10 @@ class Register(SimpleInterface):
         off = float(np.median(np.linalg.norm(back - points, axis=1)))
         if not off <= MOST_OFF_MM:
             raise InputError(
-                f'The two transforms are not inverse to each other: points of the brain come '
-                f'back {off:.1f} mm from where they were.',
+                'The two transforms are not inverse to each other: points of the brain '
+                f'return {off:.1f} mm away from their start.',
                 file=given[0],
-                remedy='Give the two directions of one registration.',
+                remedy='Give the forward and inverse transforms of the same registration.',
             )
         for source, target in zip(given, (forward, inverse), strict=True):
             shutil.copyfile(source, target)
@@ -117,7 +117,7 @@ def _quality(anat, brain, template, template_mask, inverse, *, same):
     warped = apply_transform(template_mask, anat, inverse, interpolation='nearest')
     expected = np.asanyarray(warped.dataobj) > 0
     dice = 2 * (inside & expected).sum() / (inside.sum() + expected.sum())
-    edges = Value(None, reason='the reference has another contrast than the template')
+    edges = Value(None, reason='the contrast of the reference differs from that of the template')
     if same:
         moved = np.asanyarray(apply_transform(template, anat, inverse).dataobj)
         voxel_mm = nib.affines.voxel_sizes(anat.affine)

@@ -20,6 +20,10 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     """
     given = [scans[name].uri or scans[name].path for name in GIVEN if name in scans]
     if len(given) == len(GIVEN):
-        return options, (Decision('registration', 'transforms that were given', ', '.join(given)),)
-    why = f'{given[0]} is one of two directions' if given else 'no transforms were given'
+        return options, (Decision('registration', 'given by --derivatives', ', '.join(given)),)
+    why = (
+        f'only one of the two directions was given: {given[0]}'
+        if given
+        else 'no transforms were given'
+    )
     return options, (Decision('registration', 'registered here', why),)

@@ -96,8 +96,8 @@ def _rooms(spec):
             ),
             f'wmh_in_{tag}': placed(
                 'mask',
-                f'White matter hyperintensities in {space}. Volumes '
-                'are those of the FLAIR grid, not of this image.',
+                f'White matter hyperintensities in {space}. Reported volumes are measured '
+                'on the FLAIR grid, not on this image.',
                 label='WMH',
                 source='flair',
             ),

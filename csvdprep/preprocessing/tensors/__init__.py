@@ -12,17 +12,17 @@ class Options:
 
     fit: str = option(
         'wls',
-        'Weighted least squares; robust leaves out measurements that the '
-        'others contradict, where residuals demand it.',
+        'Tensor fit: weighted least squares (wls), or robust, which excludes outlying '
+        'measurements if the residuals are large.',
         choices=('wls', 'robust'),
     )
     shells: str = option(
         'nearest',
-        'The one shell nearest b_wanted, or all up to b_max.',
+        'Shells for the tensor: the one nearest b_wanted, or all up to b_max.',
         choices=('nearest', 'all'),
     )
     b_wanted: float = option(
-        1000.0, 'b-value wanted, for shells = nearest.', unit='s/mm2', least=500, most=10000
+        1000.0, 'Preferred b-value, for shells = nearest.', unit='s/mm2', least=500, most=10000
     )
     b_max: float = option(
         1500.0, 'Highest b-value, for shells = all.', unit='s/mm2', least=500, most=10000
@@ -34,8 +34,8 @@ class Options:
         if self.shells == 'all':
             return f'the shells of up to {self.b_max:g} s/mm²'
         return (
-            f'the one shell nearest {self.b_wanted:g} s/mm² (of those from 650 to 1500 s/mm², '
-            'where there is one)'
+            f'the one shell nearest {self.b_wanted:g} s/mm² (among shells from 650 to 1500 '
+            's/mm², if there is one)'
         )
 
 
@@ -55,14 +55,14 @@ TABLE = {
     'ok': 'fits the data',
     'flipped': 'an axis is reversed',
     'permuted': 'axes are swapped',
-    'undecided': 'too few fibres to tell',
+    'undecided': 'too few fibres to decide',
 }
 
 WATER = {
-    'two-compartment': 'tissue and water fitted to two shells or more',
-    'single-shell-assumed-md': 'one shell does not determine it: the water that leaves tissue '
-    'with an assumed mean diffusivity, hence little more than another '
-    'scale of mean diffusivity',
+    'two-compartment': 'a compartment of tissue and one of water were fitted to two or more '
+    'shells',
+    'single-shell-assumed-md': 'one shell does not determine the fraction: tissue is assumed to '
+    'have a fixed mean diffusivity, so the value is little more than a rescaled mean diffusivity',
     'none': 'not fitted',
 }
 
@@ -82,10 +82,10 @@ ROOM = Room(
         'dwi_direction': _map('direction', 'Main direction of diffusion, world axes (RAS).'),
         'dwi_fw': _map(
             'fw',
-            'Free water: fraction of signal fitted as a second compartment where '
-            'there are two shells or more; of one shell a contrast that assumes the '
-            'mean diffusivity of tissue, no measured fraction (fw_method tells); no '
-            'number where neither can be had.',
+            'Free water. With two or more shells: signal fraction of a second, fitted '
+            'compartment. With one shell: a contrast that assumes the mean diffusivity of '
+            'tissue, not a measured fraction. The measure fw_method states which. NaN if '
+            'neither can be computed.',
             model='fwdti',
         ),
     },
@@ -94,9 +94,8 @@ ROOM = Room(
             desc='fa',
             suffix='dwi',
             title='Fibre directions',
-            caption='Red runs left to right, green front to back, blue up and down; '
-            'brightness is FA. The corpus callosum has to be red and the pyramidal '
-            'tract blue.',
+            caption='Red: left-right, green: front-back, blue: up-down; brightness is FA. The '
+            'corpus callosum must be red and the pyramidal tract blue.',
             build='csvdprep.preprocessing.tensors.figures:draw_directions',
             takes=('dwi_fa', 'dwi_direction', 'dwi_mask'),
         ),
@@ -104,8 +103,8 @@ ROOM = Room(
             desc='md',
             suffix='dwi',
             title='Mean diffusivity and free water',
-            caption='Mean diffusivity (0 to 2e-3 mm²/s) and, under the pointer, the fraction '
-            'of free water (0 to 1).',
+            caption='Mean diffusivity (0 to 2e-3 mm²/s) and, under the mouse pointer, free '
+            'water (0 to 1).',
             build='csvdprep.preprocessing.tensors.figures:draw_diffusivity',
             takes=('dwi_md', 'dwi_fw', 'dwi_mask'),
         ),
@@ -116,8 +115,8 @@ ROOM = Room(
             units='s/mm2',
             method='shell-choice',
             table=False,
-            description='b-value of the shell that the tensor was fitted on, the highest of '
-            'several. Values of tensors from other b-values are not to be mixed.',
+            description='b-value of the shell that the tensor was fitted to; the highest if '
+            'there are several. Do not pool tensor values from different b-values.',
             limits=Limits(ok=(650, 1500), warn=(400, 3100)),
         ),
         Measure(
@@ -125,8 +124,8 @@ ROOM = Room(
             units='',
             method='shell-choice',
             table=False,
-            description='b-values of all shells that the tensor was fitted on, s/mm²; the '
-            'remark names those that were left out.',
+            description='b-values of all shells that the tensor was fitted to, s/mm²; the '
+            'reason lists shells that were not used.',
         ),
         Measure(
             name='fw_method',
@@ -135,7 +134,8 @@ ROOM = Room(
             table=False,
             levels=WATER,
             reference='pasternak2009',
-            description='How free water was had. Do not mix kinds within a study.',
+            description='How free water was computed. Do not pool values of different kinds '
+            'within a study.',
         ),
         Measure(
             name='qc_dwi_table',
@@ -143,8 +143,8 @@ ROOM = Room(
             method='fibre-coherence',
             levels=TABLE,
             reference='schilling2019',
-            description='Whether the gradient table fits the data: with axes reversed or '
-            'swapped fibres would not run into each other as well.',
+            description='Whether the gradient table fits the data: fibres must be more '
+            'continuous than with reversed or swapped axes.',
         ),
         Measure(
             name='qc_dwi_residual_pct',
@@ -152,7 +152,7 @@ ROOM = Room(
             method='wls',
             table=False,
             description='Residual of the tensor fit: median over the brain of the root mean '
-            'square difference, over the signal without gradient.',
+            'square difference, divided by the signal at b = 0.',
             limits=Limits(ok=(None, 8)),
         ),
     ),
@@ -161,13 +161,13 @@ ROOM = Room(
     options=Options,
     resolve='csvdprep.preprocessing.tensors.resolve:resolve',
     methods=(
-        'Tensors [@basser1994] were fitted to the volumes without gradient and {o.which} by '
-        'weighted least squares [@chung2006] (setting: {o.fit}); dwi_tensor_shells lists the '
-        'shells of each visit. Where there were two shells or more, free water was fitted as a '
-        'second compartment to all of them up to 3000 s/mm² [@hoy2014]. One shell leaves that '
-        'problem ill-posed [@pasternak2009]; there it was solved by the assumption that tissue '
-        'has a mean diffusivity of 0.6e-3 mm²/s, as in the MarkVCID kit [@maillard2022], which '
-        'gives a contrast and no measured fraction (fw_method tells which).'
+        'Tensors [@basser1994] were fitted to the b = 0 volumes and {o.which} by weighted '
+        'least squares [@chung2006] (setting: {o.fit}); dwi_tensor_shells lists the '
+        'shells of each visit. With two or more shells, free water was fitted as a second '
+        'compartment to all shells up to 3000 s/mm² [@hoy2014]. With one shell the '
+        'problem is ill-posed [@pasternak2009]; it was solved by assuming a mean '
+        'diffusivity of tissue of 0.6e-3 mm²/s, as in the MarkVCID kit [@maillard2022], '
+        'which gives a contrast, not a measured fraction (fw_method states which).'
     ),
     references=(
         'basser1994',

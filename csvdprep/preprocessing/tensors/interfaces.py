@@ -111,7 +111,7 @@ def _chosen(choice: Choice) -> dict[str, Value]:
     def listed(levels):
         return ' '.join(f'{b:.0f}' for b in levels)
 
-    said = f'left out: {listed(choice.left)} s/mm²' if choice.left else ''
+    said = f'shells not used: {listed(choice.left)} s/mm²' if choice.left else ''
     return {
         'dwi_tensor_b': Value(float(max(choice.used)), reason=said),
         'dwi_tensor_shells': Value(listed(choice.used), reason=said),

@@ -49,7 +49,7 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
         )
     except MeasureError as error:
         return options, (Decision('shells', 'none', error.message),)
-    left = f'left out: {_listed(choice.left)}' if choice.left else 'there is no other'
+    left = f'not used: {_listed(choice.left)}' if choice.left else 'there is no other shell'
     usable = [b for b in levels if b <= 1.03 * WATER_B_MAX]
     water = (
         Decision('free water', 'a second compartment', f'{len(usable)} shells')

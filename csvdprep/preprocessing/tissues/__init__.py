@@ -15,7 +15,7 @@ def _tissue(label, name):
         suffix='probseg',
         label=label,
         units='1',
-        description=f'Share of each voxel expected to be {name}.',
+        description=f'Estimated fraction of {name} in each voxel.',
     )
 
 
@@ -29,8 +29,8 @@ ROOM = Room(
             name='tissue_external',
             title='tissue segmentation',
             lesion=False,
-            description='Segmentation into cerebrospinal fluid, grey and white matter, or into '
-            'structures whose names tell which they are, with its look-up table.',
+            description='Segmentation into cerebrospinal fluid, grey and white matter, or '
+            'into structures with recognisable names, with its look-up table.',
             grids=('t1w', 'flair'),
             words='dseg',
             classes={
@@ -45,7 +45,7 @@ ROOM = Room(
     makes={
         'csf_probseg': _tissue('CSF', 'cerebrospinal fluid'),
         'gm_probseg': _tissue('GM', 'grey matter'),
-        'wm_probseg': _tissue('WM', 'white matter, preliminary hyperintensities included'),
+        'wm_probseg': _tissue('WM', 'white matter, including preliminary hyperintensities'),
         'tissue_dseg': Derivative(
             suffix='dseg', description='Most probable tissue.', table=_TISSUES
         ),
@@ -56,16 +56,16 @@ ROOM = Room(
             units='1',
             method='em-atlas',
             qc_id='Q1',
-            description='Contrast of grey to white matter of the anatomical reference, in '
-            'units of their noise.',
+            description='Contrast between grey and white matter in the anatomical reference, '
+            'in units of their noise.',
             limits=Limits(ok=(1.8, None), warn=(1.2, None)),
         ),
         Measure(
             name='icv_ml',
             units='mL',
             method='brain-mask',
-            description='Intracranial volume: brain with its inner and outer cerebrospinal '
-            'fluid, as far as the brain mask holds it.',
+            description='Intracranial volume: the brain and the inner and outer cerebrospinal '
+            'fluid within the brain mask.',
             limits=Limits(ok=(1000, 2000), warn=(800, 2300)),
         ),
         Measure(
@@ -73,18 +73,20 @@ ROOM = Room(
             units='mL',
             method='template-warp',
             table=False,
-            description='Intracranial volume by the mask of the template, warped to the patient.',
+            description='Intracranial volume from the mask of the template, warped to the '
+            'patient.',
         ),
     ),
     context=('hub',),
     resolve='csvdprep.preprocessing.tissues.resolve:resolve',
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     methods=(
-        'How much of each voxel is cerebrospinal fluid, grey and white matter was estimated by '
-        'expectation maximisation of a mixture of pure voxels and voxels of two tissues '
-        '[@vanleemput2003], its place priors from the neighbours and, less, from the tissue maps '
-        'of the template; preliminary hyperintensities were taken as white matter. '
-        'Where a segmentation was given, its classes were taken instead.'
+        'The fractions of cerebrospinal fluid, grey and white matter in each voxel were '
+        'estimated by expectation maximisation of a mixture of pure voxels and voxels of '
+        'two tissues [@vanleemput2003]. Spatial priors came from the neighbours and, with '
+        'less weight, from the tissue maps of the template. Preliminary hyperintensities '
+        'were counted as white matter. If a segmentation was given, its classes were used '
+        'instead.'
     ),
     references=('vanleemput2003',),
     version=3,

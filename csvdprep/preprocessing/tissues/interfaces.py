@@ -53,7 +53,7 @@ class SegmentTissues(SimpleInterface):
         given_on = given.tissue_external['on'] if isdefined(given.tissue_external) else ''
         if given_on == given.hub.lower():
             probability = _given_tissues(given.tissue_external, anat, mask, lesion)
-            contrast = Value(None, reason='the tissues were given')
+            contrast = Value(None, reason='a tissue segmentation was given')
         else:
             atlas = np.stack(
                 [
@@ -71,7 +71,9 @@ class SegmentTissues(SimpleInterface):
             )
             probability, contrast = found.probability, Value(found.cnr)
             if given.hub == 'FLAIR':
-                contrast = Value(None, reason='grey and white matter are told apart on T1w only')
+                contrast = Value(
+                    None, reason='grey and white matter can only be distinguished on a T1w'
+                )
         hard = np.where(mask, probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
             **dict(zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), probability, strict=True)),
@@ -100,11 +102,11 @@ def _given_tissues(given, anat, mask, lesion) -> np.ndarray:
     beyond = np.count_nonzero(solid & ~mask) / max(np.count_nonzero(solid), 1)
     if beyond > MOST_BEYOND:
         raise InputError(
-            f'{100 * beyond:.0f} % of the grey and white matter of the segmentation lie outside '
-            'of the brain.',
+            f'{100 * beyond:.0f} % of the grey and white matter of the segmentation is '
+            'outside the brain mask.',
             file=given['mask'],
             field='voxel data',
-            remedy='Give the brain mask of the same tool, too, or leave the segmentation out '
+            remedy='Give the brain mask of the same tool as well, or exclude the segmentation '
             '(--bids-filter-file, "tissue_external").',
         )
     if lesion is not None:

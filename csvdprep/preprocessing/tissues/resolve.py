@@ -21,6 +21,6 @@ def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision
     given = scans['tissue_external']
     shown = given.uri or given.path
     if given.content['on'] == ('t1w' if 't1w' in scans else 'flair'):
-        return options, (Decision('tissues', 'a segmentation that was given', shown),)
-    why = f'{shown} lies on the grid of the {given.content["title"]}, not of the reference'
+        return options, (Decision('tissues', 'given by --derivatives', shown),)
+    why = f'{shown} is on the grid of the {given.content["title"]}, not on that of the reference'
     return options, (Decision('tissues', 'segmented here', why),)

@@ -6,7 +6,7 @@ from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 SOURCES = {
     'scanner': 'trace image and ADC map of the scanner',
     'series': 'computed from the corrected diffusion series',
-    'short': 'computed from a series of three to five directions, its volumes aligned',
+    'short': 'computed from a series of three to five directions, after alignment of its volumes',
 }
 
 ROOM = Room(
@@ -21,8 +21,9 @@ ROOM = Room(
             datatype='dwi',
             suffixes=('trace', 'TRACEW', 'ADC'),
             frame='trace',
-            description='Trace-weighted image and map of the apparent diffusion coefficient, as '
-            'the scanner computed them, both of them; or a series of three to five directions.',
+            description='Trace-weighted image and map of the apparent diffusion coefficient, '
+            'both as computed by the scanner; or a diffusion series of three to '
+            'five directions.',
             reader='csvdprep.bids.maps:read_maps',
         ),
     ),
@@ -66,8 +67,9 @@ ROOM = Room(
             desc='trace',
             suffix='trace',
             title='Trace image and ADC',
-            caption='Trace image and, under the pointer, ADC (0 to 2e-3 mm²/s). The brain of the '
-            'anatomical reference has to lie on the brain of the trace image.',
+            caption='Trace image and, under the mouse pointer, ADC (0 to 2e-3 mm²/s). The '
+            'outline of the brain of the anatomical reference must match the brain in '
+            'the trace image.',
             build='csvdprep.preprocessing.trace_adc.figures:draw_maps',
             takes=('trace_preproc', 'adc_preproc', 'trace_mask', 'trace_to_anat', 'brain_mask'),
         ),
@@ -79,14 +81,14 @@ ROOM = Room(
             method='plan',
             table=False,
             levels=SOURCES,
-            description='Where trace image and ADC are from.',
+            description='Origin of the trace image and the ADC map.',
         ),
         Measure(
             name='trace_b',
             units='s/mm2',
             method='sidecar',
             table=False,
-            description='b-value of the trace image; 1000 is assumed where nothing tells.',
+            description='b-value of the trace image; 1000 is assumed if it is not given.',
             limits=Limits(ok=(800, 1600), warn=(500, 3100)),
         ),
         Measure(
@@ -102,7 +104,7 @@ ROOM = Room(
             units='%',
             method='overlap',
             description='Share of the brain of the anatomical reference that the trace image '
-            'covers. What it does not cover was not searched.',
+            'covers. The rest was not searched for infarcts.',
             limits=Limits(ok=(95, None)),
         ),
         Measure(
@@ -110,13 +112,14 @@ ROOM = Room(
             units='1',
             method='dice',
             description='Agreement (Dice) of the brain in the trace image with that of the '
-            'anatomical reference, within the part that the trace image covers.',
+            'anatomical reference, within the part covered by the trace image.',
             limits=Limits(ok=(0.85, None), warn=(0.7, None)),
         ),
     ),
     version=2,
     build='csvdprep.preprocessing.trace_adc.workflow:init_trace_adc_wf',
-    methods='Trace image and apparent diffusion coefficient are those of the scanner, registered '
-    'to the anatomical reference (rigid, mutual information), or were computed from the shell of '
-    'the series nearest to b = 1000 s/mm² (trace_source tells).',
+    methods='The trace image and the map of the apparent diffusion coefficient came from the '
+    'scanner and were registered to the anatomical reference (rigid, mutual '
+    'information), or they were computed from the shell of the series nearest to b = '
+    '1000 s/mm² (trace_source states which).',
 )

@@ -79,9 +79,9 @@ class TraceAdc(SimpleInterface):
         mask = own & there & (data > 0)
         if not mask.any():
             raise MeasureError(
-                'The trace image and the anatomical reference have no brain in common: '
-                'registration failed.',
-                remedy='Look at both images; leave the maps out by --ignore trace.',
+                'The trace image and the anatomical reference do not overlap in the '
+                'brain: registration failed.',
+                remedy='Check both images, or exclude them with --ignore trace.',
             )
         tissue = mask & (adc > 0) & (adc < 1.2e-3)
         check_adc(adc, mask & (adc >= np.quantile(adc[mask], 0.97)), tissue)
@@ -156,7 +156,7 @@ def _b_value(metadata) -> tuple[float, str]:
         numbers = [plain_number(item) for item in values]
         if good := [n for n in numbers if n is not None and 300 <= n <= 5000]:
             return float(max(good)), ''
-    return WANTED_B, 'the sidecar of the trace image has no DiffusionBValue: 1000 is assumed'
+    return WANTED_B, 'the sidecar of the trace image has no DiffusionBValue, so 1000 is assumed'
 
 
 def _align(image, adc, own, b, anat, brain, folder) -> np.ndarray:

@@ -55,13 +55,14 @@ def isotropic(data: np.ndarray, bvals: Sequence[float]) -> tuple[np.ndarray, np.
     plain, high = bvals < B0_BELOW, bvals[bvals >= LEAST_B]
     if not plain.any() or len(high) < LEAST_DIRECTIONS:
         raise MeasureError(
-            'The diffusion series gives no trace image: that takes a volume at b = 0 and three '
-            f'directions at b = {LEAST_B:g} s/mm² or more.'
+            'No trace image can be computed from the diffusion series: it needs a volume '
+            f'at b = 0 and three directions at b = {LEAST_B:g} s/mm² or more.'
         )
     shells = [b for b in np.unique(high) if (np.abs(high - b) <= WIDTH).sum() >= LEAST_DIRECTIONS]
     if not shells:
         raise MeasureError(
-            'The diffusion series gives no trace image: no b-value has three directions.'
+            'No trace image can be computed from the diffusion series: no b-value has '
+            'three directions.'
         )
     nearest = min(shells, key=lambda b: abs(b - WANTED_B))
     shell = np.abs(bvals - nearest) <= WIDTH
@@ -164,15 +165,15 @@ def check_adc(adc: np.ndarray, fluid: np.ndarray, tissue: np.ndarray) -> None:
     >>> check_adc(3e-3 - adc, adc > 2e-3, adc < 2e-3)
     Traceback (most recent call last):
     ...
-    csvdprep.core.errors.MeasureError: The ADC map is none: fluid is 0.0 times as high as tissue...
+    csvdprep.core.errors.MeasureError: The image is not a valid ADC map: fluid is only 0.0 times...
     """
     if fluid.sum() < 50 or tissue.sum() < 50:
         return
     ratio = float(np.median(adc[fluid]) / max(np.median(adc[tissue]), 1e-9))
     if ratio < FLUID_OVER_TISSUE:
         raise MeasureError(
-            f'The ADC map is none: fluid is {ratio:.1f} times as high as tissue. Is it an '
-            'exponential ADC map, or one of another scan?',
-            remedy='Give the map of apparent diffusion coefficients, or leave the maps out by '
+            f'The image is not a valid ADC map: fluid is only {ratio:.1f} times as high as '
+            'tissue. It may be an exponential ADC map, or belong to another scan.',
+            remedy='Give the map of apparent diffusion coefficients, or exclude the maps with '
             '--ignore trace.',
         )

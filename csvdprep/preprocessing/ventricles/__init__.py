@@ -22,8 +22,8 @@ ROOM = Room(
             desc='tissues',
             suffix='{hub}',
             title='Tissues and lateral ventricles',
-            caption='Lines follow white matter, grey matter and the lateral ventricles. Third '
-            'ventricle and cisterns must not belong to the lateral ventricles.',
+            caption='Outlines of white matter, grey matter and the lateral ventricles. The '
+            'lateral ventricles must not include the third ventricle or the cisterns.',
             build='csvdprep.preprocessing.ventricles.figures:draw_tissues',
             takes=('anat_preproc', 'brain_mask', 'tissue_dseg', 'ventricles'),
         ),
@@ -55,12 +55,14 @@ ROOM = Room(
             name='qc_lv_asymmetry',
             units='1',
             method='em-atlas',
-            description='Difference of the lateral ventricles of both sides, over their sum.',
+            description='Difference between the volumes of the left and right lateral '
+            'ventricles, divided by their sum.',
             limits=Limits(ok=(0, 0.6)),
         ),
     ),
     context=('hub',),
     build='csvdprep.preprocessing.ventricles.workflow:init_ventricles_wf',
-    methods='The lateral ventricles are the fluid that is reached more easily, by wide passages, '
-    'from those of the template than from its other fluid spaces.',
+    methods='The lateral ventricles were segmented as the fluid that is more easily reached, '
+    'through wide passages, from the lateral ventricles of the warped template than '
+    'from its other fluid spaces.',
 )

@@ -14,7 +14,7 @@ from csvdprep.preprocessing.ventricles import ROOM
 #: Without a T1w the volume of smaller ventricles was 25 % too small to 18 % too large on phantoms
 #: (docs/wmh.md), mL.
 UNSURE_VENTRICLE_ML = 15.0
-UNSURE_VENTRICLE = 'small ventricles are uncertain by a quarter without a T1w'
+UNSURE_VENTRICLE = 'without a T1w, the volume of small ventricles is uncertain by a quarter'
 #: Least number of lateral-ventricle voxels from which a distance means something.
 LEAST_VENTRICLE_ML = 1.0
 
