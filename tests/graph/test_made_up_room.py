@@ -316,7 +316,7 @@ def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     filters.write_text('{"glow": {"acquisition": "none"}}')
     with pytest.raises(NothingToDo):
         run([*asked, '--dry-run', '--bids-filter-file', str(filters)])
-    assert 'no file of sub-01 fits the filter' in capsys.readouterr().out
+    assert 'no file of sub-01 matches the filter' in capsys.readouterr().out
     assert run([*asked, '--dry-run']) == 0
     plan = capsys.readouterr().out
     assert 'sub-01_glow.nii.gz' in plan
@@ -405,5 +405,5 @@ def test_a_name_is_declared_once(glow):
     from csvdprep.core.declared import Declared
 
     room = next(room for room in house.discover() if room.name == 'glow')
-    with pytest.raises(ValueError, match='declared by two rooms'):
+    with pytest.raises(ValueError, match='declared by more than one room'):
         Declared.of([room, room])

@@ -47,7 +47,7 @@ def test_table(masks, capsys):
     assert first.split()[:2] == ['one.nii.gz', '0.5714']
     assert first.endswith('1 of 1')
     assert second.split()[1:3] == ['1.0000', '0.00']
-    assert 'less is better' in note
+    assert 'lower is better' in note
     assert len(head) == len(first) == len(second)
 
 

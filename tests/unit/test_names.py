@@ -65,7 +65,7 @@ def test_round_trip(name):
     ],
 )
 def test_what_is_no_name(name):
-    with pytest.raises(InputError, match='no BIDS file name'):
+    with pytest.raises(InputError, match='not a BIDS file name'):
         parse(name)
 
 
