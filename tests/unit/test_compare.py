@@ -166,7 +166,7 @@ def test_no_mask_and_no_file_of_another_kind_is_written_over(masks, tmp_path, op
         assert (tmp_path / target).read_bytes() == before
     with pytest.raises(UsageError, match='folder'):
         main(*masks, option, tmp_path)
-    with pytest.raises(UsageError, match='one file'):
+    with pytest.raises(UsageError, match='same file'):
         main(*masks, '--json', 'new', '--tsv', tmp_path / 'new')
 
 
