@@ -81,7 +81,8 @@ def read_gradient_echo(
         By the name of the input, with ``content``: ``echoes``, a list of mappings with ``mag``
         (path), ``time`` (s, or None) and, where there is a phase, ``phase`` and ``units``, or
         ``real`` and ``imag``; ``weighted``, path of the scanner's SWI, or None; ``tesla``;
-        ``vendor``. Empty without a magnitude or SWI.
+        ``vendor``. Under the names of ``declared.also``, too, if all echoes have phase and time.
+        Empty without a magnitude or SWI.
     """
     candidates = dataset.candidates(visit, declared, report, series=True, parts=True)
     for datatype, suffixes in LEGACY.items():
@@ -99,41 +100,27 @@ def read_gradient_echo(
             f'{declared.name}: {lead.path.name} ({_described(best)}) is taken before {rest}.'
         )
     report.facts[declared.name] = lead.facts
-    return {declared.name: _as_scan(dataset, declared, best, lead, report)}
+    scan = _as_scan(dataset, declared, best, lead, report)
+    found = {declared.name: scan}
+    if _tell_phase(scan.content['echoes'], report):
+        found |= {name: replace(scan, name=name) for name in declared.also}
+    return found
 
 
-def read_phase(dataset: Dataset, visit: Visit, declared: Input, report: Report) -> dict[str, Scan]:
-    """Take the gradient echo that :func:`read_gradient_echo` chooses, if it has all phases.
-
-    Parameters
-    ----------
-    dataset, visit, declared, report
-        As there.
-
-    Returns
-    -------
-    dict of str to Scan
-        The same content; empty if an echo lacks its phase or its time.
-    """
-    name = declared.name.removesuffix('_phase')
-    quiet = Report()
-    found = read_gradient_echo(dataset, visit, replace(declared, name=name), quiet)
-    if name not in found:
-        return {}
-    echoes = found[name].content['echoes']
-    without = [e for e in echoes if 'phase' not in e and 'real' not in e]
-    if echoes and not without and all(e['time'] is not None for e in echoes):
-        report.facts[declared.name] = quiet.facts[name]
-        return {declared.name: replace(found[name], name=declared.name)}
+def _tell_phase(echoes: Sequence[Mapping[str, Any]], report: Report) -> bool:
+    """Tell whether all echoes have phase and time; if not, note why."""
     if not echoes:
         report.notes.append('The SWI of the scanner holds no phase: no susceptibility is mapped.')
-    elif without:
-        which = 'none' if len(without) == len(echoes) else f'{len(echoes) - len(without)}'
+        return False
+    without = [e for e in echoes if 'phase' not in e and 'real' not in e]
+    if without:
+        number = len(echoes) - len(without)
         report.notes.append(
-            f'{which} of {len(echoes)} gradient echoes has a phase that can be used: no '
-            'susceptibility is mapped. Remedy: export the phase images (part-phase) of all echoes.'
+            f'{number or "none"} of {len(echoes)} gradient echoes has a phase that can be used: '
+            'no susceptibility is mapped. Remedy: export the phase images (part-phase) of all '
+            'echoes.'
         )
-    return {}
+    return not without and all(e['time'] is not None for e in echoes)
 
 
 def _grouped(candidates: Sequence[Candidate], report: Report) -> list[Group]:

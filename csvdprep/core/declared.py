@@ -60,6 +60,8 @@ class Input:
         ``function(dataset, visit, declared, report) -> dict of Scan``.
     reference : int, optional
         Rank among the images that can be the anatomical reference; 1 is preferred.
+    also : tuple of str
+        Names of further scans that the reader may return, e.g. the same scan if it has phase.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Input:
     frame: str
     reader: str = 'csvdprep.bids.single:read_single'
     reference: int | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +169,9 @@ class Declared:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of inputs and externals."""
-        return tuple(item.name for item in (*self.inputs, *self.externals))
+        """Names of inputs, of what else their readers return, and of externals."""
+        inputs = (name for item in self.inputs for name in (item.name, *item.also))
+        return (*inputs, *(item.name for item in self.externals))
 
     def frame(self, name: str) -> Frame:
         """Return a grid by its name.

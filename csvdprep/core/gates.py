@@ -67,6 +67,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'diffusion of white matter': ('??_wm', '??_nawm', 'md_nawm_*'),
     'skeleton': ('psmd_*', 'msmd_1e3'),
     'recent infarcts': ('rssi_*', 'recent_infarct_*'),
+    'deep grey susceptibility': ('qsm_*', 'r2star_*'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'all of diffusion': (
         '??_wm',
@@ -93,6 +94,7 @@ _ANATOMY = (
     'diffusion of hyperintensities',
     'diffusion of white matter',
     'recent infarcts',
+    'deep grey susceptibility',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -212,6 +214,23 @@ GATES = (
         judged_by=('qc_trace_anat_dice', 'qc_trace_coverage_pct', 'adc_median_1e3', 'trace_b'),
         stops=('recent infarcts',),
         warns=('recent infarcts',),
+    ),
+    Gate(
+        name='gradient echo',
+        judged_by=('qc_gre_snr', 'qc_gre_anat_dice', 'qc_gre_coverage_pct', 'gre_slice_mm'),
+        stops=('deep grey susceptibility',),
+        warns=('deep grey susceptibility',),
+    ),
+    Gate(
+        name='phase of the gradient echo',
+        judged_by=(
+            'qc_phase_misfit_rad',
+            'qc_field_kept_pct',
+            'gre_field_noise_ppb',
+            'qc_qsm_white_sd_ppm',
+        ),
+        stops=('qsm_*',),
+        warns=('qsm_*',),
     ),
     Gate(
         name='registration of FA to its template',

@@ -23,7 +23,7 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
     Examples
     --------
     >>> [item.title for item in declared().inputs]
-    ['T1w', 'FLAIR', 'DWI', 'trace with ADC']
+    ['T1w', 'FLAIR', 'T2*w or SWI', 'DWI', 'trace with ADC']
     """
     return Declared.of(discover(output_spaces))
 
@@ -51,8 +51,8 @@ def discover(
 
     Examples
     --------
-    >>> [room.name for room in discover() if room.marker]
-    ['alps', 'atrophy', 'fazekas', 'infarcts', 'nawm', 'penumbra', 'psmd', 'wmh', 'zones']
+    >>> ' '.join(room.name for room in discover() if room.marker)
+    'swi alps atrophy fazekas infarcts nawm penumbra psmd qsm wmh zones'
 
     """
     rooms: list[Room] = []

@@ -23,13 +23,14 @@ SPACES = ('MNI152NLin2009aSym', 'MNI152NLin6Asym:res-2')
 
 def scans_of(*names):
     return {
-        item.name: Scan(
-            name=item.name,
+        name: Scan(
+            name=name,
             path='/raw/x.nii.gz',
             uri=f'bids:raw:sub-01/{item.datatype}/sub-01_{item.suffixes[0]}.nii.gz',
         )
         for item in declared().inputs
-        if not names or item.name in names
+        for name in (item.name, *item.also)
+        if not names or name in names
     }
 
 

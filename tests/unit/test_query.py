@@ -60,7 +60,9 @@ def test_sessions_are_never_merged(tmp_path):
         ('sub-02', {'t1w', 'flair'}),
         ('sub-03_ses-1', set()),
     ]
-    assert found[-1].notes == ('sub-03_ses-1 has no usable T1w, FLAIR, DWI or trace with ADC.',)
+    assert found[-1].notes == (
+        'sub-03_ses-1 has no usable T1w, FLAIR, T2*w or SWI, DWI or trace with ADC.',
+    )
 
 
 def test_images_beside_sessions_are_a_visit_of_their_own(tmp_path):

@@ -29,7 +29,7 @@ ROOM = Room(
     inputs=(
         Input(
             name='gre',
-            title='T2* or SWI',
+            title='T2*w or SWI',
             datatype='anat',
             suffixes=('T2starw', 'MEGRE'),
             frame='gre',
@@ -37,6 +37,7 @@ ROOM = Room(
             '(part-phase, or part-real and part-imag), or the SWI of the scanner (acq-swi, or '
             'files named swi in anat or swi).',
             reader='csvdprep.bids.gradient_echo:read_gradient_echo',
+            also=('gre_phase',),
         ),
     ),
     frames=(

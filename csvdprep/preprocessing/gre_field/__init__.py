@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from csvdprep.core.declared import Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
@@ -13,8 +12,8 @@ class Options:
 
     background: str = option(
         'resharp',
-        'RESHARP (spheres of 6 and 3 mm, smallest local field), or V-SHARP, which is faster and '
-        'less exact.',
+        'RESHARP (spheres of 10, 5 and 3 mm, smallest local field), or V-SHARP, which is faster '
+        'and less exact.',
         choices=('resharp', 'vsharp'),
     )
 
@@ -29,17 +28,6 @@ ROOM = Room(
     name='gre_field',
     title='Field of the gradient echo',
     needs=('gre_phase', 'gre_mag', 'gre_mask', 'gre_to_anat', 'structures_dseg'),
-    inputs=(
-        Input(
-            name='gre_phase',
-            title='T2* with phase',
-            datatype='anat',
-            suffixes=('T2starw', 'MEGRE'),
-            frame='gre',
-            description='The same gradient echo, if all of its echoes have phase and EchoTime.',
-            reader='csvdprep.bids.gradient_echo:read_phase',
-        ),
-    ),
     makes={
         'gre_total': Derivative(
             suffix='fieldmap',

@@ -24,6 +24,7 @@ SOURCES = {'computed': 'magnitude weighted by the phase', 'scanner': 'made by th
 ROOM = Room(
     name='swi',
     title='Susceptibility-weighted image',
+    marker=True,
     needs=('gre', 'gre_mag', 'gre_mask'),
     wants=('gre_total',),
     makes={
