@@ -73,3 +73,34 @@ def app(raw, out, work, *more) -> int:
     from csvdprep.cli.run import run
 
     return run([str(raw), str(out), 'participant', '-w', str(work), *APP_OPTIONS, *more])
+
+
+def leave_visit(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **more):
+    """Write what the participant level leaves of a visit: one value for all, or by name."""
+    from csvdprep.graph.discover import discover
+    from csvdprep.graph.judging import Judged
+    from csvdprep.graph.status import Status
+    from csvdprep.graph.tables import collect, write_tables
+
+    rooms = discover()
+    status = Status(
+        visit.label,
+        'run',
+        state,
+        '0.1.0',
+        'key',
+        '2026-01-01T00:00:00+00:00',
+        '2026-01-01T00:10:00+00:00',
+        failures=list(failures),
+        nodes=9,
+        inputs={'t1w': f'bids:raw:{visit.folder}/anat/{visit.label}_T1w.nii.gz'},
+        origins={room.name: ('flair', 't1w') for room in rooms},
+        scanner=scanner or {'manufacturer': 'M', 'model': 'X', 'field_t': '3'},
+        **more,
+    )
+    status.write(out, visit)
+    rows = collect(rooms, {}, {})
+    for row in rows:
+        found = value.get(row['name']) if isinstance(value, dict) else value
+        row |= {'value': found, 'qc': 'ok', 'reason': None, 'ungated': None}
+    write_tables(visit, Judged(rows), rooms, out)

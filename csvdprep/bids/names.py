@@ -347,6 +347,9 @@ def derivative_path(
     'sub-01/ses-1/anat/sub-01_ses-1_run-2_from-T1w_to-MNI152_mode-image_xfm.h5'
 
     """
+    if visit.level == 'dataset':
+        below = '' if derivative.saved else f'{visit.log}/checkpoints/'
+        return below + dataset_file(name, derivative)
     suffix = fill(derivative.suffix, hub)
     entities: dict[str, str | None] = {'sub': visit.subject, 'ses': visit.session}
     entities |= {'label': derivative.label, 'desc': derivative.desc}
@@ -376,6 +379,35 @@ def derivative_path(
     file = compose(entities, suffix, derivative.extension)
     # Visit.folder is made of the labels that compose has just checked.
     return '/'.join(part for part in (visit.folder, below, file) if part)
+
+
+def dataset_file(name: str, derivative: Derivative) -> str:
+    """Name a product that is about all visits of the dataset.
+
+    Parameters
+    ----------
+    name : str
+        Product: the name under which its room makes it.
+    derivative : Derivative
+        Its declaration.
+
+    Returns
+    -------
+    str
+        ``group_<suffix>``, or ``group_<desc>_<suffix>``, and the extension.
+
+    Examples
+    --------
+    >>> model = Derivative(suffix='model', desc='fit', extension='.json', description='')
+    >>> dataset_file('fit_model', model)
+    'group_fit_model.json'
+
+    """
+    desc = derivative.desc or ('' if derivative.saved else name.replace('_', ''))
+    words = [*([_check(_LABEL, 'desc', desc)] if desc else []), derivative.suffix]
+    _check(_SUFFIX, 'suffix', derivative.suffix)
+    _check(_EXTENSION, 'extension', derivative.extension)
+    return '_'.join(['group', *words]) + derivative.extension
 
 
 def source_of(derivative: Derivative, frame: Frame, scans: Mapping[str, Scan]) -> Scan | None:

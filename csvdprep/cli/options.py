@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the options."""
     from csvdprep.graph.discover import discover
 
-    rooms = {room.name: room for room in discover()}
+    rooms = {room.name: room for room in discover(level='')}
     if unknown := sorted(set(args.step) - set(rooms)):
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',

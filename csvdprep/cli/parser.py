@@ -57,8 +57,8 @@ def get_parser() -> argparse.ArgumentParser:
         'analysis_level',
         choices=('participant', 'longitudinal', 'group'),
         help='participant: process every visit, then compare the visits of each participant; '
-        'longitudinal: only compare visits that are already processed; group: write the '
-        'tables of all visits',
+        'longitudinal: only compare visits that are already processed; group: write the tables '
+        f'of all visits, then run the steps that use them ({", ".join(dataset_names())})',
     )
     parser.add_argument('--version', action='version', version=f'csvdprep {__version__}')
     _selection(parser.add_argument_group('selection'))
@@ -279,6 +279,13 @@ def marker_names() -> list[str]:
     return sorted(room.name for room in discover() if room.marker)
 
 
+def dataset_names() -> list[str]:
+    """Return the names of the steps that take the tables of the group."""
+    from csvdprep.graph.discover import discover
+
+    return sorted(room.name for room in discover(level='dataset'))
+
+
 def scan_names() -> list[str]:
     """Return the names of the kinds of scans that are read."""
     from csvdprep.graph.discover import declared
@@ -348,7 +355,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
             field='--markers',
             remedy=f'Available markers: {", ".join(marker_names())}.',
         )
-    known = {room.name for room in discover()}
+    known = {room.name for room in discover(level='')}
     if unknown := set(merged['ignore']) - known - {*declared().names}:
         raise UsageError(
             f'There is nothing named {", ".join(sorted(unknown))} to ignore.', field='--ignore'
@@ -369,7 +376,7 @@ def _check_options(options: dict, config: Path | None) -> None:
     """Check the options of all steps, also of those that will not run."""
     from csvdprep.graph.discover import discover
 
-    rooms = {room.name: room for room in discover()}
+    rooms = {room.name: room for room in discover(level='')}
     if unknown := sorted(set(options) - set(rooms)):
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',

@@ -103,7 +103,8 @@ def run_app(settings, argv: list[str]) -> int:
 
 
 def _group(settings) -> int:
-    from csvdprep.bids.dataset import check_writable
+    from csvdprep.bids.dataset import check_work_dir, check_writable
+    from csvdprep.cli.progress import Progress
     from csvdprep.core.errors import PreflightError
     from csvdprep.group.run import run_group
 
@@ -116,7 +117,19 @@ def _group(settings) -> int:
         )
     check_writable(settings.output_dir)
     _prepare_temporary(settings)
-    return run_group(settings, say=tell)
+
+    def prepare():
+        check_work_dir(
+            settings.work_dir,
+            bids_dir=settings.bids_dir,
+            output_dir=settings.output_dir,
+            derivatives=settings.derivatives,
+            clean=settings.clean_workdir,
+        )
+        _prepare_work(settings)
+
+    progress = Progress()
+    return run_group(settings, say=progress.say, progress=progress, prepare=prepare)
 
 
 def _participants(visits, settings, argv) -> int:

@@ -8,25 +8,25 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from csvdprep.core.declared import Declared
 from csvdprep.core.options import read_options
-from csvdprep.core.room import Context, Decision, Figure, Room
+from csvdprep.core.room import Context, Decision, Figure, NoPlace, Room
 
 
 @dataclass(frozen=True, order=True)
 class Visit:
-    """The unit of work: one participant at one session, or with all sessions together.
+    """The unit of work: one participant at one session or with all sessions, or the dataset.
 
     Parameters
     ----------
     subject : str
-        Label of the participant.
+        Label of the participant; empty where the dataset is meant.
     session : str, optional
         Label of the session.
-    level : {'visit', 'participant'}
-        Whether all visits of the participant are meant.
+    level : {'visit', 'participant', 'dataset'}
+        Whether all visits of the participant are meant, or all of the dataset.
 
     Examples
     --------
@@ -34,6 +34,9 @@ class Visit:
     ('sub-01_ses-2', 'sub-01', 'sub-01/ses-2')
     >>> Visit('01').log, Visit('01', level='participant').log
     ('sub-01/log', 'sub-01/log/participant')
+    >>> whole = Visit('', level='dataset')
+    >>> whole.label, whole.folder, whole.log
+    ('group', '', 'logs/group')
 
     """
 
@@ -44,16 +47,22 @@ class Visit:
     @property
     def label(self) -> str:
         """Prefix of the visit's files."""
+        if self.level == 'dataset':
+            return 'group'
         return '_'.join(self._parts)
 
     @property
     def folder(self) -> str:
         """Folder of the visit, relative to the root of a dataset."""
+        if self.level == 'dataset':
+            return ''
         return '/'.join(self._parts)
 
     @property
     def log(self) -> str:
         """Folder of its status, locks and checkpoints, relative to the root of the output."""
+        if self.level == 'dataset':
+            return 'logs/group'
         return f'{self.folder}/log' + ('' if self.level == 'visit' else f'/{self.level}')
 
     @classmethod
@@ -334,7 +343,15 @@ def make_plan(
     skipped |= {n: 'not selected by --markers' for n in rooms if n not in wanted | skipped.keys()}
     open_rooms = {n: r for n, r in rooms.items() if n not in skipped}
 
-    able, aliases = _settle(open_rooms, set(scans))
+    offered = {name: scan for name, scan in scans.items() if name not in ignore}
+    settled: dict[str, _Settled] = {}
+    while True:
+        able, aliases = _settle(open_rooms, set(scans))
+        idle = _decide(able, settled, offered, options)
+        if not idle:
+            break
+        skipped |= idle
+        open_rooms = {n: r for n, r in open_rooms.items() if n not in idle}
     known = set(scans) | set(aliases) | {n for r in able.values() for n in r.outputs()}
     skipped |= {
         name: _why(room, rooms, known, ignore, given)
@@ -356,8 +373,7 @@ def make_plan(
     steps = []
     for name in order:
         room = able[name]
-        asked = read_options(room, options.get(name, {}))
-        chosen, decisions = room.decide({k: v for k, v in scans.items() if k not in ignore}, asked)
+        asked, chosen, decisions = settled[name]
         sources = {n: keys.get(aliases.get(n, n), aliases.get(n, n)) for n in takes[name]}
         decided = [[item.name, item.value] for item in decisions]
         key = _digest(
@@ -383,6 +399,31 @@ def make_plan(
         notes=given.notes,
         refused=given.refused,
     )
+
+
+class _Settled(NamedTuple):
+    """Options that were asked for, those that are used, and what was decided between the two."""
+
+    asked: Any
+    chosen: Any
+    decisions: tuple[Decision, ...]
+
+
+def _decide(
+    able: Mapping[str, Room],
+    settled: dict[str, _Settled],
+    scans: Mapping[str, Scan],
+    options: Mapping[str, Mapping[str, Any]],
+) -> dict[str, str]:
+    """Settle the options of rooms; return those that have nothing to do, with the reason."""
+    idle = {}
+    for name in sorted(able.keys() - settled.keys()):
+        asked = read_options(able[name], options.get(name, {}))
+        try:
+            settled[name] = _Settled(asked, *able[name].decide(scans, asked))
+        except NoPlace as reason:
+            idle[name] = str(reason)
+    return idle
 
 
 def _settle(rooms: Mapping[str, Room], scans: set[str]) -> tuple[dict[str, Room], dict[str, str]]:

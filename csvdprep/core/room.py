@@ -204,6 +204,10 @@ class Decision:
         return f'{self.name}: {self.value} ({self.reason})'
 
 
+class NoPlace(Exception):  # noqa: N818
+    """Raised by ``resolve`` where a room has nothing to do; its words are the reason."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Otherwise:
     """What stands for a room's products in a visit where the room has no place.
@@ -243,7 +247,7 @@ class Room:
     resolve: str = ''
     """Dotted path of ``function(scans, options)``, which settles what options leave open from the
     scans of a visit (and names under which products are known), and returns the options to be
-    used and a tuple of `Decision`."""
+    used and a tuple of `Decision`. It raises `NoPlace` where the room has nothing to do."""
     measures: tuple[Measure, ...] = ()
     methods: str = ''
     references: tuple[str, ...] = ()
@@ -254,7 +258,8 @@ class Room:
     context: tuple[str, ...] = ()
     """Fields of `Context` that ``build`` reads."""
     level: str = 'visit'
-    """'visit', or 'participant': it takes what several visits of a participant left."""
+    """'visit', 'participant' (it takes what several visits of a participant left), or 'dataset'
+    (it takes the tables of the group)."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
     pooled_t: tuple[float, float] | None = None

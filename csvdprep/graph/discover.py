@@ -6,12 +6,17 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from csvdprep.bids.names import dataset_file
 from csvdprep.core.declared import Declared
 from csvdprep.core.room import Room
 
-WINGS = ('csvdprep.preprocessing', 'csvdprep.markers', 'csvdprep.longitudinal')
+WINGS = ('csvdprep.preprocessing', 'csvdprep.markers', 'csvdprep.longitudinal', 'csvdprep.dataset')
 #: What each visit leaves besides the products of its rooms: the table of its measures.
 LEFT = 'measures'
+#: What the group level leaves to the rooms of the dataset.
+TABLES = ('group_measures', 'group_qc', 'group_covariates', 'group_dictionary', 'group_change')
+#: Files of the output's root, without extension, that the group level writes itself.
+OWN = frozenset({*TABLES, 'group_status', 'group_values'})
 #: The anatomical reference of a visit: the input of the first rank that it has.
 REFERENCE = 'anat'
 
@@ -40,14 +45,14 @@ def discover(
         Spaces asked for; subpackages with ``rooms_for`` declare rooms for them.
     wings : tuple of str
         Packages to look in; :data:`WINGS` if none is named.
-    level : {'visit', 'participant'}
-        Of which level.
+    level : {'visit', 'participant', 'dataset', ''}
+        Of which level; of all if empty.
 
     Raises
     ------
     ValueError
-        If two rooms make or declare one name, two measures share a column, or a room takes
-        what nobody makes.
+        If two rooms make or declare one name, two measures share a column, a room takes
+        what nobody makes, or makes a table that the group level writes itself.
 
     Examples
     --------
@@ -65,17 +70,26 @@ def discover(
             )
             rooms += found_rooms
     outside = Declared.of(rooms)
-    known = {*outside.names, REFERENCE, LEFT}
+    known = {*outside.names, REFERENCE, LEFT, *TABLES}
     known |= {name for room in rooms for name in room.outputs()}
     frames = {frame.name for frame in outside.frames}
     for room in rooms:
         if strange := sorted({*room.asks} - known):
             raise ValueError(f'{room.name} takes {", ".join(strange)}, which no room makes.')
-        if strange := sorted({made.frame for made in room.makes.values()} - frames):
+        if room.level == 'dataset':
+            _check_names(room)
+        elif strange := sorted({made.frame for made in room.makes.values()} - frames):
             raise ValueError(
                 f'{room.name} makes images on {", ".join(strange)}, a grid that no room declares.'
             )
         for name in (*room.outputs(), *(m.name for m in room.measures)):
             if (other := makers.setdefault(name, room.name)) != room.name:
                 raise ValueError(f'Both {other} and {room.name} make {name}.')
-    return tuple(room for room in rooms if room.level == level)
+    return tuple(room for room in rooms if level in ('', room.level))
+
+
+def _check_names(room: Room) -> None:
+    """Raise ValueError if a room of the dataset makes a file of the group level's own."""
+    for name, made in room.makes.items():
+        if dataset_file(name, made).partition('.')[0] in OWN:
+            raise ValueError(f'{room.name} makes {name}, which the group level writes itself.')

@@ -83,7 +83,10 @@ def finish(
     parts = {
         'tables': lambda: write_tables(plan.visit, judged, rooms, output_dir),
         'log': lambda: _write_log(log_dir, plan, settings),
-        'report': lambda: write_visit_report(
+    }
+    # The page of the group is written by its level, with what the rooms of the dataset left.
+    if plan.visit.level != 'dataset':
+        parts['report'] = lambda: write_visit_report(
             output_dir=output_dir,
             plan=plan,
             values=judged.rows,
@@ -91,10 +94,9 @@ def finish(
             versions=versions(),
             lists=_lists(rooms, files),
             titles={room.name: room.title for room in rooms},
-        ),
-    }
-    if plan.visit.level == 'visit':
-        parts['methods text'] = lambda: write_citation(plan, output_dir / 'logs')
+        )
+    if folder := {'visit': 'logs', 'dataset': plan.visit.log}.get(plan.visit.level):
+        parts['methods text'] = lambda: write_citation(plan, output_dir / folder)
     for part, write in parts.items():
         try:
             write()

@@ -112,6 +112,9 @@ def write_tables(
 ) -> list[Path]:
     """Write the one-row table, its long form, and their dictionaries.
 
+    Of the dataset there is only the long form, ``group_values.tsv``, and only if any of its rooms
+    measures something.
+
     Parameters
     ----------
     visit : Visit
@@ -126,11 +129,11 @@ def write_tables(
     Returns
     -------
     list of Path
-        The two tables.
+        The tables.
 
     """
     folder = Path(output_dir) / visit.folder
-    who = {'participant_id': f'sub-{visit.subject}'}
+    who = {} if visit.level == 'dataset' else {'participant_id': f'sub-{visit.subject}'}
     if visit.session:
         who['session_id'] = f'ses-{visit.session}'
     wide = {
@@ -155,9 +158,13 @@ def write_tables(
         'csvd': ([list(wide.values())], list(wide), wide_dictionary(rooms, who)),
         'csvdlong': (long, [*who, 'measure', *long_columns[1:]], _long_dictionary(who)),
     }
+    names = {desc: f'{visit.label}_desc-{desc}_measures.tsv' for desc in tables}
+    if visit.level == 'dataset':
+        names = {'csvdlong': f'{visit.label}_values.tsv'} if long else {}
     paths = []
-    for desc, (lines, columns, dictionary) in tables.items():
-        path = folder / f'{visit.label}_desc-{desc}_measures.tsv'
+    for desc, name in names.items():
+        lines, columns, dictionary = tables[desc]
+        path = folder / name
         write_tsv(path, [columns, *lines])
         atomic_write(path.with_suffix('.json'), json_text(dictionary))
         paths.append(path)

@@ -18,7 +18,9 @@ from csvdprep.group.visits import computed_participants, look_up
 NAME = 'group_change.tsv'
 
 
-def write_changes(output_dir: Path, wanted: Collection[str] = ()) -> Path | None:
+def write_changes(
+    output_dir: Path, wanted: Collection[str] = (), folder: Path | None = None
+) -> Path | None:
     """Write ``group_change.tsv`` with a row for each participant, pair of visits and measure.
 
     Parameters
@@ -27,6 +29,8 @@ def write_changes(output_dir: Path, wanted: Collection[str] = ()) -> Path | None
         Root of the derivatives.
     wanted : collection of str, optional
         Participants without ``sub-``; all if empty.
+    folder : Path, optional
+        Where to write, if not there.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def write_changes(output_dir: Path, wanted: Collection[str] = ()) -> Path | None
         rows += [[whole.label, *(row.get(name, 'n/a') for name in names)] for row in table.rows]
     if not rows:
         return None
-    path = output_dir / NAME
+    path = (folder or output_dir) / NAME
     write_tsv(path, [['participant_id', *names], *rows])
     described = {column.name: column.described() for column in made.columns}
     head = {'participant_id': {'Description': 'Label of the participant.'}}

@@ -11,7 +11,7 @@ from csvdprep.bids.files import atomic_write
 from csvdprep.core.plan import Visit
 from csvdprep.graph.status import now
 from csvdprep.group.page import environment, href
-from csvdprep.group.visits import STATES, computed_participants, computed_visits, look_up
+from csvdprep.group.visits import STATES, WHOLE, computed_participants, computed_visits, look_up
 
 #: Lines shown of visits that need attention.
 LINES = 40
@@ -35,6 +35,8 @@ class Overview:
     lines: tuple[Line, ...]
     moment: str
     participants: Mapping[str, int] = field(default_factory=dict)
+    dataset: str = ''
+    """State of the steps on the group tables; empty where there was no group level."""
 
     @property
     def total(self) -> int:
@@ -45,7 +47,8 @@ class Overview:
     def complete(self) -> bool:
         """Whether nothing is left to be done."""
         rest = sum(n for state, n in self.participants.items() if state != 'ok')
-        return self.counts.get('ok', 0) == self.total and not rest
+        whole = self.dataset in ('', 'ok')
+        return self.counts.get('ok', 0) == self.total and not rest and whole
 
     def __str__(self) -> str:
         parts = ', '.join(f'{self.counts[s]} {s}' for s in STATES if self.counts.get(s))
@@ -53,6 +56,8 @@ class Overview:
         if self.participants:
             told = ', '.join(f'{n} {s}' for s, n in sorted(self.participants.items()))
             out.append(f'{sum(self.participants.values())} participants compared: {told}')
+        if self.dataset:
+            out.append(f'steps on the group tables: {self.dataset}')
         # Who waits has nothing to tell.
         shown = [line for line in self.lines if line.why or line.state != 'waiting']
         width = max((len(line.visit) for line in shown[:LINES]), default=0)
@@ -104,16 +109,19 @@ def overview(
             Line(visit.label, entry.state, '; '.join(whys), status.finished if status else '')
         )
     participants: Counter = Counter()
-    for whole in computed_participants(Path(output_dir)):
+    together = look_up(WHOLE, output_dir)
+    for whole in (*computed_participants(Path(output_dir)), *([WHOLE] if together.status else [])):
         entry = look_up(whole, output_dir)
-        participants[entry.state] += 1
+        if whole != WHOLE:
+            participants[entry.state] += 1
         if entry.state != 'ok':
             whys = [f'{f.room}: {f}' for f in entry.status.failures] if entry.status else []
             finished = entry.status.finished if entry.status else ''
             lines.append(Line(whole.label, entry.state, '; '.join(whys), finished))
     rank = {state: place for place, state in enumerate(STATES)}
     lines.sort(key=lambda line: rank[line.state])
-    return Overview(dict(counts), tuple(lines), now(), dict(participants))
+    dataset = together.state if together.status else ''
+    return Overview(dict(counts), tuple(lines), now(), dict(participants), dataset)
 
 
 def write_overview(found: Overview, path: Path, *, reports: str, refresh: int = 0) -> Path:

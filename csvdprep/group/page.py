@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -11,7 +14,6 @@ from markupsafe import Markup
 from csvdprep.bids.files import atomic_write
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import VERDICTS
-from csvdprep.group.outliers import FAR, robust_z
 from csvdprep.group.plots import draw
 from csvdprep.group.visits import STATES
 
@@ -19,7 +21,53 @@ from csvdprep.group.visits import STATES
 ROWS = 200
 
 
-def write_page(gathered, output_dir: Path) -> Path:
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one room of the dataset.
+
+    Parameters
+    ----------
+    name, title : str
+        Of the room.
+    state : str
+        What became of it: 'done', 'cached', 'failed', 'not run', 'skipped'.
+    why : str
+        Reason of what was not done.
+    decisions : tuple of str
+        What was settled from the tables.
+    figures : tuple of (str, str, str)
+        Title, caption and picture (data URI) of each.
+    lists : tuple of (Derivative, mapping)
+        Tables whose rows are shown.
+    files : tuple of (str, str)
+        Name and description of each file.
+    values : tuple of mapping
+        Its rows of ``group_values.tsv``.
+    """
+
+    name: str
+    title: str
+    state: str
+    why: str = ''
+    decisions: tuple[str, ...] = ()
+    figures: tuple[tuple[str, str, str], ...] = ()
+    lists: tuple[tuple[Any, Mapping[str, Any]], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    values: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of all rooms of the dataset."""
+
+    sections: tuple[Section, ...] = ()
+    methods: str = ''
+    interrupted: bool = False
+    failed: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
     """Write ``group.html``: one file, no script, nothing from elsewhere.
 
     Parameters
@@ -28,6 +76,8 @@ def write_page(gathered, output_dir: Path) -> Path:
         Arrays and counts of all visits.
     output_dir : Path
         Root of the derivatives.
+    shown : Shown
+        What the rooms of the dataset left.
 
     Returns
     -------
@@ -41,12 +91,10 @@ def write_page(gathered, output_dir: Path) -> Path:
         if set(names) - {'n/a'}
     }
     groups = groups or {'all': np.array(['all'] * len(gathered.visits), dtype=object)}
-    # What differs most between scanners is told by the site where one is given.
-    judged_by = next(iter(groups.values()))
     ages = np.array(gathered.ages, float)
     titles = {room.name: room.title for room in discover()}
     rooms = {m.name: room.name for room in discover() for m in room.measures}
-    panels, outliers = [], []
+    panels = []
     # What judges quality comes after what was measured.
     for measure in sorted(gathered.measures, key=lambda m: m.name.startswith('qc_')):
         values = np.array(gathered.values[measure.name], float)
@@ -71,13 +119,6 @@ def write_page(gathered, output_dir: Path) -> Path:
                 'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
             }
         )
-        far = robust_z(values, judged_by)
-        with np.errstate(invalid='ignore'):
-            outliers += [
-                (abs(far[i]), i, measure, values[i], far[i])
-                for i in np.flatnonzero(np.abs(far) > FAR)
-            ]
-    outliers.sort(key=lambda item: (-item[0], item[1], item[2].name))
     text = (
         environment()
         .get_template('group.html')
@@ -101,22 +142,11 @@ def write_page(gathered, output_dir: Path) -> Path:
             remark_count=len(gathered.remarks),
             total=len(gathered.visits),
             panels=panels,
-            judged_by='' if 'all' in groups else next(iter(groups)),
             versions=sorted(gathered.versions.items()),
-            notes=gathered.notes,
-            outliers=[
-                {
-                    'visit': gathered.visits[i].label,
-                    'href': href(gathered.visits[i].label),
-                    'measure': m.name,
-                    'value': _short(v),
-                    'units': m.units,
-                    'z': f'{z:+.1f}',
-                }
-                for _, i, m, v, z in outliers[:ROWS]
-            ],
-            outlier_count=len(outliers),
-            far=FAR,
+            notes=[*gathered.notes, *shown.notes],
+            sections=shown.sections,
+            methods=Markup(shown.methods),
+            href=href,
             reasons=[
                 {
                     'kind': kind,

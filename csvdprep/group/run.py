@@ -1,23 +1,32 @@
-"""Carry out the group level: read what every visit left, write tables and a page."""
+"""Carry out the group level: read what every visit left, write tables and a page.
+
+Between the two, the rooms of the dataset take the tables; see :mod:`csvdprep.group.rooms`.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from csvdprep.bids.files import content_missing, lock
 from csvdprep.core.errors import NothingToDo
-from csvdprep.core.plan import Visit
+from csvdprep.core.failure import said
+from csvdprep.core.plan import Visit, VisitInput
 from csvdprep.core.room import Measure
 from csvdprep.core.settings import Settings
+from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import declared, discover
 from csvdprep.graph.status import status_path
 from csvdprep.group.change import write_changes
 from csvdprep.group.covariates import Covariates, about_ages, age_of, number
+from csvdprep.group.page import Shown, write_page
+from csvdprep.group.rooms import dataset_input, plan_dataset, run_dataset
 from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.visits import STATES, computed_visits, look_up
 
@@ -34,6 +43,7 @@ class Gathered:
     sites: list[str] = field(default_factory=list)
     scanners: list[str] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
+    sexes: list[str] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
     states: Counter = field(default_factory=Counter)
     flags: dict[str, Counter] = field(default_factory=dict)
@@ -51,6 +61,7 @@ class Gathered:
         self.visits.append(entry.visit)
         self.states[entry.state] += 1
         self.sites.append(facts['site'])
+        self.sexes.append(facts['sex'])
         age, _ = age_of(facts['age'])
         self.ages.append(np.nan if age is None else age)
         scanner = status.scanner if status else {}
@@ -72,8 +83,7 @@ class Gathered:
             self.remarks[entry.visit.label] = (status.verdict, told)
         label = entry.visit.label
         for failure in status.failures:
-            said = public(f'{failure.room}: {failure}')
-            key = ('failed', said)
+            key = ('failed', public(f'{failure.room}: {failure}'))
             self.reasons.setdefault(key, []).append(label)
         if entry.state == 'lost':
             self.reasons.setdefault(('lost', STATES['lost']), []).append(label)
@@ -85,29 +95,77 @@ class Gathered:
         for room, scans in status.origins.items():
             self.origins.setdefault(room, Counter())[tuple(scans)] += 1
 
+    def covariates(self) -> list[dict[str, Any]]:
+        """Return what is known of each visit beside its images, in the order of the tables."""
+        return [
+            {
+                'participant_id': f'sub-{visit.subject}',
+                'session_id': f'ses-{visit.session}' if visit.session else 'n/a',
+                'site': site,
+                'scanner': scanner,
+                'age': None if np.isnan(age) else age,
+                'sex': sex,
+            }
+            for visit, site, scanner, age, sex in zip(
+                self.visits, self.sites, self.scanners, self.ages, self.sexes, strict=True
+            )
+        ]
 
-def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
+
+def run_group(
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    progress,
+    prepare: Callable[[], None] = lambda: None,
+    show: Callable[[str], None] = print,
+) -> int:
     """Write ``group_measures.tsv``, ``group_qc.tsv``, ``group_status.tsv`` and ``group.html``.
 
     Parameters
     ----------
     settings : Settings
-        Output folder, and the raw dataset for site, age and sex.
+        Output folder, and the raw dataset for site, age and sex. With ``dry_run`` nothing is
+        written there, and the plan of the rooms of the dataset is shown.
     say : callable
         Takes one line for the user.
+    progress : Progress
+        Is told of each step of the rooms of the dataset.
+    prepare : callable, optional
+        Makes the working directory; called when the tables are written.
+    show : callable, optional
+        Takes the plan.
 
     Returns
     -------
     int
-        0: the tables tell of visits that failed; making them did not.
+        0: the tables tell of visits that failed; making them did not. 1 (or the status of the
+        error) if a room of the dataset failed; tables and page are there.
 
     Raises
     ------
     NothingToDo
         If no visit has been computed.
     """
-    from csvdprep.group.page import write_page
+    output_dir = Path(settings.output_dir)
+    if settings.dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            gathered, changes = _write_tables(settings, Path(folder), say)
+            plan = plan_dataset(_offer(gathered, settings, Path(folder), changes), settings)
+            show(describe(plan).replace(folder, str(output_dir)))
+        return 0
+    with lock(output_dir / 'logs' / 'group.lock'):
+        gathered, changes = _write_tables(settings, output_dir, say)
+        shown, code = _rooms(gathered, settings, changes, say, progress, prepare)
+    write_page(gathered, output_dir, shown)
+    _tell(gathered, settings, changes, say)
+    return code
 
+
+def _write_tables(
+    settings: Settings, folder: Path, say: Callable[[str], None]
+) -> tuple[Gathered, bool]:
+    """Write the tables into a folder; tell whether there are differences between visits, too."""
     output_dir = Path(settings.output_dir)
     wanted, sessions = set(settings.participant_label), set(settings.session_label)
     rooms = discover(settings.output_spaces)
@@ -117,14 +175,14 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
         values={m.name: [] for m in measures},
         flags={m.name: Counter() for room in rooms for m in room.measures},
     )
-    said: list[str] = []
+    notes: list[str] = []
 
     def tell(sentence: str) -> None:
-        said.append(sentence)
+        notes.append(sentence)
         say(f'csvdprep: {sentence}')
 
     covariates = Covariates(settings.bids_dir, warn=tell)
-    writer = GroupWriter(output_dir, rooms, declared(settings.output_spaces).names)
+    writer = GroupWriter(output_dir, rooms, declared(settings.output_spaces).names, folder)
     visits = (
         v
         for v in computed_visits(output_dir)
@@ -139,7 +197,7 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
         )
     given: list[str] = []
     absent: list[str] = []
-    with lock(output_dir / 'logs' / 'group.lock'), writer.open() as write:
+    with writer.open() as write:
         for visit in (first, *visits):
             entry = look_up(visit, output_dir)
             left = (status_path(output_dir, visit), long_table(output_dir, visit))
@@ -155,9 +213,36 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     covariates.finish()
     for sentence in about_ages(given):
         tell(sentence)
-    gathered.notes = [public(sentence) for sentence in said]
-    changes = write_changes(output_dir, wanted)
-    write_page(gathered, output_dir)
+    gathered.notes = [public(sentence) for sentence in notes]
+    return gathered, write_changes(output_dir, wanted, folder) is not None
+
+
+def _offer(gathered: Gathered, settings: Settings, folder: Path, changes: bool) -> VisitInput:
+    rooms = discover(settings.output_spaces)
+    return dataset_input(folder, gathered.covariates(), rooms, changes=changes)
+
+
+def _rooms(gathered, settings: Settings, changes, say, progress, prepare) -> tuple[Shown, int]:
+    """Carry out the rooms of the dataset; whatever goes wrong there loses no table."""
+    try:
+        given = _offer(gathered, settings, Path(settings.output_dir), changes)
+        prepare()
+        shown = run_dataset(given, settings, say=say, progress=progress)
+    except Exception as error:
+        say(f'csvdprep: steps on the group tables FAILED: {said(error)}')
+        note = f'Steps on the group tables failed: {public(said(error))}'
+        return Shown(notes=(note,), failed=True), getattr(error, 'exit_code', 1)
+    if shown.interrupted:
+        say('csvdprep: interrupted; the next run goes on from here')
+        return shown, 130
+    for section in shown.sections:
+        if section.state == 'skipped':
+            say(f'csvdprep: {section.name} is not run: {section.why}')
+    return shown, 1 if shown.failed else 0
+
+
+def _tell(gathered: Gathered, settings: Settings, changes: bool, say) -> None:
+    """Say what the tables hold, and where they are."""
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)
     checks = ', '.join(
@@ -167,10 +252,10 @@ def run_group(settings: Settings, *, say: Callable[[str], None]) -> int:
     )
     if checks:
         say(f'csvdprep: visits with results {checks}: see the section Contradictions of the page')
+    output_dir = settings.output_dir
     say(
         f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
         + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html'
         + ('; differences between visits: group_change.tsv' if changes else '')
     )
-    return 0

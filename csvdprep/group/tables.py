@@ -59,15 +59,24 @@ class GroupWriter:
         All rooms: their measures are the columns.
     scans : sequence of str
         Names under which images are used.
+    folder : Path, optional
+        Where to write, if not there.
 
     Notes
     -----
     Readers see the old tables until all visits are written.
     """
 
-    def __init__(self, output_dir: Path, rooms: Sequence[Room], scans: Sequence[str]):
+    def __init__(
+        self,
+        output_dir: Path,
+        rooms: Sequence[Room],
+        scans: Sequence[str],
+        folder: Path | None = None,
+    ):
         self.measures = [measure.name for room in rooms for measure in room.measures]
         self._dir, self._rooms, self._scans = Path(output_dir), rooms, scans
+        self._into = Path(folder or output_dir)
         self.columns = {
             'measures': [*WHO, *self.measures, 'qc'],
             'qc': [*WHO, *self.measures, 'qc'],
@@ -79,7 +88,7 @@ class GroupWriter:
         """Begin the tables; yields a function that writes one visit and returns its rows."""
         with ExitStack() as stack:
             files = {
-                name: stack.enter_context(replacing(self._dir / f'group_{name}.tsv'))
+                name: stack.enter_context(replacing(self._into / f'group_{name}.tsv'))
                 for name in self.columns
             }
             for name, file in files.items():
@@ -92,7 +101,7 @@ class GroupWriter:
                 return rows
 
             yield write
-        atomic_write(self._dir / 'group_dictionary.json', json_text(self.dictionary()))
+        atomic_write(self._into / 'group_dictionary.json', json_text(self.dictionary()))
 
     def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
         """Return the row of a visit in each table, values as text."""

@@ -13,6 +13,8 @@ from csvdprep.bids.raw import sessions_of
 from csvdprep.core.plan import Visit
 from csvdprep.graph.status import Status, read_status
 
+#: All visits together.
+WHOLE = Visit('', level='dataset')
 #: What may have become of a visit, in the order in which a person wants to see them.
 STATES = {
     'failed': 'a step failed; all other results were written',

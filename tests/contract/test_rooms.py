@@ -10,7 +10,7 @@ from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Context, load
 from csvdprep.graph.discover import declared, discover
 
-ROOMS = (*discover(), *discover(level='participant'))
+ROOMS = discover(level='')
 each_room = pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
 
 
@@ -89,7 +89,12 @@ def test_every_product_is_named_in_a_way_of_its_own():
         rooms = [r for r in ROOMS if not (hub == 'FLAIR' and 't1w' in r.needs)]
         paths = [
             derivative_path(
-                name, item, visit=Visit('01'), hub=hub, scans=scans, declared=Declared.of(ROOMS)
+                name,
+                item,
+                visit=Visit('' if r.level == 'dataset' else '01', level=r.level),
+                hub=hub,
+                scans=scans,
+                declared=Declared.of(ROOMS),
             )
             for r in rooms
             for name, item in r.outputs().items()

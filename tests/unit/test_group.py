@@ -13,42 +13,15 @@ from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
 from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Visit
-from csvdprep.graph.discover import discover
-from csvdprep.graph.judging import Judged
+from csvdprep.dataset.outliers.science import robust_z
 from csvdprep.graph.status import Status
-from csvdprep.graph.tables import collect, write_tables
 from csvdprep.group import covariates
 from csvdprep.group.covariates import Covariates, age_of
-from csvdprep.group.outliers import FAR, robust_z
 from csvdprep.group.overview import overview
 from csvdprep.group.visits import computed_visits, look_up
+from tests.builders import leave_visit as leave
 
 EVIL = '<script>alert(1)</script>'
-
-
-def leave(out, visit, state='ok', *, value=10.0, failures=(), scanner=None, **more):
-    """Write what the participant level leaves of a visit, every measure with one value."""
-    rooms = discover()
-    status = Status(
-        visit.label,
-        'run',
-        state,
-        '0.1.0',
-        'key',
-        '2026-01-01T00:00:00+00:00',
-        '2026-01-01T00:10:00+00:00',
-        failures=list(failures),
-        nodes=9,
-        inputs={'t1w': f'bids:raw:{visit.folder}/anat/{visit.label}_T1w.nii.gz'},
-        origins={room.name: ('flair', 't1w') for room in rooms},
-        scanner=scanner or {'manufacturer': 'M', 'model': 'X', 'field_t': '3'},
-        **more,
-    )
-    status.write(out, visit)
-    rows = collect(rooms, {}, {})
-    for row in rows:
-        row |= {'value': value, 'qc': 'ok', 'reason': None, 'ungated': None}
-    write_tables(visit, Judged(rows), rooms, out)
 
 
 @pytest.fixture
@@ -218,7 +191,7 @@ def test_status_command(study, capsys):
 def test_outliers_are_judged_within_their_site():
     values = np.concatenate([np.linspace(1, 2, 20), np.linspace(101, 102, 20), [50.0]])
     sites = ['A'] * 20 + ['B'] * 20 + ['A']
-    far = np.flatnonzero(np.abs(robust_z(values, sites)) > FAR)
+    far = np.flatnonzero(np.abs(robust_z(values, sites)) > 4)
     assert far.tolist() == [40]
     assert np.isnan(robust_z(values[:5], sites[:5])).all()
     assert np.isnan(robust_z(np.full(20, np.nan), ['A'] * 20)).all()

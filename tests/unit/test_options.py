@@ -11,7 +11,7 @@ from csvdprep.core.errors import UsageError
 from csvdprep.core.options import options_table, read_assignment, read_options
 from csvdprep.graph.discover import discover
 
-ROOMS = {room.name: room for room in discover()}
+ROOMS = {room.name: room for room in discover(level='')}
 
 
 def settings(*more):

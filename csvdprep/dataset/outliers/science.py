@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: Robust z beyond which a value is worth a look, and the fewest values that tell what is usual.
-FAR, FEWEST = 4.0, 10
 #: Skewness above which a measure without negative values is judged by its logarithm.
 SKEWED = 1.0
 
 
-def robust_z(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+def robust_z(values: np.ndarray, groups: Sequence[str], *, fewest: int = 10) -> np.ndarray:
     """Tell how far values lie from the median of their group, in robust standard deviations.
 
     Parameters
@@ -20,31 +18,33 @@ def robust_z(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     values : ndarray, shape (n,)
         One measure of all visits; NaN where there is none.
     groups : sequence of str, length n
-        Site or scanner of each visit. Groups of fewer than ten values are compared with all.
+        Site or scanner of each visit.
+    fewest : int, optional
+        Groups of fewer values are compared with all.
 
     Returns
     -------
     ndarray, shape (n,)
         0.6745 (x - median) / MAD (Iglewicz & Hoaglin 1993); NaN where there is no value, or where
-        fewer than ten say what is usual. Right-skewed measures (volumes of lesions) are taken
-        as log(x + median), so that zero is a value like others.
+        fewer than ``fewest`` say what is usual. Right-skewed measures (volumes of lesions) are
+        taken as log(x + median), so that zero is a value like others.
 
     Examples
     --------
     >>> z = robust_z(np.array([*np.arange(20.0), 200.0]), ['A'] * 21)
-    >>> np.flatnonzero(np.abs(z) > FAR)
+    >>> np.flatnonzero(np.abs(z) > 4)
     array([20])
 
     """
     values = np.asarray(values, float)
     found = np.isfinite(values)
     out = np.full(values.shape, np.nan)
-    if found.sum() < FEWEST:
+    if found.sum() < fewest:
         return out
     scaled = _unskewed(values, found)
     groups = np.asarray(groups, dtype=object)
     names, sizes = np.unique(groups[found].astype(str), return_counts=True)
-    big = {name for name, size in zip(names, sizes, strict=True) if size >= FEWEST}
+    big = {name for name, size in zip(names, sizes, strict=True) if size >= fewest}
     for name in names:
         here = found & (groups == name)
         of = scaled[here] if name in big else scaled[found]

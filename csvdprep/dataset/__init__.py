@@ -1,0 +1,1 @@
+"""Rooms of the dataset: what the tables of all visits tell together."""

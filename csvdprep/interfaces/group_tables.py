@@ -1,0 +1,58 @@
+"""Read the tables that the group level leaves to the rooms of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def read_numbers(
+    path: str | Path, names: Sequence[str]
+) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
+    """Read columns of ``group_measures.tsv``, row by row, so that memory holds numbers only.
+
+    Parameters
+    ----------
+    path : path-like
+        The table.
+    names : sequence of str
+        Columns wanted; those that the table has not are left out.
+
+    Returns
+    -------
+    who : list of (str, str)
+        ``participant_id`` and ``session_id`` of each row.
+    numbers : dict of str to (ndarray, shape (n,))
+        Values by column, NaN where there is no number.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'group_measures.tsv'
+    >>> text = 'participant_id\\tsession_id\\tbpf\\nsub-01\\tn/a\\t0.8\\nsub-02\\tn/a\\tn/a\\n'
+    >>> _ = file.write_text(text)
+    >>> read_numbers(file, ['bpf', 'lv_ml'])
+    ([('sub-01', 'n/a'), ('sub-02', 'n/a')], {'bpf': array([0.8, nan])})
+    """
+    who: list[tuple[str, str]] = []
+    with Path(path).open(encoding='utf-8', newline='\n') as lines:
+        head = next(lines).rstrip('\n').split('\t')
+        place = {name: head.index(name) for name in names if name in head}
+        person, session = head.index('participant_id'), head.index('session_id')
+        rows = []
+        for line in lines:
+            cells = line.rstrip('\n').split('\t')
+            who.append((cells[person], cells[session]))
+            rows.append(np.array([_number(cells[at]) for at in place.values()]))
+    table = np.array(rows).reshape(len(rows), len(place))
+    return who, {name: table[:, at] for at, name in enumerate(place)}
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return np.nan
+    return value if abs(value) < np.inf else np.nan
