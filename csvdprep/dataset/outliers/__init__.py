@@ -59,11 +59,11 @@ ROOM = Room(
             units='1',
             method='robust-z',
             description='Number of values that lie far from the others.',
-            reference='iglewicz1993',
+            reference='leys2013',
         ),
     ),
     build='csvdprep.dataset.outliers.workflow:init_outliers_wf',
     methods='Values of more than {o.far:g} robust standard deviations (from median and MAD) '
-    '[@iglewicz1993] were listed.',
-    references=('iglewicz1993',),
+    '[@leys2013] were listed.',
+    references=('leys2013',),
 )

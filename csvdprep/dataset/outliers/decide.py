@@ -29,7 +29,7 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     rows = scans['group_covariates'].content['rows']
     for by in ('site', 'scanner'):
         if any(row[by] != 'n/a' for row in rows):
-            reason = 'no visit has a site' if by == 'scanner' else 'visits have sites'
+            reason = 'no visit has a site' if by == 'scanner' else 'sites are known'
             break
     else:
         by, reason = 'all', 'neither site nor scanner of any visit is known'
