@@ -194,12 +194,10 @@ def test_one_folder_is_enough(tally, study, capsys):
         'Counting',
     ):
         assert words in page
-    values = (out / 'group_values.tsv').read_text().splitlines()
-    assert [line.split('\t')[:2] for line in values] == [
-        ['measure', 'value'],
-        ['outliers_n', '1'],
-        ['tally_sites_n', '2'],
-    ]
+    values = [line.split('\t')[:2] for line in (out / 'group_values.tsv').read_text().splitlines()]
+    assert values[0] == ['measure', 'value']
+    assert ['outliers_n', '1'] in values
+    assert ['tally_sites_n', '2'] in values
     assert 'Counting' in (out / 'logs' / 'group' / 'CITATION.md').read_text()
     state = json.loads((out / 'logs' / 'group' / 'status.json').read_text())
     assert (state['state'], state['rooms']) == ('ok', {'outliers': 'done', 'tally': 'done'})

@@ -1,0 +1,274 @@
+"""What is brought together, keeping what, and whether that can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from csvdprep.core.errors import InputError
+from csvdprep.core.plan import Scan
+from csvdprep.core.room import Decision, NoPlace
+from csvdprep.dataset.harmonisation.science.design import (
+    check_separable,
+    make_columns,
+    make_terms,
+    without_overlap,
+)
+from csvdprep.dataset.harmonisation.science.suited import unsuited
+from csvdprep.interfaces.group_tables import read_numbers
+
+#: What ``group_covariates`` has that can be kept.
+KNOWN = ('age', 'sex')
+#: Participants of several visits from whom on a random intercept is fitted.
+SEVERAL = 5
+_SEX = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which visits are harmonised, and what is known of them.
+
+    Parameters
+    ----------
+    used : ndarray of bool, shape (n,)
+        Visits that are harmonised.
+    sites : ndarray of str, shape (n,)
+        Site or scanner of each visit.
+    people : ndarray of str, shape (n,)
+        Participant of each.
+    covariates : dict of str to (ndarray, shape (n,))
+        What is kept; what is missing is NaN, or 'n/a'.
+    left : tuple of str
+        Sentences about visits and sites that are left out.
+    """
+
+    used: np.ndarray
+    sites: np.ndarray
+    people: np.ndarray
+    covariates: dict[str, np.ndarray]
+    left: tuple[str, ...] = ()
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """Return the covariates of the visits that are harmonised."""
+        return {name: values[self.used] for name, values in self.covariates.items()}
+
+
+def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decision, ...]]:
+    """Settle method, sites and covariates by what the tables hold.
+
+    Parameters
+    ----------
+    scans : mapping of str to Scan
+        Tables of the group.
+    options : Options
+        As asked.
+
+    Returns
+    -------
+    options : Options
+        With nothing left to ``auto``.
+    decisions : tuple of Decision
+
+    Raises
+    ------
+    NoPlace
+        If there is nothing to bring together, or that cannot be told from the covariates.
+    """
+    if options.method == 'none':
+        raise NoPlace('harmonisation.method is none')
+    rows = scans['group_covariates'].content['rows']
+    numbers = {name: {row[name] for row in rows} - {'n/a'} for name in ('site', 'scanner')}
+    by, decisions = options.by, []
+    if by == 'auto':
+        by = 'site' if len(numbers['site']) > 1 else 'scanner'
+        why = f'{len(numbers["site"])} sites and {len(numbers["scanner"])} scanners are known'
+        decisions.append(Decision('across', f'{by}s', why))
+    if len(numbers[by]) < 2:
+        raise NoPlace(
+            f'fewer than two {by}s are known: nothing is to be brought together (a column site in '
+            'participants.tsv tells sites apart)'
+        )
+    names = listed(options.covariates)
+    try:
+        chosen = choose(rows, scans['group_measures'].path, by, names, options.least_n)
+        sites = chosen.sites[chosen.used]
+        if len(set(sites)) < 2:
+            raise InputError(
+                f'Fewer than two {by}s have {options.least_n} participants whose '
+                f'{" and ".join(names) or by} are known. {" ".join(chosen.left)}'.strip(),
+                remedy='Set harmonisation.least_n lower, or pool more participants.',
+            )
+        if options.reference and options.reference not in set(sites):
+            raise InputError(
+                f'The reference {options.reference} is none of the {by}s that can be harmonised: '
+                f'{", ".join(sorted(set(sites)))}.'
+            )
+        curve = ('age',) if options.age_curve else ()
+        terms = make_terms(chosen.kept(), curve)
+        check_separable(make_columns(terms, chosen.kept(), len(sites)), sites, names)
+        described = scans['group_dictionary'].content['measures']
+        reasons = measures_of(
+            scans['group_measures'].path, described, chosen, names, options.least_n
+        )[2]
+        if all(reasons.values()):
+            told = sorted(set(reasons.values()))[:3]
+            raise InputError(f'No measure can be harmonised: {"; ".join(told)}.')
+    except InputError as error:
+        raise NoPlace(str(error)) from error
+    for said in chosen.left:
+        decisions.append(Decision('left out', 'not harmonised', said.rstrip('.')))
+    for name, values in chosen.kept().items():
+        if values.dtype.kind == 'f':
+            for said in without_overlap(name, values, sites):
+                decisions.append(Decision('overlap', 'look before use', said.rstrip('.')))
+    people, counts = np.unique(chosen.people[chosen.used], return_counts=True)
+    several, longitudinal = int((counts > 1).sum()), options.longitudinal
+    if longitudinal == 'auto':
+        longitudinal = 'yes' if several >= SEVERAL else 'no'
+        why = f'{several} of {len(people)} participants have several visits'
+        decisions.append(Decision('random intercept of participants', longitudinal, why))
+    method = 'combat' if options.method == 'auto' else options.method
+    chosen_options = replace(
+        options,
+        method=method,
+        by=by,
+        longitudinal=longitudinal,
+        covariates=','.join(names) or 'none',
+    )
+    return chosen_options, tuple(decisions)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Read names that commas separate; 'none' is none.
+
+    Examples
+    --------
+    >>> listed('age, sex'), listed('none')
+    (('age', 'sex'), ())
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
+    return () if names == ('none',) else names
+
+
+def choose(
+    rows: Sequence[Mapping[str, Any]], measures: str, by: str, names: Sequence[str], least: int
+) -> Chosen:
+    """Find the visits that can be harmonised.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Covariates of each visit.
+    measures : path-like
+        ``group_measures.tsv``.
+    by : {'site', 'scanner'}
+        What is brought together.
+    names : sequence of str
+        Covariates: 'age', 'sex', or measures.
+    least : int
+        Fewest participants of a site.
+
+    Returns
+    -------
+    Chosen
+
+    Raises
+    ------
+    InputError
+        If a covariate does not exist, or no visit has it.
+    """
+    sites = np.array([row[by] for row in rows])
+    people = np.array([row['participant_id'] for row in rows])
+    columns = read_numbers(measures, [n for n in names if n not in KNOWN])[1]
+    covariates, left = {}, []
+    used = sites != 'n/a'
+    if lost := int((~used).sum()):
+        left.append(f'The {by} of {lost} visits is not known.')
+    for name in names:
+        if name == 'age':
+            values = np.array([np.nan if r['age'] is None else r['age'] for r in rows], float)
+        elif name == 'sex':
+            values = np.array([_SEX.get(r['sex'].casefold(), r['sex']) for r in rows])
+        elif name in columns:
+            values = columns[name]
+        else:
+            raise InputError(
+                f'There is no covariate {name}.',
+                field='harmonisation.covariates',
+                remedy='Name age, sex, measures of group_measures.tsv, or none.',
+            )
+        given = values != 'n/a' if values.dtype.kind == 'U' else np.isfinite(values)
+        if not given.any():
+            raise InputError(
+                f'No visit has {name}.',
+                field='harmonisation.covariates',
+                remedy=f'Add a column {name} to participants.tsv, or leave it out.'
+                if name in KNOWN
+                else 'Leave it out.',
+            )
+        if lost := int((used & ~given).sum()):
+            left.append(f'{name} of {lost} visits is not known.')
+        used &= given
+        covariates[name] = values
+    for site in sorted(set(sites[used])):
+        count = len(set(people[used & (sites == site)]))
+        if count < least:
+            left.append(f'{site} has {count} participants; {least} are needed.')
+            used &= sites != site
+    return Chosen(used, sites, people, covariates, tuple(left))
+
+
+def measures_of(
+    measures: str,
+    described: Mapping[str, Mapping[str, Any]],
+    chosen: Chosen,
+    names: Sequence[str],
+    least: int,
+) -> tuple[list[tuple[str, str]], dict[str, np.ndarray], dict[str, str]]:
+    """Read the results, and say which are not to be harmonised.
+
+    Parameters
+    ----------
+    measures : path-like
+        ``group_measures.tsv``.
+    described : mapping
+        What each measure is, by name.
+    chosen : Chosen
+        Visits that are harmonised.
+    names : sequence of str
+        Covariates.
+    least : int
+        Fewest participants of a site with a value.
+
+    Returns
+    -------
+    who : list of (str, str)
+        Participant and session of each row.
+    numbers : dict of str to (ndarray, shape (n,))
+        Values of all visits.
+    reasons : dict of str to str
+        Why a measure is not harmonised; empty where it is.
+    """
+    results = [name for name, facts in described.items() if facts['result']]
+    who, numbers = read_numbers(measures, results)
+    sites, people = chosen.sites[chosen.used], chosen.people[chosen.used]
+    reasons = {}
+    for name, values in numbers.items():
+        some = values[chosen.used]
+        if name in names:
+            why = 'a covariate'
+        elif name.startswith('qc_'):
+            why = 'judges the quality of one scan'
+        elif described[name]['levels']:
+            why = 'a grade: shifted and scaled it would be none'
+        else:
+            why = unsuited(some, described[name]['units'])
+        found = np.isfinite(some)
+        enough = [s for s in set(sites) if len(set(people[found & (sites == s)])) >= least]
+        if not why and len(enough) < 2:
+            why = f'fewer than two sites have values of {least} participants'
+        reasons[name] = why
+    return who, numbers, reasons
