@@ -8,7 +8,7 @@ import pytest
 from csvdprep.core.declared import Declared
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import Context, load
-from csvdprep.graph.discover import declared, discover
+from csvdprep.graph.discover import TABLES, declared, discover
 
 ROOMS = discover(level='')
 each_room = pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.name)
@@ -58,7 +58,7 @@ def test_methods_and_references_agree(room):
 
 @each_room
 def test_figures_take_what_exists(room):
-    names = {n for r in ROOMS for n in r.outputs()} | {'t1w', 'flair', 'anat'}
+    names = {n for r in ROOMS for n in r.outputs()} | {'t1w', 'flair', 'anat', *TABLES}
     for figure in room.figures:
         assert {*figure.takes, *figure.wants} <= names
         assert callable(load(figure.build))

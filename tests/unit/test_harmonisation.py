@@ -8,7 +8,10 @@ import pytest
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
 from csvdprep.core.errors import InputError
-from csvdprep.core.plan import Visit
+from csvdprep.core.plan import Scan, Visit
+from csvdprep.core.room import NoPlace
+from csvdprep.dataset.harmonisation import Options
+from csvdprep.dataset.harmonisation.decide import resolve
 from csvdprep.dataset.harmonisation.science import Model, add_site, apply, fit, site_effects
 from csvdprep.dataset.harmonisation.science.design import Term, without_overlap
 from csvdprep.dataset.harmonisation.science.mixed import random_intercept
@@ -519,3 +522,48 @@ def test_options_reach_the_fit(study):
     assert np.isnan(model.offset).all()
     before, after = rows(out / 'group_measures.tsv'), rows(out / 'group_harmonised.tsv')
     assert float(after[0]['bpf']) == pytest.approx(float(before[0]['bpf']))
+
+
+def offered(tmp_path, **more):
+    """Offer tables of two sites of five participants to the room."""
+    facts = {
+        'site': list('AAAAABBBBB'),
+        'scanner': ['n/a'] * 10,
+        'age': [50.0, 51, 52, 53, 54, 70, 71, 72, 73, 74],
+        'sex': ['F', 'M', 'F', 'M', 'F', 'female', 'Male', 'w', 'm', 'F'],
+    } | more
+    lines = [
+        {'participant_id': f'sub-{k}', 'session_id': 'n/a', **{n: v[k] for n, v in facts.items()}}
+        for k in range(10)
+    ]
+    text = ''.join(f'sub-{k}\tn/a\t{0.7 + k / 70:.3f}\t{k % 3}\n' for k in range(10))
+    path = tmp_path / 'group_measures.tsv'
+    path.write_text('participant_id\tsession_id\tbpf\trssi_n\n' + text)
+    described = {n: {'result': True, 'levels': {}, 'units': '1'} for n in ('bpf', 'rssi_n')}
+    return {
+        'group_measures': Scan(name='', path=str(path), uri=''),
+        'group_covariates': Scan(name='', path='', uri='', content={'rows': lines}),
+        'group_dictionary': Scan(name='', path='', uri='', content={'measures': described}),
+    }
+
+
+def test_what_is_told_of_the_plan(tmp_path):
+    options = Options(least_n=5)
+    chosen, decisions = resolve(offered(tmp_path), options)
+    assert (chosen.method, chosen.by, chosen.longitudinal) == ('combat', 'site', 'no')
+    told = [str(item) for item in decisions]
+    assert sum('does not meet that of any other site' in item for item in told) == 2
+    unknown = [50.0, None, 52, 53, 54, 70, 71, 72, 73, 74]
+    with pytest.raises(NoPlace, match=r'age of 1 visits is not known. A has 4 participants; 5'):
+        resolve(offered(tmp_path, age=unknown), options)
+    # Words for one sex are one; sites of one sex each cannot be told from it.
+    with pytest.raises(NoPlace, match='cannot be told apart'):
+        resolve(offered(tmp_path, sex=['M', 'male'] * 2 + ['m'] + ['F'] * 5), options)
+    with pytest.raises(NoPlace, match='sex is the same for all'):
+        resolve(offered(tmp_path, sex=['M', 'male'] * 5), options)
+    scanners = offered(tmp_path, site=['A'] * 10, scanner=list('XYXYXYXYXY'))
+    assert resolve(scanners, Options(least_n=5, covariates='age'))[0].by == 'scanner'
+    several = offered(tmp_path)
+    for k, row in enumerate(several['group_covariates'].content['rows']):
+        row['participant_id'] = f'sub-{k % 5}{row["site"]}' if k % 5 else 'sub-0'
+    assert resolve(several, Options(least_n=4))[0].longitudinal == 'no'
