@@ -144,7 +144,10 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
                 locks.enter_context(lock(path, blocking=patient))
                 plan = decide(item, settings)
                 last = read_status(settings.output_dir, item.visit)
-                if plan.complete and last and last.state == 'ok' and last.key == plan.key:
+                same = last and last.state == 'ok' and last.key == plan.key
+                # What the tables tell rooms of the dataset may be another reason to be left out.
+                told = item.visit.level != 'dataset' or (last and last.skipped == plan.skipped)
+                if plan.complete and same and told:
                     say(f'{label}: already complete, nothing to compute')
                     last.nodes = 0
                     outcome.statuses[label] = last

@@ -268,6 +268,12 @@ def test_what_has_no_place_is_told(tally, study, capsys):
         f'tally_sites_n\tn/a\t1\tn/a\tn/a\tn/a\tna\tcount\t{why}'
         in (out / 'group_values.tsv').read_text()
     )
+    # Another reason is told, though nothing is computed.
+    assert run([*asked, '--ignore', 'tally']) == 0
+    assert (
+        'tally_sites_n\tn/a\t1\tn/a\tn/a\tn/a\tna\tcount\tleft out by --ignore'
+        in (out / 'group_values.tsv').read_text()
+    )
     assert run([*asked, '--ignore', 'outliers']) == 0
     assert not (out / 'group_outliers.tsv').exists()
 
