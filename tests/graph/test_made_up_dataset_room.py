@@ -212,7 +212,7 @@ def test_it_follows_its_tables(tally, study, capsys):
     first = {path.name: path.read_bytes() for path in out.glob('group*')}
     capsys.readouterr()
     assert run(asked) == 0
-    assert 'group: done already' in capsys.readouterr().err
+    assert 'group: already complete' in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.glob('group*')} == first
     # What it decides from changes: it is computed again, also where only failures were asked for.
     table = raw / 'participants.tsv'
@@ -271,7 +271,7 @@ def test_what_has_no_place_is_told(tally, study, capsys):
     # Another reason is told, though nothing is computed.
     assert run([*asked, '--ignore', 'tally']) == 0
     assert (
-        'tally_sites_n\tn/a\t1\tn/a\tn/a\tn/a\tna\tcount\tleft out by --ignore'
+        'tally_sites_n\tn/a\t1\tn/a\tn/a\tn/a\tna\tcount\tskipped because of --ignore'
         in (out / 'group_values.tsv').read_text()
     )
     assert run([*asked, '--ignore', 'outliers']) == 0
@@ -293,7 +293,7 @@ def test_no_working_directory_loses_no_table(tally, study, capsys):
     _, out, asked = study
     asked[asked.index('-w') + 1] = str(out / 'sub-01' / 'work')
     assert run(asked) == 2
-    assert 'among the participants' in capsys.readouterr().err
+    assert 'inside a participant folder' in capsys.readouterr().err
     assert (out / 'group_measures.tsv').is_file()
     assert (out / 'group.html').is_file()
 
