@@ -15,6 +15,7 @@ from urllib.parse import quote
 from csvdprep import __version__
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import FETCH, atomic_write, content_missing, open_regular, unreadable
+from csvdprep.bids.ratings import LINK
 from csvdprep.bids.raw import read_json
 from csvdprep.core.errors import InputError, PreflightError, UsageError
 
@@ -31,6 +32,7 @@ IGNORED = (
     '*_xfm.*',
     '*_measures.*',
     '*_lesions.*',
+    '*_scores.*',
     '*_dwimap.*',
     '*_dwiref.*',
     '*_timeseries.*',
@@ -51,6 +53,7 @@ def prepare_output(
     *,
     bids_dir: Path,
     derivatives: Mapping[str, Path] | None = None,
+    ratings: Path | None = None,
     version: str = __version__,
     command: Sequence[str] = (),
     free_mb: float = LEAST_FREE_MB,
@@ -68,6 +71,8 @@ def prepare_output(
         Raw dataset.
     derivatives : mapping of str to Path, optional
         Further inputs by name.
+    ratings : Path, optional
+        Table of ratings, whose folder is linked.
     version : str, optional
         Version of the application.
     command : sequence of str, optional
@@ -95,7 +100,10 @@ def prepare_output(
         'DatasetType': 'derivative',
         'GeneratedBy': [_generated_by(version)],
         'SourceDatasets': [_source(path, output) for path in links.values()],
-        'DatasetLinks': {name: _relative(path, output) for name, path in links.items()},
+        'DatasetLinks': {
+            name: _relative(path, output)
+            for name, path in (links | ({LINK: ratings.parent} if ratings else {})).items()
+        },
         'HowToAcknowledge': 'Cite the methods and references in logs/CITATION.md.',
     }
     try:

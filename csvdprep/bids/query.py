@@ -14,6 +14,7 @@ from csvdprep.bids.filters import check_filters
 from csvdprep.bids.hints import near_misses
 from csvdprep.bids.listing import list_files
 from csvdprep.bids.offer import Dataset, Report
+from csvdprep.bids.ratings import ratings_of, read_ratings
 from csvdprep.bids.raw import Ignored, check_dataset, choose_labels, sessions_of
 from csvdprep.core.declared import Declared
 from csvdprep.core.errors import UsageError
@@ -61,6 +62,7 @@ def collect_visits(
     filters = check_filters(settings.bids_filters, declared)
     check_derivatives(settings.derivatives)
     available = check_dataset(root, strict=not settings.skip_bids_validation, warn=warn)
+    ratings = _ratings(settings, root, available, warn)
     asked = settings.participant_label or [Visit.of(v).subject for v in settings.visit]
     subjects = choose_labels(asked, available, 'sub')
     visits = _visits(root, subjects, settings.session_label)
@@ -82,11 +84,29 @@ def collect_visits(
         derivatives=settings.derivatives,
         threshold=settings.b0_threshold,
     )
-    return [_read(dataset, visit, declared, frozenset(settings.ignore)) for visit in visits]
+    left_out = frozenset(settings.ignore)
+    return [_read(dataset, visit, declared, left_out, ratings.get(visit)) for visit in visits]
+
+
+def _ratings(
+    settings: Settings, root: Path, available: list[str], warn: Callable[[str], None]
+) -> dict[Visit, Scan]:
+    """Read what persons rated of each visit."""
+    if settings.manual_ratings is None:
+        return {}
+    path = Path(os.path.abspath(settings.manual_ratings))
+    rows = read_ratings(path, warn)
+    rated = {row.subject for row in rows}
+    sessions = {s: sessions_of(root, s) if s in rated else [] for s in available}
+    return ratings_of(rows, sessions, path, warn)
 
 
 def _read(
-    dataset: Dataset, visit: Visit, declared: Declared, left_out: frozenset[str]
+    dataset: Dataset,
+    visit: Visit,
+    declared: Declared,
+    left_out: frozenset[str],
+    ratings: Scan | None = None,
 ) -> VisitInput:
     """Choose the scans of a visit."""
     scans: dict[str, Scan] = {}
@@ -114,6 +134,8 @@ def _read(
         scans |= found.scans
         report.notes += found.notes
         report.refused += found.refused
+    if ratings and scans:
+        scans[ratings.name] = ratings
     return VisitInput(
         visit=visit, scans=scans, notes=tuple(report.notes), refused=tuple(report.refused)
     )

@@ -126,6 +126,13 @@ def _inputs(group):
         'of WMH or brain, or corrected diffusion series',
     )
     group.add_argument(
+        '--manual-ratings',
+        type=path,
+        metavar='FILE',
+        help='TSV with ratings by persons, which go before what is measured: participant_id, '
+        'session_id, rater, marker, value, candidate, comment',
+    )
+    group.add_argument(
         '--b0-threshold',
         type=b_value,
         metavar='B',
@@ -323,7 +330,7 @@ def to_settings(args: argparse.Namespace) -> Settings:
         if given and (said := content_missing(given)):
             raise UsageError(said, file=given, field=option, remedy=FETCH)
     stored, options = read_config(config) if config else ({}, {})
-    for name in ('work_dir', 'bids_database_dir', 'use_plugin'):
+    for name in ('work_dir', 'bids_database_dir', 'use_plugin', 'manual_ratings'):
         if name in stored:
             stored[name] = Path(stored[name])
     if filters := asked.pop('bids_filter_file', None):
@@ -363,7 +370,8 @@ def to_settings(args: argparse.Namespace) -> Settings:
     for room, name, value in map(read_assignment, assigned or ()):
         options.setdefault(room, {})[name] = value
     _check_options(options, config)
-    for name in ('bids_dir', 'output_dir', 'work_dir', 'bids_database_dir', 'use_plugin'):
+    paths = ('bids_dir', 'output_dir', 'work_dir', 'bids_database_dir', 'use_plugin')
+    for name in (*paths, 'manual_ratings'):
         if merged.get(name) is not None:
             merged[name] = merged[name].absolute()
     merged.setdefault('work_dir', Path('work').absolute())

@@ -153,6 +153,7 @@ def _participants(visits, settings, argv) -> int:
         settings.output_dir,
         bids_dir=settings.bids_dir,
         derivatives=settings.derivatives,
+        ratings=settings.manual_ratings,
         command=['csvdprep', *argv],
     )
     _check_spaces(settings)
@@ -225,6 +226,7 @@ def _longitudinal_alone(settings, argv) -> int:
         settings.output_dir,
         bids_dir=settings.bids_dir,
         derivatives=settings.derivatives,
+        ratings=settings.manual_ratings,
         command=['csvdprep', *argv],
     )
     _prepare_work(settings)

@@ -120,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     from csvdprep import __version__
     from csvdprep.bids.dataset import check_work_dir, prepare_output
     from csvdprep.bids.files import atomic_write
+    from csvdprep.bids.ratings import read_ratings
     from csvdprep.bids.raw import check_dataset, choose_labels
     from csvdprep.cli.parser import get_parser, to_settings
     from csvdprep.cluster import manifest, queue, script, size
@@ -131,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     settings = to_settings(
         get_parser().parse_args([str(bids_dir), str(output_dir), 'participant', *args.app_options])
     )
+    if settings.manual_ratings:
+        read_ratings(settings.manual_ratings, _say)
     if args.work_dir:
         check_work_dir(
             args.work_dir,
@@ -191,6 +194,7 @@ def run(args: argparse.Namespace) -> int:
             str(bids_dir),
             str(output_dir),
             *derivatives,
+            *([str(settings.manual_ratings.parent)] if settings.manual_ratings else []),
             *(str(p.absolute()) for p in args.bind),
         ],
         container_command=shlex.split(args.engine_command),

@@ -14,7 +14,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 
 #: Options whose files are copied beside the list, so that a later edit changes no task.
-FILES = ('--bids-filter-file', '--config-file', '--use-plugin')
+FILES = ('--bids-filter-file', '--config-file', '--manual-ratings', '--use-plugin')
 FOLDER = Path('logs') / 'slurm'
 
 

@@ -82,6 +82,8 @@ class Derivative:
     """Columns of a table."""
     lists: str = ''
     """What the rows of a table are, where the report is to show it: 'WMH lesions'."""
+    rows: str = ''
+    """What to call these rows, where they are no lesions: 'items'."""
     saved: bool = True
     """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
     kept: bool = True
@@ -234,7 +236,8 @@ class Room:
     makes: Mapping[str, Derivative]
     build: str
     either: tuple[tuple[str, ...], ...] = ()
-    """Groups of which it needs one besides ``needs``: the first that a visit has."""
+    """Groups of which it needs one besides ``needs``: the first that a visit has. Who can do with
+    any of several names, and takes all there are, has each as a group, and all in ``wants``."""
     wants: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     """Measures of other rooms that it reads, as ``room.measure``; it needs or wants the values
@@ -291,7 +294,8 @@ class Room:
     @property
     def asks(self) -> tuple[str, ...]:
         """All names that it can take."""
-        return (*self.needs, *(name for group in self.either for name in group), *self.wants)
+        groups = (name for group in self.either for name in group)
+        return tuple(dict.fromkeys((*self.needs, *groups, *self.wants)))
 
     def takes(self, known: Set[str]) -> tuple[str, ...]:
         """Return what it takes where these names are known.
@@ -304,7 +308,8 @@ class Room:
         (('x', 'r', 'w'), ('x', 'p', 'q'))
         """
         group = next((g for g in self.either if known >= {*g}), ())
-        return (*self.needs, *group, *(name for name in self.wants if name in known))
+        wanted = (name for name in self.wants if name in known)
+        return tuple(dict.fromkeys((*self.needs, *group, *wanted)))
 
     def able(self, known: Set[str]) -> bool:
         """Tell whether it can run where these names are known."""

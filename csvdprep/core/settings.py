@@ -32,6 +32,7 @@ class Settings:
     skip_bids_validation: bool = False
     bids_database_dir: Path | None = None
     derivatives: Mapping[str, Path] = field(default_factory=dict)
+    manual_ratings: Path | None = None
     b0_threshold: Annotated[float, Meta(ge=0)] = 100.0
     nprocs: Annotated[int, Meta(ge=1)] = 1
     omp_nthreads: Annotated[int, Meta(ge=1)] = 1

@@ -17,6 +17,8 @@ LEFT = 'measures'
 TABLES = ('group_measures', 'group_qc', 'group_covariates', 'group_dictionary', 'group_change')
 #: Files of the output's root, without extension, that the group level writes itself.
 OWN = frozenset({*TABLES, 'group_status', 'group_values'})
+#: What persons rated of a visit (``--manual-ratings``).
+RATINGS = 'ratings'
 #: The anatomical reference of a visit: the input of the first rank that it has.
 REFERENCE = 'anat'
 
@@ -57,7 +59,7 @@ def discover(
     Examples
     --------
     >>> ' '.join(room.name for room in discover() if room.marker)
-    'swi alps atrophy fazekas infarcts nawm penumbra psmd qsm wmh zones'
+    'swi alps atrophy fazekas infarcts nawm penumbra psmd qsm scores wmh zones'
 
     """
     rooms: list[Room] = []
@@ -70,7 +72,7 @@ def discover(
             )
             rooms += found_rooms
     outside = Declared.of(rooms)
-    known = {*outside.names, REFERENCE, LEFT, *TABLES}
+    known = {*outside.names, REFERENCE, LEFT, RATINGS, *TABLES}
     known |= {name for room in rooms for name in room.outputs()}
     frames = {frame.name for frame in outside.frames}
     for room in rooms:

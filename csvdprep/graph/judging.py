@@ -130,6 +130,8 @@ def judge_together(
     footings = [
         footing for gate in gates if (footing := _apply(gate, by_name, alone, measures, against))
     ]
+    for row in by_name.values():
+        _inherit(row, by_name)
     # What is not given out needs no defence.
     found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
     return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
@@ -164,15 +166,7 @@ def _apply(
         if name in gate.judged_by or not _is_given(row):
             continue
         if flag == 'fail' and matches(name, gate.stops):
-            row |= {
-                'ungated': row['value'],
-                'value': None,
-                'low': None,
-                'high': None,
-                'n': None,
-                'qc': 'na',
-                'reason': words,
-            }
+            _take(row, words)
             stopped.append(name)
         elif matches(name, gate.warns):
             _flag(row, 'warn', words)
@@ -180,6 +174,32 @@ def _apply(
     if not stopped and not warned:
         return None
     return Footing(gate.name, flag, words, tuple(stopped), tuple(warned), told is not None)
+
+
+def _inherit(row: dict[str, Any], rows: Mapping[str, Mapping]) -> None:
+    """Let a value be worth no more than those that it was computed from."""
+    for name in row.get('of', ()):
+        source = rows.get(name)
+        if source is None or not _is_given(row):
+            continue
+        if source['ungated'] is not None:
+            _take(row, f'rests on {name}, which is not given out: {source["reason"]}')
+        elif source['qc'] in ('warn', 'fail'):
+            verb = 'must not be used' if source['qc'] == 'fail' else 'asks for a look'
+            _flag(row, source['qc'], f'rests on {name}, which {verb}')
+
+
+def _take(row: dict[str, Any], words: str) -> None:
+    """Keep a value aside, and give none out."""
+    row |= {
+        'ungated': row['value'],
+        'value': None,
+        'low': None,
+        'high': None,
+        'n': None,
+        'qc': 'na',
+        'reason': words,
+    }
 
 
 def _own(row: Mapping[str, Any], measure: Measure | None) -> str:

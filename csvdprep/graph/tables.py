@@ -31,8 +31,8 @@ def judge(measure: Measure, value: Value, mind: str = '') -> dict[str, Any]:
     Returns
     -------
     dict
-        ``name, value, low, high, n, reason, qc, units, method``; ``qc`` is one of 'ok', 'warn',
-        'fail' and 'na'.
+        ``name, value, low, high, n, reason, qc, units, method, of``; ``qc`` is one of 'ok',
+        'warn', 'fail' and 'na'.
 
     Examples
     --------
@@ -67,6 +67,7 @@ def judge(measure: Measure, value: Value, mind: str = '') -> dict[str, Any]:
         'qc': qc,
         'units': measure.units,
         'method': value.method or measure.method,
+        'of': value.of,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from csvdprep.core.room import Room
@@ -29,6 +29,9 @@ class Value:
         A judgement that the declared limits cannot make.
     method : str
         Identifier of the algorithm, where it is not the declared one for every visit.
+    of : tuple of str
+        Measures that it was computed from in this visit: it is worth no more than the worst of
+        them, and is not given out where one of them is not.
     """
 
     value: float | int | str | None
@@ -38,6 +41,7 @@ class Value:
     reason: str = ''
     qc: str = ''
     method: str = ''
+    of: tuple[str, ...] = ()
 
 
 def write_values(
@@ -105,7 +109,9 @@ def store_values(path: Path, values: Mapping[str, Value | float | int | str | No
 def read_values(path: Path) -> dict[str, Value]:
     """Read what :func:`write_values` wrote."""
     table = json.loads(Path(path).read_text(encoding='utf-8'))
-    return {name: Value(**item) for name, item in table.items()}
+    return {
+        name: Value(**{**item, 'of': tuple(item.get('of', ()))}) for name, item in table.items()
+    }
 
 
 def read_measure(path: Path, name: str, room: Room) -> Value:
@@ -149,5 +155,11 @@ def _finite(value: Value) -> Value:
     reason = value.reason
     if number is None and value.value is not None and not reason:
         reason = 'the result is not finite'
-    n = plain(value.n)
-    return Value(number, plain(value.low), plain(value.high), n, reason, value.qc, value.method)
+    return replace(
+        value,
+        value=number,
+        low=plain(value.low),
+        high=plain(value.high),
+        n=plain(value.n),
+        reason=reason,
+    )

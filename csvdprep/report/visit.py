@@ -181,12 +181,15 @@ def _sections(plan, values, status, versions, lists, titles, failed, drawn, outp
     read = [
         (item, content.list_content(Path(path), output_dir, item, most)) for item, path in lists
     ]
-    if pieces := [
-        _piece('lesions', lists=item.lists, what=what, none=none, **found)
-        for item, found in read
-        if found
-    ]:
-        yield title, pieces
+    pieces = {True: [], False: []}
+    for item, found in read:
+        if found:
+            piece = _piece('lesions', lists=item.lists, what=item.rows or what, none=none, **found)
+            pieces[bool(item.rows)].append(piece)
+    if pieces[True]:
+        yield 'Scores', pieces[True]
+    if pieces[False]:
+        yield title, pieces[False]
     if checks := content.quality_rows(plan, known):
         yield 'Quality control', [_piece('quality', rows=checks)]
     text = f'<div class="methods">{methods_text(plan)[1]}</div>'

@@ -1,0 +1,165 @@
+"""What a person may rate: names of markers, and the values that each may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ['CONSENSUS', 'FAMILIES', 'LISTS', 'MARKERS', 'VERDICTS', 'Family', 'Marker']
+
+#: A rater of this name settles what others disagree about.
+CONSENSUS = 'consensus'
+#: What may be said of a candidate of a list.
+VERDICTS = ('accept', 'reject')
+#: Lists whose candidates may be reviewed, and what is on them.
+LISTS: Mapping[str, str] = {'cmb_lesions': 'microbleeds', 'lacune_lesions': 'lacunes'}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """Something that a person may rate.
+
+    Parameters
+    ----------
+    name : str
+        As in the column ``marker``; the measure of the same name is what a detector says.
+    title : str
+        In words, as part of a sentence.
+    most : int, optional
+        Largest value; open for counts.
+    levels : tuple of str
+        Words for 0, 1, ... where the value is no number.
+    """
+
+    name: str
+    title: str
+    most: int | None = None
+    levels: tuple[str, ...] = ()
+
+    @property
+    def highest(self) -> float:
+        """The largest value, infinite for counts."""
+        return math.inf if self.most is None else self.most
+
+    @property
+    def allowed(self) -> str:
+        """Say which values it may have.
+
+        Examples
+        --------
+        >>> MARKERS['fazekas_pv'].allowed, MARKERS['cmb_n'].allowed, MARKERS['css'].allowed
+        ('a whole number from 0 to 3', 'a whole number from 0', 'none, focal, disseminated')
+        """
+        if self.levels:
+            return ', '.join(self.levels)
+        return 'a whole number from 0' + ('' if self.most is None else f' to {self.most}')
+
+    def read(self, text: str) -> int:
+        """Read a value, as people and spreadsheets write it.
+
+        Raises
+        ------
+        ValueError
+            If it may not have this value; says which it may have.
+
+        Examples
+        --------
+        >>> MARKERS['cmb_n'].read('3.0'), MARKERS['css'].read('Focal')
+        (3, 1)
+        """
+        if self.levels:
+            word = text.strip().lower()
+            if word in self.levels:
+                return self.levels.index(word)
+            raise ValueError(f'{self.name} has to be one of {self.allowed}')
+        try:
+            number = float(text.replace(',', '.'))
+        except ValueError:
+            number = math.nan
+        if not (number.is_integer() and 0 <= number <= self.highest and number < 1e6):
+            raise ValueError(f'{self.name} has to be {self.allowed}')
+        return int(number)
+
+    def word(self, value: int) -> str:
+        """Write a value as it is read."""
+        return self.levels[value] if self.levels else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A count of lesions, and the counts of its parts.
+
+    Parameters
+    ----------
+    total : str
+        Marker that counts all of them.
+    parts : mapping of str to str
+        Markers that count some of them, each with a regular expression of the regions in lists,
+        in lower case.
+    whole : bool
+        Whether each lesion is in one of the parts.
+    list : str
+        List of candidates.
+    """
+
+    total: str
+    parts: Mapping[str, str]
+    whole: bool
+    list: str
+
+
+FAMILIES = (
+    Family(
+        total='cmb_n',
+        parts={
+            'cmb_lobar_n': r'lobar|frontal|parietal|temporal|occipital|insula',
+            'cmb_deep_n': r'deep|basal|thalam|capsule|callosum|periventricular',
+            'cmb_infratentorial_n': r'infratent|cerebell|brain ?stem|pons|medulla|midbrain',
+        },
+        whole=True,
+        list='cmb_lesions',
+    ),
+    Family(
+        total='lacune_n',
+        parts={
+            'lacune_deep_n': r'deep|basal|thalam|capsule|caudate|putamen|pallid|\b(bg|ic)\b',
+            'lacune_lobar_n': r'lobar|frontal|parietal|temporal|occipital|insula|semiovale|radiata'
+            r'|\b(cso|cr)\b',
+        },
+        whole=False,
+        list='lacune_lesions',
+    ),
+)
+
+
+def _marker(name: str, title: str, **more) -> Marker:
+    return Marker(name=name, title=title, **more)
+
+
+_ALL = (
+    _marker('fazekas_pv', 'periventricular Fazekas grade', most=3),
+    _marker('fazekas_deep', 'deep Fazekas grade', most=3),
+    _marker('wmh_multispot', 'multispot hyperintensities', most=1),
+    _marker('lacune_n', 'lacunes'),
+    _marker('lacune_deep_n', 'deep lacunes'),
+    _marker('lacune_lobar_n', 'lobar lacunes'),
+    _marker('cmb_n', 'microbleeds'),
+    _marker('cmb_lobar_n', 'lobar microbleeds'),
+    _marker('cmb_deep_n', 'deep microbleeds'),
+    _marker('cmb_infratentorial_n', 'infratentorial microbleeds'),
+    _marker('cmb_brainstem_n', 'microbleeds of the brainstem'),
+    _marker('pvs_bg_grade', 'grade of perivascular spaces, basal ganglia', most=4),
+    _marker('pvs_cso_grade', 'grade of perivascular spaces, centrum semiovale', most=4),
+    _marker('pvs_bg_worst_n', 'perivascular spaces, basal ganglia, worst slice and side'),
+    _marker('pvs_cso_worst_n', 'perivascular spaces, centrum semiovale, worst slice and side'),
+    _marker('pvs_midbrain', 'perivascular spaces of the midbrain', most=1),
+    _marker(
+        'css', 'cortical superficial siderosis', most=2, levels=('none', 'focal', 'disseminated')
+    ),
+    _marker('ich_lobar_n', 'lobar intracerebral haemorrhages'),
+    _marker('ich_deep_n', 'deep intracerebral haemorrhages'),
+    _marker('microinfarct_n', 'cortical microinfarcts'),
+)
+#: By name.
+MARKERS: Mapping[str, Marker] = {marker.name: marker for marker in _ALL}

@@ -1,0 +1,162 @@
+"""Candidates of a list: which of them count, after a person looked at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from csvdprep.core.ratings import CONSENSUS, Family
+
+__all__ = ['Candidate', 'Review', 'counted', 'part_of', 'review']
+
+#: What lists call a lesion that does not count unless a person accepts it.
+POSSIBLE = 'possible'
+#: Farthest that a position given by a person may be from a candidate, mm.
+NEAR_MM = 3.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of a list.
+
+    Attributes
+    ----------
+    index : int
+        Its number.
+    probability : float
+        That it is a lesion.
+    counts : bool
+        Whether it counts.
+    region : str
+        Where it lies, as the list says.
+    position : tuple of float
+        Native x, y, z, mm; empty if the list does not tell.
+    """
+
+    index: int
+    probability: float
+    counts: bool
+    region: str = ''
+    position: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Review:
+    """A list after its review.
+
+    Attributes
+    ----------
+    candidates : tuple of Candidate
+        Those accepted have probability 1 and count, those rejected 0 and do not.
+    raters : tuple of str
+        Who said something that was used.
+    notes : tuple of str
+        What could not be used.
+    """
+
+    candidates: tuple[Candidate, ...]
+    raters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def review(
+    candidates: Sequence[Candidate], said: Iterable[tuple[str, str, str]], name: str
+) -> Review:
+    """Apply what persons said of candidates.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The list.
+    said : iterable of (str, str, str)
+        Rater, candidate (its index, or its position 'x y z' in mm) and 'accept' or 'reject'.
+    name : str
+        Name of the list, for notes.
+
+    Returns
+    -------
+    Review
+        Where raters disagree, the rater 'consensus' settles it; without, the candidate stays as
+        the detector has it.
+
+    Examples
+    --------
+    >>> row = Candidate(1, 0.4, counts=False)
+    >>> found = review([row], [('AB', '1', 'accept')], 'cmb_lesions')
+    >>> found.candidates[0].counts, found.raters
+    (True, ('AB',))
+    >>> review([row], [('AB', '1', 'accept'), ('CD', '1', 'reject')], 'cmb_lesions').notes
+    ('cmb_lesions 1: raters disagree (AB accept, CD reject), and it is left as it was',)
+    >>> review([row], [('AB', '7', 'accept')], 'cmb_lesions').notes
+    ('cmb_lesions has no candidate 7, which AB would accept',)
+    """
+    by_index = {item.index: item for item in candidates}
+    verdicts: dict[int, dict[str, str]] = {}
+    notes = []
+    for rater, which, verdict in said:
+        index = _find(which, candidates)
+        if index is None:
+            notes.append(f'{name} has no candidate {which}, which {rater} would {verdict}')
+        else:
+            verdicts.setdefault(index, {})[rater] = verdict
+    raters: dict[str, None] = {}
+    for index, by_rater in sorted(verdicts.items()):
+        final = {r: v for r, v in by_rater.items() if r.lower() == CONSENSUS} or by_rater
+        if len(set(final.values())) > 1:
+            told = ', '.join(f'{r} {v}' for r, v in sorted(final.items()))
+            notes.append(f'{name} {index}: raters disagree ({told}), and it is left as it was')
+            continue
+        accepted = 'accept' in final.values()
+        by_index[index] = replace(
+            by_index[index], counts=accepted, probability=1.0 if accepted else 0.0
+        )
+        raters |= dict.fromkeys(sorted(final))
+    return Review(tuple(by_index.values()), tuple(raters), tuple(notes))
+
+
+def part_of(region: str, family: Family) -> str:
+    """Tell which part of a count a lesion belongs to, by its region.
+
+    Examples
+    --------
+    >>> from csvdprep.core.ratings import FAMILIES
+    >>> part_of('lobar', FAMILIES[0]), part_of('pons', FAMILIES[0]), part_of('pons', FAMILIES[1])
+    ('cmb_lobar_n', 'cmb_infratentorial_n', '')
+    """
+    return next(
+        (name for name, words in family.parts.items() if re.search(words, region.lower())), ''
+    )
+
+
+def counted(candidates: Iterable[Candidate], family: Family) -> dict[str, list[int]]:
+    """Return the indices of the lesions that count, for a family's total and each part.
+
+    Examples
+    --------
+    >>> from csvdprep.core.ratings import FAMILIES
+    >>> rows = [Candidate(1, 1.0, True, 'lobar'), Candidate(2, 0.3, False, 'deep')]
+    >>> counted(rows, FAMILIES[0])['cmb_n'], counted(rows, FAMILIES[0])['cmb_deep_n']
+    ([1], [])
+    """
+    found: dict[str, list[int]] = {name: [] for name in (family.total, *family.parts)}
+    for item in candidates:
+        if item.counts:
+            found[family.total].append(item.index)
+            if part := part_of(item.region, family):
+                found[part].append(item.index)
+    return found
+
+
+def _find(which: str, candidates: Sequence[Candidate]) -> int | None:
+    """Find a candidate by its index, or by a position."""
+    numbers = [float(text) for text in re.split(r'[\s,;]+', which.strip()) if text]
+    if len(numbers) == 1:
+        return next((c.index for c in candidates if c.index == numbers[0]), None)
+    near = [
+        (sum((a - b) ** 2 for a, b in zip(numbers, c.position, strict=True)) ** 0.5, c.index)
+        for c in candidates
+        if len(c.position) == len(numbers)
+    ]
+    away, index = min(near, default=(NEAR_MM + 1, None))
+    return index if away <= NEAR_MM else None

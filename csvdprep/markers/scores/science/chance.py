@@ -1,0 +1,174 @@
+"""How probable each total is, by the probability of each candidate."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from csvdprep.core.ratings import FAMILIES, Family
+from csvdprep.markers.scores.science.candidates import Review, counted, part_of
+from csvdprep.markers.scores.science.findings import Finding
+from csvdprep.markers.scores.science.rules import Score
+
+__all__ = ['ALL', 'Chance', 'chances']
+
+#: Where candidates of all lists are drawn.
+ALL = 'all'
+#: What the candidates of a family are.
+VARIED = {'cmb_n': 'microbleeds', 'lacune_n': 'lacunes'}
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Probability of one total.
+
+    Attributes
+    ----------
+    score : str
+        Its measure.
+    bound : str
+        'total', or, where the score is a range, 'min' and 'max'.
+    varied : str
+        Which candidates were drawn: 'all', 'microbleeds' or 'lacunes'.
+    total : int
+        The total.
+    probability : float
+        Share of the draws that have it.
+    """
+
+    score: str
+    bound: str
+    varied: str
+    total: int
+    probability: float
+
+
+def chances(
+    findings: Mapping[str, Finding],
+    reviews: Mapping[str, Review],
+    rules: Mapping[str, Callable[[Mapping[str, Finding]], Score]],
+    *,
+    draws: int = 4000,
+    seed: int = 42,
+) -> list[Chance]:
+    """Draw which candidates are lesions, and score each draw.
+
+    Each candidate is a lesion with its own probability, independent of the others, whether it
+    counts or is only possible; those that a person accepted or rejected are certain. Markers
+    without a list of candidates stay as they are.
+
+    Parameters
+    ----------
+    findings : mapping of str to Finding
+        As scored.
+    reviews : mapping of str to Review
+        Lists by the name of the count that they give.
+    rules : mapping of str to callable
+        Scores by name.
+    draws : int
+        Number of draws.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    list of Chance
+        For each score all totals that were drawn, the lesser first: with all lists varied, and,
+        where there are several, with each alone.
+
+    Examples
+    --------
+    >>> from csvdprep.markers.scores.science.candidates import Candidate
+    >>> from csvdprep.markers.scores.science.rules import amin_simple
+    >>> rows = Review((Candidate(1, 0.5, True),))
+    >>> known = {'cmb_n': Finding.of(1), 'lacune_n': Finding.of(0), 'fazekas_pv': Finding.of(0),
+    ...          'fazekas_deep': Finding.of(0)}
+    >>> found = chances(known, {'cmb_n': rows}, {'svd_amin_simple': amin_simple})
+    >>> [(item.total, abs(item.probability - 0.5) < 0.03) for item in found]
+    [(0, True), (1, True)]
+    """
+    families = [family for family in FAMILIES if family.total in reviews]
+    drawn = {
+        family.total: _draw(family, reviews[family.total], draws, seed, at)
+        for at, family in enumerate(FAMILIES)
+        if family in families
+    }
+    open_ones = [f.total for f in families if _varies(reviews[f.total])]
+    sets = {ALL: open_ones}
+    if len(open_ones) > 1:
+        sets |= {VARIED[name]: [name] for name in open_ones}
+    found = []
+    for varied, names in sets.items():
+        patterns, shares = _patterns([drawn[name] for name in names], draws)
+        totals: dict[tuple[str, str], dict[int, float]] = {}
+        for pattern, share in zip(patterns, shares, strict=True):
+            trial = dict(findings)
+            for name, counts in zip(names, pattern, strict=True):
+                trial |= _put(findings, reviews[name], name, counts)
+            for score, rule in rules.items():
+                result = rule(trial)
+                whole = rule(findings).known
+                ends = {'total': result.low} if whole else {'min': result.low, 'max': result.high}
+                for bound, total in ends.items():
+                    table = totals.setdefault((score, bound), {})
+                    table[total] = table.get(total, 0.0) + float(share)
+        found += [
+            Chance(score, bound, varied, int(total), share)
+            for (score, bound), table in totals.items()
+            for total, share in sorted(table.items())
+        ]
+    return found
+
+
+def _varies(reviewed: Review) -> bool:
+    return any(0 < row.probability < 1 for row in reviewed.candidates)
+
+
+def _draw(family: Family, reviewed: Review, draws: int, seed: int, at: int) -> np.ndarray:
+    """Count the lesions of each draw: in all, in each part, in the brainstem."""
+    rows = sorted(reviewed.candidates, key=lambda row: row.index)
+    rng = np.random.default_rng([seed, at])
+    real = rng.random((draws, len(rows))) < [row.probability for row in rows]
+    member = np.array(
+        [
+            [
+                True,
+                *(part_of(row.region, family) == name for name in family.parts),
+                bool(re.search(r'brain ?stem|pons|medulla|midbrain', row.region.lower())),
+            ]
+            for row in rows
+        ]
+    ).reshape(len(rows), len(family.parts) + 2)
+    return real.astype(int) @ member.astype(int)
+
+
+def _patterns(drawn: Sequence[np.ndarray], draws: int):
+    """Return the different results of draws, split by family, with their shares."""
+    if not drawn:
+        return [()], [1.0]
+    widths = np.cumsum([item.shape[1] for item in drawn])[:-1]
+    rows, counts = np.unique(np.hstack(drawn), axis=0, return_counts=True)
+    return [tuple(np.split(row, widths)) for row in rows], counts / draws
+
+
+def _put(
+    findings: Mapping[str, Finding], reviewed: Review, total: str, counts: np.ndarray
+) -> dict[str, Finding]:
+    """Replace the counts of a family by those of a draw."""
+    family = next(item for item in FAMILIES if item.total == total)
+    listed = counted(reviewed.candidates, family)
+    known = {}
+    for name, count in zip(listed, counts, strict=False):
+        found = findings.get(name)
+        if found is not None and found.source != 'missing':
+            # What counts, and is not on the list, or in no region of it, is always there.
+            value = max(0, found.low + int(count) - len(listed[name]))
+            known[name] = replace(found, low=value, high=value)
+    stem = findings.get('cmb_brainstem_n')
+    if total == 'cmb_n' and stem is not None and stem.known and not math.isinf(stem.high):
+        known['cmb_brainstem_n'] = replace(stem, low=int(counts[-1]), high=int(counts[-1]))
+    return known
