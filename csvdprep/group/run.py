@@ -23,6 +23,7 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import declared, discover
 from csvdprep.graph.status import status_path
+from csvdprep.group.agreement import write_agreement
 from csvdprep.group.change import write_changes
 from csvdprep.group.covariates import Covariates, about_ages, age_of, number
 from csvdprep.group.page import Shown, write_page
@@ -156,9 +157,10 @@ def run_group(
         return 0
     with lock(output_dir / 'logs' / 'group.lock'):
         gathered, changes = _write_tables(settings, output_dir, say)
+        agreement = write_agreement(output_dir, gathered.visits)
         shown, code = _rooms(gathered, settings, changes, say, progress, prepare)
     write_page(gathered, output_dir, shown)
-    _tell(gathered, settings, changes, say)
+    _tell(gathered, settings, changes, agreement is not None, say)
     return code
 
 
@@ -241,7 +243,7 @@ def _rooms(gathered, settings: Settings, changes, say, progress, prepare) -> tup
     return shown, 1 if shown.failed else 0
 
 
-def _tell(gathered: Gathered, settings: Settings, changes: bool, say) -> None:
+def _tell(gathered: Gathered, settings: Settings, changes: bool, agreement: bool, say) -> None:
     """Say what the tables hold, and where they are."""
     bad = {state: count for state, count in gathered.states.items() if state != 'ok'}
     total = len(gathered.visits)
@@ -258,4 +260,5 @@ def _tell(gathered: Gathered, settings: Settings, changes: bool, say) -> None:
         + ''.join(f', {count} {state}' for state, count in sorted(bad.items()))
         + f'; tables and page: {output_dir}/group_*.tsv, {output_dir}/group.html'
         + ('; differences between visits: group_change.tsv' if changes else '')
+        + ('; raters and measures: group_agreement.tsv' if agreement else '')
     )

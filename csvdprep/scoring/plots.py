@@ -49,7 +49,7 @@ def agreement_plot(name: str, truth: Sequence[float], found: Sequence[float], ro
     truth, found : sequence of float
         The pairs.
     row : dict
-        Statistics, see `csvdprep.scoring.agreement.continuous`.
+        Statistics, see `csvdprep.science.agreement.continuous`.
 
     Returns
     -------

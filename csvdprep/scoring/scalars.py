@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from csvdprep.core.errors import InputError
-from csvdprep.scoring import agreement, tables
+from csvdprep.science import agreement
+from csvdprep.scoring import tables
 from csvdprep.scoring.find import File, Visit
 
 __all__ = [
@@ -28,7 +29,10 @@ __all__ = [
 #: Folders of a derivative that hold no results.
 _APART = {'log', 'logs', 'work', 'sourcedata', 'code', 'figures'}
 _KEYS = ('participant_id', 'session_id')
-_ORDINAL = re.compile(r'fazekas_.*|.*_grade|svd_score.*')
+_ORDINAL = re.compile(
+    r'fazekas_.*|.*_grade|svd_score.*'
+    r'|(svd_staals|svd_lau|svd_amin_(simple|amended)|caa4?_score|ha_score)(_min|_max)?'
+)
 _WITH_UNIT = re.compile(r'.*_(ml|mm|mm2|mm3|pct|pct_icv)')
 
 

@@ -66,9 +66,11 @@ class Scores(SimpleInterface):
     output_spec = _OutputSpec
 
     def __init__(self, names=(), **inputs):
-        super().__init__(**inputs)
         self._names = list(names)
+        files = {name: inputs.pop(name) for name in self._names if name in inputs}
+        super().__init__(**inputs)
         add_traits(self.inputs, self._names)
+        self.inputs.trait_set(**files)
 
     def _run_interface(self, runtime):
         folder, takes = Path(runtime.cwd), self._taken()
@@ -239,14 +241,13 @@ def _score_values(scores, totals, notes: str) -> dict[str, Value]:
             ),
             0.0,
         )
-        certain = sum(item.known for item in score.items)
         values |= {
             name: Value(score.low, **told, **more)
             if score.known
             else Value(None, reason=score.reason),
             f'{name}_min': Value(score.low, **more),
             f'{name}_max': Value(score.high, **more),
-            f'{name}_items_n': Value(certain),
+            f'{name}_items_n': Value(score.known_items),
             f'{name}_prob': Value(sure, **more)
             if score.known
             else Value(None, reason='the score is a range'),
@@ -258,8 +259,7 @@ def _boston_values(pattern) -> dict[str, Value]:
     """Tell the pattern of Boston 2.0."""
     more = {'of': pattern.measures}
     least, most = pattern.pattern
-    unsure = [item for item in pattern.score.items if not item.known]
-    why = '; '.join(f'{item.name}: {item.found.reason or item.value}' for item in unsure)
+    why = pattern.score.why
 
     def known(pair, word, reason=NO_DIAGNOSIS):
         if pair[0] == pair[1]:

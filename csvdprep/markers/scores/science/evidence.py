@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from csvdprep.core.ratings import CONSENSUS, FAMILIES, MARKERS, Family
 from csvdprep.markers.scores.science.candidates import Candidate, Review, counted, part_of, review
-from csvdprep.markers.scores.science.findings import Finding, hull, missing, pvs_grade
+from csvdprep.markers.scores.science.findings import DISAGREE, Finding, hull, missing, pvs_grade
 
 __all__ = ['Evidence', 'Machine', 'Rating', 'gather']
 
@@ -153,8 +153,16 @@ def _chosen(
 
 def _plain(name: str, machine: Machine, rated) -> Finding:
     if raters := _chosen(rated, [name]):
-        return hull(Finding.of(said[name], f'rater:{rater}') for rater, said in raters.items())
+        return _said(name, (Finding.of(s[name], f'rater:{r}') for r, s in raters.items()))
     return _by_machine(name, machine, MARKERS[name].highest)
+
+
+def _said(name: str, findings: Iterable[Finding]) -> Finding:
+    """Bound a marker by what persons say; the reason names it."""
+    found = hull(findings)
+    if not found.known and found.reason.startswith(DISAGREE):
+        return replace(found, reason=f'{MARKERS[name].title}: {found.reason}')
+    return found
 
 
 def _by_machine(name: str, machine: Machine, highest: float) -> Finding:
@@ -169,9 +177,12 @@ def _by_machine(name: str, machine: Machine, highest: float) -> Finding:
 def _pvs(name: str, machine: Machine, rated) -> Finding:
     grade, count = PVS[name]
     if raters := _chosen(rated, PVS[name]):
-        return hull(
-            Finding.of(said[grade] if grade in said else pvs_grade(said[count]), f'rater:{rater}')
-            for rater, said in raters.items()
+        return _said(
+            grade,
+            (
+                Finding.of(s[grade] if grade in s else pvs_grade(s[count]), f'rater:{r}')
+                for r, s in raters.items()
+            ),
         )
     if grade not in machine.values and count in machine.values:
         found = _by_machine(count, machine, math.inf)
@@ -223,7 +234,8 @@ def _of_raters(family: Family, base: Mapping[str, Finding], rated) -> dict[str, 
     ]
     if not each:
         return {}
-    return {name: hull(found[name] for found in each) for name in (family.total, *family.parts)}
+    names = (family.total, *family.parts)
+    return {name: _said(name, (found[name] for found in each)) for name in names}
 
 
 def _of_rater(
@@ -284,7 +296,7 @@ def _stem(infratentorial: Finding, looked: Review, rated, *, machine_counts: boo
     """Tell how many of the infratentorial microbleeds are in the brainstem."""
     name = 'cmb_brainstem_n'
     if raters := _chosen(rated, [name]):
-        return hull(Finding.of(said[name], f'rater:{rater}') for rater, said in raters.items())
+        return _said(name, (Finding.of(s[name], f'rater:{r}') for r, s in raters.items()))
     if infratentorial.high == 0:
         return replace(infratentorial, lesions=())
     rows = [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-__all__ = ['GRADE_FROM', 'Finding', 'hull', 'missing', 'pvs_grade', 'summed']
+__all__ = ['DISAGREE', 'GRADE_FROM', 'Finding', 'hull', 'missing', 'pvs_grade']
 
 #: Counts in the worst slice and hemisphere from which perivascular spaces have grade 1, 2, 3, 4.
 GRADE_FROM = (1, 11, 21, 41)
+#: How the reason of a range begins that comes from several raters.
+DISAGREE = 'raters disagree'
 
 
 @dataclass(frozen=True)
@@ -100,28 +102,9 @@ def hull(findings: Iterable[Finding]) -> Finding:
         low,
         high,
         ' + '.join(dict.fromkeys(item.source for item in found)),
-        '; '.join(reasons) if same else f'raters disagree: {said}',
+        '; '.join(reasons) if same else f'{DISAGREE}: {said}',
         tuple(dict.fromkeys(lesion for item in found for lesion in item.lesions)),
         tuple(dict.fromkeys(name for item in found for name in item.measures)),
-    )
-
-
-def summed(findings: Iterable[Finding]) -> Finding:
-    """Add counts up.
-
-    Examples
-    --------
-    >>> str(summed([Finding.of(2), Finding(0, math.inf, 'missing')]))
-    '2 or more'
-    """
-    found = list(findings)
-    whole = hull(found)
-    reasons = dict.fromkeys(item.reason for item in found if item.reason)
-    return replace(
-        whole,
-        low=sum(item.low for item in found),
-        high=sum(item.high for item in found),
-        reason='; '.join(reasons),
     )
 
 
@@ -148,8 +131,3 @@ def pvs_grade(count: float) -> int:
     [0, 1, 1, 2, 2, 3, 3, 4]
     """
     return sum(count >= least for least in GRADE_FROM)
-
-
-def bounds(findings: Mapping[str, Finding], upper: bool) -> dict[str, float]:
-    """Return the upper, or the lower, bound of each finding."""
-    return {name: item.high if upper else item.low for name, item in findings.items()}

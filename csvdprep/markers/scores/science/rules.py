@@ -62,6 +62,11 @@ class Item:
         """Whether its points are certain."""
         return self.low == self.high
 
+    @property
+    def why(self) -> str:
+        """Why they are not certain."""
+        return self.found.reason or f'{self.name}: {self.value}'
+
 
 @dataclass(frozen=True)
 class Score:
@@ -113,9 +118,13 @@ class Score:
         """Why it is a range; empty where it has a value."""
         if self.known:
             return ''
-        open_items = (item for item in self.items if not item.known)
-        why = '; '.join(f'{item.name}: {item.found.reason or item.value}' for item in open_items)
-        return f'{self.low} to {self.high} of {self.most}: {why}'
+        return f'{self.low} to {self.high} of {self.most}: {self.why}'
+
+    @property
+    def why(self) -> str:
+        """Why items are not certain."""
+        said = [item.why for item in self.items if not item.known]
+        return '; '.join(dict.fromkeys(said))
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ def staals(findings: Findings, *, bgpvs_threshold: int = 10) -> Score:
     (3, 3, [1, 0, 1, 1])
     >>> score = staals({**found, 'cmb_n': Finding(0, 99, 'missing', 'no SWI')})
     >>> score.low, score.high, score.reason
-    (3, 4, '3 to 4 of 4: microbleeds: no SWI')
+    (3, 4, '3 to 4 of 4: no SWI')
     """
     least = 3 if bgpvs_threshold == 20 else 2
     return _score(
