@@ -156,24 +156,15 @@ def ratings_of(
         A row without a session is of the only one that a participant has.
     """
     found: dict[Visit, list[Row]] = {}
-    strangers: dict[str, None] = {}
+    strangers: dict[tuple[str, str], None] = {}
     for row in rows:
         visit = _visit(row, sessions)
         if visit is None:
-            strangers[f'sub-{row.subject}' + (f'_ses-{row.session}' if row.session else '')] = None
+            strangers[row.subject, row.session] = None
         else:
             found.setdefault(visit, []).append(row)
-    if strangers:
-        labels = [f'sub-{label}' for label in sessions]
-        first = next(iter(strangers))
-        near = difflib.get_close_matches(first.split('_')[0], labels, n=1, cutoff=0.6)
-        hint = f' Did you mean {near[0]}?' if near and near[0] not in first.split('_') else ''
-        more = f' and {len(strangers) - NAMED} more' if len(strangers) > NAMED else ''
-        warn(
-            f'{path.name} has ratings of visits that the dataset does not have, or of which it '
-            f'has several sessions and none is told; they are left out: '
-            f'{", ".join(list(strangers)[:NAMED])}{more}.{hint}'
-        )
+    for sentence in _strangers(strangers, sessions):
+        warn(f'{path.name} has ratings {sentence}')
     # One visit, told with and without its session, is one.
     for said in found.values():
         _refuse(_twice([_bare(row) for row in said]), path)
@@ -331,6 +322,37 @@ def _visit(row: Row, sessions: Mapping[str, Sequence[str | None]]) -> Visit | No
     if None in there:
         return Visit(row.subject)
     return Visit(row.subject, there[0]) if len(there) == 1 else None
+
+
+def _strangers(
+    visits: Iterable[tuple[str, str]], sessions: Mapping[str, Sequence[str | None]]
+) -> list[str]:
+    """Tell of ratings that are of no visit of the dataset."""
+    visits, said = list(visits), []
+    nobody = list(dict.fromkeys(f'sub-{s}' for s, _ in visits if s not in sessions))
+    if nobody:
+        near = difflib.get_close_matches(nobody[0], [f'sub-{s}' for s in sessions], 1, 0.6)
+        hint = f' Did you mean {near[0]}?' if near else ''
+        said.append(
+            f'of participants that the dataset does not have; they are left out: '
+            f'{_named(nobody)}.{hint}'
+        )
+    wrong = [f'sub-{s}_ses-{n}' for s, n in visits if s in sessions and n]
+    if wrong:
+        said.append(
+            f'of sessions that the dataset does not have; they are left out: {_named(wrong)}.'
+        )
+    if vague := [f'sub-{s}' for s, n in visits if s in sessions and not n]:
+        said.append(
+            'that do not tell which of several sessions they are of; they are left out: '
+            f'{_named(vague)}. Fill in session_id.'
+        )
+    return said
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f' and {len(labels) - NAMED} more' if len(labels) > NAMED else ''
+    return ', '.join(labels[:NAMED]) + more
 
 
 def _scan(rows: Sequence[Row], path: Path) -> Scan:

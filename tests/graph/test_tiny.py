@@ -37,6 +37,9 @@ anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.tsv
 anat/sub-01_ses-1_label-WMH_bullseye.tsv
 anat/sub-01_ses-1_label-WMH_lesions.tsv
+anat/sub-01_ses-1_label-SVD_desc-points_scores.tsv
+anat/sub-01_ses-1_label-SVD_desc-probability_scores.tsv
+anat/sub-01_ses-1_desc-ratings_scores.tsv
 anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz
 anat/sub-01_ses-1_space-FLAIR_label-WMH_probseg.nii.gz
 anat/sub-01_ses-1_atlas-csvdprep_desc-lobes_dseg.nii.gz

@@ -30,7 +30,7 @@ class Options:
         4000,
         'Draws of which candidates are lesions, for the probability of each total.',
         least=100,
-        most=1000000,
+        most=100000,
     )
 
     def __post_init__(self):
