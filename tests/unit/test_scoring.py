@@ -17,7 +17,8 @@ from storage import turn
 from csvdprep.cli import score as command
 from csvdprep.cli import subcommands
 from csvdprep.core.errors import InputError
-from csvdprep.scoring import Scores, agreement, score, write
+from csvdprep.science import agreement
+from csvdprep.scoring import Scores, score, write
 from csvdprep.scoring.detection import froc, operating_points
 from csvdprep.scoring.lesions import Candidate, Scan
 
