@@ -520,6 +520,7 @@ def test_the_room_leaves_measures_points_and_chances(tmp_path, products):
     assert points['svd_staals', 'lacunes']['source'] == 'rater:AB'
     ha = points['ha_score', 'deep lacunes']
     assert (ha['points'], ha['source']) == ('0', 'rater:AB')
+    assert points['caa_score', 'cortical superficial siderosis']['value'] == 'css focal'
     said = {row['marker']: row for row in tables['svd_ratings']}
     assert (said['css']['value'], said['css']['measured']) == ('focal', 'n/a')
     assert {r['varied'] for r in tables['svd_totals']} == {'all'}
@@ -611,3 +612,29 @@ def test_a_score_is_not_given_out_where_its_marker_is_not(tmp_path):
     assert (row['value'], row['ungated'], row['qc']) == (None, 2, 'na')
     assert row['reason'].startswith('rests on fazekas_pv, which is not given out: lateral ventri')
     assert json.loads(path.read_text())['svd_staals']['of'] == ['fazekas_pv']
+
+
+def test_the_truth_of_the_phantom_and_the_rules_agree():
+    """Two ways of writing the tables down, of which neither uses the other."""
+    from csvdprep.phantom.disease.scores import NAMES, true_scores
+
+    levels = ((0, 1), (0, 1, 4, 5), (0, 1, 2, 5), range(5), range(5), range(4), range(4))
+    for values in itertools.product(*levels):
+        lacunes, bleeds, lobar, basal, centrum, pv, deep = values
+        truth = true_scores({names[0]: v for names, v in zip(NAMES.values(), values, strict=True)})
+        rows = {
+            'lacune_n': lacunes,
+            'cmb_n': bleeds,
+            'cmb_lobar_n': lobar,
+            'pvs_bg': basal,
+            'pvs_cso': centrum,
+            'fazekas_pv': pv,
+            'fazekas_deep': deep,
+            'css': 0,
+        }
+        if (lobar, centrum) != (0, 0) and (lacunes, bleeds, basal) != (0, 0, 0):
+            continue  # the two halves share only the grades of Fazekas
+        findings = {name: Finding.of(value) for name, value in rows.items()}
+        for name, (value, _) in truth.items():
+            assert RULES[name](findings).low == value, (name, values)
+    assert true_scores({'fazekas_pv': 1}) == {}

@@ -20,6 +20,7 @@ from csvdprep.phantom.dataset.sites import Site
 from csvdprep.phantom.diffusion.fibres import template_shape, vein_shape
 from csvdprep.phantom.diffusion.skeleton import skeleton
 from csvdprep.phantom.disease.person import Person, make_scene
+from csvdprep.phantom.disease.scores import true_scores
 from csvdprep.phantom.head import placement
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.scanner.recorder import Recorder, write_json, write_table, write_text
@@ -152,6 +153,9 @@ def _make_visit(job, workers: int) -> dict[str, Any]:
             tasks.append((name, site.scan(protocol) if site else protocol, noise_seed))
     for measures in _make_scans(_Head(scene, found, recorder), tasks, workers):
         recorder.measures |= measures
+    known = {name: value for name, (value, *_) in recorder.measures.items()}
+    for name, (value, meaning) in true_scores(known).items():
+        recorder.measure(name, value, '', meaning)
     return recorder.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from csvdprep.core.ratings import MARKERS
 from csvdprep.markers.scores.science.findings import Finding, hull
 
 __all__ = [
@@ -497,9 +498,20 @@ def _item(
         hull(used if low == high else found),
         reason='; '.join(reasons) if low != high else '; '.join(_notes(used)),
     )
-    texts = [str(f) if f.source != 'missing' else 'not known' for f in found]
-    value = '; '.join(f'{marker} {text}' for marker, text in zip(takes, texts, strict=True))
+    value = '; '.join(
+        f'{marker} {_text(marker, f)}' for marker, f in zip(takes, found, strict=True)
+    )
     return Item(score, name, _whole(low), _whole(high), most, whole, value)
+
+
+def _text(name: str, found: Finding) -> str:
+    marker = MARKERS.get(name)
+    if found.source == 'missing':
+        return 'not known'
+    if marker is None or not marker.levels:
+        return str(found)
+    words = [marker.word(int(value)) for value in (found.low, found.high)]
+    return ' to '.join(dict.fromkeys(words))
 
 
 def _notes(found: list[Finding]) -> list[str]:
