@@ -67,8 +67,8 @@ def is_ordinal(measure: str) -> bool:
     --------
     >>> [is_ordinal(name) for name in ('fazekas_pv', 'pvs_bg_grade', 'svd_score', 'gm_ml')]
     [True, True, True, False]
-    >>> is_ordinal('fazekas_pv_ml')
-    False
+    >>> [is_ordinal(name) for name in ('fazekas_pv_ml', 'svd_staals_min', 'svd_staals_prob')]
+    [False, True, False]
     """
     return bool(_ORDINAL.fullmatch(measure)) and not _WITH_UNIT.fullmatch(measure)
 
