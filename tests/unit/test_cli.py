@@ -276,7 +276,8 @@ def test_every_option_of_a_room_can_be_set(tmp_path):
     from csvdprep.graph.decide import decide
     from csvdprep.graph.discover import discover
 
-    scans = {n: Scan(name=n, path=f'/{n}.nii', uri=n, digest=n) for n in ('t1w', 'flair', 'dwi')}
+    names = ('t1w', 'flair', 'dwi', 'gre', 'gre_phase')
+    scans = {n: Scan(name=n, path=f'/{n}.nii', uri=n, digest=n) for n in names}
     given = VisitInput(visit=Visit('01'), scans=scans)
     for room in discover():
         file = tmp_path / f'{room.name}.toml'
