@@ -8,7 +8,7 @@ ends, and lose all rows up to the next one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -239,6 +239,24 @@ def tsv_cell(value: Any, *, digits: int | None = None) -> str:
     if digits is not None and isinstance(value, Real) and not isinstance(value, Integral):
         return f'{value:.{digits}g}'
     return _ENDS.sub(' ', str(value)).strip() or MISSING
+
+
+def stream_tsv(path: str | Path) -> Iterator[list[str]]:
+    """Yield the cells of each line of a table that csvdprep wrote, the header first.
+
+    Only one line is held in memory. Tables from elsewhere are read by :func:`read_tsv`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'a.tsv'
+    >>> _ = file.write_text('a\\tb\\n1\\tn/a\\n')
+    >>> list(stream_tsv(file))
+    [['a', 'b'], ['1', 'n/a']]
+    """
+    with Path(path).open(encoding='utf-8', newline='\n') as lines:
+        for line in lines:
+            yield line.rstrip('\n').split('\t')
 
 
 def _cells(line: str) -> list[str]:

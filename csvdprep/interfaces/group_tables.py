@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from csvdprep.bids.tsv import stream_tsv
+
 
 def read_numbers(
     path: str | Path, names: Sequence[str]
@@ -37,15 +39,14 @@ def read_numbers(
     ([('sub-01', 'n/a'), ('sub-02', 'n/a')], {'bpf': array([0.8, nan])})
     """
     who: list[tuple[str, str]] = []
-    with Path(path).open(encoding='utf-8', newline='\n') as lines:
-        head = next(lines).rstrip('\n').split('\t')
-        place = {name: head.index(name) for name in names if name in head}
-        person, session = head.index('participant_id'), head.index('session_id')
-        rows = []
-        for line in lines:
-            cells = line.rstrip('\n').split('\t')
-            who.append((cells[person], cells[session]))
-            rows.append(np.array([_number(cells[at]) for at in place.values()]))
+    lines = stream_tsv(path)
+    head = next(lines)
+    place = {name: head.index(name) for name in names if name in head}
+    person, session = head.index('participant_id'), head.index('session_id')
+    rows = []
+    for cells in lines:
+        who.append((cells[person], cells[session]))
+        rows.append(np.array([_number(cells[at]) for at in place.values()]))
     table = np.array(rows).reshape(len(rows), len(place))
     return who, {name: table[:, at] for at, name in enumerate(place)}
 

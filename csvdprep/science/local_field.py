@@ -11,7 +11,7 @@ from csvdprep.science.dipole import Space
 RADII_MM = (12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0)
 TRUNCATION = 0.05
 #: Radii (mm), weight of the solution's size, and rounds of RESHARP.
-RESHARP_MM, RESHARP_WEIGHT, RESHARP_ROUNDS = (10.0, 5.0, 3.0), 0.03, 30
+RESHARP_MM, RESHARP_WEIGHT, RESHARP_ROUNDS = (10.0, 5.0, 3.0), 0.003, 30
 
 
 def depths(mask: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def noise_by_differences(data: np.ndarray, mask: np.ndarray) -> float:
     --------
     >>> rng = np.random.default_rng(0)
     >>> noisy = 100 + rng.normal(0, 2, (30, 30, 30))
-    >>> round(noise_by_differences(noisy, np.ones(noisy.shape, bool)), 1)
+    >>> round(float(noise_by_differences(noisy, np.ones(noisy.shape, bool))), 1)
     2.0
     """
     found = []
@@ -95,4 +95,4 @@ def noise_by_differences(data: np.ndarray, mask: np.ndarray) -> float:
         both = inside[2:] & inside[1:-1] & inside[:-2]
         if both.any():
             found.append(float(np.median(np.abs(second[both]))) / 0.6745 / np.sqrt(6))
-    return max(min(found, default=0.0), 1e-9)
+    return float(max(min(found, default=0.0), 1e-9))

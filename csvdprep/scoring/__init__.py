@@ -73,7 +73,7 @@ def check_folder(out_dir: Path, *, field: str) -> None:
     >>> _ = (folder / 'masks.tsv').write_text('mine')
     >>> check_folder(folder, field='--out')
     Traceback (most recent call last):
-    csvdprep.core.errors.UsageError: There is a file of another kind, which is not replaced. ...
+    csvdprep.core.errors.UsageError: A file of another kind exists and is not replaced. ...
 
     """
     signs = {f'{name}.tsv': tsv_text([TABLES[name]]).rstrip() for name in _FILES}

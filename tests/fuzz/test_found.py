@@ -123,7 +123,7 @@ def test_half_a_letter_in_a_sidecar_costs_metadata_only(box, capsys):
     (box.raw / f'{FLAIR}.json').write_text('{"Manufacturer": "\\ud800"}')
     assert run(box.argv) == 0
     said = capsys.readouterr().out
-    assert 'FLAIR.nii are not used' in said
+    assert 'FLAIR.nii were not used' in said
     assert 'surrogates not allowed' in said
 
 
