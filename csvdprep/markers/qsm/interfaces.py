@@ -82,7 +82,11 @@ class MapSusceptibility(SimpleInterface):
         frame = ImageFrame.read(given.gre_mag, given.gre_to_anat, others)
         rate = np.asanyarray(load(given.gre_r2star).dataobj, dtype=np.float32)
         sign = read_measure(given.gre_field_values, 'gre_field.gre_phase_sign', ROOM).value
-        doubt = 'the sign of the phase is not known' if sign == 'unknown' else ''
+        misfit = read_measure(given.gre_field_values, 'gre_field.qc_phase_misfit_rad', ROOM).value
+        doubts = ['the sign of the phase is not known'] if sign == 'unknown' else []
+        if misfit is None:
+            doubts.append('one echo: the phase of the receiver is not told from the field')
+        doubt = '; '.join(doubts)
         values = {}
         for name, (words, labels) in NUCLEI.items():
             for side, label in zip(('left', 'right'), labels, strict=True):
