@@ -24,9 +24,9 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
-from csvdprep.markers.wmh.inputs import read_derivatives
+from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white
+from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, relative_t1w
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.patients import lesions as disease
 from csvdprep.phantom.patients.atlas import warped
@@ -42,10 +42,17 @@ EDGES = (128, 160)
 STEP, TURN = 2.0, 12
 #: Seeds of phantoms start here, so that no benchmark uses the same heads.
 FIRST_SEED = 50_000
+#: Steps of a byte in which the T1w is kept, to the brightness of white matter.
+T1W_STEPS = 120
 
 
-def save(path: Path, flair_planes, brain, maps, share, lining, *, thickness, has_t1w) -> None:
-    """Write a case: brightness relative to the brain's main peak, maps and truth as bytes."""
+def save(
+    path: Path, flair_planes, brain, maps, share, lining, *, thickness, has_t1w, t1w=None
+) -> None:
+    """Write a case: brightness relative to the brain's main peak, maps and truth as bytes.
+
+    The T1w, if it is not drawn from the maps later, is relative to its white matter.
+    """
     level = brain_mode(flair_planes[brain])
     relative = np.clip(flair_planes / level, 0, 4) * brain
     keep = brain.sum((1, 2)) > 200
@@ -58,6 +65,7 @@ def save(path: Path, flair_planes, brain, maps, share, lining, *, thickness, has
         lining=np.rint(lining[keep] * 250).astype(np.uint8),
         thickness=thickness,
         has_t1w=has_t1w,
+        **({} if t1w is None else {'t1w': np.rint(t1w[keep] * T1W_STEPS).astype(np.uint8)}),
     )
 
 
@@ -66,6 +74,7 @@ def scan(stem: str) -> dict:
     """Read a processed visit as planes, and tell which of it is certain."""
     with tempfile.TemporaryDirectory() as folder:
         space, takes, _ = read_derivatives(stem, Path(folder))
+        t1w = read_t1w(stem, space)
     found = segment_wmh(**takes, options=WmhOptions(runs=10))
     grid = PlaneGrid.of(takes['mask'], space.image.affine, EDGES)
     flair_planes = even_white(
@@ -95,6 +104,7 @@ def scan(stem: str) -> dict:
         'unknown': ndi.binary_dilation(bright, np.ones((1, 3, 3)), iterations=2),
         'own': own,
         'has_t1w': takes['has_t1w'],
+        't1w': None if t1w is None else relative_t1w(grid.take(t1w), white, brain),
         'white': white,
         'level': brain_mode(flair_planes[brain]),
         'old': ndi.binary_dilation(brain & (old > 0.1), np.ones((1, 3, 3)), iterations=2),
@@ -114,10 +124,19 @@ def filled(case: dict, rng) -> np.ndarray:
     return np.where(case['old'], normal + rest, image)
 
 
-def mixed(maps: np.ndarray, height: np.ndarray, rng, step_mm) -> np.ndarray:
+def darkened(t1w: np.ndarray, height: np.ndarray, darker: float, rng, step_mm) -> np.ndarray:
+    """Make lesions darker on the T1w, unevenly."""
+    uneven = 1 + 0.25 * np.clip(field(height.shape, 5, step_mm, rng), -2, 2)
+    return np.clip(t1w * (1 - darker * uneven * np.clip(height, 0, 1)), 0, 2)
+
+
+def mixed(maps: np.ndarray, height: np.ndarray, rng, step_mm, darker=None) -> np.ndarray:
     """Label a share of each lesion as grey matter, as a T1w on which it is dark does."""
     out = maps.copy()
-    share = rng.uniform(0, 1) * (0.5 + 0.5 * np.clip(field(height.shape, 6, step_mm, rng), -1, 1))
+    most = rng.uniform(0, 1)
+    if darker is not None:  # as dark as grey matter: most of it is called so
+        most = np.clip(darker / 0.3 + rng.uniform(-0.3, 0.3), 0, 1)
+    share = most * (0.5 + 0.5 * np.clip(field(height.shape, 6, step_mm, rng), -1, 1))
     moved = np.clip(height, 0, 1) * share
     out[3] = np.maximum(out[3], moved * (1 - out[4]))
     return out
@@ -145,15 +164,17 @@ def insert(job: tuple[str, int, str]) -> str:
     if keep_own:
         share[case['own']] = 250
     share[~place.brain] = 0
+    darker, t1w = float(rng.choice([rng.uniform(0, 0.15), rng.uniform(0, 0.5)])), case['t1w']
     save(
         path,
         image,
         place.brain,
-        mixed(case['maps'], height, rng, place.step_mm),
+        mixed(case['maps'], height, rng, place.step_mm, darker),
         share,
         lining * (height < 0.5),
         thickness=place.step_mm[0],
         has_t1w=case['has_t1w'],
+        t1w=None if t1w is None else darkened(t1w, height, darker, rng, place.step_mm),
     )
     return path
 

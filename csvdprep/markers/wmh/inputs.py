@@ -149,6 +149,25 @@ def read_derivatives(stem: str, folder: Path) -> tuple[ImageFrame, dict, list]:
     return space, takes, [to_hub, _transform(stem, hub, 'MNI*')]
 
 
+def read_t1w(stem: str, space: ImageFrame) -> np.ndarray | None:
+    """Sample the T1w of a processed visit where the voxels of its FLAIR are.
+
+    Parameters
+    ----------
+    stem : str
+        Path of a visit's files in ``anat``, up to ``sub-01_ses-1``.
+    space : ImageFrame
+        The FLAIR.
+
+    Returns
+    -------
+    ndarray of float32, shape (I, J, K), or None
+        None if the visit has none.
+    """
+    path = f'{stem}_desc-preproc_T1w.nii.gz'
+    return space.sample(path) if Path(path).exists() else None
+
+
 def _transform(stem: str, start: str, end: str) -> str:
     name = f'{Path(stem).name}_from-{start}_to-{end}_mode-image_xfm.*'
     found = [path for path in Path(stem).parent.glob(name) if path.suffix != '.json']

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, stack_channels
+from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, relative_t1w, stack_channels
 from csvdprep.resources import models
 from csvdprep.science.normalise import brain_mode
 
@@ -19,7 +19,9 @@ AT_ONCE = 8
 SLAB_MM = 3.0
 
 
-def learned_probability(takes: dict, affine: np.ndarray, model: Path | None = None):
+def learned_probability(
+    takes: dict, affine: np.ndarray, model: Path | None = None, *, t1w: np.ndarray | None = None
+):
     """Let the network judge a FLAIR.
 
     Parameters
@@ -29,7 +31,10 @@ def learned_probability(takes: dict, affine: np.ndarray, model: Path | None = No
     affine : ndarray, shape (4, 4)
         From voxels to mm, RAS+.
     model : Path, optional
-        ONNX file; the one that is shipped if not given.
+        ONNX file; the one that is shipped if not given. It takes the first so many of the
+        channels as it was made for.
+    t1w : ndarray, shape (I, J, K), optional
+        The T1w where the FLAIR's voxels are; not looked at unless ``has_t1w``.
 
     Returns
     -------
@@ -54,21 +59,27 @@ def learned_probability(takes: dict, affine: np.ndarray, model: Path | None = No
         else [np.zeros_like(flair)] * 2
     )
     slab = 2 * int(SLAB_MM / thick / 2 - 1e-6) + 1
-    stack = np.stack([flair / level, *maps])
+    shown = np.zeros_like(flair)
+    if has_t1w and t1w is not None:
+        shown = relative_t1w(grid.take(t1w), grid.take(takes['wm']), inside)
+    stack = np.stack([flair / level, *maps, shown])
     if slab > 1:
         stack = ndi.uniform_filter1d(stack, slab, axis=1, mode='nearest')
-    planes = stack_channels(stack[0] * inside, np.clip(stack[1:], 0, 1), has_t1w, thick * slab)
+    planes = stack_channels(
+        stack[0] * inside, np.clip(stack[1:6], 0, 1), has_t1w, thick * slab, stack[6] * inside
+    )
     out = _run(model or models() / 'wmh' / 'network.onnx', planes) * inside[:, None]
     return tuple(np.clip(grid.give_back(out[:, k]), 0, 1) * brain for k in (0, 1))
 
 
 def _run(model: Path, planes: np.ndarray) -> np.ndarray:
     session = _session(str(model))
+    planes = planes[:, : session.get_inputs()[0].shape[1]]
     out = np.zeros((len(planes), 2, *planes.shape[2:]), np.float32)
     busy = np.flatnonzero((planes[:, 1] > -1).any((1, 2)))
     for start in range(0, len(busy), AT_ONCE):
         some = busy[start : start + AT_ONCE]
-        given = planes[some]
+        given = np.ascontiguousarray(planes[some])
         seen = session.run(None, {'planes': given})[0]
         mirrored = session.run(None, {'planes': np.ascontiguousarray(given[:, :, ::-1])})[0]
         out[some] = (seen + mirrored[:, :, ::-1]) / 2
