@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.inputs import read_derivatives
+from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.science.normalise import brain_mode
@@ -37,10 +37,10 @@ MOST_OF_ITS_OWN = 10.0
 
 @lru_cache(maxsize=1)
 def visit(stem: str) -> dict:
-    """Return the arguments of `segment_wmh` for a visit."""
+    """Return the arguments of `segment_wmh` for a visit, its affine and its T1w."""
     with tempfile.TemporaryDirectory() as folder:
         space, takes, _ = read_derivatives(stem, Path(folder))
-    return takes | {'affine': space.image.affine}
+        return takes | {'affine': space.image.affine, 't1w': read_t1w(stem, space)}
 
 
 def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
@@ -69,11 +69,47 @@ def draw(case: dict, load_ml: float, rng: np.random.Generator) -> np.ndarray:
 
 def segment(case: dict, options: WmhOptions):
     """Do what the room does."""
-    takes = {name: value for name, value in case.items() if name != 'affine'}
+    takes = {name: value for name, value in case.items() if name not in ('affine', 't1w')}
     learned = None
     if options.engine != 'classical':
-        learned = learned_probability(takes, case['affine'])
+        learned = learned_probability(takes, case['affine'], t1w=case['t1w'])
     return segment_wmh(**takes, learned=learned, options=options)
+
+
+def insert(case: dict, load_ml: float, number: int) -> tuple[dict, np.ndarray, float]:
+    """Add lesions to a visit.
+
+    Parameters
+    ----------
+    case : dict
+        Of `visit`.
+    load_ml : float
+        Volume of what is added, mL.
+    number : int
+        Seed.
+
+    Returns
+    -------
+    changed : dict
+        The visit with lesions in its FLAIR, its T1w and its tissue.
+    height : ndarray
+        Lesions, 0 to 1.
+    contrast : float
+        How much brighter than white matter they are, as a share.
+    """
+    rng = np.random.default_rng([number, round(10 * load_ml)])
+    height = draw(case, load_ml, rng)
+    contrast, mixed = rng.uniform(0.3, 0.9), rng.uniform(0, 0.8)
+    level = brain_mode(case['flair'][case['mask'] > 0])
+    uneven = 1 + 0.15 * ndi.gaussian_filter(rng.standard_normal(height.shape), 2) * 4
+    changed = dict(case)
+    changed['flair'] = case['flair'] + (height * contrast * level * uneven).astype(np.float32)
+    if case['has_t1w']:
+        moved = case['wm'] * np.clip(height, 0, 1) * mixed
+        changed['wm'], changed['gm'] = case['wm'] - moved, case['gm'] + moved
+        # As dark as grey matter is, as far as tissue was called so.
+        changed['t1w'] = case['t1w'] * (1 - 0.35 * mixed * np.clip(height, 0, 1))
+    return changed, height, contrast
 
 
 @lru_cache(maxsize=1)
@@ -88,17 +124,8 @@ def measure(job: tuple[str, float, int, int, str]) -> dict | None:
     case, own = visit(stem), before(stem, engine)
     if own.volume_ml > MOST_OF_ITS_OWN:
         return None
-    rng = np.random.default_rng([number, round(10 * load_ml)])
+    changed, height, contrast = insert(case, load_ml, number)
     ml = float(np.prod(case['voxel_mm'])) / 1000
-    height = draw(case, load_ml, rng)
-    contrast, mixed = rng.uniform(0.3, 0.9), rng.uniform(0, 0.8)
-    level = brain_mode(case['flair'][case['mask'] > 0])
-    uneven = 1 + 0.15 * ndi.gaussian_filter(rng.standard_normal(height.shape), 2) * 4
-    changed = dict(case)
-    changed['flair'] = case['flair'] + (height * contrast * level * uneven).astype(np.float32)
-    if case['has_t1w']:
-        moved = case['wm'] * np.clip(height, 0, 1) * mixed
-        changed['wm'], changed['gm'] = case['wm'] - moved, case['gm'] + moved
     found = segment(changed, WmhOptions(runs=runs, engine=engine))
     out = case['deep_grey'] | case['infratentorial']
     truth = ((height >= 0.5) & ~out) | (own.mask > 0)

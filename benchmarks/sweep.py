@@ -100,9 +100,15 @@ def draw(number: int, heads: int, seed: int) -> dict:
     }
 
 
-def measure(case: dict) -> dict:
-    """Draw a head, scan it, measure it, and compare."""
-    started = time.process_time()
+def made(case: dict) -> dict:
+    """Draw a head and scan it.
+
+    Returns
+    -------
+    dict
+        ``takes``, arguments of `segment_wmh`; ``t1w`` where the FLAIR's voxels are, or None;
+        ``affine``; and what is true: ``out``, ``sick``, ``wmh``, ``look``, ``slices``.
+    """
     sick, plain = head(
         case['seed'], case['walls'], case['atrophy'], case['sulci'], case['sharp'], case['gyri']
     )
@@ -145,16 +151,29 @@ def measure(case: dict) -> dict:
         'side': out['side'],
         'has_t1w': case['t1w'],
     }
+    return {
+        'takes': takes,
+        't1w': out.get('t1w'),
+        'affine': np.diag([*voxel_mm, 1.0]),
+        'out': out,
+        'sick': sick,
+        'wmh': wmh,
+        'look': look,
+        'slices': slices,
+    }
+
+
+def measure(case: dict) -> dict:
+    """Draw a head, scan it, measure it, and compare."""
+    started = time.process_time()
+    drawn = made(case)
     options = WmhOptions(runs=case.get('runs', 1), engine=case.get('engine', 'auto'))
     learned = None
     if options.engine != 'classical':
-        learned = learned_probability(takes, np.diag([*voxel_mm, 1.0]))
-    found = segment_wmh(**takes, learned=learned, options=options)
-    return (
-        case
-        | _compare(case, found, out, sick, wmh, look, slices)
-        | {'cpu_s': time.process_time() - started}
-    )
+        learned = learned_probability(drawn['takes'], drawn['affine'], t1w=drawn['t1w'])
+    found = segment_wmh(**drawn['takes'], learned=learned, options=options)
+    true = (drawn[name] for name in ('out', 'sick', 'wmh', 'look', 'slices'))
+    return case | _compare(case, found, *true) | {'cpu_s': time.process_time() - started}
 
 
 def _spread(planes, slices: Slices, shape) -> np.ndarray:
@@ -206,6 +225,7 @@ def _tissue(case, scan, other, mask, atlas, slices, rng) -> dict:
     return out | {
         'ventricles': _middle(ventricles, slices, count),
         'tissue': slices.see(found.probability),
+        't1w': slices.see(image),
         'lv_ml': (ventricles > 0).sum() * ml,
         'bpf': (gm + wm) / (csf + gm + wm),
         'gm_ml': gm,

@@ -83,6 +83,7 @@ ROOM = Room(
         'flair_preproc',
         'flair_mask',
         'flair_to_anat',
+        'anat_preproc',
         'brain_mask',
         'csf_probseg',
         'gm_probseg',
@@ -125,10 +126,9 @@ ROOM = Room(
             label='WMH',
             frame='flair',
             units='1',
-            description='Degree of membership of white matter hyperintensity, not calibrated. '
-            'Classical engine: mean of jittered runs with a slope at the border; '
-            'network: its probability; both: the weighted mean. The measure '
-            'wmh_engine states which engine was used.',
+            description='Probability of white matter hyperintensity: the map of the engine that made '
+            'the mask, calibrated on lesions of known place. The measure wmh_engine states which '
+            'engine was used; masks of other tools are passed on as they are.',
         ),
         'wmh_subcortical': Derivative(
             suffix='dseg',

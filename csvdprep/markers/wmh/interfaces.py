@@ -14,8 +14,9 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.wmh import ROOM
 from csvdprep.markers.wmh.excluded import excluded_volume, load_excluded
 from csvdprep.markers.wmh.inputs import deep_and_low, segmentation_inputs
-from csvdprep.markers.wmh.learned import learned_probability
+from csvdprep.markers.wmh.learned import calibration_curves, learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
+from csvdprep.markers.wmh.science.calibration import calibrated
 
 _EXTERNAL = 'the mask was made by another tool'
 #: Identifier of the algorithm, by the engine whose mask counts.
@@ -26,6 +27,7 @@ class _WmhInputSpec(TraitedSpec):
     flair_preproc = File(exists=True, mandatory=True, desc='FLAIR')
     flair_mask = File(exists=True, mandatory=True, desc='its brain')
     flair_to_anat = File(exists=True, mandatory=True, desc='resamples FLAIR onto reference')
+    anat_preproc = File(exists=True, mandatory=True, desc='the reference')
     brain_mask = File(exists=True, mandatory=True, desc='brain of the reference')
     csf_probseg = File(exists=True, mandatory=True, desc='probability of CSF')
     gm_probseg = File(exists=True, mandatory=True, desc='probability of grey matter')
@@ -109,7 +111,11 @@ class Wmh(SimpleInterface):
         learned = (
             None
             if options.engine == 'classical'
-            else learned_probability(takes, space.image.affine)
+            else learned_probability(
+                takes,
+                space.image.affine,
+                t1w=space.sample(given.anat_preproc) if takes['has_t1w'] else None,
+            )
         )
         if learned is None and options.engine in ('network', 'both'):
             raise MeasureError(
@@ -173,7 +179,10 @@ class Wmh(SimpleInterface):
                 else 'no'
             ),
         }
-        return found.mask, found.probability, values
+        probability = calibrated(
+            found.probability, found.engine, takes['has_t1w'], calibration_curves()
+        )
+        return found.mask, probability, values
 
     def _take_over(self, space, folder, other):
         """Bring the mask of another tool to the FLAIR grid; it lies there or on the reference."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -70,6 +71,18 @@ def learned_probability(
     )
     out = _run(model or models() / 'wmh' / 'network.onnx', planes) * inside[:, None]
     return tuple(np.clip(grid.give_back(out[:, k]), 0, 1) * brain for k in (0, 1))
+
+
+@lru_cache(maxsize=1)
+def calibration_curves() -> dict:
+    """Return what the maps of the engines mean, for `science.calibration.calibrated`.
+
+    Examples
+    --------
+    >>> sorted(calibration_curves()['both'])
+    ['flair', 't1w']
+    """
+    return json.loads((models() / 'wmh' / 'calibration.json').read_text(encoding='utf-8'))
 
 
 def _run(model: Path, planes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ def init_wmh_wf(*, room, options, context):
         FLAIR and its brain.
     flair_to_anat, mni_to_anat
         Transforms.
-    brain_mask, csf_probseg, gm_probseg, wm_probseg, ventricles, structures_dseg, lobes_dseg
+    anat_preproc, brain_mask, csf_probseg, gm_probseg, wm_probseg, ventricles, structures_dseg,
+    lobes_dseg
         On the grid of the anatomical reference.
     wmh_external
         Mask to be used instead of our own.
@@ -25,7 +26,7 @@ def init_wmh_wf(*, room, options, context):
     Outputs
     -------
     wmh_mask, wmh_probseg, wmh_values
-        Hyperintensities, degree of membership, measures.
+        Hyperintensities, their probability, measures.
 
     """
     interface = Wmh(hub=context.hub, seed=context.random_seed, options=asdict(options))

@@ -1,0 +1,115 @@
+"""What the network is trained on: truth goes where the image goes, and breadth can be left out."""
+
+import numpy as np
+import pytest
+
+from csvdprep.markers.wmh.science.planes import CHANNELS
+
+torch = pytest.importorskip('torch')
+fit, breadth = (pytest.importorskip(f'training.{name}') for name in ('fit', 'breadth'))
+
+SHAPE = (6, 64, 80)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Write a case: an ellipse of white matter in grey matter, fluid and a bright lesion."""
+    at = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE[1:]], indexing='ij')
+    far = np.sqrt(sum(a**2 for a in at))
+    brain = np.broadcast_to(far < 0.75, SHAPE)
+    grey, fluid = (far > 0.5) & (far < 0.75), far < 0.12
+    lesion = (abs(at[0] - 0.25) < 0.12) & (abs(at[1]) < 0.12)
+    flair = np.where(lesion, 1.8, np.where(grey, 1.15, np.where(fluid, 0.2, 1.0))) * brain
+    t1w = np.where(grey, 0.7, np.where(fluid, 0.3, 1.0)) * brain
+    zero = np.zeros(SHAPE[1:])
+    maps = [(far < 0.5) & ~fluid, grey, zero, grey, fluid]
+    path = tmp_path / 'real_sub-01.npz'
+    np.savez(
+        path,
+        flair=flair.astype(np.float16),
+        brain=brain,
+        maps=np.stack([np.broadcast_to(m, SHAPE) * 255.0 for m in maps]).astype(np.uint8),
+        share=(np.broadcast_to(lesion, SHAPE) * 250).astype(np.uint8),
+        lining=np.zeros(SHAPE, np.uint8),
+        thickness=3.0,
+        has_t1w=True,
+        t1w=(t1w * 120).astype(np.uint8),
+    )
+    return path
+
+
+def batch(case, breadths, seed=1, size=12):
+    rng = np.random.default_rng(seed)
+    return fit.prepare(*fit.Cases([case]).batch(rng, size, breadths), rng, breadths)
+
+
+@pytest.mark.parametrize('breadths', [frozenset(), breadth.BREADTH], ids=['plain', 'broad'])
+def test_planes_are_what_the_network_takes_and_lesions_are_bright_where_they_are_true(
+    case, breadths
+):
+    planes, truth = batch(case, breadths)
+    assert planes.shape == (12, len(CHANNELS), *SHAPE[1:])
+    assert torch.isfinite(planes).all()
+    flair, lesion = planes[:, CHANNELS.index('flair')], truth[:, 0] > 0.9
+    white = (planes[:, CHANNELS.index('flair')] > -0.9) & (truth[:, 0] < 0.01)
+    assert flair[lesion].mean() > flair[white].mean() + 0.3
+    without = planes[:, CHANNELS.index('has_t1w'), 0, 0] < 0.5
+    assert without.any()
+    assert not without.all()
+    for name in ('t1w', 'grey', 'fluid'):
+        assert not planes[without, CHANNELS.index(name)].any()
+        assert planes[~without, CHANNELS.index(name)].any()
+
+
+def test_a_source_of_breadth_that_is_off_does_nothing(case):
+    planes, truth = batch(case, frozenset())
+    again = batch(case, frozenset())[0]
+    assert torch.equal(planes, again)
+    # Nothing is lost at the edges, and what is known is known everywhere in the brain.
+    inside = planes[:, CHANNELS.index('flair')] > -1
+    assert truth[:, 2][inside].mean() > 0.99
+    cut = batch(case, frozenset({'cut'}), size=60)[0]
+    assert (cut[:, 1] > -1).sum((1, 2)).min() < 0.9 * inside.sum((1, 2)).min()
+
+
+def test_contrast_that_is_drawn_keeps_lesions_brighter_than_grey_matter(case):
+    rng = np.random.default_rng(3)
+    x, _ = fit.Cases([case]).batch(rng, 24, frozenset())
+    drawn = breadth.rendered_flair(x, breadth.Draw(rng, 24))[:, 1]
+    lesion, grey = x[:, breadth.LESION][:, 1] > 0.9, x[:, breadth.GREY][:, 1] > 0.9
+    levels = []
+    for one, bright, other in zip(drawn, lesion, grey, strict=True):
+        if bright.any():
+            assert one[bright].mean() > one[other].mean() + 0.03
+            levels.append(float(one[other].mean()))
+    assert np.std(levels) > 0.05
+
+
+def test_weights_for_fewer_channels_are_widened_without_effect():
+    torch.manual_seed(0)
+    net = fit.UNet(4)
+    state = net.state_dict()
+    narrow = state | {'down.0.0.weight': state['down.0.0.weight'][:, :10]}
+    wide = fit.widened(narrow)
+    net.load_state_dict(wide)
+    planes = torch.rand(1, len(CHANNELS), 32, 32)
+    other = planes.clone()
+    other[:, 10] = 0
+    assert torch.equal(net(planes), net(other))
+    assert fit.widened(wide) is wide
+
+
+def test_training_resumes_and_writes_the_same_weights(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, 'judge', lambda net, cases: {'loss': 0.0})
+
+    def run(name, steps):
+        given = [str(case.parent), str(tmp_path / name), '--steps', steps, '--base', '4']
+        given += ['--batch', '2', '--threads', '1', '--off', 'rendered']
+        monkeypatch.setattr('sys.argv', ['fit', *given])
+        fit.main()
+        return torch.load(tmp_path / name, weights_only=False)
+
+    once, again = run('once.pt', '3'), run('again.pt', '3')
+    for name, value in once['mean'].items():
+        assert torch.equal(value, again['mean'][name])
+    assert run('once.pt', '4')['step'] == 4
