@@ -35,7 +35,7 @@ LOADS = (1.0, 3.0, 8.0, 20.0, 45.0, 90.0)
 MOST_OF_ITS_OWN = 10.0
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def visit(stem: str) -> dict:
     """Return the arguments of `segment_wmh` for a visit, its affine and its T1w."""
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,8 @@ Prints and writes: Dice and volume by load, thickness, T1w (``heads.tsv``), reca
 lesion (``lesions.tsv``), what is found in heads without lesions, the expected calibration error of
 each map and its reliability curve (``reliability.tsv``, ``reliability.png``), and how well the
 lining of the ventricles is told. With ``--fit`` the curves are written as the calibration of the
-*last* model; to be tested on another seed with ``--calibration``.
+*last* model; to be tested on another seed with ``--calibration``. What is done is kept in
+OUT_DIR/parts; a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import argparse
 import json
+import pickle
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -31,7 +33,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, minimize
+from scipy.special import expit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import inserted
@@ -155,7 +158,7 @@ def scored(takes: dict, maps: dict, truth, judged, about: dict, options, calibra
     return {'rows': rows, 'lesions': lesions, 'curves': curves}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def near_own(stem: str, by: int, models: tuple) -> np.ndarray:
     """Return where a visit has lesions of its own, as any of those that are compared says."""
     case = inserted.visit(stem)
@@ -245,20 +248,36 @@ def calibration_error(curve: pd.DataFrame) -> float:
     return float((coarse.true - coarse.said).abs().sum() / max(1, coarse.n.sum()))
 
 
-def fitted(curves: pd.DataFrame, name: str) -> dict:
+def _curve(at, share, weight, knots, *, smooth: bool) -> np.ndarray:
+    """Fit a monotone curve: a line in log odds (two numbers), or isotonic."""
+    if not smooth:
+        return np.interp(knots, at, isotonic_regression(share, weights=weight).x)
+
+    def odds(values):
+        return np.log(values / (1 - values))
+
+    def loss(line):
+        said = np.clip(expit(line[0] + abs(line[1]) * odds(at)), 1e-6, 1 - 1e-6)
+        return -(weight * (share * np.log(said) + (1 - share) * np.log(1 - said))).sum()
+
+    line = minimize(loss, [0.0, 1.0], method='Nelder-Mead').x
+    return expit(line[0] + abs(line[1]) * odds(knots))
+
+
+def fitted(curves: pd.DataFrame, name: str, *, smooth: bool = False) -> dict:
     """Fit what a map's probability means, kinds of heads counting alike; monotone."""
     out = {}
     wanted = {'classical': 'classical', 'network': name, 'both': f'{name}+vote'}
     for engine, map_ in wanted.items():
-        for t1w, group in curves[curves.map == map_].groupby('t1w'):
+        for t1w, group in curves[curves['map'] == map_].groupby('t1w'):
             share = group.n / group.groupby('kind').n.transform('sum')
             group = group.assign(w=share, hit=share * group.true / group.n.clip(lower=1))
             summed = group.groupby('bin')[['w', 'hit']].sum()
             summed = summed[summed.w > 0]
-            level = isotonic_regression(summed.hit / summed.w, weights=summed.w).x
             at = (summed.index.to_numpy() + 0.5) / BINS
+            share, weight = (summed.hit / summed.w).to_numpy(), summed.w.to_numpy()
             knots = np.linspace(0.025, 0.975, COARSE)
-            curve = np.interp(knots, at, level)
+            curve = _curve(at, share, weight, knots, smooth=smooth)
             out.setdefault(engine, {})['t1w' if t1w else 'flair'] = [
                 [0.0, *knots.round(4).tolist(), 1.0],
                 [
@@ -349,8 +368,76 @@ def draw_curves(curves: pd.DataFrame, path: Path) -> None:
     pyplot.close(figure)
 
 
+def summed(curves: pd.DataFrame) -> pd.DataFrame:
+    """Add up the curves of heads."""
+    by = ['kind', 't1w', 'map', 'engine', 'bin']
+    return curves.groupby(by, as_index=False)[['n', 'true', 'said']].sum()
+
+
+def crossed(curves: pd.DataFrame, name: str, *, smooth: bool) -> pd.DataFrame:
+    """Return the calibration error of each half with curves that were fitted on the other."""
+    heads = {kind: sorted(set(part['head'])) for kind, part in curves.groupby('kind')}
+    person = curves['head'].str.split('_').str[0]
+    odd = person.map(
+        {h.split('_')[0]: n % 2 for kind in heads for n, h in enumerate(_people(heads[kind]))}
+    )
+    out = []
+    for half in (0, 1):
+        curve = fitted(summed(curves[odd != half]), name, smooth=smooth)
+        part = summed(curves[odd == half])
+        part = part[part['map'].isin(['classical', name, f'{name}+vote'])]
+        for (engine, t1w), rows in part.groupby(['engine', 't1w']):
+            mean = (rows.said / rows.n.clip(lower=1)).to_numpy()
+            now = calibrated(mean, engine, t1w, curve)
+            place = np.minimum((now * BINS).astype(int), BINS - 1)
+            out.append(rows.assign(said=now * rows.n, bin=place))
+    each = pd.concat(out).groupby(['kind', 't1w', 'map'])
+    return pd.Series({key: calibration_error(group) for key, group in each}).unstack()
+
+
+def _people(heads: list[str]) -> list[str]:
+    return sorted({head.split('_')[0] for head in heads})
+
+
 def _one(job) -> dict:
-    return insertion(job[1:]) if job[0] == 'inserted' else drawn(job[1:])
+    path, job = job
+    if not path.exists():
+        part = insertion(job[1:]) if job[0] == 'inserted' else drawn(job[1:])
+        for curve in part['curves']:
+            curve['head'] = part['rows'][0]['head']
+        path.with_suffix('.new').write_bytes(pickle.dumps(part))
+        path.with_suffix('.new').rename(path)
+    return pickle.loads(path.read_bytes())
+
+
+def _jobs(given, models, calibration) -> list[tuple]:
+    """Return what is to be done, of each kind in turn."""
+    jobs = []
+    for root in given.derivatives:
+        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz')):
+            if given.only and path.name.split('_')[0] not in given.only:
+                continue
+            stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
+            for k in range(given.each):
+                number = FIRST + 1000 * given.seed + len(jobs)
+                by = given.thicker[(k // len(LOADS) + k) % len(given.thicker)]
+                load = LOADS[k % len(LOADS)]
+                jobs.append(('inserted', stem, load, number, by, models, calibration))
+    jobs += [
+        ('phantom', n, given.phantoms, given.seed, models, calibration)
+        for n in range(given.phantoms)
+    ]
+    order = np.random.default_rng(given.seed).permutation(len(jobs))
+    (given.out / 'parts').mkdir(exist_ok=True)
+    return [(given.out / 'parts' / f'{n:04d}.pkl', jobs[n]) for n in order]
+
+
+def _run(jobs: list[tuple], given):
+    if given.done:
+        jobs = [job for job in jobs if job[0].exists()]
+        print(f'{len(jobs)} heads that are done')
+    with ProcessPoolExecutor(given.jobs) as pool:
+        yield from pool.map(_one, jobs)
 
 
 def main() -> None:
@@ -367,40 +454,26 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--calibration', type=Path, help='apply this one')
     parser.add_argument('--fit', type=Path, help='write one of the last model')
+    parser.add_argument('--done', action='store_true', help='report on what is done so far')
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     models = [(path.stem, path) for path in given.models]
     calibration = json.loads(given.calibration.read_text()) if given.calibration else None
-    jobs = []
-    for root in given.derivatives:
-        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz')):
-            if given.only and path.name.split('_')[0] not in given.only:
-                continue
-            stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
-            for k in range(given.each):
-                number = FIRST + 1000 * given.seed + len(jobs)
-                by = given.thicker[(k // len(LOADS) + k) % len(given.thicker)]
-                load = LOADS[k % len(LOADS)]
-                jobs.append(('inserted', stem, load, number, by, models, calibration))
-    jobs += [
-        ('phantom', n, given.phantoms, given.seed, models, calibration)
-        for n in range(given.phantoms)
-    ]
-    with ProcessPoolExecutor(given.jobs) as pool:
-        parts = list(pool.map(_one, jobs))
+    parts = list(_run(_jobs(given, models, calibration), given))
     tables = {
         name: pd.DataFrame([row for part in parts for row in part.get(key, [])])
         for name, key in (('heads', 'rows'), ('lesions', 'lesions'), ('lining', 'lining'))
     }
-    tables['reliability'] = (
-        pd.concat([curve for part in parts for curve in part['curves']])
-        .groupby(['kind', 't1w', 'map', 'engine', 'bin'], as_index=False)
-        .sum()
-    )
+    by_head = pd.concat([curve for part in parts for curve in part['curves']])
+    tables['reliability'] = summed(by_head)
     for name, table in tables.items():
         table.to_csv(given.out / f'{name}.tsv', sep='\t', index=False)
     report(*(tables[k] for k in ('heads', 'lesions', 'reliability', 'lining')), given.out)
     if given.fit:
+        print('calibration error with curves of the other half of people and phantoms')
+        for smooth in (True, False):
+            print('line in log odds' if smooth else 'isotonic')
+            print(crossed(by_head, models[-1][0], smooth=smooth).round(3).to_string())
         found = fitted(tables['reliability'], models[-1][0])
         given.fit.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
 

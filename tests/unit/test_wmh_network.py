@@ -70,6 +70,8 @@ def test_weights_are_those_of_the_page():
     data = (folder / 'network.onnx').read_bytes()
     assert hashlib.sha256(data).hexdigest() == digest
     assert len(data) < 10e6
+    digest = re.search(r'calibration\.json \| ([0-9a-f]{64})', text)[1]
+    assert hashlib.sha256((folder / 'calibration.json').read_bytes()).hexdigest() == digest
 
 
 @pytest.fixture(scope='module')
@@ -150,3 +152,19 @@ def test_shapes_must_agree(patient):
     takes, truth = patient
     with pytest.raises(MeasureError, match='not on the same grid'):
         segment_wmh(**takes, learned=(truth[1:] * 1.0, truth * 1.0))
+
+
+def test_the_lining_is_what_the_network_calls_so(patient):
+    takes, truth = patient
+    lesion = truth.astype(np.float32) * 0.9
+    half = np.zeros(truth.shape, np.float32)
+    half[:, : truth.shape[1] // 2] = 0.8
+    told = segment_wmh(
+        **takes, learned=(lesion, half), options=WmhOptions(engine='network', runs=3)
+    )
+    assert told.lining.any()
+    assert np.array_equal(told.lining > 0, (told.mask > 0) & (half > 0.5))
+    alone = segment_wmh(
+        **takes, learned=(lesion, half), options=WmhOptions(engine='classical', runs=3)
+    )
+    assert not alone.lining.any()  # there is no ventricle to lie at

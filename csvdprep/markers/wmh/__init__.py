@@ -83,7 +83,6 @@ ROOM = Room(
         'flair_preproc',
         'flair_mask',
         'flair_to_anat',
-        'anat_preproc',
         'brain_mask',
         'csf_probseg',
         'gm_probseg',
@@ -208,8 +207,9 @@ ROOM = Room(
         ),
         _ml(
             'lining',
-            'Part of the WMH volume that is a thin (3 mm) lining of the lateral '
-            'ventricles, which some raters consider normal.',
+            'Part of the WMH volume that is a thin lining of the lateral ventricles, which some '
+            'raters consider normal: as labelled by the network, or, if that was not run, what '
+            'is thinner than 3 mm.',
             table=False,
         ),
         _ml('deepgrey', 'Volume of hyperintensities in deep grey matter.', table=False),
@@ -299,7 +299,7 @@ ROOM = Room(
             levels={'yes': 'the image may be cut off', 'no': 'it does not'},
         ),
     ),
-    version=6,
+    version=7,
     context=('hub', 'random_seed'),
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,

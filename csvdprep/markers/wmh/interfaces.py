@@ -27,7 +27,6 @@ class _WmhInputSpec(TraitedSpec):
     flair_preproc = File(exists=True, mandatory=True, desc='FLAIR')
     flair_mask = File(exists=True, mandatory=True, desc='its brain')
     flair_to_anat = File(exists=True, mandatory=True, desc='resamples FLAIR onto reference')
-    anat_preproc = File(exists=True, mandatory=True, desc='the reference')
     brain_mask = File(exists=True, mandatory=True, desc='brain of the reference')
     csf_probseg = File(exists=True, mandatory=True, desc='probability of CSF')
     gm_probseg = File(exists=True, mandatory=True, desc='probability of grey matter')
@@ -48,7 +47,7 @@ class _WmhInputSpec(TraitedSpec):
 
 class _WmhOutputSpec(TraitedSpec):
     wmh_mask = File(exists=True, desc='hyperintensities')
-    wmh_probseg = File(exists=True, desc='degree of membership')
+    wmh_probseg = File(exists=True, desc='probability')
     wmh_subcortical = File(exists=True, desc='deep grey matter, brainstem and cerebellum')
     wmh_values = File(exists=True, desc='measures')
 
@@ -111,11 +110,7 @@ class Wmh(SimpleInterface):
         learned = (
             None
             if options.engine == 'classical'
-            else learned_probability(
-                takes,
-                space.image.affine,
-                t1w=space.sample(given.anat_preproc) if takes['has_t1w'] else None,
-            )
+            else learned_probability(takes, space.image.affine)
         )
         if learned is None and options.engine in ('network', 'both'):
             raise MeasureError(

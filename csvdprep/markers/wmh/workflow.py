@@ -15,8 +15,7 @@ def init_wmh_wf(*, room, options, context):
         FLAIR and its brain.
     flair_to_anat, mni_to_anat
         Transforms.
-    anat_preproc, brain_mask, csf_probseg, gm_probseg, wm_probseg, ventricles, structures_dseg,
-    lobes_dseg
+    brain_mask, csf_probseg, gm_probseg, wm_probseg, ventricles, structures_dseg, lobes_dseg
         On the grid of the anatomical reference.
     wmh_external
         Mask to be used instead of our own.

@@ -35,6 +35,8 @@ CLEAR_OF_CSF_MM = 2.0
 WITHIN_MM = 3.0
 #: Engines disagree where their volumes, with so many mL added, differ by more than this factor.
 DIFFER_ML, DIFFER = 3.0, 2.0
+#: Probability from which the network calls a voxel lining of the ventricles.
+LINING = 0.5
 #: Faint lesions are believed where the engines agree to this factor.
 AGREE = 1.4
 
@@ -56,7 +58,8 @@ class WmhResult:
     stroke : ndarray of uint8
         Hyperintensities around old infarcts; not in ``mask``.
     lining : ndarray of uint8
-        The part of ``mask`` that is a thin lining of the ventricles.
+        The part of ``mask`` that is a thin lining of the ventricles: where the network was asked
+        what it calls so, else what is thin and at the wall.
     volume_ml : float
         Of ``mask``.
     partial_ml : float
@@ -220,9 +223,7 @@ def segment_wmh(
     stroke = _stroke(chosen.mask, excess, head)
     found = chosen.mask & ~stroke
     share = np.where(stroke, 0, chosen.share)
-    lining = found & False
-    if head.ventricles is not None:
-        lining = thin_lining(found, head.ventricles, voxel_mm)
+    lining = _lining(found, head, None if engine == 'classical' else crop(learned[1]))
     subcortical = _subcortical(excess, head)
     qc = quality(
         found,
@@ -298,6 +299,15 @@ def _cuts(head: Head, excess: Excess, learned, options: WmhOptions) -> dict[str,
         cuts['network'] = network_cut(head, excess, learned, options)
         cuts['both'] = combined_cut(head, cuts['network'], cuts['classical'], options)
     return cuts
+
+
+def _lining(found: np.ndarray, head: Head, told: np.ndarray | None) -> np.ndarray:
+    """Return the lining of the ventricles: what the network calls so, else what is thin."""
+    if told is not None:
+        return found & (told > LINING)
+    if head.ventricles is None:
+        return np.zeros(found.shape, bool)
+    return thin_lining(found, head.ventricles, head.voxel_mm)
 
 
 def _stroke(found: np.ndarray, excess: Excess, head: Head) -> np.ndarray:
