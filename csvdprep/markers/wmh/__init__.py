@@ -125,9 +125,9 @@ ROOM = Room(
             label='WMH',
             frame='flair',
             units='1',
-            description='Probability of white matter hyperintensity: the map of the engine that made '
-            'the mask, calibrated on lesions of known place. The measure wmh_engine states which '
-            'engine was used; masks of other tools are passed on as they are.',
+            description='Probability of white matter hyperintensity: the map of the engine that '
+            'made the mask, calibrated on lesions of known place. The measure wmh_engine states '
+            'which engine was used; masks of other tools are passed on as they are.',
         ),
         'wmh_subcortical': Derivative(
             suffix='dseg',
