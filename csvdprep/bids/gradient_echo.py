@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from csvdprep.bids.metadata import plain_number
+from csvdprep.bids.metadata import Facts, plain_number
 from csvdprep.bids.names import DERIVED
 from csvdprep.bids.offer import Candidate, Dataset, Report
 from csvdprep.core.declared import Input
@@ -256,15 +256,19 @@ def _as_scan(
     if group.weighted is not None:
         weighted = dataset.scan('weighted', group.weighted, Report())
         parts_of.append(weighted)
+    # Converters have written it in mT and in G, too.
+    facts = Facts(scan.metadata)
+    tesla = facts.number('MagneticFieldStrength')
+    report.notes += [f'{lead.shown}: {said}' for said in facts.notes]
     told = {
-        'tesla': plain_number(scan.metadata.get('MagneticFieldStrength')),
+        'tesla': tesla,
         'vendor': str(scan.metadata.get('Manufacturer', '')),
     }
     content = {'echoes': echoes, 'weighted': weighted.path if weighted else None, **told}
     behind = [(item.path == scan.path, item.digest) for item in parts_of]
-    facts = [[e['time'], e.get('units')] for e in echoes]
+    read = [[e['time'], e.get('units')] for e in echoes]
     digest = hashlib.sha256(
-        json.dumps([scan.digest, behind, facts, told], default=str).encode()
+        json.dumps([scan.digest, behind, read, told], default=str).encode()
     ).hexdigest()
     others = tuple(sorted({item.uri for item in parts_of} - {scan.uri}))
     return replace(scan, digest=digest, others=others, content=content)

@@ -32,7 +32,7 @@ RANGES: dict[str, tuple[tuple[float, float], tuple[tuple[str, float], ...]]] = {
     'EchoTrainLength': ((2.0, 1000.0), (('', 1.0),)),
     'ReconMatrixPE': ((8.0, 2048.0), (('', 1.0),)),
     'ImagingFrequency': ((5.0, 600.0), (('MHz', 1.0), ('Hz', 1e-6))),
-    'MagneticFieldStrength': ((0.1, 20.0), (('T', 1.0), ('mT', 1e-3), ('G', 1e-4))),
+    'MagneticFieldStrength': ((0.1, 12.0), (('T', 1.0), ('mT', 1e-3), ('G', 1e-4))),
     'BandwidthPerPixelPhaseEncode': ((1.0, 2000.0), (('Hz', 1.0),)),
 }
 #: Units of a field map as BIDS writes them, by what else they are called.

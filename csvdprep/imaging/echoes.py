@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage as ndi
 
 from csvdprep.imaging.header import read_header
 from csvdprep.imaging.images import canonical, like
@@ -32,7 +33,10 @@ def load_magnitudes(echoes: Sequence[Mapping[str, Any]]):
         Not negative; what is not finite is 0.
     """
     images = [_complex(e)[0] if 'mag' not in e else _values(e['mag']) for e in echoes]
-    data = [np.maximum(np.nan_to_num(np.asanyarray(image.dataobj)), 0) for image in images]
+    data = [
+        np.maximum(np.nan_to_num(np.asanyarray(image.dataobj), posinf=0, neginf=0), 0)
+        for image in images
+    ]
     return images[0], np.stack(data, axis=-1).astype(np.float32)
 
 
@@ -51,7 +55,8 @@ def load_phases(echoes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, PhaseU
     unit : PhaseUnit
         How the values were read.
     known : ndarray of bool, shape (nx, ny, nz)
-        Voxels at which all phases are finite.
+        Voxels at which all phases are finite, and which were not blanked: where areas are 0, or
+        the lowest value, in all echoes, the phase was masked.
 
     Raises
     ------
@@ -74,7 +79,19 @@ def load_phases(echoes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, PhaseU
     ]
     phase = np.stack(phases, axis=-1)
     known = np.isfinite(phase).all(axis=-1)
-    return np.nan_to_num(phase).astype(np.float32), unit, known
+    if len(stored) == len(echoes):
+        known &= ~_blanked(stored)
+    return np.where(known[..., None], phase, 0).astype(np.float32), unit, known
+
+
+def _blanked(stored: Sequence[np.ndarray]) -> np.ndarray:
+    """Find areas that a mask has set to 0, before or after the scaling of the header."""
+    blank = np.ones(stored[0].shape, bool)
+    for data in stored:
+        lowest = data[np.isfinite(data)].min(initial=0)
+        blank &= (data == 0) | (data == lowest)
+    # Single voxels, and lines, have such values by chance.
+    return ndi.binary_propagation(ndi.binary_opening(blank), mask=blank)
 
 
 def _values(path: str):

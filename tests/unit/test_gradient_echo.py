@@ -169,3 +169,36 @@ def test_the_digest_knows_every_part(raw):
         raw, f'{ANAT}_echo-3_part-phase_MEGRE', time=0.02, data=phase_data(77), Units='arbitrary'
     )
     assert only(raw).scans['gre'].digest != before
+
+
+@pytest.mark.parametrize(('given', 'tesla'), [(3000, 3), (15000, 1.5), ('7', 7), (7, 7)])
+def test_field_strength_in_other_units(raw, given, tesla):
+    """All values of susceptibility are proportional to 1 over it."""
+    write(raw, f'{ANAT}_part-mag_T2starw', time=0.02, MagneticFieldStrength=given)
+    visit = only(raw)
+    assert visit.scans['gre'].content['tesla'] == pytest.approx(tesla)
+    assert any('MagneticFieldStrength' in n for n in visit.notes) == (given != 7)
+
+
+@pytest.mark.parametrize(('lowest', 'blank'), [(-4096, 0), (0, 0), (-4096, -4096)])
+@pytest.mark.parametrize('count', [1, 3])
+def test_a_phase_that_was_masked_is_not_known_there(raw, lowest, blank, count):
+    area = np.zeros(head().shape, bool)
+    area[2:9, 3:9, 2:7] = True
+    for number in range(1, count + 1):
+        name, data = f'{ANAT}_echo-{number}', phase_data(number)
+        write(raw, f'{name}_part-mag_MEGRE', time=0.006 * number, MagneticFieldStrength=3)
+        data = np.where(area, blank, data if lowest else data // 2 + 2048).astype('i2')
+        write(raw, f'{name}_part-phase_MEGRE', time=0.006 * number, data=data)
+    phase, _, known = load_phases(only(raw).scans['gre_phase'].content['echoes'])
+    assert np.array_equal(known, ~area)
+    assert not phase[area].any()
+
+
+def test_magnitudes_that_are_not_finite_are_nothing(raw):
+    data = head().astype('f4')
+    data[5, 5, 5], data[6, 6, 6] = np.inf, np.nan
+    write(raw, f'{ANAT}_part-mag_T2starw', time=0.02, data=data)
+    _, magnitude = load_magnitudes(only(raw).scans['gre'].content['echoes'])
+    assert np.isfinite(magnitude).all()
+    assert magnitude.max() <= np.nanmax(head())

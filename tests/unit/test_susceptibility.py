@@ -142,6 +142,22 @@ def test_one_echo():
     assert np.ptp(off) < 1e-3
 
 
+@pytest.mark.parametrize('times', [[0.02], TIMES])
+def test_parts_that_do_not_touch_have_no_common_turn(times):
+    """Their phases differ by turns that nothing tells: the smaller part is not known."""
+    shape = (24, 24, 16)
+    hertz = 400.0 * (np.indices(shape)[0] / 24 - 0.5)
+    magnitude, phase = echoes(hertz, 0.3, times=times)
+    mask = np.ones(shape, bool)
+    mask[9] = False
+    found = fit_frequency(magnitude, phase, times, mask, (1, 1, 1), 1.0)
+    off = (found.hertz - hertz)[found.mask]
+    assert np.abs(off - np.median(off)).max() < 2
+    assert not found.mask[:9].any()
+    with pytest.raises(MeasureError, match='nowhere'):
+        fit_frequency(magnitude, phase, times, np.zeros(shape, bool), (1, 1, 1), 1.0)
+
+
 def test_decay_and_noise_floor():
     rates = np.array([10.0, 40.0, 90.0]).reshape(3, 1, 1, 1)
     clean = 100 * np.exp(-rates * np.array(TIMES))
@@ -264,6 +280,20 @@ def test_a_phase_that_is_shifted_against_its_magnitude(shift):
     phase = np.where(head, 0.05 * np.indices(shape)[0], rng.uniform(-np.pi, np.pi, shape))
     magnitude = 100.0 * head + rng.uniform(0, 4, shape)
     assert slice_offset(magnitude, np.roll(phase, shift, 2), 2) == shift
+
+
+@pytest.mark.parametrize('shift', [-2, 0])
+def test_blanked_air_does_not_agree(shift):
+    """In a phase that was set to 0 outside of the head, air looks coherent."""
+    shape = (32, 32, 28)
+    x, y, z = np.indices(shape)
+    head = ball(shape, 12, voxel=(1, 1, 1.1))
+    rng = RNG(6)
+    hertz = 40 * np.exp(-((z - 22) ** 2 + (x - 16) ** 2) / 40)
+    phase = wrapped(2 * np.pi * 0.02 * hertz + 0.1 * y + rng.normal(0, 0.1, shape))
+    phase, known = np.where(head, phase, 0), np.roll(head, shift, 2)
+    magnitude = 100.0 * head + rng.rayleigh(3, shape)
+    assert slice_offset(magnitude, np.roll(phase, shift, 2), 2, known=known) == shift
 
 
 def test_space_transforms_back_and_forth():

@@ -70,7 +70,11 @@ ROOM = Room(
         'ventricles',
         'gre_field_values',
     ),
-    reads=('gre_field.gre_phase_sign', 'gre_field.qc_phase_misfit_rad'),
+    reads=(
+        'gre_field.gre_phase_unit',
+        'gre_field.gre_phase_sign',
+        'gre_field.qc_phase_misfit_rad',
+    ),
     wants=('wmh_mask', 'flair_to_anat'),
     makes={
         'gre_chi': Derivative(

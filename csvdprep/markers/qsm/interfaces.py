@@ -84,6 +84,9 @@ class MapSusceptibility(SimpleInterface):
         sign = read_measure(given.gre_field_values, 'gre_field.gre_phase_sign', ROOM).value
         misfit = read_measure(given.gre_field_values, 'gre_field.qc_phase_misfit_rad', ROOM).value
         doubts = ['the sign of the phase is not known'] if sign == 'unknown' else []
+        # All values are proportional to the unit, and to 1 over the field strength.
+        if (unit := read_measure(given.gre_field_values, 'gre_field.gre_phase_unit', ROOM)).reason:
+            doubts.append(unit.reason)
         if misfit is None:
             doubts.append('one echo: the phase of the receiver is not told from the field')
         doubt = '; '.join(doubts)

@@ -57,7 +57,7 @@ class EstimateField(SimpleInterface):
         inside = np.asanyarray(load(given.gre_mask).dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(image.affine)
         axis = int(np.argmax(voxel_mm)) if np.ptp(voxel_mm) > 0.05 else 2
-        if shift := slice_offset(magnitude[..., 0], phase[..., 0], axis):
+        if shift := slice_offset(magnitude[..., 0], phase[..., 0], axis, known=known):
             raise MeasureError(
                 f'The phase is shifted by {abs(shift)} slices against its magnitude.',
                 remedy='Export both from one reconstruction.',

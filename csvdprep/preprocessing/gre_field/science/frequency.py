@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.core.errors import MeasureError
 from csvdprep.science.phase import TURN, unwrap, wrapped
 
 #: Width (mm) over which the phase of the receiver is smooth, and rounds of smoothing.
@@ -60,7 +61,7 @@ def fit_frequency(
     times : sequence of float
         Echo times, s.
     mask : ndarray of bool
-        Brain.
+        Brain; of several parts that do not touch, the largest is taken.
     voxel_mm : sequence of float
         Voxel size.
     noise : float
@@ -70,12 +71,18 @@ def fit_frequency(
     -------
     Frequency
 
+    Raises
+    ------
+    MeasureError
+        If the mask is empty.
+
     References
     ----------
     Eckstein et al. 2018 (offsets), doi:10.1002/mrm.26963; Dymerska et al. 2021 (unwrapping),
     doi:10.1002/mrm.28563.
     """
     times = np.asarray(times, float)
+    mask = _connected(mask)
     weight = np.square(magnitude, dtype=np.float32)
     if len(times) == 1:
         whole = unwrap(phase[..., 0], mask, magnitude[..., 0])
@@ -90,6 +97,17 @@ def fit_frequency(
     with np.errstate(divide='ignore', invalid='ignore'):
         sd = np.where(known, noise / (TURN * np.sqrt(power)), np.inf).astype(np.float32)
     return Frequency(np.where(known, hertz, 0).astype(np.float32), sd, misfit, known)
+
+
+def _connected(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest connected part: turns between parts cannot be told."""
+    label, count = ndi.label(mask)
+    if not count:
+        raise MeasureError(
+            'The phase is known nowhere in the brain.',
+            remedy='Look at the phase images: export them without a mask.',
+        )
+    return mask if count == 1 else label == 1 + np.argmax(np.bincount(label.ravel())[1:])
 
 
 def _first_frequency(magnitude, phase, times, mask) -> np.ndarray:

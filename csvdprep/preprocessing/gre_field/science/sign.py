@@ -95,7 +95,13 @@ def phase_sign(
     return Sign(1 if strongest > 0 else -1, agree, deep, dark)
 
 
-def slice_offset(magnitude: np.ndarray, phase: np.ndarray, axis: int, most: int = 3) -> int:
+def slice_offset(
+    magnitude: np.ndarray,
+    phase: np.ndarray,
+    axis: int,
+    most: int = 3,
+    known: np.ndarray | None = None,
+) -> int:
     """Find by how many slices a phase is shifted against its magnitude.
 
     Where there is signal, the phases of neighbours agree; in air they do not.
@@ -108,6 +114,8 @@ def slice_offset(magnitude: np.ndarray, phase: np.ndarray, axis: int, most: int 
         Axis of the slices.
     most : int
         Largest shift that is looked for.
+    known : ndarray of bool, optional
+        Where the phase is known; what was blanked (air, mostly) does not count as agreement.
 
     Returns
     -------
@@ -130,6 +138,8 @@ def slice_offset(magnitude: np.ndarray, phase: np.ndarray, axis: int, most: int 
     same = np.hypot(
         ndi.uniform_filter(turned.real, size), ndi.uniform_filter(turned.imag, size)
     ).astype(np.float32)
+    if known is not None:
+        same *= known
     strong = np.minimum(magnitude / max(float(np.quantile(magnitude, 0.9)), 1e-9), 0.3)
     same, strong = np.moveaxis(same, axis, 0), np.moveaxis(strong, axis, 0)
     scores = {}
