@@ -269,11 +269,27 @@ class Plan:
         return all(step.done and not step.to_draw for step in self.steps)
 
     def with_cached(
-        self, cached: Mapping[str, Mapping[str, str]], drawn: Iterable[str] = ()
+        self,
+        cached: Mapping[str, Mapping[str, str]],
+        drawn: Iterable[str] = (),
+        stale: Iterable[str] = (),
     ) -> Plan:
-        """Return the plan with the files of earlier runs in the places of their rooms."""
-        drawn = frozenset(drawn)
-        steps = (replace(s, cached=cached.get(s.room.name, {}), drawn=drawn) for s in self.steps)
+        """Return the plan with the files of earlier runs in the places of their rooms.
+
+        What rests on rooms whose files are of other inputs, options or versions (``stale``) has a
+        key of its own, so that no later run takes it for what the options say.
+        """
+        drawn, stale = frozenset(drawn), frozenset(stale)
+        steps, earlier = [], set()
+        for step in self.steps:
+            key = step.key
+            rests = not earlier.isdisjoint(self.aliases.get(name, name) for name in step.takes)
+            if rests:
+                key = _digest([key, 'of earlier results'])
+            if rests or step.room.name in stale:
+                earlier |= step.room.outputs().keys()
+            files = cached.get(step.room.name, {})
+            steps.append(replace(step, key=key, cached=files, drawn=drawn))
         return replace(self, steps=tuple(steps))
 
 

@@ -68,17 +68,20 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
         return plan
     folder = checkpoints(plan, settings.output_dir)
     anything = settings.rerun == 'failed'
-    cached, drawn = {}, []
+    cached, drawn, stale = {}, [], []
     for step in plan.steps:
         key = None if anything else step.key
         root = Path(settings.output_dir)
         cached[step.room.name] = read_checkpoint(folder, step.room.name, root=root, key=key) or {}
+        if anything and cached[step.room.name]:
+            if read_checkpoint(folder, step.room.name, root=root, key=step.key) is None:
+                stale.append(step.room.name)
         drawn += [
             figure.desc
             for figure in step.room.figures
             if read_checkpoint(folder, f'figure-{figure.desc}', root=root, key=key)
         ]
-    return plan.with_cached(cached, drawn)
+    return plan.with_cached(cached, drawn, stale)
 
 
 def describe(plan: Plan) -> str:

@@ -2,9 +2,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from csvdprep.bids.checkpoints import write_checkpoint
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Context, Derivative, Limits, Otherwise, Room
+from csvdprep.core.settings import Settings
+from csvdprep.graph.decide import decide
 from csvdprep.graph.discover import declared
+from csvdprep.graph.visit import checkpoints
 
 MASK = Derivative(suffix='mask', description='')
 
@@ -164,3 +168,43 @@ def test_origins_are_followed_to_the_scans():
     }
     alone = make_plan(VisitInput(visit=Visit('01'), scans={'flair': scans['flair']}), rooms)
     assert alone.origins == {'a': ('flair',), 'b': ('flair',)}
+
+
+def test_what_rests_on_earlier_results_is_not_taken_for_what_the_options_say(
+    tmp_path, monkeypatch
+):
+    """With --rerun failed a new result can come from earlier ones of other options."""
+    rooms = [
+        room('old', ['anat'], ['x'], options=Knob, inputs=INPUTS),
+        room('new', ['x'], ['y']),
+    ]
+    monkeypatch.setattr('csvdprep.graph.decide.discover', lambda *_, **__: rooms)
+
+    def planned(turn, rerun):
+        settings = Settings(
+            bids_dir=tmp_path,
+            output_dir=tmp_path,
+            options={'old': {'turn': turn}},
+            rerun=rerun,
+        )
+        return decide(visit('t1w'), settings)
+
+    def leave(plan, number):
+        step = plan.steps[number]
+        files = {}
+        for name in step.room.keeps():
+            files[name] = str(tmp_path / name)
+            (tmp_path / name).write_text(step.key)
+        folder = checkpoints(plan, tmp_path)
+        write_checkpoint(folder, step.room.name, key=step.key, root=tmp_path, files=files)
+
+    leave(planned(1.0, 'stale'), 0)
+    plan = planned(2.0, 'failed')
+    assert [step.done for step in plan.steps] == [True, False]
+    leave(plan, 1)
+    assert [step.done for step in planned(2.0, 'failed').steps] == [True, True]
+    assert [step.done for step in planned(2.0, 'stale').steps] == [False, False]
+    # Where nothing is stale, what was made is taken.
+    leave(planned(2.0, 'stale'), 0)
+    leave(planned(2.0, 'failed'), 1)
+    assert [step.done for step in planned(2.0, 'stale').steps] == [True, True]
