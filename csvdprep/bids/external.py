@@ -67,6 +67,7 @@ def find_external(
     inspect: Callable[..., Any],
     declared: Declared,
     asked: Callable[[str, Name | None, str], bool] = lambda query, name, datatype: True,
+    output: Path | None = None,
 ) -> Found:
     """Look for the masks of a visit that rooms declare.
 
@@ -89,6 +90,9 @@ def find_external(
     asked : callable, optional
         ``asked(kind, name, datatype)`` tells whether a filter admits a file; ``name`` is None
         where it is no BIDS name.
+    output : Path, optional
+        Where this application writes: what lies there within a folder of derivatives is its own
+        result, and not taken.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def find_external(
     refused: list[tuple[str, str]] = []
     for origin, folder in derivatives.items():
         root = Path(os.path.abspath(folder))
-        files, loose = _files_of(visit, root)
+        files, loose = _files_of(visit, root, output)
         of_use = 0
         for external in declared.externals:
             kind, words = external.name, external.title
@@ -161,8 +165,12 @@ def find_external(
     return Found(scans, tuple(notes), tuple(refused))
 
 
-def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
+def _files_of(
+    visit: Visit, root: Path, output: Path | None = None
+) -> tuple[list[Path], list[Path]]:
     """List the files whose path names the visit and no other, and those without a session."""
+    own = Path(os.path.realpath(output)) if output else None
+    within = own is not None and own.is_relative_to(os.path.realpath(root))
     subject = re.compile(rf'(^|[/_-])sub-{re.escape(visit.subject)}(?![A-Za-z0-9+])')
     session = re.compile(r'(?:^|[/_-])ses-([A-Za-z0-9+]+)')
     files: list[Path] = []
@@ -179,6 +187,8 @@ def _files_of(visit: Visit, root: Path) -> tuple[list[Path], list[Path]]:
         for file in below:
             shown = file.relative_to(root).as_posix()
             if not subject.search(shown) or not file.name.lower().endswith(_TAKEN):
+                continue
+            if within and Path(os.path.realpath(file.parent)).is_relative_to(own):
                 continue
             named = set(session.findall(shown))
             if named == ({visit.session} if visit.session else set()):

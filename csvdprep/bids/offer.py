@@ -86,6 +86,8 @@ class Dataset:
         Folders of other tools.
     threshold : float
         Highest b-value that counts as 0 where none is below 50.
+    output : Path, optional
+        Where this application writes.
     """
 
     root: Path
@@ -95,6 +97,7 @@ class Dataset:
     inspect: Callable[..., Any]
     derivatives: Mapping[str, Path]
     threshold: float
+    output: Path | None = None
 
     def asked(self, query: str, name: Name | None, datatype: str) -> bool:
         """Tell whether a file of a derivative is what a filter asks for."""

@@ -83,6 +83,7 @@ def collect_visits(
         inspect=inspect,
         derivatives=settings.derivatives,
         threshold=settings.b0_threshold,
+        output=Path(settings.output_dir),
     )
     left_out = frozenset(settings.ignore)
     return [_read(dataset, visit, declared, left_out, ratings.get(visit)) for visit in visits]
@@ -129,7 +130,13 @@ def _read(
             if kind not in left_out
         }
         found = find_external(
-            visit, dataset.derivatives, there, dataset.inspect, declared, dataset.asked
+            visit,
+            dataset.derivatives,
+            there,
+            dataset.inspect,
+            declared,
+            dataset.asked,
+            dataset.output,
         )
         scans |= found.scans
         report.notes += found.notes

@@ -167,7 +167,8 @@ def ratings_of(
         warn(f'{path.name} has ratings {sentence}')
     # One visit, told with and without its session, is one.
     for said in found.values():
-        _refuse(_twice([_bare(row) for row in said]), path)
+        bare = [_bare(row) for row in said]
+        _refuse(_twice(bare) or _contradictions(bare), path)
     return {visit: _scan(said, path) for visit, said in found.items()}
 
 

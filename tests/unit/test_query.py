@@ -25,7 +25,7 @@ CLINICAL = Path(__file__).parents[3] / 'shared' / 'data' / 'clinical'
 
 
 def collect(root, *, warnings=None, **asked):
-    settings = Settings(bids_dir=Path(root), output_dir=Path('out'), **asked)
+    settings = Settings(bids_dir=Path(root), **{'output_dir': Path('out')} | asked)
     said = [] if warnings is None else warnings
     return collect_visits(settings, declared(), inspect=inspect_image, warn=said.append)
 
@@ -563,6 +563,20 @@ def test_wmh_of_other_tools(tmp_path, raw, name):
     assert scan.uri == f'bids:tool:{name}'
     assert scan.metadata == {'grid': 'flair', 'origin': 'tool'}
     assert given.notes == (f'WMH mask: tool:{name} is used (on the grid of the FLAIR).',)
+
+
+def test_own_results_are_not_taken_for_those_of_others(tmp_path, raw):
+    """The folder of all derivatives may hold the output, too."""
+    name = 'sub-01/ses-1/anat/sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz'
+    write_image(tmp_path / 'all' / 'csvdprep' / name, **THICK)
+    asked = {'derivatives': {'all': tmp_path / 'all'}, 'output_dir': tmp_path / 'all' / 'csvdprep'}
+    assert 'wmh_external' not in only(raw, **asked).scans
+    write_image(tmp_path / 'all' / 'lst' / name, **THICK)
+    assert '/lst/' in only(raw, **asked).scans['wmh_external'].path
+    # What others have put into the output is theirs, where it is named.
+    write_image(tmp_path / 'all' / 'csvdprep' / 'lst' / name, **THICK)
+    asked['derivatives'] = {'lst': tmp_path / 'all' / 'csvdprep' / 'lst'}
+    assert 'wmh_external' in only(raw, **asked).scans
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from builders import write_dataset
 
 from csvdprep.bids.query import collect_visits
-from csvdprep.bids.ratings import read_ratings
+from csvdprep.bids.ratings import ratings_of, read_ratings
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.parser import get_parser, to_settings
 from csvdprep.cli.run import run
@@ -126,6 +126,17 @@ def test_parts_are_not_more_than_the_whole(tmp_path):
     # Lacunes may lie elsewhere.
     rows = [('sub-01', '', 'AB', 'lacune_deep_n', '1'), ('sub-01', '', 'AB', 'lacune_n', '4')]
     assert len(read_ratings(table(tmp_path, *rows), print)) == 2
+
+
+def test_parts_of_a_visit_that_is_told_in_two_ways(tmp_path):
+    """With and without its session, the only visit of a participant is one."""
+    rows = [
+        ('sub-01', 'n/a', 'AB', 'cmb_n', '1'),
+        ('sub-01', 'ses-1', 'AB', 'cmb_lobar_n', '3'),
+    ]
+    path = table(tmp_path, *rows)
+    with pytest.raises(InputError, match='counts 3 in cmb_lobar_n'):
+        ratings_of(read_ratings(path, print), {'01': ['1']}, path, print)
 
 
 def test_a_table_without_its_columns_or_that_is_not_there(tmp_path):
