@@ -260,10 +260,7 @@ def _as_scan(
     facts = Facts(scan.metadata)
     tesla = facts.number('MagneticFieldStrength')
     report.notes += [f'{lead.shown}: {said}' for said in facts.notes]
-    told = {
-        'tesla': tesla,
-        'vendor': str(scan.metadata.get('Manufacturer', '')),
-    }
+    told = {'tesla': tesla, 'vendor': str(scan.metadata.get('Manufacturer', ''))}
     content = {'echoes': echoes, 'weighted': weighted.path if weighted else None, **told}
     behind = [(item.path == scan.path, item.digest) for item in parts_of]
     read = [[e['time'], e.get('units')] for e in echoes]

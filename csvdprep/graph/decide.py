@@ -73,9 +73,9 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
         key = None if anything else step.key
         root = Path(settings.output_dir)
         cached[step.room.name] = read_checkpoint(folder, step.room.name, root=root, key=key) or {}
-        if anything and cached[step.room.name]:
-            if read_checkpoint(folder, step.room.name, root=root, key=step.key) is None:
-                stale.append(step.room.name)
+        if cached[step.room.name] and anything:
+            fresh = read_checkpoint(folder, step.room.name, root=root, key=step.key)
+            stale += [] if fresh else [step.room.name]
         drawn += [
             figure.desc
             for figure in step.room.figures

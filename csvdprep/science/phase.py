@@ -24,6 +24,10 @@ RANGES = {
 SPANNED, EXCESS = 0.97, 1.003
 #: Values are spread evenly to both ends if each outer hundredth of the range holds this share.
 EVEN = 0.004
+#: Slices have opposite signs if the cosine of the steps between them is below minus this, median
+#: of those that have so much (of the most) in common with the next. Where a steep field is taken
+#: for it, no harm is done: half a turn a slice is a field without curvature.
+OPPOSITE, ENOUGH = 0.5, 0.05
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,44 @@ def wrapped(phase: np.ndarray) -> np.ndarray:
     [0.5, -2.283]
     """
     return phase - TURN * np.round(phase / TURN)
+
+
+def alternating_axes(signal: np.ndarray, mask: np.ndarray) -> tuple[int, ...]:
+    """Find axes along which the phase turns by half a turn from each slice to the next.
+
+    Complex images whose slices (or lines) were not shifted before the Fourier transform have
+    every other one with the opposite sign, as those of some scanners are exported.
+
+    Parameters
+    ----------
+    signal : ndarray of complex, shape (nx, ny, nz)
+        Of one echo.
+    mask : ndarray of bool
+        Brain.
+
+    Returns
+    -------
+    tuple of int
+        The axes; none in most images.
+
+    Examples
+    --------
+    >>> signal = np.ones((8, 8, 8)) * (-1.0) ** np.arange(8)
+    >>> alternating_axes(signal, np.ones(signal.shape, bool))
+    (2,)
+    """
+    inside = np.where(mask, signal, 0)
+    found = []
+    for axis in range(signal.ndim):
+        slices = np.moveaxis(inside, axis, 0)
+        others = tuple(range(1, signal.ndim))
+        steps = slices[1:] * np.conj(slices[:-1])
+        power = np.abs(steps).sum(axis=others)
+        enough = power > ENOUGH * power.max(initial=0)
+        alike = steps.real.sum(axis=others)[enough] / power[enough]
+        if len(alike) and np.median(alike) < -OPPOSITE:
+            found.append(axis)
+    return tuple(found)
 
 
 def unwrap(

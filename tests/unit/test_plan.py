@@ -174,18 +174,12 @@ def test_what_rests_on_earlier_results_is_not_taken_for_what_the_options_say(
     tmp_path, monkeypatch
 ):
     """With --rerun failed a new result can come from earlier ones of other options."""
-    rooms = [
-        room('old', ['anat'], ['x'], options=Knob, inputs=INPUTS),
-        room('new', ['x'], ['y']),
-    ]
+    rooms = [room('old', ['anat'], ['x'], options=Knob, inputs=INPUTS), room('new', ['x'], ['y'])]
     monkeypatch.setattr('csvdprep.graph.decide.discover', lambda *_, **__: rooms)
 
     def planned(turn, rerun):
         settings = Settings(
-            bids_dir=tmp_path,
-            output_dir=tmp_path,
-            options={'old': {'turn': turn}},
-            rerun=rerun,
+            bids_dir=tmp_path, output_dir=tmp_path, options={'old': {'turn': turn}}, rerun=rerun
         )
         return decide(visit('t1w'), settings)
 

@@ -130,10 +130,7 @@ def test_parts_are_not_more_than_the_whole(tmp_path):
 
 def test_parts_of_a_visit_that_is_told_in_two_ways(tmp_path):
     """With and without its session, the only visit of a participant is one."""
-    rows = [
-        ('sub-01', 'n/a', 'AB', 'cmb_n', '1'),
-        ('sub-01', 'ses-1', 'AB', 'cmb_lobar_n', '3'),
-    ]
+    rows = [('sub-01', 'n/a', 'AB', 'cmb_n', '1'), ('sub-01', 'ses-1', 'AB', 'cmb_lobar_n', '3')]
     path = table(tmp_path, *rows)
     with pytest.raises(InputError, match='counts 3 in cmb_lobar_n'):
         ratings_of(read_ratings(path, print), {'01': ['1']}, path, print)

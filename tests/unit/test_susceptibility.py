@@ -1,16 +1,21 @@
 """From stored phase to susceptibility, on fields of known truth."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.imaging.transforms import write_linear
+from csvdprep.interfaces.values import read_values
+from csvdprep.markers.qsm.interfaces import MapSusceptibility
 from csvdprep.markers.qsm.science import invert
 from csvdprep.preprocessing.gre.science import combined, decay_rate
+from csvdprep.preprocessing.gre_field.interfaces import EstimateField
 from csvdprep.preprocessing.gre_field.science import fit_frequency, phase_sign, slice_offset
 from csvdprep.preprocessing.swi.science import phase_mask
 from csvdprep.science.dipole import Space, forward, main_field_axes, threshold_division
 from csvdprep.science.local_field import resharp, v_sharp
-from csvdprep.science.phase import phase_unit, unwrap, wrapped
+from csvdprep.science.phase import alternating_axes, phase_unit, unwrap, wrapped
 
 RNG = np.random.default_rng
 
@@ -130,6 +135,20 @@ def test_frequency_with_receiver_phase_and_wraps(strongest):
     assert np.quantile(core, 0.95) < 4 * np.median(found.sd_hertz[mask])
     assert np.abs(off - np.median(off)).max() < 2
     assert np.median(found.misfit[mask]) < 0.05
+
+
+@pytest.mark.parametrize('axes', [(), (2,), (0, 1), (0, 1, 2)])
+def test_slices_of_opposite_sign_are_found(axes):
+    """A steep field, the receiver's phase and noise are none."""
+    shape = (40, 40, 24)
+    grid = np.indices(shape)
+    hertz = 4.0 * grid[2] + 3.0 * grid[0] + 60 * np.exp(-((grid[2] - 20) ** 2) / 20)
+    magnitude, phase = echoes(hertz, 0.05 * grid[1], noise=5.0, times=[0.025])
+    signal = (magnitude * np.exp(1j * phase))[..., 0]
+    for axis in axes:
+        signal = signal * (-1.0) ** grid[axis]
+    assert alternating_axes(signal, ball(shape, 14)) == axes
+    assert alternating_axes(signal, np.zeros(shape, bool)) == ()
 
 
 def test_one_echo():
@@ -300,3 +319,79 @@ def test_space_transforms_back_and_forth():
     space = Space((11, 13, 9), (1, 1, 2), (0, 0, 1))
     data = RNG(7).normal(size=(11, 13, 9)).astype('f4')
     assert np.allclose(space.back(space.forth(data)), data, atol=1e-5)
+
+
+# ---- from files to values
+
+
+def ellipsoid(centre, radii):
+    grid = np.indices((48, 48, 40))
+    return sum(((grid[i] - centre[i]) / radii[i]) ** 2 for i in range(3)) < 1
+
+
+def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
+    """Put files of a head with iron in the pallidum through both steps; value, and the unit."""
+    rng, grid, affine = RNG(8), np.indices((48, 48, 40)), np.eye(4)
+    brain = ellipsoid((24, 24, 20), (21, 21, 17))
+    chi, labels = np.zeros(brain.shape, 'f4'), np.zeros(brain.shape, 'u1')
+    for label, x in ((9, 17), (10, 31)):
+        labels[ellipsoid((x, 24, 20), (4, 4, 4))] = label
+    chi[labels > 0] = 0.12
+    field = forward(chi, Space(brain.shape, (1, 1, 1), (0, 0, 1)))
+    hertz = field * 42.577 * 3 + 2.0 * grid[2] + 1.5 * grid[0]
+    folder.mkdir()
+
+    def write(name, data):
+        nib.save(nib.Nifti1Image(data, affine), folder / f'{name}.nii.gz')
+        return str(folder / f'{name}.nii.gz')
+
+    given = []
+    for number, time in enumerate(TIMES):
+        signal = 100 * np.exp(-30 * time) * (1 - 3 * chi) * ellipsoid((24, 24, 20), (23, 23, 19))
+        signal = signal * np.exp(2j * np.pi * hertz * time)
+        signal = signal + rng.normal(size=brain.shape) + 1j * rng.normal(size=brain.shape)
+        signal = signal * ((-1.0) ** grid[2] if opposite else 1)
+        phase = np.round(np.angle(signal) / np.pi * 2048).astype('i2')
+        if blank is not None:
+            phase[blank] = 0
+        echo = {'mag': write(f'm{number}', np.abs(signal).astype('f4')), 'time': time}
+        given.append(echo | {'phase': write(f'p{number}', phase), 'units': 'arbitrary'})
+    shared = {
+        'gre_mag': given[0]['mag'],
+        'gre_mask': write('mask', brain.astype('u1')),
+        'gre_to_anat': str(write_linear(np.eye(4), folder / 'way.txt')),
+        'structures_dseg': write('labels', labels),
+    }
+    scan = {'echoes': given, 'tesla': tesla}
+    step = EstimateField(gre_phase=scan, background='resharp', **shared)
+    made = step.run(cwd=str(folder)).outputs
+    unit = read_values(made.gre_field_values)['gre_phase_unit']
+    nothing = write('nothing', np.zeros(brain.shape, 'f4'))
+    map_it = MapSusceptibility(
+        gre_local=made.gre_local,
+        gre_local_sd=made.gre_local_sd,
+        gre_r2star=nothing,
+        wm_probseg=write('white', (brain & (labels == 0)).astype('f4')),
+        ventricles=nothing,
+        gre_field_values=made.gre_field_values,
+        method='tkd',
+        strength=0.12,
+        rounds=5,
+        **shared,
+    )
+    values = read_values(map_it.run(cwd=str(folder)).outputs.qsm_values)
+    return values['qsm_pallidum_left_ppm'], unit
+
+
+def test_what_scanners_do_to_phases_does_not_change_susceptibility(tmp_path):
+    plain, unit = value_of_pallidum(tmp_path / 'plain')
+    assert plain.value == pytest.approx(0.12, abs=0.02)
+    assert (plain.qc, unit.value) == ('', '4096 levels')
+    turned, unit = value_of_pallidum(tmp_path / 'turned', opposite=True)
+    assert turned.value == pytest.approx(plain.value, abs=0.004)
+    assert 'every other slice along z' in unit.value
+    small = ~ellipsoid((24, 24, 20), (18, 18, 14))
+    masked, _ = value_of_pallidum(tmp_path / 'masked', blank=small, tesla=None)
+    assert masked.value == pytest.approx(plain.value, abs=0.015)
+    # It would be half as much at twice the field.
+    assert (masked.qc, 'are assumed' in masked.reason) == ('warn', True)

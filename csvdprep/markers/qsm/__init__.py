@@ -130,4 +130,5 @@ ROOM = Room(
     'are relative to the mean of the brain.',
     references=('bilgic2014', 'shmueli2009', 'langkammer2012'),
     pooled_t=(1.5, 7),
+    version=2,
 )

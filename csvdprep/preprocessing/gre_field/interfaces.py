@@ -15,6 +15,7 @@ from csvdprep.preprocessing.gre_field import ROOM
 from csvdprep.preprocessing.gre_field.science import fit_frequency, phase_sign, slice_offset
 from csvdprep.science.dipole import Space, main_field_axes, threshold_division
 from csvdprep.science.local_field import resharp, v_sharp
+from csvdprep.science.phase import alternating_axes
 from csvdprep.science.quality import noise_by_differences
 
 #: Protons, MHz/T.
@@ -56,6 +57,12 @@ class EstimateField(SimpleInterface):
         phase, unit, known = load_phases(echoes)
         inside = np.asanyarray(load(given.gre_mask).dataobj) > 0
         voxel_mm = nib.affines.voxel_sizes(image.affine)
+        turned = alternating_axes(magnitude[..., 0] * np.exp(1j * phase[..., 0]), inside & known)
+        for along in turned:
+            odd = np.arange(phase.shape[along]) % 2
+            phase += np.float32(np.pi) * np.expand_dims(
+                odd.astype(np.float32), [n for n in range(phase.ndim) if n != along]
+            )
         axis = int(np.argmax(voxel_mm)) if np.ptp(voxel_mm) > 0.05 else 2
         if shift := slice_offset(magnitude[..., 0], phase[..., 0], axis, known=known):
             raise MeasureError(
@@ -97,7 +104,7 @@ class EstimateField(SimpleInterface):
         self._results['gre_field_values'] = write_values(
             folder / 'values.json',
             {
-                'gre_phase_unit': _unit(unit, given.gre_phase.get('tesla')),
+                'gre_phase_unit': _unit(unit, given.gre_phase.get('tesla'), turned),
                 'gre_phase_sign': _said(sign),
                 'gre_field_noise_ppb': Value(
                     1000 * float(np.median(sd[found.mask])), n=int(found.mask.sum())
@@ -117,13 +124,16 @@ def _noise(magnitude: np.ndarray, inside: np.ndarray) -> float:
     return max(noise_by_differences(magnitude[..., 0], inside), FAINT * 1e-3)
 
 
-def _unit(unit, tesla) -> Value:
-    reasons = []
+def _unit(unit, tesla, turned) -> Value:
+    reasons, evidence = [], unit.evidence
+    if turned:
+        names = ', '.join('xyz'[axis] for axis in turned)
+        evidence += f'; every other slice along {names} had the opposite sign, and was turned'
     if unit.doubtful:
         reasons.append('the sidecar says something else, or nothing, and the range is not whole')
     if not tesla:
         reasons.append(f'no MagneticFieldStrength in the sidecar: {ASSUMED_TESLA:g} T are assumed')
-    return Value(unit.evidence, reason='; '.join(reasons), qc='warn' if reasons else '')
+    return Value(evidence, reason='; '.join(reasons), qc='warn' if reasons else '')
 
 
 def _said(sign) -> Value:
