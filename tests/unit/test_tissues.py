@@ -1,10 +1,13 @@
 """Tissues, ventricles, filling, volumes and widths on phantoms of known truth."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from csvdprep.core.errors import MeasureError
+from csvdprep.core.errors import InputError, MeasureError
+from csvdprep.imaging.images import load
 from csvdprep.markers.atrophy.science import evans_index, volumes
+from csvdprep.preprocessing.tissues.interfaces import _given_tissues
 from csvdprep.science.alignment import best_affine
 from csvdprep.science.quality import edge_overlap
 from csvdprep.science.tissues import CSF, GM, WM, fill_lesions, segment_tissues
@@ -258,3 +261,21 @@ def test_edges_tell_a_shift_of_millimetres():
     assert scores[0] > scores[1] + 0.1
     assert scores[1] > scores[2]
     assert edge_overlap(t1w, flair, np.zeros(mask.shape), voxel_mm) == 0
+
+
+def test_a_given_segmentation_whose_cortex_has_names_of_gyri_is_refused(tmp_path):
+    """What its table does not tell was taken as fluid, and grey matter was too small."""
+    labels = np.zeros((20, 20, 20), 'u1')
+    labels[4:16, 4:16, 4:16] = 5
+    labels[6:14, 6:14, 6:14] = 2
+    labels[9:11, 9:11, 9:11] = 3
+    labels[8, 8, 8] = 1
+    file = tmp_path / 'dseg.nii.gz'
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), file)
+    anat, mask = load(str(file)), labels > 0
+    given = {'mask': str(file), 'classes': {'csf': [1], 'wm': [2], 'gm': [3, 5]}}
+    found = _given_tissues(given, anat, mask, None)
+    assert found.sum(axis=(1, 2, 3)).tolist() == [1, 1224, 503]
+    given['classes']['gm'] = [3]
+    with pytest.raises(InputError, match='70 % of what the segmentation labels'):
+        _given_tissues(given, anat, mask, None)

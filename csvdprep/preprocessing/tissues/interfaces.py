@@ -17,6 +17,8 @@ from csvdprep.science.tissues import segment_tissues
 ICV_TOLERANCE = 0.07
 #: Share of the grey and white matter of a given segmentation that may lie outside of the brain.
 MOST_BEYOND = 0.1
+#: Share of what a given segmentation labels in the brain that may be of no known tissue.
+MOST_UNKNOWN = 0.05
 
 
 class _TissuesInputSpec(TraitedSpec):
@@ -108,6 +110,18 @@ def _given_tissues(given, anat, mask, lesion) -> np.ndarray:
             field='voxel data',
             remedy='Give the brain mask of the same tool as well, or exclude the segmentation '
             '(--bids-filter-file, "tissue_external").',
+        )
+    labelled = (load_mask_on(given['mask'], anat) > 0) & mask
+    known = [value for values in given['classes'].values() for value in values]
+    unknown = labelled & (load_mask_on(given['mask'], anat, labels=known) == 0)
+    if (part := np.count_nonzero(unknown) / max(np.count_nonzero(labelled), 1)) > MOST_UNKNOWN:
+        raise InputError(
+            f'{100 * part:.0f} % of what the segmentation labels in the brain has names that '
+            'tell no tissue; it would be taken as fluid.',
+            file=given['mask'],
+            field='voxel data',
+            remedy='Give a segmentation whose table names grey matter, white matter and CSF, or '
+            'exclude it (--bids-filter-file, "tissue_external").',
         )
     if lesion is not None:
         wm = wm | (lesion & mask)
