@@ -12,7 +12,7 @@ from pathlib import Path
 
 from csvdprep.bids.files import read_text
 from csvdprep.core.errors import UsageError
-from csvdprep.graph.telling import harmless
+from csvdprep.graph.telling import conceal, harmless
 from csvdprep.graph.witness import forget, lost, watch, witnessed
 
 #: How the first line of a crash file names its node.
@@ -51,7 +51,7 @@ def run_foreign(workflow, plugin: Path, arguments: Mapping) -> None:
         workflow.run(plugin=name, plugin_args={'status_callback': harmless(heard), **more})
     finally:
         for node in failed.values():
-            file = crash_file(node)
+            file = conceal(crash_file(node))
             failure = witnessed(node) or lost(node, harmless(_lines)(file) or [])
             harmless(arguments['on_failure'])(node, replace(failure, file=file))
 

@@ -23,7 +23,7 @@ from nipype.pipeline.plugins.base import DistributedPluginBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
 from csvdprep.core.failure import Failure
-from csvdprep.graph.telling import harmless, keep, traceback_lines
+from csvdprep.graph.telling import conceal, harmless, keep, traceback_lines
 from csvdprep.graph.visit import room_of
 from csvdprep.graph.witness import noted, watch
 
@@ -96,7 +96,7 @@ class ForkPlugin(MultiProcPlugin):
 
     def _write_crash(self, node, result):
         try:
-            return super()._report_crash(node, result=result)
+            return conceal(super()._report_crash(node, result=result))
         except Exception:
             # Nipype writes in the encoding of the locale, and asks a node for much. Neither that
             # nor a full disk may end the run of the other visits.

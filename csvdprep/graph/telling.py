@@ -9,10 +9,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from csvdprep.bids.files import atomic_write
+from csvdprep.bids.files import atomic_write, read_text
 from csvdprep.core.failure import said
 
 _LOG = logging.getLogger(__name__)
+#: Inputs of nodes that tell age and sex.
+PRIVATE = ('group_covariates',)
 
 
 def harmless(function: Callable) -> Callable:
@@ -66,3 +68,37 @@ def keep(folder: Path, name: str, lines: Iterable[str]) -> str:
     except Exception:
         return ''
     return str(path)
+
+
+def conceal(file: str) -> str:
+    """Take age and sex of participants out of what Nipype writes about a failure.
+
+    It writes all inputs of the node that failed; the output may be passed on, also by people who
+    may not pass on ``participants.tsv``.
+
+    Parameters
+    ----------
+    file : str
+        As Nipype wrote it; may be empty.
+
+    Returns
+    -------
+    str
+        The same file; empty if there is none, or if it had to be removed.
+    """
+    path = Path(file)
+    if not file or not path.is_file():
+        return file
+    starts = tuple(f'{name} = ' for name in PRIVATE)
+    try:
+        lines = read_text(path, errors='replace').splitlines()
+        if any(line.startswith(starts) for line in lines):
+            kept = (
+                f'{line.partition(" = ")[0]} = (not written)' if line.startswith(starts) else line
+                for line in lines
+            )
+            atomic_write(path, '\n'.join(kept) + '\n')
+    except Exception:
+        path.unlink(missing_ok=True)
+        return ''
+    return file

@@ -237,6 +237,11 @@ def test_what_fails_loses_no_table(tally, study, capsys):
     assert run(asked) == 1
     said = capsys.readouterr().err
     assert 'tally FAILED' in said
+    # Ages are in no file that may be passed on, nor in what tells of the failure.
+    (crash,) = out.rglob('crash-*.txt')
+    told = crash.read_text()
+    assert 'no ink' in told
+    assert "'age'" not in told
     assert 'group_tally.tsv' in said
     assert len((out / 'group_measures.tsv').read_text().splitlines()) == 13
     assert '\tbpf\t0.3\t' in (out / 'group_outliers.tsv').read_text()
