@@ -1,4 +1,7 @@
-"""``csvdprep phantom OUT``: write a synthetic BIDS dataset with the truth of every marker."""
+"""``csvdprep phantom OUT``: write a synthetic BIDS dataset with the truth of every marker.
+
+``csvdprep phantom OUT --into BIDS_DIR`` inserts lesions of known truth into real scans instead.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,25 @@ from csvdprep.cli.paths import path
 from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError, UsageError
 
+DESCRIPTION = """\
+Make a synthetic BIDS dataset with the truth of every marker or, with --into, insert lesions of
+known truth into the scans of a dataset, to measure the detection limit of its protocol:
+
+  csvdprep BIDS_DIR DERIVATIVES participant --markers wmh
+  csvdprep phantom OUT --into BIDS_DIR --with DERIVATIVES --load 0 1 3 8 20 45
+  (any tool on OUT)
+  csvdprep score ITS_OUTPUT OUT/derivatives/truth
+"""
 #: Scans that presets have.
 MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
+#: What can be inserted into real scans.
+KINDS = ('wmh', 'lacune', 'pvs', 'microbleed', 'infarct', 'atrophy')
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         'folder', type=path, help='dataset to create; the truth is written to derivatives/truth'
     )
@@ -90,6 +106,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seed', type=natural, default=42, help='random seed; the same seed gives the same bytes'
     )
+    _configure_into(parser)
     parser.add_argument(
         '--nprocs',
         type=positive,
@@ -99,8 +116,61 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _configure_into(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('lesions in real scans, instead of synthetic heads')
+    group.add_argument(
+        '--into',
+        type=path,
+        metavar='BIDS_DIR',
+        help='insert lesions into the scans of this dataset, which is only read; '
+        'each visit becomes participants of their own, one for each case',
+    )
+    group.add_argument(
+        '--with',
+        dest='derivatives',
+        type=path,
+        metavar='DERIVATIVES',
+        help='output of csvdprep for these scans (--markers wmh): tissues, ventricles, '
+        'registration, and masks of lesions, which are filled first',
+    )
+    group.add_argument(
+        '--lesions',
+        type=path,
+        metavar='DERIVATIVES',
+        help='masks of the lesions to fill, *_label-WMH_mask and the like, instead of those '
+        'of --with',
+    )
+    group.add_argument(
+        '--kinds',
+        nargs='+',
+        choices=KINDS,
+        metavar='NAME',
+        help=f'what to insert: {" ".join(KINDS)} (default: all that the scans of a visit can '
+        'show, but no atrophy)',
+    )
+    group.add_argument(
+        '--cases',
+        type=positive,
+        metavar='N',
+        help='cases made of each visit (default: 2, or as many as there are loads)',
+    )
+    group.add_argument(
+        '--load',
+        nargs='+',
+        type=float,
+        metavar='ML',
+        help='volumes of hyperintensities, 0 to 150 mL, that cases have in turn '
+        '(default: drawn, 0.3 to 60)',
+    )
+    group.add_argument(
+        '--participant-label', nargs='+', metavar='LABEL', help='only these participants'
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Make the dataset."""
+    if args.into is not None:
+        return _insert(args)
     from csvdprep.phantom.dataset.design import design_notes, draw_persons, with_disease
     from csvdprep.phantom.dataset.make import make_phantom
     from csvdprep.phantom.dataset.presets import get_preset
@@ -143,8 +213,91 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _insert(args: argparse.Namespace) -> int:
+    """Insert lesions into real scans."""
+    _check_into(args)
+    from csvdprep.phantom.into.make import make_inserted
+
+    count = make_inserted(
+        args.folder,
+        args.into,
+        args.derivatives,
+        lesions=args.lesions,
+        participants=args.participant_label or (),
+        kinds=args.kinds,
+        cases=args.cases or (len(args.load) if args.load else 2),
+        loads=args.load or (),
+        seed=args.seed,
+        nprocs=args.nprocs,
+        progress=tell,
+    )
+    print(f'{args.folder}: {count} cases; truth in derivatives/truth')
+    return 0
+
+
+def _check_into(args: argparse.Namespace) -> None:
+    """Refuse what makes no sense with real scans, before anything is read."""
+    if args.derivatives is None:
+        raise UsageError(
+            'Lesions can be inserted only where tissues, ventricles and registration are known.',
+            field='--with',
+            remedy='Run csvdprep BIDS_DIR DERIVATIVES participant --markers wmh first, and give '
+            'its output by --with DERIVATIVES.',
+        )
+    for name, folder in (('--into', args.into), ('--with', args.derivatives)):
+        if not folder.is_dir():
+            raise PreflightError('There is no such folder.', file=folder, field=name)
+    if args.load and not all(0 <= load <= 150 for load in args.load):
+        raise UsageError('Volumes must lie between 0 and 150 mL.', field='--load')
+    own = {
+        '--modalities': args.modalities,
+        '--wmh-ml': args.wmh_ml,
+        '--fazekas': args.fazekas,
+        '--lacunes': args.lacunes,
+        '--microbleeds': args.microbleeds,
+        '--pvs': args.pvs,
+        '--recent-infarcts': args.recent_infarcts,
+        '--old-infarct': args.old_infarct,
+    }
+    if used := [name for name, value in own.items() if value is not None]:
+        raise UsageError(
+            f'{", ".join(used)} cannot be combined with --into.',
+            field=used[0],
+            remedy='Choose what to insert by --kinds and --load.',
+        )
+    inner, outer = args.folder.resolve(), args.into.resolve()
+    if inner == outer or outer in inner.parents:
+        raise UsageError(
+            'The new dataset would lie within the one that is read.',
+            field='OUT',
+            remedy='Name a folder elsewhere.',
+        )
+    _check_empty(args)
+
+
+def _check_empty(args: argparse.Namespace) -> None:
+    if args.folder.exists() and any(args.folder.iterdir()):
+        raise PreflightError(
+            'The folder is not empty.',
+            file=args.folder,
+            remedy='Give a new folder, so that no old images remain in it.',
+        )
+
+
 def _check(args: argparse.Namespace) -> None:
     """Refuse what makes no sense, before anything is written."""
+    into = {
+        '--with': args.derivatives,
+        '--lesions': args.lesions,
+        '--kinds': args.kinds,
+        '--cases': args.cases,
+        '--load': args.load,
+        '--participant-label': args.participant_label,
+    }
+    if used := [name for name, value in into.items() if value is not None]:
+        raise UsageError(
+            f'{", ".join(used)} needs --into.', field=used[0], remedy='Add --into BIDS_DIR.'
+        )
     if unknown := sorted(set(args.modalities or ()) - set(MODALITIES)):
         raise UsageError(
             f'There is no scan named {", ".join(unknown)}.',
@@ -169,9 +322,4 @@ def _check(args: argparse.Namespace) -> None:
             field='--travelling',
             remedy='Add --sites 2 or more.',
         )
-    if args.folder.exists() and any(args.folder.iterdir()):
-        raise PreflightError(
-            'The folder is not empty.',
-            file=args.folder,
-            remedy='Give a new folder, so that no old images remain in it.',
-        )
+    _check_empty(args)

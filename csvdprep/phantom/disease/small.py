@@ -22,9 +22,17 @@ DEEP = {'basal ganglia': 0.5, 'thalamus': 0.5}
 INFRATENTORIAL = {'cerebellum': 0.6, 'brainstem': 0.4}
 #: Tries to find a place for a lesion.
 TRIES = 400
+#: Says whether a lesion may lie where it was drawn.
+Accept = Callable[[Feature], bool]
 
 
-def lacunes(anatomy: Anatomy, seed: int, count: int, taken: Sequence[Feature] = ()) -> list:
+def lacunes(
+    anatomy: Anatomy,
+    seed: int,
+    count: int,
+    taken: Sequence[Feature] = (),
+    accept: Accept | None = None,
+) -> list:
     """Place lacunes: cavities of 3 to 15 mm, round or ovoid, most with a gliotic rim.
 
     Parameters
@@ -37,6 +45,8 @@ def lacunes(anatomy: Anatomy, seed: int, count: int, taken: Sequence[Feature] = 
         How many.
     taken : sequence of Feature
         What they must not touch.
+    accept : callable, optional
+        Says whether a lesion may lie where it was drawn; all may by default.
 
     Returns
     -------
@@ -65,7 +75,7 @@ def lacunes(anatomy: Anatomy, seed: int, count: int, taken: Sequence[Feature] = 
         return _ellipsoid(anatomy, 'lacune', 'csf', place, radii, rng, region, rim_mm=thickness)
 
     out: list[Feature] = []
-    for lesion in _series(make, seed, 'lacune', count, taken):
+    for lesion in _series(make, seed, 'lacune', count, taken, accept):
         if width := lesion.facts['rim_mm']:
             radii = lesion.radii + width
             out.append(
@@ -92,12 +102,13 @@ def microbleeds(
     deep: int,
     infratentorial: int,
     taken: Sequence[Feature] = (),
+    accept: Accept | None = None,
 ) -> list[Ellipsoid]:
     """Place microbleeds: spheres of haemosiderin, radius 0.5 to 3 mm, 0.5 to 2 ppm.
 
     Parameters
     ----------
-    anatomy, seed, taken
+    anatomy, seed, taken, accept
         As in :func:`lacunes`.
     lobar, deep, infratentorial : int
         How many of each category of the Microbleed Anatomical Rating Scale.
@@ -122,7 +133,7 @@ def microbleeds(
                 anatomy, 'CMB', 'haemosiderin', place, np.full(3, radius), rng, category, chi=chi
             )
 
-        out += _series(make, seed, f'CMB {category}', count, [*taken, *out])
+        out += _series(make, seed, f'CMB {category}', count, [*taken, *out], accept)
     return out
 
 
@@ -143,7 +154,11 @@ def calcifications(
 
 
 def recent_infarcts(
-    anatomy: Anatomy, seed: int, count: int, taken: Sequence[Feature] = ()
+    anatomy: Anatomy,
+    seed: int,
+    count: int,
+    taken: Sequence[Feature] = (),
+    accept: Accept | None = None,
 ) -> list[Ellipsoid]:
     """Place recent small subcortical infarcts: up to 20 mm in the territory of a perforator."""
 
@@ -154,7 +169,7 @@ def recent_infarcts(
         place = _somewhere(region, rng, from_fluid=min(diameter / 2 + 1, 8))
         return _ellipsoid(anatomy, 'RSSI', 'infarct', place, radii, rng, region)
 
-    return _series(make, seed, 'RSSI', count, taken)
+    return _series(make, seed, 'RSSI', count, taken, accept)
 
 
 def perivascular_spaces(
@@ -163,6 +178,7 @@ def perivascular_spaces(
     basal_ganglia: int,
     centrum_semiovale: int,
     taken: Sequence[Feature] = (),
+    accept: Accept | None = None,
 ) -> list[Tube]:
     """Place perivascular spaces: curved tubes that follow the perforating vessels.
 
@@ -171,7 +187,7 @@ def perivascular_spaces(
 
     Parameters
     ----------
-    anatomy, seed, taken
+    anatomy, seed, taken, accept
         As in :func:`lacunes`.
     basal_ganglia, centrum_semiovale : int
         How many, both hemispheres together; left and right alternate.
@@ -202,7 +218,7 @@ def perivascular_spaces(
                 facts={'region': region, 'side': 'left' if side < 0 else 'right', 'mni': line},
             )
 
-        out += _series(make, seed, f'PVS {region}', count, [*taken, *out])
+        out += _series(make, seed, f'PVS {region}', count, [*taken, *out], accept)
     return out
 
 
@@ -241,7 +257,14 @@ def _even(line: np.ndarray, step: float) -> np.ndarray:
     return np.stack([np.interp(at, along, line[:, i]) for i in range(3)], axis=1)
 
 
-def _series(make: Callable, seed: int, what: str, count: int, taken: Sequence[Feature]) -> list:
+def _series(
+    make: Callable,
+    seed: int,
+    what: str,
+    count: int,
+    taken: Sequence[Feature],
+    accept: Accept | None = None,
+) -> list:
     """Make a number of lesions, each at a free place.
 
     Raises
@@ -255,7 +278,9 @@ def _series(make: Callable, seed: int, what: str, count: int, taken: Sequence[Fe
         rng = np.random.default_rng([seed, number, *key])
         for _ in range(TRIES):
             lesion = make(rng)
-            if lesion is not None and not any(_touch(lesion, other) for other in [*taken, *out]):
+            if lesion is None or (accept and not accept(lesion)):
+                continue
+            if not any(_touch(lesion, other) for other in [*taken, *out]):
                 out.append(lesion)
                 break
         else:

@@ -98,7 +98,7 @@ def draw_infarcts(
             box, share = _ragged(trace.shape, size, centre, diameter, rng)
             if share.max() < 0.3 or ndi.binary_dilation(share > 0.05)[labels[box] > 0].any():
                 continue
-            _mix(trace[box], adc[box], share, b, rng.uniform(*rise), rng.uniform(*factor))
+            mix(trace[box], adc[box], share, b, rng.uniform(*rise), rng.uniform(*factor))
             inside = share >= min(0.5, 0.7 * float(share.max()))
             found.append(diameter)
             labels[box][inside] = len(found)
@@ -132,8 +132,29 @@ def _ragged(shape, size, centre, diameter, rng):
     return box, share
 
 
-def _mix(trace, adc, share, b, rise, factor) -> None:
-    """Put the infarct into the voxels, in place."""
+def mix(
+    trace: np.ndarray, adc: np.ndarray, share: np.ndarray, b: float, rise: float, factor: float
+) -> None:
+    """Put an infarct into voxels, in place.
+
+    Parameters
+    ----------
+    trace, adc : ndarray
+        Trace image and ADC (mm²/s); changed.
+    share : ndarray, same shape
+        Share of each voxel that is infarct, 0 to 1.
+    b : float
+        b-value, s/mm².
+    rise, factor : float
+        How much the signal without weighting rises, and ADC over that of the tissue.
+
+    Examples
+    --------
+    >>> trace, adc = np.array([100.0]), np.array([0.8e-3])
+    >>> mix(trace, adc, np.ones(1), 1000, 0.2, 0.6)
+    >>> round(float(trace[0])), round(float(adc[0]) * 1e3, 2)
+    (165, 0.48)
+    """
     before = np.minimum(adc, TISSUE_ADC)
     plain = trace * np.exp(b * adc)
     # Fluid within a voxel keeps its own diffusion: the tissue's part of the signal changes.

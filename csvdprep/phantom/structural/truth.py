@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.phantom.disease.grading import true_grades
-from csvdprep.phantom.geometry.features import Tube
+from csvdprep.phantom.geometry.features import Feature, Tube
 from csvdprep.phantom.head.anatomy import Anatomy, structure_names
 from csvdprep.phantom.scanner.lists import COLUMNS, named, record_shapes
 from csvdprep.phantom.scanner.recorder import Recorder
+from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.structural.images import Protocol, contrasts
 from csvdprep.phantom.structural.zones import ZONES, true_zones
@@ -49,7 +52,7 @@ def record_anatomy(scene: Scene, recorder: Recorder) -> dict[str, np.ndarray]:
         recorder.measure(
             f'fazekas_{name}', getattr(grades, name), '', f'Fazekas grade, {name}, {by_rule}'
         )
-    _record_counts(scene.features, recorder)
+    record_counts(scene.features, recorder)
     return {'zones': zones}
 
 
@@ -161,13 +164,35 @@ def _record_zones(scene: Scene, recorder: Recorder) -> np.ndarray:
     return zones
 
 
-def _record_counts(features, recorder: Recorder) -> None:
-    """Note numbers and grades of lacunes and perivascular spaces."""
+def record_counts(
+    features: Sequence[Feature], recorder: Recorder, kinds: Collection[str] = ('lacune', 'PVS')
+) -> None:
+    """Note numbers and grades of lacunes and perivascular spaces.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+        What lies in the head.
+    recorder : Recorder
+        Where to note them.
+    kinds : collection of str
+        Kinds of which the number is known.
+    """
+    if 'lacune' in kinds:
+        _count_lacunes(features, recorder)
+    if 'PVS' in kinds:
+        _count_spaces(features, recorder)
+
+
+def _count_lacunes(features: Sequence[Feature], recorder: Recorder) -> None:
     lacunes = [f for f in features if f.kind == 'lacune']
     recorder.measure('lacune_n_definite', len(lacunes), '', 'Number of lacunes')
     recorder.measure(
         'lacune_volume_ml', sum(f.volume_mm3 for f in lacunes) / 1000, 'mL', 'Volume of lacunes'
     )
+
+
+def _count_spaces(features: Sequence[Feature], recorder: Recorder) -> None:
     for region in ('BG', 'CSO'):
         spaces = [f for f in features if f.kind == 'PVS' and f.facts['region'] == region]
         count = _most_in_a_slice(spaces, PVS_PLANES[region])
@@ -254,7 +279,12 @@ def record_masks(
         recorder.table(rows, columns, 'anat', 'dseg', space=suffix)
     for label in labels:
         if label == 'WMH':
-            _record_wmh(scene, protocol, source, recorder, zones)
+            contrast = contrasts(protocol.sequence, scene.tesla)
+            rows, _ = record_hyperintensities(scene, scan, suffix, source, recorder, zones)
+            rows += _infarct(scene, scan, suffix, source, recorder, len(rows))
+            for found in rows:
+                found['contrast'] = contrast['wmh' if found['kind'] == 'WMH' else 'gliosis']
+            list_hyperintensities(rows, suffix, recorder)
         else:
             record_shapes(
                 scene,
@@ -268,19 +298,59 @@ def record_masks(
             )
 
 
-def _record_wmh(scene, protocol, source, recorder, zones) -> None:
-    """Write mask, zones and list of the hyperintensities, and what volume the voxels hold."""
-    scan, suffix = protocol.scan, protocol.suffix
+def record_hyperintensities(
+    scene: Scene,
+    scan: Scan,
+    suffix: str,
+    source: str,
+    recorder: Recorder,
+    zones: np.ndarray,
+    small: Sequence[Feature] = (),
+) -> tuple[list[dict], np.ndarray]:
+    """Write mask and zones of the hyperintensities, and what volume the voxels hold.
+
+    Parameters
+    ----------
+    scene : Scene
+        The head.
+    scan : Scan
+        Grid and pose of the image.
+    suffix : str
+        Its suffix, which is the name of the space.
+    source : str
+        Its BIDS URI.
+    recorder : Recorder
+        Where to write.
+    zones : ndarray
+        Zone of each voxel of the head's grid that holds lesion.
+    small : sequence of Feature, optional
+        Lesions of which the mask is to hold a voxel at least: that with the largest share.
+
+    Returns
+    -------
+    rows : list of dict
+        A row of the list for each lesion, without its contrast.
+    labels : ndarray of int32, shape of the scan
+        Number of each lesion, as in the list.
+    """
     affine = scan.grid()[1]
     share = scan.sample(scene.wmh, scene.affine)
     mask = (share >= 0.5).astype(np.uint8)
+    said = 'At least half of the voxel is lesion'
+    if small:
+        said += ', or it holds the largest part of a small one'
+        part, owner = scan.draw(small)
+        for number in range(1, len(small) + 1):
+            own = (owner == number) & (share > 0)
+            if own.any() and not mask[own].any():
+                mask[np.unravel_index(np.argmax(np.where(own, part, 0)), mask.shape)] = 1
     recorder.truth(
         mask,
         affine,
         'anat',
         'mask',
         source,
-        {'Type': 'Lesion', 'Description': 'At least half of the voxel is lesion'},
+        {'Type': 'Lesion', 'Description': said},
         space=suffix,
         label='WMH',
     )
@@ -313,11 +383,21 @@ def _record_wmh(scene, protocol, source, recorder, zones) -> None:
     recorder.measure(
         'wmh_n_lesions', int(count), '', f'Lesions of the mask on {suffix}, 26-connected'
     )
-    rows = _wmh_rows(labels, count, seen, scan, scene)
-    rows += _infarct(scene, scan, suffix, source, recorder, len(rows))
-    contrast = contrasts(protocol.sequence, scene.tesla)
-    for found in rows:
-        found['contrast'] = contrast['wmh' if found['kind'] == 'WMH' else 'gliosis']
+    return _wmh_rows(labels, count, seen, scan, scene), labels
+
+
+def list_hyperintensities(rows: Sequence[dict], suffix: str, recorder: Recorder) -> None:
+    """Write the list of hyperintensities and of what may be taken for them.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Values by column.
+    suffix : str
+        Suffix of the image, which is the name of the space.
+    recorder : Recorder
+        Where to write.
+    """
     recorder.table(
         rows,
         COLUMNS
