@@ -11,12 +11,13 @@ from csvdprep.scoring import find, masks, scalars
 from csvdprep.scoring.columns import TABLES
 from csvdprep.scoring.detection import froc, operating_points
 from csvdprep.scoring.lesions import Scan, lesion_labels, match
+from csvdprep.scoring.limits import lesion_outcomes, limits
 from csvdprep.scoring.result import Scores
 
 __all__ = ['Scores', 'check_folder', 'score', 'write']
 
 #: Tables that are written as files of their own.
-_FILES = ('masks', 'detection', 'froc', 'scalars', 'changes')
+_FILES = ('masks', 'detection', 'limits', 'lesions', 'froc', 'scalars', 'changes')
 
 
 def score(derivatives: Path, truth: Path) -> Scores:
@@ -56,6 +57,8 @@ def score(derivatives: Path, truth: Path) -> Scores:
         notes=(*_absent(true, found), *found.notes, *unmatched),
         about=true.about,
         detection=[row for label in scans for row in operating_points(label, scans[label])],
+        lesions=[row for label in scans for row in lesion_outcomes(label, scans[label])],
+        limits=[row for label in scans for row in limits(label, scans[label])],
         froc=[{'label': label} | point for label in scans for point in froc(scans[label])],
         **_mask_tables(visits, app),
         **_number_tables(true, found),

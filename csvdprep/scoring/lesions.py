@@ -20,11 +20,13 @@ from csvdprep.scoring import tables
 from csvdprep.scoring.find import File, Visit, choose, pixels, same_grid
 from csvdprep.scoring.masks import lesion_masks, segmentations
 
-__all__ = ['Candidate', 'Scan', 'lesion_labels', 'match']
+__all__ = ['Candidate', 'Lesion', 'Scan', 'lesion_labels', 'match']
 
 #: Columns that may hold the confidence of a listed lesion, the first that is there counts.
 CONFIDENCE = ('confidence', 'probability', 'mean_probability', 'p')
 NEAREST_MM = 2.0
+#: What was found belongs to the nearest true lesion, so far beyond its border, mm.
+BEYOND_MM = 3.0
 #: Labels whose lesions flow together, so that a centre says little: masks come before lists.
 _CONFLUENT = ('wmh',)
 _FULL = np.ones((3, 3, 3), dtype=bool)
@@ -53,6 +55,32 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Lesion:
+    """A true lesion, and what became of it.
+
+    Attributes
+    ----------
+    diameter_mm : float
+        Its diameter.
+    found : bool
+        Whether any candidate lies on it.
+    region : str or None
+        Where it lies, as the truth says.
+    contrast : float or None
+        Signal over that of white matter, minus 1.
+    true_mm3, found_mm3 : float or None
+        Its volume, and that of what was found nearest to it; None without masks on one grid.
+    """
+
+    diameter_mm: float
+    found: bool
+    region: str | None = None
+    contrast: float | None = None
+    true_mm3: float | None = None
+    found_mm3: float | None = None
+
+
+@dataclass(frozen=True)
 class Scan:
     """Truth and candidates of a visit, for one label.
 
@@ -68,6 +96,8 @@ class Scan:
         None where the truth has no list in this frame.
     matched_by : {'overlap', 'distance'}
         Way of comparison.
+    lesions : tuple of Lesion
+        True lesions, in the order of ``sizes``.
     """
 
     visit: str
@@ -75,14 +105,16 @@ class Scan:
     candidates: tuple[Candidate, ...]
     n_distractors: int | None
     matched_by: str
+    lesions: tuple[Lesion, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Points:
-    """Positions in mm, shape (n, 3), with a diameter or a confidence each."""
+    """Positions in mm, shape (n, 3), with a diameter or a confidence, and perhaps a row, each."""
 
     xyz: np.ndarray
     values: np.ndarray
+    rows: tuple[dict, ...] = ()
 
 
 def lesion_labels(files: Sequence[File]) -> list[str]:
@@ -157,14 +189,15 @@ def _by_overlap(visit, label, masks, lists, app_masks) -> Scan | None:
     for mask in masks:
         if found := choose(mask, app_masks):
             listed = _beside(mask, lists)
-            return _overlap_scan(visit, mask, found, app_masks, _distractors(listed, label))
+            return _overlap_scan(visit, label, mask, found, app_masks, listed)
     return None
 
 
-def _overlap_scan(visit, mask, found, app_masks, distractors) -> Scan:
+def _overlap_scan(visit, label, mask, found, app_masks, listed) -> Scan:
+    distractors = _distractors(listed, label)
     reference, affine, _ = pixels(mask)
     true, seen = binarise(reference, pixels(found)[0])
-    true, _ = ndi.label(true, _FULL)
+    true, n_true = ndi.label(true, _FULL)
     parts, n_parts = ndi.label(seen, _FULL)
     confidences = _mean_probability(found, app_masks, parts, n_parts)
     candidates = [
@@ -173,8 +206,65 @@ def _overlap_scan(visit, mask, found, app_masks, distractors) -> Scan:
             zip(ndi.find_objects(parts), confidences, strict=True), start=1
         )
     ]
-    sizes = _diameters(np.bincount(true.ravel())[1:], affine)
-    return Scan(visit.label, tuple(sizes), tuple(candidates), _count(distractors), 'overlap')
+    counts = np.bincount(true.ravel(), minlength=n_true + 1)[1:]
+    sizes = _diameters(counts, affine)
+    known = _rows_at(_centres(true, n_true, affine), sizes, listed, label)
+    voxel = abs(np.linalg.det(affine[:3, :3]))
+    nearest = _nearest_volumes(true, n_true, seen, affine)
+    lesions = _lesions(
+        sizes,
+        candidates,
+        known,
+        [(voxel * a, voxel * b) for a, b in zip(counts, nearest, strict=True)],
+    )
+    return Scan(
+        visit.label, tuple(sizes), tuple(candidates), _count(distractors), 'overlap', lesions
+    )
+
+
+def _rows_at(centres: np.ndarray, sizes, listed: File | None, label: str) -> list[dict]:
+    """Find the row of the truth's list for each part of its mask; {} where there is none."""
+    points = None if listed is None else _listed(listed, label, distractors=False)
+    if points is None or not len(points.xyz) or not len(centres):
+        return [{} for _ in centres]
+    distance, index = cKDTree(points.xyz).query(centres)
+    reach = np.maximum(np.asarray(sizes) / 2, NEAREST_MM)
+    return [
+        points.rows[at] if away <= most else {}
+        for away, at, most in zip(distance, index, reach, strict=True)
+    ]
+
+
+def _nearest_volumes(true: np.ndarray, n_true: int, seen: np.ndarray, affine) -> np.ndarray:
+    """Count the voxels found nearest to each true lesion, not far beyond its border."""
+    box = ndi.find_objects((true > 0).astype(np.uint8))
+    if not box:
+        return np.zeros(n_true)
+    size = np.linalg.norm(affine[:3, :3], axis=0)
+    reach = np.ceil(BEYOND_MM / size).astype(int)
+    wide = tuple(
+        slice(max(0, edge.start - more), edge.stop + more)
+        for edge, more in zip(box[0], reach, strict=True)
+    )
+    away, at = ndi.distance_transform_edt(true[wide] == 0, sampling=size, return_indices=True)
+    owner = np.where(seen[wide] & (away <= BEYOND_MM), true[wide][tuple(at)], 0)
+    return np.bincount(owner.ravel(), minlength=n_true + 1)[1:]
+
+
+def _lesions(sizes, candidates, rows, volumes=None) -> tuple[Lesion, ...]:
+    """Say of each true lesion what the truth tells of it and whether it was found."""
+    found = {lesion for candidate in candidates for lesion in candidate.lesions}
+    return tuple(
+        Lesion(
+            diameter_mm=float(size),
+            found=number in found,
+            region=row.get('region') if row.get('region') not in (None, '', 'n/a') else None,
+            contrast=tables.number(row.get('contrast')),
+            true_mm3=None if volumes is None else float(volumes[number][0]),
+            found_mm3=None if volumes is None else float(volumes[number][1]),
+        )
+        for number, (size, row) in enumerate(zip(sizes, rows, strict=True))
+    )
 
 
 def _overlapping(voxels, true, affine, distractors, confidence) -> Candidate:
@@ -223,7 +313,9 @@ def _by_distance(visit, label, pairs, lists, app_masks) -> Scan | None:
         for xyz, confidence in zip(points.xyz, points.values, strict=True)
     ]
     sizes = tuple(map(float, lesions.values))
-    return Scan(visit.label, sizes, tuple(candidates), _count(distractors), 'distance')
+    rows = lesions.rows or [{} for _ in sizes]
+    known = _lesions(sizes, candidates, rows)
+    return Scan(visit.label, sizes, tuple(candidates), _count(distractors), 'distance', known)
 
 
 def _close(xyz, confidence, lesions, distractors) -> Candidate:
@@ -289,7 +381,8 @@ def _listed(file: File, label: str, *, distractors: bool) -> _Points:
     rows = [row for row, same in zip(rows, kinds, strict=True) if same != distractors]
     xyz = [[_required(file.path, row, axis) for axis in 'xyz'] for row in rows]
     sizes = [_diameter(file.path, row, columns) for row in rows]
-    return _Points(np.array(xyz, dtype=float).reshape(-1, 3), np.array(sizes, dtype=float))
+    points = np.array(xyz, dtype=float).reshape(-1, 3)
+    return _Points(points, np.array(sizes, dtype=float), tuple(rows))
 
 
 def _diameter(path: Path, row: dict, columns: list[str]) -> float:

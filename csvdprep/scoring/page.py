@@ -212,7 +212,13 @@ def _figures(scores: Scores) -> dict[str, list]:
         elif pairs:
             drawn = plots.agreement_plot(next(names), *zip(*pairs, strict=True), row)
             measures.append((row, Markup(drawn), None))
-    return {'mask_plots': masks, 'curves': curves, 'measures': measures}
+    found = [
+        (row, Markup(plots.limit_plot(next(names), lesions, row)))
+        for row in scores.limits
+        if row['group'] == 'all' and row['steepness'] is not None
+        for lesions in [[one for one in scores.lesions if one['label'] == row['label']]]
+    ]
+    return {'mask_plots': masks, 'curves': curves, 'measures': measures, 'limit_plots': found}
 
 
 def _crossed(pairs: list[tuple[float, float]]) -> dict:

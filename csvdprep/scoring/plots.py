@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ['agreement_plot', 'froc_plot', 'mask_plot']
+__all__ = ['agreement_plot', 'froc_plot', 'limit_plot', 'mask_plot']
 
 _STYLE = {
     'svg.hashsalt': 'csvdprep',
@@ -111,6 +111,56 @@ def froc_plot(name: str, points: Sequence[dict], row: dict) -> str:
         )
         axes.grid(color=_WASH, lw=0.8)
         return _svg(figure, name, 'Free-response receiver operating characteristic.')
+
+
+def limit_plot(name: str, lesions: Sequence[dict], row: dict) -> str:
+    """Draw the share of lesions that are found over their diameter, and the fitted curve.
+
+    Parameters
+    ----------
+    name : str
+        Of the plot, letters and digits.
+    lesions : sequence of dict
+        Rows of ``lesions.tsv``: ``diameter_mm`` and ``found``.
+    row : dict
+        The fit: ``logit``, ``steepness``, ``d50_mm``.
+
+    Returns
+    -------
+    str
+        SVG element.
+
+    Examples
+    --------
+    >>> some = [{'diameter_mm': d, 'found': int(d > 3)} for d in (2, 2.5, 4, 5)]
+    >>> limit_plot('a', some, {'logit': -9.0, 'steepness': 8.0, 'd50_mm': 3.1})[:4]
+    '<svg'
+    """
+    sizes = np.array([one['diameter_mm'] for one in lesions], dtype=float)
+    found = np.array([one['found'] for one in lesions], dtype=float)
+    grid = np.geomspace(sizes.min(), sizes.max(), 120)
+    curve = 1 / (1 + np.exp(-(row['logit'] + row['steepness'] * np.log(grid))))
+    with matplotlib.rc_context(_STYLE):
+        figure, (axes,) = _panels(1)
+        axes.plot(grid, curve, color=_INK, lw=1.6)
+        # Groups of about equally many lesions show how far the curve holds.
+        order = np.argsort(sizes, kind='stable')
+        for part in np.array_split(order, max(1, min(10, len(order) // 5))):
+            axes.scatter([np.median(sizes[part])], [found[part].mean()], **_DOT, clip_on=False)
+        if row['d50_mm'] is not None:
+            axes.axvline(row['d50_mm'], color=_LIMIT, lw=1.2, ls=(0, (4, 3)))
+        axes.set_xscale('log')
+        axes.set(
+            xlabel='diameter of the true lesion, mm',
+            ylabel='share found',
+            ylim=(0, 1.03),
+            title='Found over size; dots: groups of lesions; dashed: half are found',
+        )
+        ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50) if grid[0] <= tick <= grid[-1]]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(color=_WASH, lw=0.8)
+        return _svg(figure, name, 'Share of lesions found over their diameter.')
 
 
 def mask_plot(name: str, rows: Sequence[dict]) -> str:

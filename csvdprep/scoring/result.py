@@ -28,7 +28,9 @@ class Scores:
         What could not be compared or has to be known besides.
     about : dict
         ``Description`` and ``Units`` of measures, from the truth.
-    masks, mask_summary, detection, froc, scalars, changes, change_summary, pairs : list of dict
+    masks, mask_summary, detection, limits, lesions, froc : list of dict
+        Rows, as the next.
+    scalars, changes, change_summary, pairs : list of dict
         Rows; `csvdprep.scoring.columns.TABLES` tells what the columns mean.
 
     Examples
@@ -46,6 +48,8 @@ class Scores:
     masks: list[dict] = field(default_factory=list)
     mask_summary: list[dict] = field(default_factory=list)
     detection: list[dict] = field(default_factory=list)
+    limits: list[dict] = field(default_factory=list)
+    lesions: list[dict] = field(default_factory=list)
     froc: list[dict] = field(default_factory=list)
     scalars: list[dict] = field(default_factory=list)
     changes: list[dict] = field(default_factory=list)
@@ -57,7 +61,12 @@ class Scores:
         parts = [[f'{self.app} against {self.truth}: {n} visit{"" if n == 1 else "s"}']]
         if self.missing:
             parts[0].append(f'no output for {", ".join(self.missing)}')
-        parts += [*self._mask_texts(), self._detection_text(), self._scalar_text()]
+        parts += [
+            *self._mask_texts(),
+            self._detection_text(),
+            self._limit_text(),
+            self._scalar_text(),
+        ]
         return '\n\n'.join('\n'.join(part) for part in parts if part)
 
     def tsv(self, name: str) -> str:
@@ -118,6 +127,17 @@ class Scores:
             if row['size'] == 'all'
         ]
         return ['Detection          true  sensitivity  false/scan    F1', *rows] if rows else []
+
+    def _limit_text(self) -> list[str]:
+        rows = [
+            f'{_clean(row["label"]):16}{_clean(row["level"])[:22]:24}{row["n_true"]:6}'
+            f'{_fixed(row["sensitivity"], 12, 2)}{_fixed(row["d50_mm"], 14, 1)}'
+            f'{_fixed(row["volume_slope"], 14, 2)}'
+            for row in self.limits
+            if row['d50_mm'] is not None
+        ]
+        head = f'{"Detection limit":40}  true sensitivity  half found mm  volume slope'
+        return [head, *rows] if rows else []
 
     def _scalar_text(self) -> list[str]:
         width = max((len(_clean(row['measure'])) for row in self.scalars), default=0) + 1

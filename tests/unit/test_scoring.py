@@ -24,7 +24,9 @@ from csvdprep.scoring.lesions import Candidate, Scan
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (24, 24, 12)
-TABLES = ('masks.tsv', 'detection.tsv', 'froc.tsv', 'scalars.tsv', 'changes.tsv')
+TABLES = tuple(
+    f'{name}.tsv' for name in 'masks detection limits lesions froc scalars changes'.split()
+)
 
 
 def describe(root, kind='derivative', **more):
@@ -682,7 +684,8 @@ def test_files_and_bytes(truth, app, tmp_path, capsys):
     assert document['masks']['columns']['hd95']['Units'] == 'mm'
     # Nothing that was computed is kept from the tables.
     scores = score(app, truth)
-    for name in ('masks', 'mask_summary', 'detection', 'froc', 'scalars', 'changes', 'pairs'):
+    tables = 'masks mask_summary detection limits lesions froc scalars changes pairs'
+    for name in tables.split():
         assert set().union(*getattr(scores, name)) <= set(document[name]['columns'])
 
 

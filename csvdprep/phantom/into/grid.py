@@ -86,13 +86,13 @@ class RealScan:
         """
         steps = np.linalg.norm(affine[:3, :3], axis=0)
         edges, size = self.edges(), self.voxel_mm
+        volume, affine = _support(np.asarray(volume, np.float32), affine)
         matrix = np.linalg.inv(self.pose @ affine) @ self.affine
         box = self._covered(volume.shape, matrix)
         first = np.array([edge.start for edge in box], float)
         counts = [max(1, int(np.ceil(edge / steps.min() - 0.25))) for edge in edges]
         out = np.zeros(self.shape, np.float32)
         part = np.zeros([edge.stop - edge.start for edge in box], np.float32)
-        volume = np.asarray(volume, np.float32)
         for offset in np.ndindex(*counts):
             shift = ((np.array(offset) + 0.5) / counts - 0.5) * edges / size
             part += ndi.affine_transform(
@@ -147,3 +147,17 @@ class RealScan:
         low = np.clip(np.floor(at.min(axis=1)).astype(int) - 1, 0, np.array(self.shape) - 1)
         high = np.clip(np.ceil(at.max(axis=1)).astype(int) + 2, low + 1, self.shape)
         return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _support(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut off what is empty around the values of a volume: that need not be sampled."""
+    box = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        there = np.flatnonzero((volume != 0).any(axis=others))
+        if not len(there):
+            return volume[:2, :2, :2], affine
+        box.append(slice(max(0, there[0] - 1), there[-1] + 2))
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [edge.start for edge in box]
+    return volume[tuple(box)], moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -13,6 +13,7 @@ from csvdprep.phantom.disease import small
 from csvdprep.phantom.disease.hyperintensities import lesion_growth
 from csvdprep.phantom.geometry.features import Ellipsoid, Feature, draw
 from csvdprep.phantom.geometry.fields import smooth_noise
+from csvdprep.phantom.head.anatomy import Anatomy
 from csvdprep.phantom.into.head import SPACING_MM, Head
 from csvdprep.phantom.patients.lesions import soften
 
@@ -24,6 +25,8 @@ PUNCTATE_MM = (1.5, 9.0)
 APART_MM = 3.0
 #: Share of a load that punctate lesions take at most, and their number.
 PUNCTATE_SHARE, PUNCTATE = 0.5, (8, 18)
+#: Rounds in which a volume is met, and how closely it has to be.
+ROUNDS, CLOSE = 5, 0.03
 #: Least load of which a part is given to lesions that grow and flow together, mL.
 GROWING_ML = 0.4
 
@@ -175,20 +178,50 @@ def _height(head: Head, load_ml: float, spots, number: int, rng, notes: list[str
     height = nothing
     if rest > 0.5 * GROWING_ML:
         growth = lesion_growth(anatomy, number, irregularity=looks['irregularity'])
-        share = _less(growth.fraction, rest, 'hyperintensities, mL', notes)
-        share = nothing if share is None else share
-        # Punctate lesions stay what they are: others keep away from them.
-        apart = np.ones(nothing.shape, np.float32)
-        for spot in spots:
-            around = Ellipsoid(
-                kind='', tissue='', centre=spot.centre, radii=spot.radii + APART_MM, axes=spot.axes
-            )
-            apart *= 1 - (draw([around], nothing.shape, anatomy.affine)[0] > 0)
-        height = soften((share * apart).astype(np.float32), anatomy, looks['softness_mm'])
+        height = _grown(growth, anatomy, rest, _apart(spots, anatomy), looks, notes)
     if spots:
         drawn, _ = draw(spots, nothing.shape, anatomy.affine)
         height = np.maximum(height, drawn * (anatomy.fractions['wm'] > 0.3))
     return np.clip(height, 0, 1).astype(np.float32), looks
+
+
+def _apart(spots, anatomy: Anatomy) -> np.ndarray:
+    """Tell where lesions that grow may be: punctate ones stay what they are."""
+    out = np.ones(anatomy.fractions['wm'].shape, np.float32)
+    for spot in spots:
+        around = Ellipsoid(
+            kind='', tissue='', centre=spot.centre, radii=spot.radii + APART_MM, axes=spot.axes
+        )
+        out[draw([around], out.shape, anatomy.affine)[0] > 0] = 0
+    return out
+
+
+def _grown(growth, anatomy: Anatomy, wanted_ml: float, apart, looks, notes) -> np.ndarray:
+    """Let lesions grow until their heights, borders softened, add up to a volume."""
+    ask, said = wanted_ml, len(notes)
+    height = np.zeros(apart.shape, np.float32)
+    for _ in range(ROUNDS):
+        del notes[said:]
+        share = _less(growth.fraction, ask, 'hyperintensities, mL', notes)
+        if share is None:
+            return height
+        share = share * apart
+        box = _around(share)
+        part = replace(anatomy, fractions={'wm': anatomy.fractions['wm'][box]})
+        height = np.zeros(apart.shape, np.float32)
+        height[box] = soften(share[box], part, looks['softness_mm'])
+        got = float(height.sum(dtype=float)) * anatomy.voxel_ml
+        if abs(got / wanted_ml - 1) < CLOSE or len(notes) > said or got <= 0:
+            break
+        ask *= min(max(wanted_ml / got, 0.5), 2.0)
+    return height
+
+
+def _around(share: np.ndarray) -> tuple[slice, ...]:
+    found = ndi.find_objects((share > 0).astype(np.uint8))
+    if not found:
+        return (slice(0, 2),) * 3
+    return tuple(slice(max(0, e.start - 12), e.stop + 12) for e in found[0])
 
 
 def _appearance(head: Head, height, spots, looks, rng) -> tuple[np.ndarray, np.ndarray]:
