@@ -16,7 +16,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.phantom.dataset.make import BIDS_VERSION, TRUTH_IGNORED
 from csvdprep.phantom.into import images
 from csvdprep.phantom.into.diffusion import USUAL_B
-from csvdprep.phantom.into.visits import SUFFIXES, Source, Visit
+from csvdprep.phantom.into.visits import Source, Visit
 from csvdprep.phantom.scanner.recorder import Recorder, write_json, write_table, write_text
 
 #: Files at the root that describe the dataset as a whole, and are written anew.
@@ -202,20 +202,10 @@ def describe(
             shutil.copyfile(path, out / path.name)
     ignored = root / '.bidsignore'
     lines = ignored.read_text(encoding='utf-8').splitlines() if ignored.is_file() else []
-    if any(part in ('trace', 'ADC') for part in _suffixes(out)):
-        lines += ['**/dwi/*_trace.*', '**/dwi/*_ADC.*']
     if lines:
         write_text(out / '.bidsignore', '\n'.join(dict.fromkeys(lines)) + '\n')
     _participants(out, root, rows['cases'])
     _truth(out / 'derivatives' / 'truth', rows, design, maker)
-
-
-def _suffixes(out: Path) -> set[str]:
-    return {
-        path.name.split('.')[0].rsplit('_', 1)[-1]
-        for path in out.glob('sub-*/**/dwi/*.nii.gz')
-        if path.name.split('.')[0].rsplit('_', 1)[-1] in SUFFIXES['dwi']
-    }
 
 
 def _truth(truth: Path, rows: Mapping[str, list[dict]], design, maker) -> None:
@@ -273,6 +263,7 @@ README = """\
 Scans of the dataset "{name}" into which csvdprep has inserted lesions; none of these lesions was
 ever there. Each participant is a case: one visit of one person with lesions of one draw. Lesions
 that the scans had were filled where a mask was given. What was inserted is in derivatives/truth.
+Perfusion scans and field maps are copied as they were.
 """
 TRUTH_README = """\
 What was inserted, on the grid of the scan named by space, in the form of csvdprep phantom.

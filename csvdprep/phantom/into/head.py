@@ -16,7 +16,7 @@ from csvdprep.imaging.transforms import read_linear
 from csvdprep.phantom.geometry.features import Ellipsoid, Feature
 from csvdprep.phantom.head.anatomy import Anatomy
 from csvdprep.phantom.into.grid import RealScan
-from csvdprep.phantom.into.visits import Given
+from csvdprep.phantom.into.visits import SUFFIXES, Given
 
 #: Spacing of the head's grid, mm, and of the grid on which its places in the template are kept.
 SPACING_MM, FLOW_MM = 1.0, 4.0
@@ -27,6 +27,9 @@ MARGIN_MM = 6.0
 NO_SITE = tuple(range(1, 19))
 #: Sites keep so far from deep grey matter and the septum, mm.
 APART_MM = 1.0
+#: Images on whose grids masks may lie, and those of one frame among them.
+IMAGES = frozenset(name for names in SUFFIXES.values() for name in names)
+DIFFUSION = SUFFIXES['dwi']
 #: Share of fluid in a place from which on nothing solid lies there.
 FLUID = 0.35
 
@@ -195,8 +198,10 @@ def _own(
     """Gather the scan's own lesions on the head's grid."""
     out = np.zeros(shape, np.float32)
     for space, path in lesions:
-        if space in ('trace', 'ADC'):
-            space = 'dwi' if 'dwi' in scans else space
+        if space in DIFFUSION:
+            space = next((name for name in DIFFUSION if name in scans), space)
+        if space not in IMAGES:  # another copy, in the space of a template
+            continue
         if space not in scans:
             raise InputError(
                 f'This mask lies in the frame of {space}, of which the visit has no scan.',

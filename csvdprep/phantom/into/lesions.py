@@ -23,10 +23,17 @@ KINDS = ('wmh', 'lacune', 'pvs', 'microbleed', 'infarct', 'atrophy')
 PUNCTATE_MM = (1.5, 9.0)
 #: Punctate lesions keep so far from each other and from others, mm.
 APART_MM = 3.0
+#: Shortest of their axes over the longest; unevenness of their borders; slope of these, in parts
+#: of the radius; contrast in parts of that of large lesions: logarithm, mean and spread.
+LEAST_RATIO, RAGGED, SOFTNESS, STRENGTH = 0.4, 0.35, (0.15, 0.5), (-0.25, 0.35)
+#: Share of them beside another, within how many mm, and share around the ventricles.
+GROUPED, GROUP_MM, AROUND_VENTRICLES = 0.35, 9.0, 0.35
 #: Share of a load that punctate lesions take at most, and their number.
 PUNCTATE_SHARE, PUNCTATE = 0.5, (8, 18)
 #: Rounds in which a volume is met, and how closely it has to be.
-ROUNDS, CLOSE = 5, 0.03
+ROUNDS, CLOSE = 6, 0.03
+#: Volume from which on lesions that grow have soft borders: thin ones would vanish, mL.
+SOFTENED_ML = 1.5
 #: Least load of which a part is given to lesions that grow and flow together, mL.
 GROWING_ML = 0.4
 
@@ -111,9 +118,9 @@ def draw_case(head: Head, case: Case, seed: Sequence[int]) -> Drawn:
     number = int(rng.integers(2**31))
     notes: list[str] = []
     spots = _spots(head, case.wmh_ml, rng)
-    height, looks = _height(head, case.wmh_ml, spots, number, rng, notes)
+    height, owner, looks = _height(head, case.wmh_ml, spots, number, rng, notes)
     features = _shapes(head, case, number, rng, notes)
-    strength, cavity = _appearance(head, height, spots, looks, rng)
+    strength, cavity = _appearance(head, height, spots, owner, looks, rng)
     return Drawn(
         height=height,
         strength=strength,
@@ -127,32 +134,45 @@ def draw_case(head: Head, case: Case, seed: Sequence[int]) -> Drawn:
 
 
 def _spots(head: Head, load_ml: float, rng) -> list[Ellipsoid]:
-    """Draw punctate hyperintensities that stay apart, up to a share of the load."""
+    """Draw punctate hyperintensities, some in groups, up to a share of the load."""
     if load_ml <= 0:
         return []
     anatomy = head.anatomy
     site = anatomy.regions['lesion_site']
     away = ndi.distance_transform_edt(anatomy.regions['ventricles'] < 0.5, sampling=SPACING_MM)
-    places = np.argwhere((site > 0.9) & (away > 4) & (head.own < 0.1))
+    places = np.argwhere((site > 0.8) & (away > 2.5) & (head.own < 0.1))
+    near = places[away[tuple(places.T)] < 13] if len(places) else places
     room = load_ml if load_ml < GROWING_ML else PUNCTATE_SHARE * load_ml
     wanted = int(rng.integers(PUNCTATE[0], PUNCTATE[1] + 1))
     out: list[Ellipsoid] = []
     for _ in range(40 * wanted):
         if len(out) == wanted or not len(places):
             break
+        # Many lie around the ventricles, and some beside another.
+        grouped = bool(out) and rng.random() < GROUPED
+        some = near if len(near) and rng.random() < AROUND_VENTRICLES else places
+        if grouped:
+            other = (out[rng.integers(len(out))].centre - anatomy.affine[:3, 3]) / SPACING_MM
+            some = places[np.abs(places - other).max(axis=1) < GROUP_MM / SPACING_MM]
+        if not len(some):
+            continue
         diameter = float(np.exp(rng.uniform(*np.log(PUNCTATE_MM))))
-        radii = diameter / 2 * np.array([1, rng.uniform(0.6, 1), rng.uniform(0.6, 1)])
-        centre = places[rng.integers(len(places))] + rng.uniform(-0.5, 0.5, 3)
+        radii = diameter / 2 * np.array([1, *rng.uniform(LEAST_RATIO, 1, 2)])
+        centre = some[rng.integers(len(some))] + rng.uniform(-0.5, 0.5, 3)
         spot = Ellipsoid(
             kind='WMH',
             tissue='wmh',
             centre=centre * SPACING_MM + anatomy.affine[:3, 3],
             radii=radii,
             axes=Rotation.from_quat(rng.standard_normal(4)).as_matrix(),
-            facts={'strength': float(np.exp(rng.normal(0, 0.3)))},
+            facts={
+                'strength': float(np.clip(np.exp(rng.normal(*STRENGTH)), 0.3, 1.5)),
+                'softness': float(rng.uniform(*SOFTNESS)),
+            },
         )
+        gap = 1.0 if grouped else APART_MM
         close = any(
-            np.linalg.norm(spot.centre - other.centre) < spot.radii[0] + other.radii[0] + APART_MM
+            np.linalg.norm(spot.centre - other.centre) < spot.radii[0] + other.radii[0] + gap
             for other in out
         )
         if close or spot.volume_mm3 / 1000 > room:
@@ -162,27 +182,51 @@ def _spots(head: Head, load_ml: float, rng) -> list[Ellipsoid]:
     return out
 
 
+def _spot_heights(spots, anatomy: Anatomy, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Draw punctate lesions with ragged borders and slopes; also tell which is the highest."""
+    shape = anatomy.fractions['wm'].shape
+    height, owner = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+    for number, spot in enumerate(spots, start=1):
+        radius = float(np.prod(spot.radii) ** (1 / 3))
+        low, high = ((corner - anatomy.affine[:3, 3]) / SPACING_MM for corner in spot.box())
+        low = np.maximum(np.floor(low - 4 - radius).astype(int), 0)
+        high = np.minimum(np.ceil(high + 5 + radius).astype(int), shape)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        affine = anatomy.affine.copy()
+        affine[:3, 3] += low * SPACING_MM
+        share, _ = draw([spot], tuple(high - low), affine)
+        ragged = 1 + RAGGED * smooth_noise(share.shape, 1.2, rng)
+        softer = ndi.gaussian_filter(
+            share * np.clip(ragged, 0, 1.5), spot.facts['softness'] * radius
+        )
+        # Blurred, it is as high in its middle as it was before.
+        own = softer * (share.max() / max(float(softer.max()), 1e-6))
+        own *= anatomy.fractions['wm'][box] > 0.3
+        more = own > height[box]
+        height[box][more], owner[box][more] = own[more], number
+    return height, owner
+
+
 def _height(head: Head, load_ml: float, spots, number: int, rng, notes: list[str]):
     """Put what grows and flows together beside the spots."""
     anatomy = head.anatomy
     looks = {
         'softness_mm': float(rng.choice([0.0, rng.uniform(0.5, 2), rng.uniform(1, 4)])),
-        'dirty': float(rng.uniform(0, 0.35)) if rng.random() < 0.6 else 0.0,
-        'mottle': float(rng.uniform(0.05, 0.2)),
+        'dirty': float(rng.uniform(0, 0.5)) if rng.random() < 0.7 else 0.0,
+        'mottle': float(rng.uniform(0.1, 0.3)),
         'irregularity': float(rng.uniform(0.35, 0.8)),
     }
     nothing = np.zeros(anatomy.fractions['wm'].shape, np.float32)
     if load_ml <= 0:
-        return nothing, looks
+        return nothing, nothing.astype(np.int32), looks
     rest = load_ml - sum(spot.volume_mm3 for spot in spots) / 1000
     height = nothing
     if rest > 0.5 * GROWING_ML:
         growth = lesion_growth(anatomy, number, irregularity=looks['irregularity'])
         height = _grown(growth, anatomy, rest, _apart(spots, anatomy), looks, notes)
-    if spots:
-        drawn, _ = draw(spots, nothing.shape, anatomy.affine)
-        height = np.maximum(height, drawn * (anatomy.fractions['wm'] > 0.3))
-    return np.clip(height, 0, 1).astype(np.float32), looks
+    drawn, owner = _spot_heights(spots, anatomy, rng)
+    owner[height > drawn] = 0
+    return np.clip(np.maximum(height, drawn), 0, 1).astype(np.float32), owner, looks
 
 
 def _apart(spots, anatomy: Anatomy) -> np.ndarray:
@@ -198,7 +242,8 @@ def _apart(spots, anatomy: Anatomy) -> np.ndarray:
 
 def _grown(growth, anatomy: Anatomy, wanted_ml: float, apart, looks, notes) -> np.ndarray:
     """Let lesions grow until their heights, borders softened, add up to a volume."""
-    ask, said = wanted_ml, len(notes)
+    ask, said, low, high = wanted_ml, len(notes), 0.0, 0.0
+    softness = looks['softness_mm'] if wanted_ml >= SOFTENED_ML else 0.0
     height = np.zeros(apart.shape, np.float32)
     for _ in range(ROUNDS):
         del notes[said:]
@@ -209,11 +254,13 @@ def _grown(growth, anatomy: Anatomy, wanted_ml: float, apart, looks, notes) -> n
         box = _around(share)
         part = replace(anatomy, fractions={'wm': anatomy.fractions['wm'][box]})
         height = np.zeros(apart.shape, np.float32)
-        height[box] = soften(share[box], part, looks['softness_mm'])
+        height[box] = soften(share[box], part, softness)
         got = float(height.sum(dtype=float)) * anatomy.voxel_ml
-        if abs(got / wanted_ml - 1) < CLOSE or len(notes) > said or got <= 0:
+        if abs(got / wanted_ml - 1) < CLOSE or len(notes) > said:
             break
-        ask *= min(max(wanted_ml / got, 0.5), 2.0)
+        low, high = (ask, high) if got < wanted_ml else (low, ask)
+        step = min(max(wanted_ml / max(got, 1e-6), 0.5), 2.0) * ask
+        ask = step if not high or low < step < high else (low + high) / 2
     return height
 
 
@@ -224,7 +271,7 @@ def _around(share: np.ndarray) -> tuple[slice, ...]:
     return tuple(slice(max(0, e.start - 12), e.stop + 12) for e in found[0])
 
 
-def _appearance(head: Head, height, spots, looks, rng) -> tuple[np.ndarray, np.ndarray]:
+def _appearance(head: Head, height, spots, owner, looks, rng) -> tuple[np.ndarray, np.ndarray]:
     """Make contrast uneven, white matter around dirty, and the middle of some lesions hollow."""
     cavity = np.zeros_like(height)
     if not height.any():
@@ -233,13 +280,13 @@ def _appearance(head: Head, height, spots, looks, rng) -> tuple[np.ndarray, np.n
     uneven = 1 + looks['mottle'] * smooth_noise(height.shape, 2.0, rng)
     uneven += 0.15 * smooth_noise(height.shape, 12.0, rng)
     if spots:
-        _, owner = draw(spots, height.shape, anatomy.affine)
         factors = np.array([1.0, *(spot.facts['strength'] for spot in spots)], np.float32)
         uneven *= factors[owner]
     strength = height * np.clip(uneven, 0.35, 1.7)
     if looks['dirty']:
         around = ndi.gaussian_filter(height, rng.uniform(2, 5)) * anatomy.fractions['wm']
-        strength = np.maximum(strength, looks['dirty'] * around)
+        patchy = np.clip(1 + 0.6 * smooth_noise(height.shape, 2.5, rng), 0, 2.2)
+        strength = np.maximum(strength, looks['dirty'] * around * patchy)
     depth = ndi.distance_transform_edt(height > 0.5, sampling=SPACING_MM)
     middles = np.argwhere((depth >= 2.5) & (anatomy.regions['ventricles'] < 0.1))
     volume = float((height > 0.5).sum()) / 1000

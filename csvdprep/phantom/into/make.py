@@ -265,7 +265,8 @@ def _prepare(job: _Job) -> tuple[Head, list[Loaded], list[str]]:
     mask = np.asanyarray(brain.dataobj) > 0
     grids: dict[Source, RealScan] = {}
     frames: dict[tuple, np.ndarray] = {}
-    for source in visit.images:
+    # Phases and ADC maps have the pose of what they were taken or computed with.
+    for source in sorted(visit.images, key=lambda s: s.is_phase or s.suffix == 'ADC'):
         pose = pose_of(given, _frame(source)) if chosen.get(source.suffix) is source else None
         group = _group(source)
         if pose is None:
