@@ -203,6 +203,10 @@ def _limit(chosen: Sequence[Sequence[Lesion]]) -> tuple[dict, str | None]:
         return empty, f'fewer than {LEAST} lesions'
     if (sizes <= 0).any() or np.ptp(sizes) < 1e-6:
         return empty, 'all lesions have one size'
+    if not found.any():
+        return empty, f'none is found, up to the largest ({sizes.max():.1f} mm)'
+    if found.all():
+        return empty, f'all are found, from the smallest on ({sizes.min():.1f} mm)'
     intercept, slope = fit_detection(sizes, found)
     if slope <= 0:
         return empty, 'larger lesions are not found more often'

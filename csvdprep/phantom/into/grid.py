@@ -11,6 +11,9 @@ from scipy import ndimage as ndi
 
 from csvdprep.phantom.geometry.features import Feature, draw
 
+#: Cosine of the angle between slices and grid from which on they count as parallel.
+ALIGNED = 0.985
+
 
 @dataclass(frozen=True, eq=False)
 class RealScan:
@@ -88,9 +91,18 @@ class RealScan:
         edges, size = self.edges(), self.voxel_mm
         volume, affine = _support(np.asarray(volume, np.float32), affine)
         matrix = np.linalg.inv(self.pose @ affine) @ self.affine
+        thick = self.array_axis
+        along = matrix[:3, thick] * steps / np.linalg.norm(matrix[:3, thick] * steps)
+        axis = int(np.argmax(np.abs(along)))
+        averaged = edges[thick] > 1.5 * steps[axis] and abs(along[axis]) > ALIGNED
+        if averaged:  # slices lie along the grid: one sum along its axis does
+            weights = _box(edges[thick] / steps[axis])
+            volume = ndi.correlate1d(volume, weights, axis=axis, mode='nearest')
         box = self._covered(volume.shape, matrix)
         first = np.array([edge.start for edge in box], float)
         counts = [max(1, int(np.ceil(edge / steps.min() - 0.25))) for edge in edges]
+        if averaged:
+            counts[thick] = 1
         out = np.zeros(self.shape, np.float32)
         part = np.zeros([edge.stop - edge.start for edge in box], np.float32)
         for offset in np.ndindex(*counts):
@@ -147,6 +159,19 @@ class RealScan:
         low = np.clip(np.floor(at.min(axis=1)).astype(int) - 1, 0, np.array(self.shape) - 1)
         high = np.clip(np.ceil(at.max(axis=1)).astype(int) + 2, low + 1, self.shape)
         return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _box(width: float) -> np.ndarray:
+    """Return the weights of an average over a width in voxels, the outer ones in part.
+
+    Examples
+    --------
+    >>> _box(4.0).tolist()
+    [0.125, 0.25, 0.25, 0.25, 0.125]
+    """
+    reach = int(np.ceil((width - 1) / 2 - 1e-6))
+    at = np.abs(np.arange(-reach, reach + 1))
+    return np.clip((width + 1) / 2 - at, 0, 1) / width
 
 
 def _support(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -230,8 +230,10 @@ def _healed(parts, ventricles, own):
 
 def _site(white: np.ndarray, structures: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the share of white matter in which hyperintensities occur."""
-    away = ndi.distance_transform_edt(~np.isin(structures, NO_SITE[2:]), sampling=SPACING_MM)
-    site = white * (away > APART_MM) * (mask > 0.5)
+    other = ndi.binary_dilation(
+        np.isin(structures, NO_SITE[2:]), iterations=round(APART_MM / SPACING_MM)
+    )
+    site = white * ~other * (mask > 0.5)
     # Specks of white matter within grey are no site.
     core, _ = ndi.label(site > 0.5)
     sizes = np.bincount(core.ravel())

@@ -287,7 +287,9 @@ def _appearance(head: Head, height, spots, owner, looks, rng) -> tuple[np.ndarra
         around = ndi.gaussian_filter(height, rng.uniform(2, 5)) * anatomy.fractions['wm']
         patchy = np.clip(1 + 0.6 * smooth_noise(height.shape, 2.5, rng), 0, 2.2)
         strength = np.maximum(strength, looks['dirty'] * around * patchy)
-    depth = ndi.distance_transform_edt(height > 0.5, sampling=SPACING_MM)
+    depth = np.zeros(height.shape)
+    box = _around(height > 0.5)
+    depth[box] = ndi.distance_transform_edt(height[box] > 0.5, sampling=SPACING_MM)
     middles = np.argwhere((depth >= 2.5) & (anatomy.regions['ventricles'] < 0.1))
     volume = float((height > 0.5).sum()) / 1000
     holes = []
