@@ -7,8 +7,8 @@ the truth of a dataset that ``csvdprep phantom OUT --into BIDS_DIR --with DERIVA
 
 Patches of 24 mm around the largest section of a lesion are compared by what a reader sees: rings
 of brightness around the middle, their spread, sharpness of the border, texture, and the same on
-the T1w. Pairs are matched by size within a person, faint lesions left out on both sides by one
-rule, and the folds of the cross-validation keep a person together. Needs scikit-learn.
+the T1w. Pairs are matched by size and by the white matter around within a person, faint lesions
+left out on both sides by one rule, and the folds of the cross-validation keep a person together. Needs scikit-learn.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ REACH, STEP = 12.0, 0.75
 RINGS = (-99, -2, -1, 0, 1, 2, 3.5, 6)
 #: Sizes of lesions, equivalent diameter of the section, mm; classes in which pairs are matched.
 SIZES = (1.5, 3, 4.5, 6.5, 9, 13)
+#: Share of white matter around a lesion: classes in which pairs are matched, too.
+WHITE = (-0.01, 0.5, 0.75, 0.9, 1.01)
 #: Brightness of a section over what surrounds it, from which on a lesion counts on both sides.
 VISIBLE = 0.15
 
@@ -70,6 +72,17 @@ def patch(plane: np.ndarray, centre, edges) -> np.ndarray:
     steps = np.arange(-REACH, REACH + STEP / 2, STEP)
     at = np.stack(np.meshgrid(steps / edges[0], steps / edges[1], indexing='ij'))
     return ndi.map_coordinates(plane, at + np.array(centre)[:, None, None], order=1)
+
+
+def white_matter(given: Path, stem: str, affine: np.ndarray, shape) -> np.ndarray:
+    """Return the probability of white matter on the grid of the FLAIR."""
+    path = given / f'{stem}_label-WM_probseg.nii.gz'
+    if not path.exists():
+        return volume(given / f'{stem}_space-FLAIR_label-WM_probseg.nii.gz')[0]
+    data, own = volume(path)
+    move = read_linear(given / f'{stem}_from-FLAIR_to-T1w_mode-image_xfm.txt')
+    matrix = np.linalg.inv(own) @ np.linalg.inv(move) @ affine
+    return ndi.affine_transform(data, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1)
 
 
 def half_height(cut: np.ndarray, marked: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
@@ -136,6 +149,7 @@ def of_visit(person: str, flair: Path, mask: Path, given: Path, stem: str, kind:
         other = ndi.affine_transform(
             data, matrix[:3, :3], matrix[:3, 3], output_shape=image.shape, order=1
         )
+    white = white_matter(given, stem, affine, image.shape)
     rows = []
     for at, section in lesions(mask, inner):
         diameter = 2 * np.sqrt(section.sum() * edges[0] * edges[1] / np.pi)
@@ -161,6 +175,9 @@ def of_visit(person: str, flair: Path, mask: Path, given: Path, stem: str, kind:
             'filled': float(inside.sum() / max(_hull(inside), 1)),
         }
         seen = float(np.mean(cut[inside])) / float(np.median(cut[valid & ~inside])) - 1
+        ring = ndi.binary_dilation(inside, iterations=int(6 / STEP))
+        ring &= ~ndi.binary_dilation(inside, iterations=int(2 / STEP))
+        around = patch(white[:, :, at], centre, edges)[ring]
         if other is not None:
             row |= describe(patch(other[:, :, at], centre, edges), inside, valid, 'T1w')
         rows.append(
@@ -170,6 +187,7 @@ def of_visit(person: str, flair: Path, mask: Path, given: Path, stem: str, kind:
                 '_inserted': kind,
                 '_diameter': float(diameter),
                 '_seen': seen,
+                '_white': float(around.mean()) if around.size else 0.0,
                 '_patch': cut / np.median(cut[valid]),
             }
         )
@@ -223,11 +241,17 @@ def gather(out: Path, raw: Path, derivatives: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def matched(table: pd.DataFrame, rng) -> pd.DataFrame:
-    """Keep as many inserted as real lesions of each size of each person."""
+def classes(table: pd.DataFrame):
+    """Divide lesions by person, size, and how much white matter is around."""
     size = pd.cut(table['_diameter'], SIZES, right=False).astype(str)
+    white = pd.cut(table['_white'], WHITE).astype(str)
+    return table.groupby(['_person', size, white], sort=True)
+
+
+def matched(table: pd.DataFrame, rng) -> pd.DataFrame:
+    """Keep as many inserted as real lesions of each size and surrounding of each person."""
     kept = []
-    for _, group in table.groupby(['_person', size], sort=True):
+    for _, group in classes(table):
         parts = [group[group['_inserted'] == kind] for kind in (0, 1)]
         count = min(map(len, parts))
         for part in parts:
@@ -271,8 +295,7 @@ def mosaic(table: pd.DataFrame, path: Path, rng, count: int = 12) -> None:
     import matplotlib.pyplot as plt
 
     pairs = []
-    size = pd.cut(table['_diameter'], SIZES, right=False).astype(str)
-    for _, group in table.groupby(['_person', size], sort=True):
+    for _, group in classes(table):
         real, made = (group[group['_inserted'] == kind]['_patch'].tolist() for kind in (0, 1))
         pairs += list(zip(real, made, strict=False))
     some = rng.permutation(len(pairs))[: 2 * count]

@@ -74,6 +74,37 @@ def _scan(anatomy, suffix, pose, rng):
     return np.abs(image + rng.normal(0, NOISE, image.shape)), scan
 
 
+def _other_scans(raw, anatomy, rng):
+    """Write magnitude and phase of a gradient echo, a diffusion series, trace image and ADC."""
+    folder, stem = raw / 'sub-01' / 'ses-a', 'sub-01_ses-a_'
+    inside = anatomy.intracranial
+    coarse = RealScan(
+        tuple(n // 2 for n in inside.shape), anatomy.affine @ np.diag([2, 2, 2, 1.0]), np.eye(4)
+    )
+    brain = coarse.sample(inside, anatomy.affine)
+    head = anatomy.fractions['gm'] + anatomy.fractions['wm']
+    solid = coarse.sample(head, anatomy.affine)
+    signal = 800 * solid + 200 * (brain - solid)
+    b = np.array([0.0, 1000, 1000])
+    decay = np.exp(-b * 0.8e-3) * signal[..., None]
+    series = decay + rng.normal(0, 5, decay.shape)
+    _save(folder / 'dwi' / f'{stem}dwi.nii.gz', series.astype(np.int16), coarse.affine)
+    (folder / 'dwi' / f'{stem}dwi.bval').write_text('0 1000 1000\n')
+    (folder / 'dwi' / f'{stem}dwi.bvec').write_text('0 1 0\n0 0 1\n0 0 0\n')
+    trace = series[..., 1:].mean(axis=-1)
+    _save(folder / 'dwi' / f'{stem}trace.nii.gz', trace.astype(np.float32), coarse.affine)
+    adc = np.where(brain > 0.5, 800, 0).astype(np.int16)
+    _save(folder / 'dwi' / f'{stem}ADC.nii.gz', adc, coarse.affine)
+    magnitude = np.abs(500 * inside + rng.normal(0, 8, inside.shape)).astype(np.int16)
+    _save(folder / 'anat' / f'{stem}part-mag_T2starw.nii.gz', magnitude, anatomy.affine)
+    phase = rng.integers(0, 4096, inside.shape).astype(np.int16)
+    _save(folder / 'anat' / f'{stem}part-phase_T2starw.nii.gz', phase, anatomy.affine)
+    for part in ('mag', 'phase'):
+        fields = {'EchoTime': 0.02, 'MagneticFieldStrength': 3, 'Units': 'arbitrary'}
+        sidecar = folder / 'anat' / f'{stem}part-{part}_T2starw.json'
+        sidecar.write_text(json.dumps(fields))
+
+
 @pytest.fixture(scope='module')
 def data(tmp_path_factory, anatomy):
     """Write a raw dataset of one visit, with a lesion of its own, and derivatives of it."""
@@ -99,6 +130,7 @@ def data(tmp_path_factory, anatomy):
         _save(visit / f'sub-01_ses-a_{suffix}.nii.gz', image.astype(np.int16), scan.affine)
         (visit / f'sub-01_ses-a_{suffix}.json').write_text('{"EchoTime": 0.1}')
         own_affine = scan.affine
+    _other_scans(raw, anatomy, rng)
     (visit.parent / 'perf').mkdir()
     (visit.parent / 'perf' / 'sub-01_ses-a_aslcontext.tsv').write_text('volume_type\ncontrol\n')
     (given).mkdir()
@@ -117,6 +149,8 @@ def data(tmp_path_factory, anatomy):
     write_linear(np.eye(4), anat / f'{stem}from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.txt')
     write_linear(np.eye(4), anat / f'{stem}from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.txt')
     write_linear(POSE, anat / f'{stem}from-FLAIR_to-T1w_mode-image_xfm.txt')
+    for name in ('T2starw', 'dwi', 'trace'):
+        write_linear(np.eye(4), anat / f'{stem}from-{name}_to-T1w_mode-image_xfm.txt')
     return SimpleNamespace(raw=raw, given=given, own=own, anat=visit)
 
 
@@ -124,8 +158,7 @@ def data(tmp_path_factory, anatomy):
 def made(data, tmp_path_factory):
     """Insert lesions twice: once with many, once with none."""
     out = tmp_path_factory.mktemp('made') / 'out'
-    kinds = ('wmh', 'lacune', 'pvs')
-    assert make_inserted(out, data.raw, data.given, kinds=kinds, cases=2, loads=(15, 0)) == 2
+    assert make_inserted(out, data.raw, data.given, cases=2, loads=(15, 0)) == 2
     return SimpleNamespace(out=out, truth=out / 'derivatives' / 'truth')
 
 
@@ -241,8 +274,7 @@ def test_what_is_not_changed_keeps_its_bytes(made, data):
 
 def test_same_seed_same_bytes(data, made, tmp_path):
     out = tmp_path / 'again'
-    kinds = ('wmh', 'lacune', 'pvs')
-    make_inserted(out, data.raw, data.given, kinds=kinds, cases=1, loads=(15, 0), nprocs=1)
+    make_inserted(out, data.raw, data.given, cases=1, loads=(15, 0), nprocs=1)
 
     def digests(root):
         return {
@@ -266,8 +298,64 @@ def test_the_dataset_is_complete(made, data):
     assert [row['participant_id'] for row in people] == ['sub-01case01', 'sub-01case02']
     assert {row['age'] for row in people} == {'71'}
     inserted = _rows(made.truth / 'inserted.tsv')
-    assert {row['label'] for row in inserted} == {'WMH', 'lacune', 'PVS'}
+    assert {row['label'] for row in inserted} == {'WMH', 'lacune', 'PVS', 'CMB', 'RSSI'}
     assert {row['source_participant_id'] for row in inserted} == {'sub-01'}
+
+
+def _dark_at(image, row):
+    inverse = np.linalg.inv(image.affine)
+    at = inverse @ [*(float(row[axis]) for axis in 'xyz'), 1]
+    return tuple(np.rint(at[:3]).astype(int))
+
+
+def test_microbleeds_are_in_magnitude_and_phase(made, data):
+    rows = _rows(_truth(made, 1, 'space-T2starw_label-CMB_lesions.tsv'))
+    image = nib.load(_case(made, 1, 'part-mag_T2starw.nii.gz'))
+    values = np.asanyarray(image.dataobj)
+    large = [row for row in rows if float(row['diameter_mm']) > 2]
+    assert large
+    assert all(values[_dark_at(image, row)] < 350 for row in large)
+    before = _pixels(data.anat / 'sub-01_ses-a_part-phase_T2starw.nii.gz')
+    after = _pixels(_case(made, 1, 'part-phase_T2starw.nii.gz'))
+    changed = before != after
+    assert 0.0001 < changed.mean() < 0.3
+    assert after.min() >= 0
+    assert after.max() <= 4096
+
+
+def test_infarcts_are_in_series_trace_and_adc(made, data):
+    label = 'sub-01case01'
+    folder = made.truth / label / 'ses-a' / 'dwi'
+    mask = _pixels(folder / f'{label}_ses-a_space-dwi_label-RSSI_mask.nii.gz') > 0
+    assert mask.any()
+
+    def change(suffix):
+        before = _pixels(data.anat.parent / 'dwi' / f'sub-01_ses-a_{suffix}.nii.gz').astype(float)
+        after = _pixels(_case(made, 1, f'{suffix}.nii.gz', 'dwi')).astype(float)
+        np.testing.assert_array_equal(after[:3], before[:3])
+        return (after - before)[mask].mean(axis=0)
+
+    assert (change('dwi') > 20).all()
+    assert change('trace') > 20
+    assert change('ADC') < -50
+    assert _case(made, 1, 'dwi.bval', 'dwi').is_file()
+
+
+def test_a_second_session_has_larger_ventricles(data, tmp_path):
+    out = tmp_path / 'out'
+    count = make_inserted(
+        out, data.raw, data.given, kinds=('wmh', 'atrophy'), cases=1, loads=(4,), nprocs=1
+    )
+    assert count == 2
+    truth = out / 'derivatives' / 'truth'
+    first, second = _rows(truth / 'measures.tsv')
+    assert (first['session_id'], second['session_id']) == ('ses-a', 'ses-aatrophy')
+    assert 1.02 < float(second['lv_ml']) / float(first['lv_ml']) < 1.26
+    folder = out / 'sub-01case01' / 'ses-aatrophy' / 'anat'
+    image = nib.load(folder / 'sub-01case01_ses-aatrophy_T1w.nii.gz')
+    before = _pixels(out / 'sub-01case01' / 'ses-a' / 'anat' / 'sub-01case01_ses-a_T1w.nii.gz')
+    dark = [(part < 450).sum() for part in (before, np.asanyarray(image.dataobj))]
+    assert dark[1] > dark[0]
 
 
 def test_score_takes_the_truth(made, tmp_path):

@@ -80,7 +80,7 @@ def test_separated_lesions_have_a_finite_limit():
         (list(range(1, 21)), [True] * 20, 'all are found'),
         (list(range(1, 21)), [False] * 19 + [True], 'fewer than half are found up to'),
         (list(range(1, 21)), [False] * 20, 'none is found'),
-        (list(range(1, 21)), [False] + [True] * 19, 'more than half are found from'),
+        (list(range(5, 25)), [True, False] + [True] * 18, 'more than half are found from'),
         (list(range(1, 21)), [True] * 10 + [False] * 10, 'not found more often'),
     ],
 )

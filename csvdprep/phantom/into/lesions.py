@@ -25,7 +25,7 @@ PUNCTATE_MM = (1.5, 9.0)
 APART_MM = 3.0
 #: Shortest of their axes over the longest; unevenness of their borders; slope of these, in parts
 #: of the radius; contrast in parts of that of large lesions: logarithm, mean and spread.
-LEAST_RATIO, RAGGED, SOFTNESS, STRENGTH = 0.4, 0.35, (0.15, 0.5), (-0.25, 0.35)
+LEAST_RATIO, RAGGED, SOFTNESS, STRENGTH = 0.35, 0.4, (0.05, 0.35), (-0.1, 0.35)
 #: Share of them beside another, within how many mm, and share around the ventricles.
 GROUPED, GROUP_MM, AROUND_VENTRICLES = 0.35, 9.0, 0.35
 #: Share of a load that punctate lesions take at most, and their number.
@@ -214,6 +214,7 @@ def _height(head: Head, load_ml: float, spots, number: int, rng, notes: list[str
         'softness_mm': float(rng.choice([0.0, rng.uniform(0.5, 2), rng.uniform(1, 4)])),
         'dirty': float(rng.uniform(0, 0.5)) if rng.random() < 0.7 else 0.0,
         'mottle': float(rng.uniform(0.1, 0.3)),
+        'grain': float(rng.uniform(0.15, 0.4)),
         'irregularity': float(rng.uniform(0.35, 0.8)),
     }
     nothing = np.zeros(anatomy.fractions['wm'].shape, np.float32)
@@ -278,11 +279,12 @@ def _appearance(head: Head, height, spots, owner, looks, rng) -> tuple[np.ndarra
         return height.copy(), cavity
     anatomy = head.anatomy
     uneven = 1 + looks['mottle'] * smooth_noise(height.shape, 2.0, rng)
+    uneven += looks['grain'] * smooth_noise(height.shape, 0.9, rng)
     uneven += 0.15 * smooth_noise(height.shape, 12.0, rng)
     if spots:
         factors = np.array([1.0, *(spot.facts['strength'] for spot in spots)], np.float32)
         uneven *= factors[owner]
-    strength = height * np.clip(uneven, 0.35, 1.7)
+    strength = height * np.clip(uneven, 0.2, 2.0)
     if looks['dirty']:
         around = ndi.gaussian_filter(height, rng.uniform(2, 5)) * anatomy.fractions['wm']
         patchy = np.clip(1 + 0.6 * smooth_noise(height.shape, 2.5, rng), 0, 2.2)

@@ -20,6 +20,8 @@ SPREAD, LEAST, MOST = 0.25, 0.5, 1.8
 #: Voxels of own lesions, at least four fifths of them lesion, that tell the contrast, and which
 #: part of them has more of it (full height is seen in the middle of a lesion only).
 TELLING, PART = 40, 0.7
+#: Least contrast that is learned, in parts of the usual: on a FLAIR, and on other scans.
+BRIGHTER, SEEN = 0.3, 0.1
 #: Contrast of rims and of recent infarcts in parts of that of hyperintensities.
 RIM, INFARCT = 0.8, 0.5
 #: Fluid in cavities within hyperintensities shows so much of itself.
@@ -77,9 +79,11 @@ def usual_contrast(suffix: str, image, tissue: Tissue, own: np.ndarray) -> tuple
         return value, 'usual'
     ratio = image[core] / np.maximum(tissue.white[core], 1e-6) - 1
     found = float(np.quantile(ratio, PART if value > 0 else 1 - PART))
-    if found * value <= 0 or abs(found) < 0.3 * abs(value):
-        return value, 'usual'
-    return found, 'learned'
+    least = BRIGHTER if suffix == 'FLAIR' else SEEN
+    if found / value >= least:
+        return found, 'learned'
+    # A FLAIR on which lesions are not bright has a mask of something else; on others it may be.
+    return (value, 'usual') if suffix == 'FLAIR' else (SEEN * value, 'learned')
 
 
 def paint(
