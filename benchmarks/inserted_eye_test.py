@@ -8,7 +8,8 @@ the truth of a dataset that ``csvdprep phantom OUT --into BIDS_DIR --with DERIVA
 Patches of 24 mm around the largest section of a lesion are compared by what a reader sees: rings
 of brightness around the middle, their spread, sharpness of the border, texture, and the same on
 the T1w. Pairs are matched by size and by the white matter around within a person, faint lesions
-left out on both sides by one rule, and the folds of the cross-validation keep a person together. Needs scikit-learn.
+left out on both sides by one rule, and the folds of the cross-validation keep a person together.
+Needs scikit-learn.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def limit_plot(name: str, lesions: Sequence[dict], row: dict) -> str:
             xlabel='diameter of the true lesion, mm',
             ylabel='share found',
             ylim=(0, 1.03),
-            title='Found over size; dots: groups of lesions; dashed: half are found',
+            title='Found over size; dashed: half are found',
         )
         ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50) if grid[0] <= tick <= grid[-1]]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
