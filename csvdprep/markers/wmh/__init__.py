@@ -104,14 +104,6 @@ ROOM = Room(
             words=r'wmh|wml|wmsa|lesion|leuko|hyperintens|(^|[_-])lst',
             rows=r'wmh|white matter hyperintens|wm.?hypo|wm.?hyper|lesion',
         ),
-        External(
-            name='lacune_external',
-            title='lacune mask',
-            description='Mask of lacunes made by another tool or by hand.',
-            grids=('flair', 't1w'),
-            words=r'lacun',
-            rows=r'lacun',
-        ),
     ),
     makes={
         'wmh_mask': Derivative(

@@ -186,7 +186,7 @@ def record_counts(
 
 def _count_lacunes(features: Sequence[Feature], recorder: Recorder) -> None:
     lacunes = [f for f in features if f.kind == 'lacune']
-    recorder.measure('lacune_n_definite', len(lacunes), '', 'Number of lacunes')
+    recorder.measure('lacune_n', len(lacunes), '', 'Number of lacunes')
     recorder.measure(
         'lacune_volume_ml', sum(f.volume_mm3 for f in lacunes) / 1000, 'mL', 'Volume of lacunes'
     )
@@ -197,9 +197,9 @@ def _count_spaces(features: Sequence[Feature], recorder: Recorder) -> None:
         spaces = [f for f in features if f.kind == 'PVS' and f.facts['region'] == region]
         count = _most_in_a_slice(spaces, PVS_PLANES[region])
         key = f'pvs_{region.lower()}'
-        recorder.measure(f'{key}_count_3d', len(spaces), '', f'Perivascular spaces, {region}')
+        recorder.measure(f'{key}_n', len(spaces), '', f'Perivascular spaces, {region}')
         recorder.measure(
-            f'{key}_count_2d',
+            f'{key}_worst_n',
             count,
             '',
             f'Perivascular spaces, {region}, in the slice and hemisphere with most',
@@ -211,7 +211,7 @@ def _count_spaces(features: Sequence[Feature], recorder: Recorder) -> None:
             f'Grade of perivascular spaces, {region} (Potter 2015)',
         )
         recorder.measure(
-            f'{key}_vol_ml',
+            f'{key}_ml',
             sum(f.volume_mm3 for f in spaces) / 1000,
             'mL',
             f'Volume of perivascular spaces, {region}',

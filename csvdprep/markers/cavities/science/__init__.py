@@ -1,0 +1,251 @@
+"""Lacunes and perivascular spaces: candidates, what each is, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from csvdprep.markers.cavities.science.candidates import Candidates, Head, candidates, features_of
+from csvdprep.markers.cavities.science.probability import Model
+from csvdprep.science.shapes import axial_diameter
+
+__all__ = ['Cavity', 'Found', 'Head', 'Limits', 'candidates', 'find_cavities']
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which candidates count.
+
+    Attributes
+    ----------
+    definite, possible : float
+        Probability from which a candidate is a lacune, and from which it is listed for review.
+    pvs_definite, pvs_possible : float
+        The same of perivascular spaces.
+    largest_mm : float
+        Largest axial diameter of a lacune, mm.
+    smallest_mm : float
+        Smallest of its largest axial diameter, mm.
+    """
+
+    definite: float = 0.7
+    possible: float = 0.3
+    pvs_definite: float = 0.5
+    pvs_possible: float = 0.3
+    largest_mm: float = 15.0
+    smallest_mm: float = 3.0
+
+
+@dataclass(frozen=True)
+class Cavity:
+    """A candidate, as the lists have it.
+
+    Attributes
+    ----------
+    number : int
+        Value in the image of candidates.
+    kind : str
+        What it most likely is: 'lacune', 'pvs', 'sulcal', 'ventricular', 'cavitation',
+        'infarct' or 'other'.
+    lacune, pvs : float
+        Probability of either; with that of all else they sum to 1.
+    lacune_status, pvs_status : str
+        'definite', 'possible' or ''; of one of the two kinds at most 'definite'.
+    length_mm, width_mm, diameter_mm : float
+        Length and width of a tube of its form; largest axial diameter.
+    fluid_mm3 : float
+        Volume of fluid, voxels at the border counting by their share.
+    facts : mapping of str to float
+        Its features.
+    reasons : str
+        What speaks for and against it.
+    """
+
+    number: int
+    kind: str
+    lacune: float
+    pvs: float
+    lacune_status: str
+    pvs_status: str
+    length_mm: float
+    width_mm: float
+    diameter_mm: float
+    fluid_mm3: float
+    facts: Mapping[str, float]
+    reasons: str
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Candidates of a head that are a lacune or a perivascular space, or may be one.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (I, J, K)
+        Number of each.
+    cavities : tuple of Cavity
+        In the order of their numbers.
+    outside : ndarray of bool
+        Fluid of sulci and ventricles, which was left out, and what is not brain.
+    """
+
+    labels: np.ndarray
+    cavities: tuple[Cavity, ...]
+    outside: np.ndarray
+
+
+def find_cavities(head: Head, model: Model, limits: Limits | None = None) -> Found:
+    """Find lacunes and perivascular spaces, each candidate one of the two or neither.
+
+    Parameters
+    ----------
+    head : Head
+        What is searched.
+    model : Model
+        What judges candidates, for the images of the head.
+    limits : Limits, optional
+        Which candidates count.
+
+    Returns
+    -------
+    Found
+
+    References
+    ----------
+    .. [1] Duering M. et al. (2023) STRIVE-2. doi:10.1016/S1474-4422(23)00131-X
+    .. [2] Sudre C.H. et al. (2024) Where is VALDO? VAscular Lesions Detection and segmentatiOn
+       challenge at MICCAI 2021. doi:10.1016/j.media.2023.103029
+    """
+    limits = limits or Limits()
+    seen = candidates(head)
+    sure = model.probability(seen.features)
+    keep = np.flatnonzero((sure[:, 1] >= limits.possible) | (sure[:, 2] >= limits.pvs_possible))
+    # Lacunes first, the most probable first; then spaces, the largest first.
+    order = sorted(
+        keep,
+        key=lambda i: (
+            (0, -sure[i, 1], i) if sure[i, 1] >= limits.possible else (1, -sure[i, 2], i)
+        ),
+    )
+    renumbered = np.zeros(len(sure) + 1, np.int32)
+    renumbered[[i + 1 for i in order]] = np.arange(1, len(order) + 1)
+    labels = renumbered[seen.labels]
+    names = features_of(head.images)
+    boxes = ndi.find_objects(labels)
+    cavities = tuple(
+        _described(number, seen, i, names, sure[i], labels, boxes[number - 1], head, limits)
+        for number, i in enumerate(order, start=1)
+    )
+    return Found(labels, cavities, seen.outside)
+
+
+def _described(
+    number: int,
+    seen: Candidates,
+    i: int,
+    names: tuple[str, ...],
+    sure: np.ndarray,
+    labels: np.ndarray,
+    box: tuple[slice, ...],
+    head: Head,
+    limits: Limits,
+) -> Cavity:
+    """Put what is known of a candidate into numbers and words."""
+    facts = dict(zip(names, map(float, seen.features[i]), strict=True))
+    diameter = axial_diameter(labels[box] == number, head.affine)
+    lacune, pvs = float(sure[1]), float(sure[2])
+    kind = ('other', 'lacune', 'pvs')[int(np.argmax(sure))]
+    if lacune >= limits.definite and diameter > limits.largest_mm + 1.5 * head.voxel_mm.min():
+        kind = 'infarct'
+    elif kind == 'other':
+        kind = rest_of(facts)
+    lacune_status = pvs_status = ''
+    if lacune >= limits.possible:
+        counts = kind == 'lacune' and lacune >= limits.definite
+        counts = counts and diameter >= limits.smallest_mm
+        lacune_status = 'definite' if counts else 'possible'
+    if kind != 'lacune' and pvs >= limits.pvs_possible:
+        counts = kind == 'pvs' and pvs >= limits.pvs_definite
+        pvs_status = 'definite' if counts else 'possible'
+    return Cavity(
+        number=number,
+        kind=kind,
+        lacune=lacune,
+        pvs=pvs,
+        lacune_status=lacune_status,
+        pvs_status=pvs_status,
+        diameter_mm=diameter,
+        facts=facts,
+        reasons=reasons(facts, diameter),
+        **{name: float(value) for name, value in seen.facts[i].items()},
+    )
+
+
+def rest_of(facts: Mapping[str, float]) -> str:
+    """Say what a candidate is that is neither a lacune nor a perivascular space.
+
+    Parameters
+    ----------
+    facts : mapping of str to float
+        Features.
+
+    Returns
+    -------
+    {'ventricular', 'sulcal', 'cavitation', 'other'}
+
+    Examples
+    --------
+    >>> rest_of({'contact': 0.3, 'from_ventricles': 0.0, 'ring_cortex': 0.1})
+    'ventricular'
+    """
+    if facts['contact'] > 0.1 and facts['from_ventricles'] < 0.1:
+        return 'ventricular'
+    if facts['contact'] > 0.1 or facts['ring_cortex'] > 0.5:
+        return 'sulcal'
+    if facts.get('flair_core', 1.0) < -0.05:
+        return 'cavitation'
+    return 'other'
+
+
+def reasons(facts: Mapping[str, float], diameter_mm: float) -> str:
+    """Say what speaks for and against a lacune.
+
+    Parameters
+    ----------
+    facts : mapping of str to float
+        Features.
+    diameter_mm : float
+        Largest axial diameter.
+
+    Returns
+    -------
+    str
+    """
+    words = [f'{100 * min(max(facts["peak"], 0), 1):.0f} % fluid on the T1w']
+    if 't2w_core' in facts:
+        words[0] += f', {100 * min(max(facts["t2w_core"], 0), 1):.0f} % on the T2w'
+    if 'flair_core' in facts:
+        dark = facts['flair_core']
+        words.append(
+            'dark on the FLAIR'
+            if dark > 0.4
+            else 'bright on the FLAIR'
+            if dark < -0.1
+            else 'not dark on the FLAIR'
+        )
+        if facts['flair_rim'] > 0.25:
+            words.append('bright rim')
+    if facts['elongation'] > 2.5:
+        words.append('tubular')
+    if diameter_mm < 3:
+        words.append('narrower than 3 mm')
+    if facts['contact'] > 0.1:
+        words.append('touches fluid of sulci or ventricles')
+    if facts['ring_cortex'] > 0.4:
+        words.append('in or at cortex')
+    if facts['neighbours'] > 1.5:
+        words.append('others like it near by')
+    return '; '.join(words)

@@ -1,0 +1,149 @@
+"""Numbers, volumes and grades of perivascular spaces, by region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+#: Least number of spaces of each grade from 1 on (Potter 2015).
+GRADES = (1, 11, 21, 41)
+#: From so many in one hemisphere the centrum semiovale counts for the Boston criteria 2.0.
+BOSTON = 21
+#: Slices in which basal ganglia are graded, template z, mm.
+BASAL_Z = (-8.0, 4.0)
+#: Slices in which the centrum semiovale is graded: above the roof of the lateral ventricles, mm.
+CENTRUM_ABOVE = (5.0, 15.0)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The slice and hemisphere with most perivascular spaces.
+
+    Attributes
+    ----------
+    count : int
+        How many there.
+    left, right : int
+        Most in a slice of either hemisphere.
+    """
+
+    count: int
+    left: int
+    right: int
+
+    @property
+    def grade(self) -> int:
+        """Grade of Potter 2015: 0 none, 1 to 10, 11 to 20, 21 to 40, more."""
+        return int(np.searchsorted(GRADES, self.count, 'right'))
+
+
+def worst_slice(
+    labels: np.ndarray,
+    regions: Mapping[str, np.ndarray],
+    slices: np.ndarray,
+    axis: int,
+    *,
+    flat: bool,
+) -> Worst:
+    """Count perivascular spaces slice by slice.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (I, J, K)
+        Perivascular spaces, each with its number.
+    regions : mapping of str to ndarray of bool
+        ``left`` and ``right`` half of the region.
+    slices : ndarray of bool, shape (n,)
+        Slices that are graded.
+    axis : int
+        Axis across axial slices.
+    flat : bool
+        Whether slices are thick: then what is connected within a slice is one; else each space
+        that crosses the slice is.
+
+    Returns
+    -------
+    Worst
+
+    References
+    ----------
+    .. [1] Potter G.M. et al. (2015) Cerebral perivascular spaces visible on MRI.
+       doi:10.1159/000375153
+
+    Examples
+    --------
+    >>> labels = np.zeros((9, 9, 3), int)
+    >>> labels[1, 1, :] = 1; labels[1, 5, 1] = 2; labels[7, 5, 1] = 3
+    >>> left = np.zeros(labels.shape, bool); left[:4] = True
+    >>> found = worst_slice(labels, {'left': left, 'right': ~left}, np.ones(3, bool), 2, flat=False)
+    >>> found.count, found.grade
+    (2, 1)
+    """
+    most = {}
+    for side in ('left', 'right'):
+        inside = np.where(regions[side], labels, 0)
+        counts = [0]
+        for part in np.flatnonzero(slices):
+            image = np.take(inside, part, axis=axis)
+            if flat:
+                counts.append(int(ndi.label(image > 0, np.ones((3, 3)))[1]))
+            else:
+                counts.append(int(len(np.setdiff1d(np.unique(image), [0]))))
+        most[side] = max(counts)
+    return Worst(max(most.values()), most['left'], most['right'])
+
+
+def graded_slices(
+    affine: np.ndarray, axis: int, count: int, low: float, high: float
+) -> np.ndarray:
+    """Choose the slices whose middle lies between two heights.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel to world, mm; the middle of the other two axes is meant.
+    axis : int
+        Axis across axial slices.
+    count : int
+        How many slices there are.
+    low, high : float
+        World z, mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (count,)
+        One slice at least, the nearest, if any.
+
+    Examples
+    --------
+    >>> graded_slices(np.diag([1.0, 1, 5, 1]), 2, 4, 4, 11).tolist()
+    [False, True, True, False]
+    """
+    z = affine[2, axis] * np.arange(count) + affine[2, 3]
+    chosen = (z >= low) & (z <= high)
+    if count and not chosen.any():
+        chosen[int(np.argmin(np.abs(z - (low + high) / 2)))] = True
+    return chosen
+
+
+def region_of(labels: np.ndarray, count: int, regions: Mapping[str, np.ndarray]) -> list[str]:
+    """Name the region in which most of each space lies; '' if in none.
+
+    Examples
+    --------
+    >>> labels = np.array([1, 1, 0, 2])
+    >>> region_of(labels, 2, {'basal': np.array([True, True, False, False])})
+    ['basal', '']
+    """
+    flat = labels.ravel()
+    sizes = {
+        name: np.bincount(flat[mask.ravel()], minlength=count + 1)[1 : count + 1]
+        for name, mask in regions.items()
+    }
+    names = list(sizes)
+    table = np.array([sizes[name] for name in names]).reshape(len(names), count)
+    best = table.argmax(axis=0) if count else []
+    return [names[b] if table[b, i] else '' for i, b in enumerate(best)]
