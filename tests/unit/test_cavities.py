@@ -1,6 +1,7 @@
 """Lacunes and perivascular spaces: fluid, tubes, candidates, kinds, counts, files."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -260,7 +261,7 @@ def test_features_have_names_and_are_finite(images):
 def test_probabilities_sum_to_one_and_models_know_their_features():
     p = softmax(np.random.default_rng(0).normal(0, 30, (50, 2)))
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    assert load_model('t1w', thick=True).probability(np.zeros((0, 29))).shape == (0, 3)
+    assert load_model('t1w', thick=True).probability(np.zeros((0, 27))).shape == (0, 3)
     with pytest.raises(ValueError, match='other features'):
         Model.read({'features': ['a']}, ('b',))
 
@@ -390,7 +391,7 @@ def test_files_go_in_and_come_out(visit, tmp_path, monkeypatch):
     assert values['cavity_images'].value == 't1w+flair'
     assert values['pvs_bg_grade'].qc == 'warn'  # there is no T2w
     assert np.asarray(nib.load(out.lacune_mask).dataobj).sum() > 100
-    lines = open(out.lacune_lesions).read().splitlines()
+    lines = Path(out.lacune_lesions).read_text().splitlines()
     assert lines[0].split('\t')[:2] == ['index', 'volume_mm3']
     assert [line.split('\t')[0] for line in lines[1:3]] == ['1', '2']
     mask = np.asarray(nib.load(out.pvs_mask).dataobj)
@@ -407,7 +408,7 @@ def test_masks_that_are_given_take_the_place_of_ours(visit, tmp_path, monkeypatc
     assert values['lacune_n'].qc == ''
     assert values['lacune_volume_ml'].value == pytest.approx(0.048)
     assert np.array_equal(np.asarray(nib.load(out.lacune_mask).dataobj), given)
-    lines = open(out.lacune_lesions).read().splitlines()
+    lines = Path(out.lacune_lesions).read_text().splitlines()
     assert 'external' in lines[1]
 
 

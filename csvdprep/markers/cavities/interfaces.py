@@ -1,5 +1,6 @@
 """Files in, files out; the detection is in the science."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.cavities import ROOM
-from csvdprep.markers.cavities.inputs import OTHERS, Place, make_head, read_images, read_place
+from csvdprep.markers.cavities.inputs import Place, make_head, read_images, read_place
 from csvdprep.markers.cavities.learned import load_model
 from csvdprep.markers.cavities.science import Cavity, Found, Limits, find_cavities
 from csvdprep.markers.cavities.science.counts import (
@@ -81,7 +82,12 @@ class Cavities(SimpleInterface):
         place = read_place(files)
         head, told = make_head(place, read_images(files))
         model = load_model(head.images, thick=head.thick)
-        found = find_cavities(head, model, Limits(**self.inputs.options))
+        found = find_cavities(
+            head,
+            model,
+            Limits(**self.inputs.options),
+            to_template=lambda points: map_points(points, files['mni_to_anat']),
+        )
         found, origin = self._with_masks(found, place, files)
         rows = self._rows(found, place, files)
         lacunes, spaces = _lacune_rows(found, rows, place), _space_rows(found, rows, place)
@@ -168,8 +174,6 @@ def _given(number: int, kind: str) -> Cavity:
 
 def _renumbered(labels, cavities: list[Cavity], outside) -> Found:
     """Number lesions from 1 on, in their order."""
-    from dataclasses import replace
-
     table = np.zeros(
         int(max([labels.max(initial=0), *(c.number for c in cavities)])) + 1, np.int32
     )
@@ -366,6 +370,3 @@ def _heights(short: str, place: Place, files) -> tuple[float, float]:
 def load_part(path: str, place: Place) -> np.ndarray:
     """Load a mask of the reference, cut to the brain."""
     return np.asanyarray(load(path).dataobj)[place.box] > 0
-
-
-__all__ = ['OTHERS', 'Cavities']

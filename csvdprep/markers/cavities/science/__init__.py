@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,11 @@ class Limits:
         Largest axial diameter of a lacune, mm.
     smallest_mm : float
         Smallest of its largest axial diameter, mm.
+    fluid, fluid_possible : float
+        Least share of fluid in the middle of a lacune, and of one that is listed for review.
+    perforated_mm : float
+        Axial diameter up to which what lies above the anterior perforated substance is more
+        likely a perivascular space, mm.
     """
 
     definite: float = 0.7
@@ -37,6 +42,9 @@ class Limits:
     pvs_possible: float = 0.3
     largest_mm: float = 15.0
     smallest_mm: float = 3.0
+    fluid: float = 0.5
+    fluid_possible: float = 0.3
+    perforated_mm: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,18 @@ class Found:
     outside: np.ndarray
 
 
-def find_cavities(head: Head, model: Model, limits: Limits | None = None) -> Found:
+#: Lowest third of the putamen and the anterior perforated substance, template, mm: least and
+#: largest |x|, y and z.
+PERFORATED = ((10.0, 32.0), (-10.0, 14.0), (-16.0, -3.0))
+
+
+def find_cavities(
+    head: Head,
+    model: Model,
+    limits: Limits | None = None,
+    *,
+    to_template: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Found:
     """Find lacunes and perivascular spaces, each candidate one of the two or neither.
 
     Parameters
@@ -108,6 +127,9 @@ def find_cavities(head: Head, model: Model, limits: Limits | None = None) -> Fou
         What judges candidates, for the images of the head.
     limits : Limits, optional
         Which candidates count.
+    to_template : callable, optional
+        Takes positions in mm, shape (n, 3), and returns them in the template: there, where
+        perivascular spaces are large, a small cavity does not count as a lacune.
 
     Returns
     -------
@@ -122,24 +144,70 @@ def find_cavities(head: Head, model: Model, limits: Limits | None = None) -> Fou
     limits = limits or Limits()
     seen = candidates(head)
     sure = model.probability(seen.features)
-    keep = np.flatnonzero((sure[:, 1] >= limits.possible) | (sure[:, 2] >= limits.pvs_possible))
+    names = features_of(head.images)
+    wet = seen.features[:, names.index('peak')] >= limits.fluid_possible
+    maybe = (sure[:, 1] >= limits.possible) & wet
+    keep = np.flatnonzero(maybe | (sure[:, 2] >= limits.pvs_possible))
     # Lacunes first, the most probable first; then spaces, the largest first.
-    order = sorted(
-        keep,
-        key=lambda i: (
-            (0, -sure[i, 1], i) if sure[i, 1] >= limits.possible else (1, -sure[i, 2], i)
-        ),
-    )
+    order = sorted(keep, key=lambda i: (0, -sure[i, 1], i) if maybe[i] else (1, -sure[i, 2], i))
     renumbered = np.zeros(len(sure) + 1, np.int32)
     renumbered[[i + 1 for i in order]] = np.arange(1, len(order) + 1)
     labels = renumbered[seen.labels]
-    names = features_of(head.images)
     boxes = ndi.find_objects(labels)
+    low = perforated(_middles(labels, head.affine, len(order)), to_template)
     cavities = tuple(
-        _described(number, seen, i, names, sure[i], labels, boxes[number - 1], head, limits)
+        _described(
+            number,
+            seen,
+            i,
+            names,
+            sure[i],
+            labels,
+            boxes[number - 1],
+            head,
+            limits,
+            low[number - 1],
+        )
         for number, i in enumerate(order, start=1)
     )
     return Found(labels, cavities, seen.outside)
+
+
+def perforated(
+    points: np.ndarray, to_template: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    """Tell which positions lie just above the anterior perforated substance.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 3)
+        Positions, mm.
+    to_template : callable or None
+        Takes them to the template.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> perforated(np.array([[-18.0, 4, -8], [-18, 4, 20]]), lambda points: points).tolist()
+    [True, False]
+    """
+    if to_template is None or not len(points):
+        return np.zeros(len(points), bool)
+    there = np.asarray(to_template(points), float)
+    there[:, 0] = np.abs(there[:, 0])
+    low, high = np.array(PERFORATED).T
+    return ((there >= low) & (there <= high)).all(axis=1)
+
+
+def _middles(labels: np.ndarray, affine: np.ndarray, count: int) -> np.ndarray:
+    """Return the middle of each candidate, mm."""
+    if not count:
+        return np.zeros((0, 3))
+    middle = ndi.center_of_mass(labels > 0, labels, np.arange(1, count + 1))
+    return np.array(middle).reshape(-1, 3) @ affine[:3, :3].T + affine[:3, 3]
 
 
 def _described(
@@ -152,6 +220,7 @@ def _described(
     box: tuple[slice, ...],
     head: Head,
     limits: Limits,
+    low: bool,
 ) -> Cavity:
     """Put what is known of a candidate into numbers and words."""
     facts = dict(zip(names, map(float, seen.features[i]), strict=True))
@@ -163,9 +232,13 @@ def _described(
     elif kind == 'other':
         kind = rest_of(facts)
     lacune_status = pvs_status = ''
-    if lacune >= limits.possible:
+    words = reasons(facts, diameter)
+    if low:
+        words += '; above the anterior perforated substance, where perivascular spaces are large'
+    if lacune >= limits.possible and facts['peak'] >= limits.fluid_possible:
         counts = kind == 'lacune' and lacune >= limits.definite
-        counts = counts and diameter >= limits.smallest_mm
+        counts = counts and diameter >= limits.smallest_mm and facts['peak'] >= limits.fluid
+        counts = counts and not (low and diameter < limits.perforated_mm)
         lacune_status = 'definite' if counts else 'possible'
     if kind != 'lacune' and pvs >= limits.pvs_possible:
         counts = kind == 'pvs' and pvs >= limits.pvs_definite
@@ -179,7 +252,7 @@ def _described(
         pvs_status=pvs_status,
         diameter_mm=diameter,
         facts=facts,
-        reasons=reasons(facts, diameter),
+        reasons=words,
         **{name: float(value) for name, value in seen.facts[i].items()},
     )
 
@@ -246,6 +319,4 @@ def reasons(facts: Mapping[str, float], diameter_mm: float) -> str:
         words.append('touches fluid of sulci or ventricles')
     if facts['ring_cortex'] > 0.4:
         words.append('in or at cortex')
-    if facts['neighbours'] > 1.5:
-        words.append('others like it near by')
     return '; '.join(words)

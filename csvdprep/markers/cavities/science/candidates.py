@@ -59,8 +59,6 @@ PLAIN = (
     'basal',
     'hippocampus',
     'upright',
-    'neighbours',
-    'noise',
 )
 #: What a FLAIR and a T2w add.
 FLAIR = ('flair_core', 'flair_mean', 'flair_rim', 'flair_rim_mean', 'wmh_ring', 'wmh_inside')
@@ -159,7 +157,7 @@ def features_of(images: str) -> tuple[str, ...]:
     Examples
     --------
     >>> len(features_of('t1w')), features_of('t1w+t2w')[-1]
-    (29, 't2w_ring')
+    (27, 't2w_ring')
     """
     more = {'flair': FLAIR, 't2w': T2W}
     return PLAIN + tuple(n for part in images.split('+')[1:] for n in more[part])
@@ -245,10 +243,7 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         'from_surface': (_distance(~head.brain, voxel_mm), 30.0),
     }
     boxes = ndi.find_objects(labels)
-    centres = _centres(labels, head.affine, len(boxes))
-    near = _neighbours(centres)
     margin = np.ceil(RING_MM[1] / voxel_mm).astype(int)
-    noise = float(np.log(fluid.noise))
     rows, facts = [], []
     for number, box in enumerate(boxes, start=1):
         wide = tuple(
@@ -262,8 +257,6 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         row |= {
             'tube': float(response[wide][lesion].max()),
             'tube_ratio': float(np.log(ratio[wide][lesion][top] + 1)),
-            'neighbours': float(np.log1p(near[number - 1])),
-            'noise': noise,
         }
         for name, (distance, most) in away.items():
             row[name] = min(float(distance[wide][lesion].min()), most) / most
@@ -355,22 +348,3 @@ def _distance(mask, voxel_mm) -> np.ndarray:
     if not mask.any():
         return np.full(mask.shape, 99.0, np.float32)
     return ndi.distance_transform_edt(~mask, sampling=voxel_mm).astype(np.float32)
-
-
-def _centres(labels, affine, count: int) -> np.ndarray:
-    """Return the middle of each candidate, mm."""
-    if not count:
-        return np.zeros((0, 3))
-    numbers = np.arange(1, count + 1)
-    middle = np.array(ndi.center_of_mass(labels > 0, labels, numbers)).reshape(-1, 3)
-    return middle @ affine[:3, :3].T + affine[:3, 3]
-
-
-def _neighbours(centres: np.ndarray, within_mm: float = 10.0) -> np.ndarray:
-    """Count the other candidates near each."""
-    from scipy.spatial import cKDTree
-
-    if not len(centres):
-        return np.zeros(0)
-    tree = cKDTree(centres)
-    return np.array([len(found) - 1 for found in tree.query_ball_point(centres, within_mm)])

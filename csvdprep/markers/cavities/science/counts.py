@@ -78,7 +78,8 @@ def worst_slice(
     >>> labels = np.zeros((9, 9, 3), int)
     >>> labels[1, 1, :] = 1; labels[1, 5, 1] = 2; labels[7, 5, 1] = 3
     >>> left = np.zeros(labels.shape, bool); left[:4] = True
-    >>> found = worst_slice(labels, {'left': left, 'right': ~left}, np.ones(3, bool), 2, flat=False)
+    >>> sides = {'left': left, 'right': ~left}
+    >>> found = worst_slice(labels, sides, np.ones(3, bool), 2, flat=False)
     >>> found.count, found.grade
     (2, 1)
     """
@@ -91,7 +92,7 @@ def worst_slice(
             if flat:
                 counts.append(int(ndi.label(image > 0, np.ones((3, 3)))[1]))
             else:
-                counts.append(int(len(np.setdiff1d(np.unique(image), [0]))))
+                counts.append(len(np.setdiff1d(np.unique(image), [0])))
         most[side] = max(counts)
     return Worst(max(most.values()), most['left'], most['right'])
 
