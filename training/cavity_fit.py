@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument('--draws', type=int, default=4)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--model', type=Path)
+    parser.add_argument('--whole', action='store_true', help='fit only; leave nobody out')
     asked = parser.parse_args()
     asked.cases.mkdir(parents=True, exist_ok=True)
     if asked.what == 'draw':
@@ -291,7 +292,7 @@ def main() -> None:
                 scores = [(n, model.probability(x), *rest) for n, x, *rest in rows]
             else:
                 people = sorted({person_of(row[0]) for row in rows})
-                for person in people if len(people) > 1 else []:
+                for person in people if len(people) > 1 and not asked.whole else []:
                     model = fit_rows([r for r in rows if person_of(r[0]) != person])
                     scores += [
                         (n, model.probability(x), *rest)

@@ -67,6 +67,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'diffusion of white matter': ('??_wm', '??_nawm', 'md_nawm_*'),
     'skeleton': ('psmd_*', 'msmd_1e3'),
     'recent infarcts': ('rssi_*', 'recent_infarct_*'),
+    'lacunes': ('lacune_*',),
+    'perivascular spaces': ('pvs_*',),
     'deep grey susceptibility': ('qsm_*', 'r2star_*'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'all of diffusion': (
@@ -94,6 +96,8 @@ _ANATOMY = (
     'diffusion of hyperintensities',
     'diffusion of white matter',
     'recent infarcts',
+    'lacunes',
+    'perivascular spaces',
     'deep grey susceptibility',
 )
 
@@ -214,6 +218,18 @@ GATES = (
         judged_by=('qc_trace_anat_dice', 'qc_trace_coverage_pct', 'adc_median_1e3', 'trace_b'),
         stops=('recent infarcts',),
         warns=('recent infarcts',),
+    ),
+    Gate(
+        name='T2w on the anatomy',
+        judged_by=('qc_t2w_anat_edges', 'qc_t2w_coverage_pct'),
+        stops=('lacunes', 'perivascular spaces'),
+        warns=('lacunes', 'perivascular spaces'),
+    ),
+    Gate(
+        name='noise of the T1w',
+        judged_by=('qc_cavity_noise', 'qc_pvs_total_n'),
+        stops=('perivascular spaces',),
+        warns=('lacunes', 'perivascular spaces'),
     ),
     Gate(
         name='gradient echo',

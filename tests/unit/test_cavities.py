@@ -442,3 +442,27 @@ def test_thick_slices_give_counts_within_slices_only(visit, images, tmp_path, mo
 def test_limits_of_size():
     assert Limits().largest_mm == 15
     assert replace(Limits(), definite=0.9).definite == 0.9
+
+
+def test_pieces_of_one_space_count_once_and_neighbours_apart():
+    broken = (tube((20, 46, 30), (20, 53, 30), 2.0), tube((20, 56, 30), (20, 64, 30), 2.0))
+    beside = (tube((27, 46, 30), (27, 64, 30), 2.0),)
+    head = make_head(make_images(Shapes((), broken + beside), names=('t1w', 'flair')))
+    found = find_cavities(head, load_model('t1w+flair', thick=False))
+    first, second, third = owners(found, broken + beside)
+    assert first.number == second.number != third.number
+    assert first.length_mm > 10
+
+
+def test_a_small_cavity_above_the_perforated_substance_does_not_count(images):
+    head = make_head({name: images[name] for name in ('t1w', 'flair')})
+    at = np.array(LACUNES[1].centre)
+    found = find_cavities(
+        head,
+        load_model('t1w+flair', thick=False),
+        to_template=lambda points: points - at + [18.0, 4, -8],
+    )
+    first, second = owners(found, LACUNES)
+    assert first.lacune_status == 'definite'
+    assert second.lacune_status == 'possible'
+    assert 'perforated' in second.reasons

@@ -192,7 +192,7 @@ ROOM = Room(
                     units='1',
                     description='Probability, by the same model, that it is a perivascular space.',
                 ),
-                Column(name='place', description='Where it lies.', levels=PLACES),
+                Column(name='region', description='Where it lies.', levels=PLACES),
                 Column(name='reasons', description='What speaks for and against it.'),
                 *REGION,
             ),

@@ -194,7 +194,7 @@ def _lacune_rows(found: Found, rows: list[dict], place: Place) -> list[dict]:
             'status': c.lacune_status,
             'probability': None if c.lacune_status == 'external' else c.lacune,
             'pvs_probability': None if c.lacune_status == 'external' else c.pvs,
-            'place': where[c.number],
+            'region': where[c.number],
             'reasons': c.reasons,
         }
         for c in chosen
@@ -269,7 +269,7 @@ def _lacune_values(rows, head, told, origin) -> dict:
             judged = 'warn'
 
     def of(*places):
-        return sum(row['place'] in places for row in counting)
+        return sum(row['region'] in places for row in counting)
 
     return {
         'lacune_n': Value(len(counting), reason='; '.join(words), qc=judged),

@@ -38,24 +38,23 @@ _KNOWN = (
         list='cmb_lesions',
     ),
     Source(
-        room='lacunes',
-        markers=('lacune_n', 'lacune_deep_n', 'lacune_lobar_n'),
-        list='lacune_lesions',
-    ),
-    Source(
-        room='pvs',
+        room='cavities',
         markers=(
+            'lacune_n',
+            'lacune_deep_n',
+            'lacune_lobar_n',
             'pvs_bg_grade',
             'pvs_cso_grade',
             'pvs_bg_worst_n',
             'pvs_cso_worst_n',
             'pvs_midbrain',
         ),
+        list='lacune_lesions',
     ),
 )
 #: Rooms that there are. A room of `_KNOWN` that is named here is read; the markers of others are
 #: missing, unless they are rated.
-ROOMS = ('fazekas',)
+ROOMS = ('fazekas', 'cavities')
 
 SOURCES = tuple(source for source in _KNOWN if source.room in ROOMS)
 #: List of hyperintensities, for the multispot pattern and for the lesions behind a grade; and the

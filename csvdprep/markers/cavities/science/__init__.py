@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.cavities.science.candidates import Candidates, Head, candidates, features_of
+from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
+from csvdprep.markers.cavities.science.pieces import joined
 from csvdprep.markers.cavities.science.probability import Model
 from csvdprep.science.shapes import axial_diameter
 
@@ -31,6 +32,8 @@ class Limits:
         Smallest of its largest axial diameter, mm.
     fluid, fluid_possible : float
         Least share of fluid in the middle of a lacune, and of one that is listed for review.
+    cortex : float
+        Share of cortex in the surroundings from which it is no lacune: lacunes are subcortical.
     perforated_mm : float
         Axial diameter up to which what lies above the anterior perforated substance is more
         likely a perivascular space, mm.
@@ -44,6 +47,7 @@ class Limits:
     smallest_mm: float = 3.0
     fluid: float = 0.5
     fluid_possible: float = 0.3
+    cortex: float = 0.4
     perforated_mm: float = 8.0
 
 
@@ -105,9 +109,8 @@ class Found:
     outside: np.ndarray
 
 
-#: Lowest third of the putamen and the anterior perforated substance, template, mm: least and
-#: largest |x|, y and z.
-PERFORATED = ((10.0, 32.0), (-10.0, 14.0), (-16.0, -3.0))
+#: Middle of the anterior perforated substance, on the right, and how far it reaches, template, mm.
+PERFORATED, PERFORATED_REACH = (18.0, 4.0, -8.0), 8.0
 
 
 def find_cavities(
@@ -150,20 +153,25 @@ def find_cavities(
     keep = np.flatnonzero(maybe | (sure[:, 2] >= limits.pvs_possible))
     # Lacunes first, the most probable first; then spaces, the largest first.
     order = sorted(keep, key=lambda i: (0, -sure[i, 1], i) if maybe[i] else (1, -sure[i, 2], i))
+    spaces = [i for i in order if sure[i].argmax() == 2 and sure[i, 2] >= limits.pvs_definite]
+    # Across thick slices there are no lines to follow.
+    one = {i: i for i in spaces} if head.thick else joined(seen.facts, sorted(spaces))
+    order = [i for i in order if one.get(i, i) == i]
     renumbered = np.zeros(len(sure) + 1, np.int32)
     renumbered[[i + 1 for i in order]] = np.arange(1, len(order) + 1)
+    for piece, whole in one.items():
+        renumbered[piece + 1] = renumbered[whole + 1]
+    facts = _whole(seen.facts, one)
     labels = renumbered[seen.labels]
     boxes = ndi.find_objects(labels)
     low = perforated(_middles(labels, head.affine, len(order)), to_template)
     cavities = tuple(
         _described(
             number,
-            seen,
-            i,
-            names,
+            dict(zip(names, map(float, seen.features[i]), strict=True)),
+            facts[i],
             sure[i],
-            labels,
-            boxes[number - 1],
+            axial_diameter(labels[boxes[number - 1]] == number, head.affine),
             head,
             limits,
             low[number - 1],
@@ -198,8 +206,7 @@ def perforated(
         return np.zeros(len(points), bool)
     there = np.asarray(to_template(points), float)
     there[:, 0] = np.abs(there[:, 0])
-    low, high = np.array(PERFORATED).T
-    return ((there >= low) & (there <= high)).all(axis=1)
+    return np.linalg.norm(there - PERFORATED, axis=1) <= PERFORATED_REACH
 
 
 def _middles(labels: np.ndarray, affine: np.ndarray, count: int) -> np.ndarray:
@@ -210,21 +217,33 @@ def _middles(labels: np.ndarray, affine: np.ndarray, count: int) -> np.ndarray:
     return np.array(middle).reshape(-1, 3) @ affine[:3, :3].T + affine[:3, 3]
 
 
+def _whole(facts: Sequence[dict], one: Mapping[int, int]) -> list[dict]:
+    """Add up the lengths and volumes of the pieces of each space."""
+    out = [
+        {name: float(fact[name]) for name in ('length_mm', 'width_mm', 'fluid_mm3')}
+        for fact in facts
+    ]
+    for piece, whole in one.items():
+        if piece != whole:
+            for name in ('length_mm', 'fluid_mm3'):
+                out[whole][name] += out[piece][name]
+    for whole in {w for p, w in one.items() if p != w}:
+        length, volume = out[whole]['length_mm'], out[whole]['fluid_mm3']
+        out[whole]['width_mm'] = float(2 * np.sqrt(volume / (np.pi * length)))
+    return out
+
+
 def _described(
     number: int,
-    seen: Candidates,
-    i: int,
-    names: tuple[str, ...],
+    facts: dict[str, float],
+    form: dict[str, float],
     sure: np.ndarray,
-    labels: np.ndarray,
-    box: tuple[slice, ...],
+    diameter: float,
     head: Head,
     limits: Limits,
     low: bool,
 ) -> Cavity:
     """Put what is known of a candidate into numbers and words."""
-    facts = dict(zip(names, map(float, seen.features[i]), strict=True))
-    diameter = axial_diameter(labels[box] == number, head.affine)
     lacune, pvs = float(sure[1]), float(sure[2])
     kind = ('other', 'lacune', 'pvs')[int(np.argmax(sure))]
     if lacune >= limits.definite and diameter > limits.largest_mm + 1.5 * head.voxel_mm.min():
@@ -238,6 +257,7 @@ def _described(
     if lacune >= limits.possible and facts['peak'] >= limits.fluid_possible:
         counts = kind == 'lacune' and lacune >= limits.definite
         counts = counts and diameter >= limits.smallest_mm and facts['peak'] >= limits.fluid
+        counts = counts and facts['ring_cortex'] < limits.cortex
         counts = counts and not (low and diameter < limits.perforated_mm)
         lacune_status = 'definite' if counts else 'possible'
     if kind != 'lacune' and pvs >= limits.pvs_possible:
@@ -253,7 +273,7 @@ def _described(
         diameter_mm=diameter,
         facts=facts,
         reasons=words,
-        **{name: float(value) for name, value in seen.facts[i].items()},
+        **form,
     )
 
 

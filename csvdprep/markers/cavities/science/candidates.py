@@ -141,7 +141,7 @@ class Candidates:
     contrast : ndarray of float32
         Share of fluid over that of the surroundings, 0 to 1.
     facts : tuple of dict
-        Of each: ``length_mm``, ``width_mm``.
+        Of each: ``length_mm``, ``width_mm``, ``fluid_mm3``, ``middle`` and ``axis`` (mm).
     """
 
     labels: np.ndarray
@@ -252,6 +252,8 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         )
         lesion = labels[wide] == number
         row, fact = _shape(lesion, contrast[wide], head.affine, voxel_mm)
+        # So far from the corner of the box, not of the image.
+        fact['middle'] = fact['middle'] + head.affine[:3, :3] @ [part.start for part in wide]
         row |= _within(head, fluid, wide, lesion, labels, outside, voxel_mm)
         top = response[wide][lesion].argmax()
         row |= {
@@ -288,7 +290,8 @@ def _shape(lesion, contrast, affine, voxel_mm) -> tuple[dict, dict]:
         'depth': float(depth),
         'upright': float(abs(vectors[2, -1])),
     }
-    return row, {'length_mm': length, 'width_mm': width, 'fluid_mm3': volume}
+    fact = {'length_mm': length, 'width_mm': width, 'fluid_mm3': volume}
+    return row, fact | {'middle': middle, 'axis': vectors[:, -1]}
 
 
 def _within(head, fluid, wide, lesion, labels, outside, voxel_mm) -> dict[str, float]:
