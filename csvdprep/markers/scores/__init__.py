@@ -176,6 +176,7 @@ ROOM = Room(
         *(source.list for source in SOURCES if source.list),
     ),
     reads=tuple(f'{source.room}.{name}' for source in SOURCES for name in source.markers),
+    version=2,
     makes={
         'svd_points': Derivative(
             suffix='scores',

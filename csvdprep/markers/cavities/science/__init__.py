@@ -33,7 +33,7 @@ class Limits:
     fluid, fluid_possible : float
         Least share of fluid in the middle of a lacune, and of one that is listed for review.
     cortex : float
-        Share of cortex in the surroundings from which it is no lacune: lacunes are subcortical.
+        Share of cortex in the surroundings from which, on thick slices, it is no lacune.
     perforated_mm : float
         Axial diameter up to which what lies above the anterior perforated substance is more
         likely a perivascular space, mm.
@@ -257,7 +257,8 @@ def _described(
     if lacune >= limits.possible and facts['peak'] >= limits.fluid_possible:
         counts = kind == 'lacune' and lacune >= limits.definite
         counts = counts and diameter >= limits.smallest_mm and facts['peak'] >= limits.fluid
-        counts = counts and facts['ring_cortex'] < limits.cortex
+        # A sulcus that a thick slice cuts across looks like a cavity.
+        counts = counts and not (head.thick and facts['ring_cortex'] >= limits.cortex)
         counts = counts and not (low and diameter < limits.perforated_mm)
         lacune_status = 'definite' if counts else 'possible'
     if kind != 'lacune' and pvs >= limits.pvs_possible:

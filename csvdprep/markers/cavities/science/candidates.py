@@ -252,6 +252,9 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         )
         lesion = labels[wide] == number
         row, fact = _shape(lesion, contrast[wide], head.affine, voxel_mm)
+        # With the voxels around it that hold some of it; of no feature, but of the volume.
+        own = (lesion | (ndi.binary_dilation(lesion) & (labels[wide] == 0))) & ~outside[wide]
+        fact['fluid_mm3'] = float(contrast[wide][own].sum() * np.prod(voxel_mm))
         # So far from the corner of the box, not of the image.
         fact['middle'] = fact['middle'] + head.affine[:3, :3] @ [part.start for part in wide]
         row |= _within(head, fluid, wide, lesion, labels, outside, voxel_mm)

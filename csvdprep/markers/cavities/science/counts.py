@@ -62,7 +62,7 @@ def worst_slice(
         Axis across axial slices.
     flat : bool
         Whether slices are thick: then what is connected within a slice is one; else each space
-        that crosses the slice is.
+        counts in every slice from its lowest to its highest voxel, whether or not it is broken.
 
     Returns
     -------
@@ -86,14 +86,16 @@ def worst_slice(
     most = {}
     for side in ('left', 'right'):
         inside = np.where(regions[side], labels, 0)
-        counts = [0]
-        for part in np.flatnonzero(slices):
-            image = np.take(inside, part, axis=axis)
-            if flat:
-                counts.append(int(ndi.label(image > 0, np.ones((3, 3)))[1]))
-            else:
-                counts.append(len(np.setdiff1d(np.unique(image), [0])))
-        most[side] = max(counts)
+        if flat:
+            images = (np.take(inside, part, axis=axis) for part in np.flatnonzero(slices))
+            counts = [int(ndi.label(image > 0, np.ones((3, 3)))[1]) for image in images]
+        else:
+            boxes = [box[axis] for box in ndi.find_objects(inside) if box is not None]
+            counts = [
+                sum(box.start <= part < box.stop for box in boxes)
+                for part in np.flatnonzero(slices)
+            ]
+        most[side] = max([0, *counts])
     return Worst(max(most.values()), most['left'], most['right'])
 
 
