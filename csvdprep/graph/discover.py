@@ -30,7 +30,7 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
     Examples
     --------
     >>> [item.title for item in declared().inputs]
-    ['T1w', 'FLAIR', 'T2*w or SWI', 'DWI', 'trace with ADC']
+    ['T1w', 'FLAIR', 'T2*w or SWI', 'T2w', 'DWI', 'trace with ADC']
     """
     return Declared.of(discover(output_spaces))
 
@@ -59,7 +59,7 @@ def discover(
     Examples
     --------
     >>> ' '.join(room.name for room in discover() if room.marker)
-    'swi alps atrophy fazekas infarcts nawm penumbra psmd qsm scores wmh zones'
+    'swi alps atrophy cavities fazekas infarcts nawm penumbra psmd qsm scores wmh zones'
 
     """
     rooms: list[Room] = []
