@@ -8,10 +8,11 @@
 ``sub-01_ses-1``), a scan of a person or a phantom without lacunes and perivascular spaces, draws
 lacunes of 3 to 15 mm, perivascular spaces of .5 to 3 mm, lesions that are dark on the T1w but
 bright on the FLAIR, and larger cavities into its images, and keeps the features of all candidates
-with what each is. Whose name begins with 'phantom' has nothing of its own; what is found in a
-person where nothing was drawn is no lacune, but may be a perivascular space. ``fit`` fits a
-multinomial logistic model to each set of images, thin and thick slices apart, and prints recall
-and false positives with each person left out; ``judge`` those of models that were fitted before.
+with what each is. Whose name begins with 'phantom' has nothing of its own. What is found in a
+person where nothing was drawn is no lacune; in basal ganglia, centrum semiovale and hippocampus
+it may be a perivascular space. ``fit`` fits a multinomial logistic model to each set of images,
+thin and thick slices apart, and prints recall and false positives with each person left out;
+``judge`` those of models that were fitted before.
 """
 
 from __future__ import annotations
@@ -212,11 +213,14 @@ def rows_of(cases, images: str, thick: bool):
                 break
 
 
-def fit_rows(rows) -> Model:
-    """Fit to draws."""
+def fit_rows(rows, images: str) -> Model:
+    """Fit to draws; in people what lies outside of the regions of PVS is taken for none."""
     x, y, w = [], [], []
+    regions = [features_of(images).index(n) for n in ('centrum', 'basal', 'hippocampus')]
     for name, features, kinds, _, _ in rows:
         clear = kinds != UNCLEAR
+        elsewhere = features[:, regions].sum(axis=1) < 0.5
+        kinds = np.where((kinds == NO_LACUNE) & elsewhere, OTHER, kinds)
         x.append(features[clear])
         y.append(kinds[clear])
         w.append(np.full(int(clear.sum()), 1.0 if name.startswith(PHANTOM) else PEOPLE))
@@ -293,13 +297,14 @@ def main() -> None:
             else:
                 people = sorted({person_of(row[0]) for row in rows})
                 for person in people if len(people) > 1 and not asked.whole else []:
-                    model = fit_rows([r for r in rows if person_of(r[0]) != person])
+                    others = [r for r in rows if person_of(r[0]) != person]
+                    model = fit_rows(others, images)
                     scores += [
                         (n, model.probability(x), *rest)
                         for n, x, *rest in rows
                         if person_of(n) == person
                     ]
-                model = fit_rows(rows)
+                model = fit_rows(rows, images)
                 content[label] = {
                     'features': list(features_of(images)),
                     **{

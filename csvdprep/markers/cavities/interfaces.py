@@ -300,9 +300,7 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
     for short, name in (('bg', 'BG'), ('cso', 'CSO')):
         low, high = _heights(short, place, files)
         region = _regions(place)[name]
-        halves = {
-            side: region & (sides(place.lobes) == k) for k, side in ((1, 'left'), (2, 'right'))
-        }
+        halves = _halves(labels, region, counting, name, place, head.thick)
         slices = graded_slices(place.affine, axis, labels.shape[axis], low, high)
         if not gradable:
             missing = Value(None, reason='thick slices that are not axial: no count within them')
@@ -339,6 +337,22 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
     values['pvs_possible_n'] = len(rows) - len(counting)
     values['qc_pvs_total_n'] = len(counting)
     return values
+
+
+def _halves(labels, region, counting, name: str, place: Place, thick: bool) -> dict:
+    """Return where spaces of either hemisphere are counted.
+
+    In space each counts with all of its length where most of it lies; on thick slices what lies
+    in the region does.
+    """
+    if thick:
+        side = sides(place.lobes)
+        return {text: region & (side == k) for k, text in ((1, 'left'), (2, 'right'))}
+    own = [row for row in counting if row['region'] == name]
+    return {
+        text: np.isin(labels, [row['index'] for row in own if row['side'] == text])
+        for text in ('left', 'right')
+    }
 
 
 def _in_space(values: dict, thick: bool, reason: str) -> dict:
