@@ -19,6 +19,9 @@ from csvdprep.phantom.scanner.magnet import GAMMA, tube_field
 PART_MM, FEWEST, MOST = 0.25, 3, 12
 #: Phase below which a field is not looked at, rad.
 LEAST_PHASE = 0.06
+#: Share of microbleeds in white matter, cortex, deep grey matter, cerebellum, brainstem: more
+#: in the latter than patients have, since those are the places where mimics are.
+SHARES = (0.30, 0.28, 0.27, 0.08, 0.07)
 #: Distance from a tube beyond which its field is not looked at, mm.
 TUBE_MM = 4.0
 
@@ -201,7 +204,7 @@ def random_things(head: dict, rng: np.random.Generator, mean: float) -> list[Thi
 
     count = 0 if rng.random() < 0.2 else int(np.ceil(rng.exponential(mean))) * (mean > 0)
     names = rng.choice(
-        list(regions), p=[0.38, 0.36, 0.16, 0.06, 0.04], size=min(count, int(3 * mean))
+        list(regions), p=SHARES, size=min(count, int(3 * mean))
     )
     for name in names:
         radius = np.clip(1.1 * np.exp(0.42 * rng.standard_normal()), 0.45, 3)
@@ -213,7 +216,7 @@ def random_things(head: dict, rng: np.random.Generator, mean: float) -> list[Thi
             shift *= rng.uniform(0.4, 1.0) * last.radius / np.linalg.norm(shift)
             out.append(Thing('CMB part', last.points + shift, 0.8 * last.radius, last.chi, 0.1))
     pallidum = solid & (parts == 2)
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(0, 3))):
         where = pallidum if rng.random() < 0.6 else (parts == 1) | (surface & ~beside)
         sphere('calcification', where, rng.uniform(0.7, 2), rng.uniform(-3, -1), 0.2)
     if rng.random() < 0.4:

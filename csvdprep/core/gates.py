@@ -70,6 +70,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'lacunes': ('lacune_*',),
     'perivascular spaces': ('pvs_*',),
     'deep grey susceptibility': ('qsm_*', 'r2star_*'),
+    'microbleeds': ('cmb_n', 'cmb_*_n', 'cmb_pattern'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'all of diffusion': (
         '??_wm',
@@ -99,6 +100,7 @@ _ANATOMY = (
     'lacunes',
     'perivascular spaces',
     'deep grey susceptibility',
+    'microbleeds',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -234,8 +236,8 @@ GATES = (
     Gate(
         name='gradient echo',
         judged_by=('qc_gre_snr', 'qc_gre_anat_dice', 'qc_gre_coverage_pct', 'gre_slice_mm'),
-        stops=('deep grey susceptibility',),
-        warns=('deep grey susceptibility',),
+        stops=('deep grey susceptibility', 'microbleeds'),
+        warns=('deep grey susceptibility', 'microbleeds'),
     ),
     Gate(
         name='phase of the gradient echo',

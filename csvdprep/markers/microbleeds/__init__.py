@@ -166,7 +166,7 @@ ROOM = Room(
                 Column(
                     name='diameter_mm',
                     units='mm',
-                    description='Width of the signal void at half of its depth, blooming included.',
+                    description='Width of the signal void at half of its depth, with blooming.',
                 ),
                 Column(
                     name='contrast_pct',

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from csvdprep.markers.microbleeds.science.candidates import (
     ANATOMY,

@@ -272,8 +272,8 @@ class _Rays:
         depth = float(profile[0])
         # The level that the spot stands in: what is beyond its border, mostly.
         rough = _crossing(profile, depth / 2)
-        ring = (STEPS > 1.6 * rough + 0.7) & (STEPS <= 1.6 * rough + 3.8)
-        ring = ring if ring.any() else STEPS >= STEPS[-4]
+        ring = (1.6 * rough + 0.7 < STEPS) & (1.6 * rough + 3.8 >= STEPS)
+        ring = ring if ring.any() else STEPS[-4] <= STEPS
         around = float(np.median(rays[:, ring]))
         drop = max(depth - around, 1e-3)
         radius = _crossing(profile, around + drop / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,13 +179,13 @@ def roundness(
     if flat >= 0:
         size[flat] = np.inf
     seen = smooth(dark, size, SMOOTH_MM)
-    kept = [SMOOTH_MM / voxel_mm[axis] for axis in axes if SMOOTH_MM > 0.15 * voxel_mm[axis]]
+    kept = [SMOOTH_MM / voxel_mm[axis] for axis in axes if 0.15 * voxel_mm[axis] < SMOOTH_MM]
     least = LEAST_SD * noise / float(voxel_mm[axes].mean()) / np.sqrt(2)
     least /= np.prod([np.sqrt(1 + 2 * np.sqrt(np.pi) * k) for k in kept])
     best = np.zeros(dark.shape, np.float32)
     found = [[] for _ in RADII]
     bounds = np.linspace(0, dark.shape[0], STRIPS + 1).astype(int)
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         for number, part in enumerate(_votes(seen, brain, voxel_mm, axes, start, stop, least)):
             found[number].append(part)
     spread = float(np.mean(voxel_mm[axes]))
