@@ -5,7 +5,7 @@
 
 HEADS_DIR holds what ``training.cmb_heads`` made. Microbleeds, calcifications, mineral, veins and
 flow voids are drawn into the complex echoes, with noise, ripple of motion and a rest of the
-coil's shading; half of the images are magnitudes, the others susceptibility-weighted. Candidates
+coil's shading; most images are magnitudes, the others susceptibility-weighted. Candidates
 are labelled by what was drawn, and boosted trees are fitted. Prints sensitivity and false
 positives with each head left out, or with ``--judge`` those of a model that was fitted before.
 ``--plain`` draws nothing, ``--mimics`` no microbleeds: what is found then is false, but for the
@@ -74,7 +74,7 @@ def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
         echoes.append(echo + noise[0] + 1j * noise[1])
     # Shading that the correction leaves.
     shade = 1 + rng.uniform(0, 0.06) * smooth_noise(brain.shape, 25 / float(size.mean()), rng)
-    kind = 'swi' if rng.random() < 0.5 else 'mag'
+    kind = 'swi' if rng.random() < 0.3 else 'mag'
     image = weighted(echoes, te, kind, rng) * shade
     mask = _other_mask(brain, size, rng)
     rolls = np.round(rng.normal(0, 0.7, 3) / size).astype(int)
@@ -111,6 +111,10 @@ def anatomy_of(head: dict) -> dict[str, np.ndarray]:
 
 def weighted(echoes, te, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Combine echoes to a magnitude, or to a susceptibility-weighted image."""
+    if len(echoes) > 1 and rng.random() < 0.4:
+        # Protocols differ in how many of their echoes are early ones.
+        first = int(rng.integers(0, len(echoes)))
+        echoes = echoes[first:] if rng.random() < 0.5 else echoes[: first + 1] + echoes[-1:]
     magnitude = np.sqrt(sum(np.abs(echo) ** 2 for echo in echoes) / len(echoes))
     if kind == 'mag':
         return magnitude

@@ -203,9 +203,7 @@ def random_things(head: dict, rng: np.random.Generator, mean: float) -> list[Thi
                 return
 
     count = 0 if rng.random() < 0.2 else int(np.ceil(rng.exponential(mean))) * (mean > 0)
-    names = rng.choice(
-        list(regions), p=SHARES, size=min(count, int(3 * mean))
-    )
+    names = rng.choice(list(regions), p=SHARES, size=min(count, int(3 * mean)))
     for name in names:
         radius = np.clip(1.1 * np.exp(0.42 * rng.standard_normal()), 0.45, 3)
         sphere('CMB', regions[name], radius, rng.uniform(0.5, 2), 0.1)

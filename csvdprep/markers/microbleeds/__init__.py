@@ -133,13 +133,14 @@ ROOM = Room(
             label='CMB',
             extension='.tsv',
             frame='gre',
-            description='Microbleeds and places that may be some, the most probable first.',
+            description='Microbleeds and places that may be some, the most probable first, '
+            'calcifications last.',
             lists='Microbleeds and candidates',
             columns=(
                 Column(
                     name='index',
-                    description='Number of the candidate, 1 the most probable; its value in the '
-                    'image of candidates.',
+                    description='Number of the candidate, from the most probable on; its value in '
+                    'the image of candidates.',
                 ),
                 *IDENTITY[1:],
                 Column(
@@ -155,8 +156,8 @@ ROOM = Room(
                     name='probability',
                     units='1',
                     description='Probability that it is a microbleed, by boosted trees fitted on '
-                    'microbleeds and mimics drawn into simulated scans. Not calibrated on '
-                    'patients.',
+                    'microbleeds and mimics drawn into simulated scans; of calcifications, by '
+                    'their form. Not calibrated on patients.',
                 ),
                 Column(
                     name='size',

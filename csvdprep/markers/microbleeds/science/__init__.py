@@ -32,7 +32,7 @@ class Bleed:
     number : int
         Value in the image of candidates.
     probability : float
-        That it is a microbleed, its sign counted in.
+        That it is a microbleed; of what is diamagnetic, that it would be one by its form.
     diameter_mm : float
         Width of the signal void at half of its depth, mm; blooming included.
     contrast : float
@@ -56,7 +56,7 @@ class Bleed:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Candidates of a scan, the most probable first.
+    """Candidates of a scan, the most probable first, what is diamagnetic last.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def find_microbleeds(
     Returns
     -------
     Found
-        With a map of susceptibility also candidates that would be probable but for their sign.
+        With what is diamagnetic, and looks like a microbleed.
 
     References
     ----------
@@ -133,16 +133,18 @@ def find_microbleeds(
     signs = evidence(image, brain, voxel_mm)
     sign = None if chi is None else sign_map(chi, brain)
     seen = candidates(signs, brain, affine, anatomy, sign)
-    unsigned = seen.features.copy()
-    unsigned[:, FEATURES.index('sign')] = 0
+    column = FEATURES.index('sign')
     sure = model.probability(seen.features)
-    # Calcium is listed, too, if it looks like a microbleed.
-    worth = np.maximum(sure, model.probability(unsigned))
+    # What is diamagnetic is judged by its form, and comes last: it is calcium if it is anything.
+    calcium = seen.features[:, column] < 0
+    plain = seen.features[calcium].copy()
+    plain[:, column] = 0
+    if calcium.any():
+        sure[calcium] = model.probability(plain)
     labels = np.zeros(brain.shape, np.int32)
     bleeds, centres = [], []
-    order = np.lexsort((-worth, -sure))
-    for i in order:
-        if worth[i] < least or labels[tuple(seen.centres[i])]:
+    for i in np.lexsort((-sure, calcium)):
+        if sure[i] < least or labels[tuple(seen.centres[i])]:
             continue
         number = len(bleeds) + 1
         if not _mark(labels, seen, i, number, voxel_mm):
