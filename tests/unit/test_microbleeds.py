@@ -277,6 +277,14 @@ def test_a_mask_that_was_given_is_taken_over(files, tmp_path):
     assert values['cmb_origin'] == 'external'
 
 
+def test_the_swi_of_a_scanner_has_a_threshold_of_its_own(files, tmp_path):
+    weighted = {'echoes': [], 'tesla': 3.0, 'weighted': files['gre_mag']}
+    _, values, _ = run(files, tmp_path, gre=weighted, definite_swi=0.9999)
+    assert values['cmb_n'] == 0
+    assert values['cmb_possible_n'] == 2
+    assert values['cmb_sequence'] == '3D SWI'
+
+
 def test_an_early_echo_is_said_to_miss_small_ones(files, tmp_path):
     early = {'echoes': [{'time': 0.005}], 'tesla': 3.0, 'weighted': None}
     _, _, result = run(files, tmp_path, gre=early)

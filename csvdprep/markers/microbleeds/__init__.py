@@ -13,10 +13,16 @@ class Options:
     """Which candidates count, and what is deep."""
 
     definite: float = option(
-        0.8, 'Probability from which a candidate is a microbleed.', least=0.01, most=0.999
+        0.7, 'Probability from which a candidate is a microbleed.', least=0.01, most=0.999
+    )
+    definite_swi: float = option(
+        0.9,
+        'The same where there is only the SWI of the scanner: veins are as dark there.',
+        least=0.01,
+        most=0.999,
     )
     possible: float = option(
-        0.3,
+        0.2,
         'Probability from which a candidate is listed as possible, for review.',
         least=0.001,
         most=0.99,
@@ -37,7 +43,7 @@ class Options:
     )
 
     def __post_init__(self):
-        if self.possible > self.definite:
+        if self.possible > min(self.definite, self.definite_swi):
             raise ValueError('microbleeds.possible must not be above microbleeds.definite')
 
 

@@ -46,8 +46,9 @@ class _InputSpec(TraitedSpec):
     gre_chi = File(exists=True, desc='susceptibility, ppm')
     cmb_external = traits.Dict(desc='mask of microbleeds, and its image')
     flair_to_anat = File(exists=True, desc='resamples FLAIR onto reference')
-    definite = traits.Float(0.8, usedefault=True, desc='probability from which one counts')
-    possible = traits.Float(0.3, usedefault=True, desc='probability from which one is listed')
+    definite = traits.Float(0.7, usedefault=True, desc='probability from which one counts')
+    definite_swi = traits.Float(0.9, usedefault=True, desc='the same on the SWI of the scanner')
+    possible = traits.Float(0.2, usedefault=True, desc='probability from which one is listed')
     deep_mm = traits.Float(10.0, usedefault=True, desc='from ventricles to deep white matter')
     largest_mm = traits.Float(10.0, usedefault=True, desc='diameter of the largest')
 
@@ -193,7 +194,8 @@ def _status(item: Bleed, origin: str, given) -> str:
         return 'external'
     if item.sign < 0:
         return 'calcification'
-    sure = item.probability >= given.definite and item.diameter_mm <= given.largest_mm
+    least = given.definite if given.gre.get('echoes') else given.definite_swi
+    sure = item.probability >= least and item.diameter_mm <= given.largest_mm
     return 'definite' if sure else 'possible'
 
 

@@ -9,12 +9,12 @@ def init_microbleeds_wf(*, room, options, context):
 
     Inputs
     ------
-    gre_mag, gre_mask, gre_to_anat, gre_values
-        Magnitude, brain, the way to the anatomical reference, and what the images are.
+    gre, gre_mag, gre_mask, gre_to_anat
+        Echo times, magnitude, brain, and the way to the anatomical reference.
     gm_probseg, csf_probseg, structures_dseg, lobes_dseg, territories_dseg, mni_to_anat
         Anatomy, and the way from the template.
-    gre_swi, gre_chi
-        Susceptibility-weighted image and map of susceptibility, where there is phase.
+    gre_chi
+        Map of susceptibility, where there is phase.
     cmb_external, flair_to_anat
         Mask that was given, and the way from the FLAIR, where it may lie.
 
@@ -28,6 +28,7 @@ def init_microbleeds_wf(*, room, options, context):
     """
     interface = Microbleeds(
         definite=options.definite,
+        definite_swi=options.definite_swi,
         possible=options.possible,
         deep_mm=options.deep_mm,
         largest_mm=options.largest_mm,

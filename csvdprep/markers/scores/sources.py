@@ -54,7 +54,7 @@ _KNOWN = (
 )
 #: Rooms that there are. A room of `_KNOWN` that is named here is read; the markers of others are
 #: missing, unless they are rated.
-ROOMS = ('fazekas', 'cavities')
+ROOMS = ('fazekas', 'cavities', 'microbleeds')
 
 SOURCES = tuple(source for source in _KNOWN if source.room in ROOMS)
 #: List of hyperintensities, for the multispot pattern and for the lesions behind a grade; and the

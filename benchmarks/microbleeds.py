@@ -1,0 +1,154 @@
+"""How well microbleeds are found: in the phantom P6, and drawn into a real crop.
+
+    python benchmarks/microbleeds.py [--crop FOLDER] [--seeds 10] [--tesla 7]
+
+P6 has 14 microbleeds, 7 calcifications and 6 veins in a ball of white matter; its map of
+susceptibility is the true one with noise. FOLDER holds ``crop3echo_part-{mag,phase}_MEGRE.nii.gz``
+(CLEARSWI.jl, MIT): real echoes of a part of a brain, 19 x 19 x 20 mm around the midline, with
+veins and arteries, without any microbleed. It is searched as it is, and with three microbleeds
+drawn into its complex signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from csvdprep.imaging.images import load
+from csvdprep.markers.microbleeds import Options
+from csvdprep.markers.microbleeds.learned import load_model
+from csvdprep.markers.microbleeds.science import ANATOMY, find_microbleeds
+from csvdprep.phantom.scanner.scan import Scan
+from csvdprep.phantom.susceptibility.cases import microbleed_scene
+from csvdprep.phantom.susceptibility.gre import Protocol, acquire
+from training.cmb_lesions import Thing, factors
+
+#: Field (T), voxel (mm), echo time (ms), noise of P6.
+PROTOCOLS = (
+    (3.0, (0.8, 0.8, 1.5), 20.0, 0.02),
+    (7.0, (0.6, 0.6, 1.0), 14.0, 0.02),
+    (1.5, (0.9, 0.9, 4.0), 35.0, 0.01),
+)
+#: Stored phase of the crop to radians, and its echo times, ms.
+RADIANS, TIMES = 855.0, (4.0, 8.0, 12.0)
+NOISE_PPM = 0.01
+
+
+def find(image, brain, affine, chi=None):
+    """Search an image without anatomy; returns positions (mm) and candidates."""
+    nothing = dict.fromkeys(ANATOMY, np.zeros(image.shape, np.float32))
+    found = find_microbleeds(
+        image, brain, affine, model=load_model(), anatomy=nothing, chi=chi, least=0.05
+    )
+    return found.centres @ affine[:3, :3].T + affine[:3, 3], found.bleeds
+
+
+def phantom(seed: int, tesla, voxel, te, noise) -> None:
+    """Print what is found of P6."""
+    scene = microbleed_scene(seed, tesla=tesla)
+    scan = Scan(voxel=voxel, low=(-50,) * 3, high=(50,) * 3, noise=noise)
+    signal, magnet = acquire(scene, Protocol(scan=scan, te=(te,)), seed)
+    affine = magnet.scan.grid()[1]
+    brain = magnet.scan.sample(scene.anatomy.fractions['wm'], scene.affine) > 0.5
+    rng = np.random.default_rng(seed)
+    chi = magnet.chi + NOISE_PPM * rng.standard_normal(brain.shape)
+    places, bleeds = find(np.abs(signal[..., 0]), brain, affine, chi)
+    options = Options()
+    used, met, signs = set(), {'CMB': [], 'calcification': []}, []
+    for feature in scene.features:
+        if feature.kind not in met:
+            continue
+        away = np.linalg.norm(places - feature.centre, axis=1)
+        nearest = int(away.argmin())
+        seen = away[nearest] < feature.radii[0] + 1.5
+        if seen:
+            used.add(nearest)
+            signs.append(bleeds[nearest].sign == np.sign(feature.facts['chi']))
+        sure = seen and bleeds[nearest].probability >= options.definite
+        met[feature.kind].append(sure and bleeds[nearest].sign >= 0)
+    false = sum(
+        b.probability >= options.definite and b.sign >= 0 and k not in used
+        for k, b in enumerate(bleeds)
+    )
+    bleeds_met, calcium = met['CMB'], met['calcification']
+    print(
+        f'P6 seed {seed}, {tesla:g} T, {voxel}: definite {sum(bleeds_met)} of {len(bleeds_met)} '
+        f'microbleeds and {sum(calcium)} of {len(calcium)} calcifications, sign right '
+        f'{sum(signs)} of {len(signs)}, false {false}',
+        flush=True,
+    )
+
+
+def crop(folder: Path, seeds: int, tesla: float) -> None:
+    """Print what is found in the real crop, as it is and with microbleeds drawn into it."""
+    magnitude, phase = (
+        load(folder / f'crop3echo_part-{part}_MEGRE.nii.gz') for part in ('mag', 'phase')
+    )
+    affine = magnitude.affine
+    size = np.linalg.norm(affine[:3, :3], axis=0)
+    signal = np.asanyarray(magnitude.dataobj) * np.exp(
+        1j * RADIANS * np.asanyarray(phase.dataobj, dtype=float)
+    )
+    brain = np.ones(signal.shape[:3], bool)
+    options = Options()
+
+    def image(changed):
+        return np.sqrt(sum(np.abs(signal[..., e] * changed[e]) ** 2 for e in range(3)) / 3)
+
+    _, bleeds = find(image([1, 1, 1]), brain, affine)
+    sure = [b.probability for b in bleeds]
+    print(
+        f'crop as it is: {sum(p >= options.definite for p in sure)} definite, '
+        f'{sum(p >= options.possible for p in sure)} definite or possible'
+    )
+    met, listed, false, shown = [], [], 0, []
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, 12])
+        things = []
+        while len(things) < 3:
+            voxel = rng.uniform(0.2, 0.8, 3) * signal.shape[:3]
+            place = affine[:3, :3] @ voxel + affine[:3, 3]
+            if all(np.linalg.norm(place - t.points[0]) > 6 for t in things):
+                radius = float(rng.uniform(0.5, 1.3))
+                things.append(Thing('CMB', place[None], radius, float(rng.uniform(0.5, 1.5)), 0.1))
+        changed = factors(brain.shape, affine, size, things, TIMES, tesla)
+        places, bleeds = find(image(changed), brain, affine)
+        used = set()
+        for thing in things:
+            away = np.linalg.norm(places - thing.points[0], axis=1)
+            near = np.flatnonzero(away < thing.radius + 1.2).tolist()
+            best = max((bleeds[k].probability for k in near), default=0.0)
+            used |= set(near)
+            met.append(best >= options.definite)
+            listed.append(best >= options.possible)
+            shown.append((thing.radius, thing.chi, best))
+        false += sum(
+            b.probability >= options.definite for k, b in enumerate(bleeds) if k not in used
+        )
+    print(
+        f'crop with three microbleeds, {seeds} draws at {tesla:g} T: definite {np.mean(met):.2f}, '
+        f'listed {np.mean(listed):.2f}, false {false / seeds:.2f} a draw'
+    )
+    for radius, chi, best in sorted(shown):
+        print(f'  radius {radius:.2f} mm, {chi:.2f} ppm: {best:.2f}')
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--crop', type=Path)
+    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--tesla', type=float, default=7.0)
+    asked = parser.parse_args()
+    if asked.crop:
+        crop(asked.crop, asked.seeds, asked.tesla)
+        return
+    for seed in range(asked.seeds):
+        for protocol in PROTOCOLS:
+            phantom(seed, *protocol)
+
+
+if __name__ == '__main__':
+    main()
