@@ -586,7 +586,7 @@ def test_own_results_are_not_taken_for_those_of_others(tmp_path, raw):
         'sub-011/ses-1/anat/sub-011_ses-1_label-WMH_mask.nii.gz',
         'sub-01/ses-1/anat/sub-01_ses-1_label-WMH_probseg.nii.gz',
         'sub-01/ses-1/anat/sub-01_ses-1_desc-lesionchange_mask.nii.gz',
-        'sub-01/ses-1/anat/sub-01_ses-1_label-CMB_mask.nii.gz',
+        'sub-01/ses-1/anat/sub-01_ses-1_label-vein_mask.nii.gz',
     ],
 )
 def test_what_is_no_wmh_of_this_visit(tmp_path, raw, name):
