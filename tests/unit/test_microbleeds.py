@@ -18,6 +18,7 @@ from csvdprep.markers.microbleeds.science.candidates import FEATURES
 from csvdprep.markers.microbleeds.science.evidence import evidence
 from csvdprep.markers.microbleeds.science.probability import Model
 from csvdprep.markers.microbleeds.science.regions import pattern
+from csvdprep.markers.scores.interfaces import read_candidates
 from csvdprep.phantom.scanner.magnet import GAMMA, sphere_field, tube_field
 
 VOXEL = np.array([0.8, 0.8, 1.6])
@@ -257,6 +258,14 @@ def test_a_scan_is_counted_and_listed(files, tmp_path):
     labels = np.asanyarray(nib.load(result.cmb_candidates).dataobj)
     assert set(np.unique(labels)) == {0, 1, 2, 3}
     assert ((labels == 1) | (labels == 2)).sum() == mask.sum() > 0
+
+
+def test_calcifications_do_not_enter_scores(files, tmp_path):
+    _, _, result = run(files, tmp_path)
+    assert [(c.index, c.counts) for c in read_candidates(Path(result.cmb_lesions))] == [
+        (1, True),
+        (2, True),
+    ]
 
 
 def test_without_phase_the_sign_is_not_known(files, tmp_path):

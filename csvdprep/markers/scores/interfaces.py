@@ -148,6 +148,10 @@ def read_machine(takes: Mapping[str, str]) -> Machine:
     return Machine(values, reasons, lists, measures, lesions)
 
 
+#: Status of what is listed though it is no lesion, and cannot be one.
+NO_LESION = ('calcification',)
+
+
 def read_candidates(path: Path) -> list[Candidate]:
     """Read a list of candidates.
 
@@ -160,10 +164,13 @@ def read_candidates(path: Path) -> list[Candidate]:
     Returns
     -------
     list of Candidate
-        One without a probability is certain, as those of a mask that was given are.
+        One without a probability is certain, as those of a mask that was given are. What the
+        list says to be no lesion is left out.
     """
     found = []
     for row in read_tsv(path).rows:
+        if row['status'] in NO_LESION:
+            continue
         sure = row.get('probability', MISSING)
         place = [row.get(axis, MISSING) for axis in 'xyz']
         found.append(
