@@ -13,7 +13,7 @@ from csvdprep.markers.cavities.science.pieces import joined
 from csvdprep.markers.cavities.science.probability import Model
 from csvdprep.science.shapes import axial_diameter
 
-__all__ = ['Cavity', 'Found', 'Head', 'Limits', 'candidates', 'find_cavities']
+__all__ = ['Cavity', 'Found', 'Head', 'Limits', 'find_cavities']
 
 
 @dataclass(frozen=True)

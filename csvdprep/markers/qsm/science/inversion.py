@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from csvdprep.markers.qsm.science.total_variation import total_variation
+from csvdprep.markers.qsm.science.admm import total_variation
 from csvdprep.science.dipole import Space, threshold_division
 
 #: Noise (ppm) below which errors of the background rule, and which is taken instead.
