@@ -37,6 +37,11 @@ anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.tsv
 anat/sub-01_ses-1_label-WMH_bullseye.tsv
 anat/sub-01_ses-1_label-WMH_lesions.tsv
+anat/sub-01_ses-1_desc-cavities_dseg.nii.gz
+anat/sub-01_ses-1_label-PVS_lesions.tsv
+anat/sub-01_ses-1_label-PVS_mask.nii.gz
+anat/sub-01_ses-1_label-lacune_lesions.tsv
+anat/sub-01_ses-1_label-lacune_mask.nii.gz
 anat/sub-01_ses-1_label-SVD_desc-points_scores.tsv
 anat/sub-01_ses-1_label-SVD_desc-probability_scores.tsv
 anat/sub-01_ses-1_desc-ratings_scores.tsv
@@ -55,6 +60,8 @@ anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_mask.nii.gz
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_probseg.nii.gz
 figures/sub-01_ses-1_desc-brain_T1w.svg
 figures/sub-01_ses-1_desc-coreg_FLAIR.svg
+figures/sub-01_ses-1_desc-lacunes_T1w.svg
+figures/sub-01_ses-1_desc-pvs_T1w.svg
 figures/sub-01_ses-1_desc-lesions_FLAIR.svg
 figures/sub-01_ses-1_desc-registration_T1w.svg
 figures/sub-01_ses-1_desc-tissues_T1w.svg

@@ -96,7 +96,7 @@ def worst_slice(
                 for part in np.flatnonzero(slices)
             ]
         most[side] = max([0, *counts])
-    return Worst(max(most.values()), most['left'], most['right'])
+    return Worst(int(max(most.values())), int(most['left']), int(most['right']))
 
 
 def graded_slices(
