@@ -15,7 +15,6 @@ from csvdprep.core.errors import InputError, UsageError
 #: Queries of other applications: a filter file shared with them may hold these.
 OTHER_QUERIES = frozenset(
     {
-        't2w',
         'pdw',
         'bold',
         'sbref',

@@ -147,7 +147,13 @@ def _grouped(candidates: Sequence[Candidate], report: Report) -> list[Group]:
         if weighted and part == 'mag' and item.name.suffix in WEIGHTED:
             group.weighted = item
         elif part in PARTS:
-            group.echoes.setdefault(entities.get('echo', ''), {})[part] = item
+            parts = group.echoes.setdefault(entities.get('echo', ''), {})
+            if part in parts:
+                report.notes.append(
+                    f'{item.shown} is used instead of {parts[part].path.name}, which is the same '
+                    f'part ({part}) of the same echo.'
+                )
+            parts[part] = item
     # An acquisition called SWI that has no phase is the scanner's weighted image.
     for group in groups.values():
         named = 'swi' in group.entities.get('acq', '').lower()

@@ -202,3 +202,12 @@ def test_magnitudes_that_are_not_finite_are_nothing(raw):
     _, magnitude = load_magnitudes(only(raw).scans['gre'].content['echoes'])
     assert np.isfinite(magnitude).all()
     assert magnitude.max() <= np.nanmax(head())
+
+
+def test_two_files_of_one_echo_are_told(raw):
+    write(raw, f'{ANAT}_T2starw', time=0.02)
+    write(raw, f'{ANAT}_part-mag_T2starw', time=0.02)
+    given = only(raw)
+    (echo,) = given.scans['gre'].content['echoes']
+    assert echo['mag'].endswith('_part-mag_T2starw.nii.gz')
+    assert any('same part (mag)' in note for note in given.notes)

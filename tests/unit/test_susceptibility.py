@@ -291,6 +291,20 @@ def test_no_witness_is_said():
     assert sign.sign == 1
 
 
+@pytest.mark.parametrize(('iron', 'known'), [(0.12, True), (0.04, False)])
+def test_witnesses_that_contradict_each_other(iron, known):
+    """Calcifications are dark, too: a clear pallidum is believed, a faint one is not."""
+    shape = (40, 40, 40)
+    mask = ball(shape, 18)
+    pallidum = ball(shape, 4, (14, 20, 20)) | ball(shape, 4, (26, 20, 20))
+    calcium = ball(shape, 3, (20, 28, 24)) | ball(shape, 3, (20, 10, 24))
+    chi = np.where(pallidum, iron, np.where(calcium, -0.03, 0.0)).astype('f4')
+    magnitude = np.where(calcium, 20.0, 100.0)
+    sign = phase_sign(chi, magnitude, mask, pallidum, np.ones(3))
+    assert sign.dark_ppm < -0.012
+    assert (sign.sign, sign.known) == (1, known)
+
+
 @pytest.mark.parametrize('shift', [-2, 0, 1])
 def test_a_phase_that_is_shifted_against_its_magnitude(shift):
     shape = (28, 28, 24)

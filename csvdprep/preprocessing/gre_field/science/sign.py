@@ -11,6 +11,8 @@ from scipy import ndimage as ndi
 DARKEST = 0.005
 #: Contrast of susceptibility (ppm) from which on a witness is believed.
 CLEAR_PPM = 0.012
+#: A witness that is clearer by this factor is believed against the other.
+CLEARER = 3.0
 #: Width (mm) of what surrounds a voxel.
 AROUND_MM = 4.0
 
@@ -64,7 +66,8 @@ def phase_sign(
     Returns
     -------
     Sign
-        That of the witnesses; if they contradict each other, that of the clearer one, not known.
+        That of the witnesses; if they contradict each other, that of the clearer one, which is
+        known only if it is clearer by far.
     """
     sigma = AROUND_MM / np.asarray(voxel_mm)
     share = np.maximum(ndi.gaussian_filter(mask.astype(np.float32), sigma), 1e-3)
@@ -91,7 +94,7 @@ def phase_sign(
     if not clear:
         return Sign(1, False, deep, dark)
     strongest = max(clear, key=abs)
-    agree = all(value * strongest > 0 for value in clear)
+    agree = all(v * strongest > 0 or CLEARER * abs(v) < abs(strongest) for v in clear)
     return Sign(1 if strongest > 0 else -1, agree, deep, dark)
 
 
