@@ -64,6 +64,11 @@ def test_figures_take_what_exists(room):
         assert callable(load(figure.build))
 
 
+def test_figures_have_names_of_their_own():
+    names = [figure.desc for room in ROOMS for figure in room.figures]
+    assert sorted(names) == sorted(set(names))
+
+
 @each_room
 def test_measures_are_described(room):
     for measure in room.measures:

@@ -51,7 +51,7 @@ ROOM = Room(
     },
     figures=(
         Figure(
-            desc='coreg',
+            desc='coregt2w',
             suffix='T2w',
             title='T2w on the reference',
             caption='The two images change places under the pointer: ventricles, sulci and '
