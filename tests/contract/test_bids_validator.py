@@ -12,7 +12,7 @@ from csvdprep.bids.dataset import prepare_output
 from csvdprep.bids.names import derivative_path
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.graph.discover import declared, discover
-from csvdprep.graph.visit import _sidecar, _table
+from csvdprep.graph.visit import _sidecar, _table, init_visit_wf
 from csvdprep.interfaces.sink import SaveDerivative
 from tests.builders import write_dataset, write_image
 
@@ -77,3 +77,13 @@ def test_whatever_a_visit_leaves(names, tmp_path):
     issues = json.loads(done.stdout)['issues']['issues']
     errors = [issue for issue in issues if issue['severity'] == 'error']
     assert not errors, '\n'.join(f'{e["code"]} {e.get("subCode")} {e["location"]}' for e in errors)
+
+
+def test_a_visit_that_has_everything_becomes_a_graph(tmp_path):
+    """Names of nodes, figures and products of all rooms together."""
+    plan = make_plan(VisitInput(visit=Visit('01'), scans=scans_of()), discover(SPACES))
+    graph = init_visit_wf(plan, output_dir=tmp_path)
+    names = graph.list_node_names()
+    assert len(names) == len(set(names))
+    drawn = {name for name in names if '.draw_' in f'.{name}'}
+    assert len(drawn) == sum(len(step.room.figures) for step in plan.steps)
