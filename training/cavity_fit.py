@@ -30,13 +30,14 @@ from scipy.optimize import minimize
 from csvdprep.imaging.transforms import read_linear
 from csvdprep.markers.cavities.inputs import make_head, read_images, read_place, visit_files
 from csvdprep.markers.cavities.science.candidates import candidates, features_of
-from csvdprep.markers.cavities.science.probability import CLASSES, Model, expanded, softmax
+from csvdprep.markers.cavities.science.probability import CLASSES, FARTHEST, read_model
 from csvdprep.phantom.patients.cavities import (
     TemplateHead,
     paint_cavities,
     place_cavities,
     true_labels,
 )
+from csvdprep.science.logistic import QuadraticModel, expanded, softmax
 
 #: Ridge of the slopes, weight of scans of people where those of phantoms count 1, and steps.
 RIDGE, PEOPLE, STEPS = 25.0, 1.5, 150
@@ -163,10 +164,10 @@ def answers(labels, owners, own, bare: bool):
     return np.array(kinds, int), np.array(numbers, int)
 
 
-def fit(x, kinds, weight) -> Model:
+def fit(x, kinds, weight) -> QuadraticModel:
     """Fit the multinomial model with a ridge on the slopes."""
     mean, sd = x.mean(axis=0), x.std(axis=0) + 1e-6
-    terms = expanded((x - mean) / sd).astype(np.float32)
+    terms = expanded((x - mean) / sd, FARTHEST).astype(np.float32)
     allowed = np.zeros((len(kinds), len(CLASSES)))
     for row, kind in enumerate(kinds):
         allowed[row, [OTHER, SPACE] if kind == NO_LACUNE else [kind]] = 1
@@ -185,7 +186,7 @@ def fit(x, kinds, weight) -> Model:
     start = np.zeros(shape)
     start[0] = -1
     found = minimize(loss, start.ravel(), jac=True, method='L-BFGS-B', options={'maxiter': STEPS})
-    return Model(mean, sd, found.x.reshape(shape))
+    return QuadraticModel(mean, sd, found.x.reshape(shape), FARTHEST)
 
 
 def load_cases(folder: Path) -> list[dict]:
@@ -213,7 +214,7 @@ def rows_of(cases, images: str, thick: bool):
                 break
 
 
-def fit_rows(rows, images: str) -> Model:
+def fit_rows(rows, images: str) -> QuadraticModel:
     """Fit to draws; in people what lies outside of the regions of PVS is taken for none."""
     x, y, w = [], [], []
     regions = [features_of(images).index(n) for n in ('centrum', 'basal', 'hippocampus')]
@@ -292,7 +293,7 @@ def main() -> None:
                 continue
             scores = []
             if asked.what == 'judge':
-                model = Model.read(content[label], features_of(images))
+                model = read_model(content[label], features_of(images))
                 scores = [(n, model.probability(x), *rest) for n, x, *rest in rows]
             else:
                 people = sorted({person_of(row[0]) for row in rows})

@@ -21,8 +21,9 @@ from scipy.optimize import minimize
 
 from csvdprep.markers.infarcts.science.candidates import FEATURES, candidates
 from csvdprep.markers.infarcts.science.evidence import evidence
-from csvdprep.markers.infarcts.science.probability import Model, expanded
+from csvdprep.markers.infarcts.science.probability import FARTHEST, read_model
 from csvdprep.phantom.patients.infarcts import add_noise, draw_infarcts
+from csvdprep.science.logistic import QuadraticModel, expanded
 
 #: Ridge of the slopes, and weight of scans of people where those of phantoms count 1.
 RIDGE, PEOPLE = 20.0, 3.0
@@ -81,10 +82,10 @@ def judge(head: dict, trace, adc, labels):
     return seen.features, np.array(answers, int)
 
 
-def fit(features: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Model:
+def fit(features: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> QuadraticModel:
     """Fit the logistic model with a ridge on the slopes."""
     mean, sd = features.mean(axis=0), features.std(axis=0) + 1e-9
-    x = expanded((features - mean) / sd)
+    x = expanded((features - mean) / sd, FARTHEST)
     sign = np.where(truth, 1.0, -1.0)
 
     def loss(w):
@@ -96,7 +97,7 @@ def fit(features: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Model:
 
     start = np.zeros(x.shape[1])
     found = minimize(loss, start, jac=True, method='L-BFGS-B', options={'maxiter': 3000})
-    return Model(mean, sd, found.x)
+    return QuadraticModel(mean, sd, found.x, FARTHEST)
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def main() -> None:
             flush=True,
         )
     if asked.judge:
-        model = Model.read(json.loads(asked.judge.read_text()), FEATURES)
+        model = read_model(json.loads(asked.judge.read_text()), FEATURES)
         scores = [
             (group(name), model.probability(features), answers, diameters)
             for name, features, answers, diameters in rows
@@ -161,7 +162,7 @@ def group(name: str) -> str:
     return 'phantom' if name.startswith(PHANTOM) else person_of(name)
 
 
-def fit_rows(rows) -> Model:
+def fit_rows(rows) -> QuadraticModel:
     """Fit to draws; heads of people count more than phantoms."""
     x, y, w = [], [], []
     for name, features, answers, _ in rows:

@@ -20,11 +20,12 @@ from csvdprep.markers.cavities.science import Limits, find_cavities, rest_of
 from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
 from csvdprep.markers.cavities.science.counts import graded_slices, region_of, worst_slice
 from csvdprep.markers.cavities.science.fluid import fluid_share, outside_fluid
-from csvdprep.markers.cavities.science.probability import Model, softmax
+from csvdprep.markers.cavities.science.probability import read_model
 from csvdprep.markers.cavities.science.vesselness import tubeness
 from csvdprep.phantom.geometry.features import Ellipsoid, Tube
 from csvdprep.phantom.patients.cavities import Cavities as Shapes
 from csvdprep.phantom.patients.cavities import paint_cavities, true_labels
+from csvdprep.science.logistic import softmax
 
 SHAPE = (70, 84, 64)
 AFFINE = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -263,7 +264,7 @@ def test_probabilities_sum_to_one_and_models_know_their_features():
     np.testing.assert_allclose(p.sum(axis=1), 1)
     assert load_model('t1w', thick=True).probability(np.zeros((0, 27))).shape == (0, 3)
     with pytest.raises(ValueError, match='other features'):
-        Model.read({'features': ['a']}, ('b',))
+        read_model({'features': ['a']}, ('b',))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from csvdprep.markers.cavities.science.candidates import features_of
-from csvdprep.markers.cavities.science.probability import Model
+from csvdprep.markers.cavities.science.probability import read_model
 from csvdprep.resources import models
+from csvdprep.science.logistic import QuadraticModel
 
 
-def load_model(images: str, *, thick: bool) -> Model:
+def load_model(images: str, *, thick: bool) -> QuadraticModel:
     """Read the model that tells cavities apart.
 
     Parameters
@@ -21,7 +22,7 @@ def load_model(images: str, *, thick: bool) -> Model:
 
     Returns
     -------
-    Model
+    QuadraticModel
 
     Examples
     --------
@@ -30,4 +31,4 @@ def load_model(images: str, *, thick: bool) -> Model:
     """
     path = models() / 'cavities' / 'model.json'
     content = json.loads(path.read_text(encoding='utf-8'))
-    return Model.read(content[f'{images}{" thick" if thick else ""}'], features_of(images))
+    return read_model(content[f'{images}{" thick" if thick else ""}'], features_of(images))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from csvdprep.markers.infarcts.science.candidates import FEATURES
-from csvdprep.markers.infarcts.science.probability import Model
+from csvdprep.markers.infarcts.science.probability import read_model
 from csvdprep.resources import models
+from csvdprep.science.logistic import QuadraticModel
 
 
-def load_model() -> Model:
+def load_model() -> QuadraticModel:
     """Read the model that tells infarcts from what is taken for them.
 
     Examples
@@ -18,4 +19,4 @@ def load_model() -> Model:
     (153,)
     """
     path = models() / 'infarcts' / 'model.json'
-    return Model.read(json.loads(path.read_text(encoding='utf-8')), FEATURES)
+    return read_model(json.loads(path.read_text(encoding='utf-8')), FEATURES)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.imaging.slices import brought, extent, load_volume, spread, window
-from csvdprep.imaging.transforms import read_linear
+from csvdprep.imaging.coregistration import draw_on_reference
 
 
 def draw_coregistration(
@@ -24,19 +22,11 @@ def draw_coregistration(
         Mask of the reference.
 
     """
-    image = load_volume(anat_preproc)
-    mask = load_volume(brain_mask, image, order=0).data > 0
-    moved = brought(load_volume(t2w_preproc), read_linear(t2w_to_anat), image)
-    outlines = [(mask, COLOURS['orange'])]
-    layers = [
-        Layer(image, window(image, mask), outlines=outlines, name='Anatomical reference'),
-        Layer(moved, window(moved, mask), outlines=outlines, name='T2w, aligned'),
-    ]
-    draw_mosaic(
+    draw_on_reference(
         out_file,
-        layers,
-        [*spread(mask, 2, 12), *spread(mask, 1, 6)],
-        box=extent(mask, image.zooms, 14.0),
-        columns=6,
-        legend={'Brain mask of the reference': COLOURS['orange']},
+        reference=anat_preproc,
+        brain_mask=brain_mask,
+        moving=t2w_preproc,
+        transform=t2w_to_anat,
+        name='T2w',
     )

@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
 from csvdprep.markers.cavities.science.pieces import joined
-from csvdprep.markers.cavities.science.probability import Model
+from csvdprep.science.logistic import QuadraticModel
 from csvdprep.science.shapes import axial_diameter
 
 __all__ = ['Cavity', 'Found', 'Head', 'Limits', 'find_cavities']
@@ -115,7 +115,7 @@ PERFORATED, PERFORATED_REACH = (18.0, 4.0, -8.0), 8.0
 
 def find_cavities(
     head: Head,
-    model: Model,
+    model: QuadraticModel,
     limits: Limits | None = None,
     *,
     to_template: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -126,7 +126,7 @@ def find_cavities(
     ----------
     head : Head
         What is searched.
-    model : Model
+    model : QuadraticModel
         What judges candidates, for the images of the head.
     limits : Limits, optional
         Which candidates count.

@@ -9,7 +9,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.markers.infarcts.science.candidates import FEATURES, Candidates, candidates
 from csvdprep.markers.infarcts.science.evidence import Evidence, evidence
-from csvdprep.markers.infarcts.science.probability import Model
+from csvdprep.science.logistic import QuadraticModel
 from csvdprep.science.morphology import bounding_box
 from csvdprep.science.shapes import axial_diameter
 
@@ -72,7 +72,7 @@ def find_infarcts(
     brain: np.ndarray,
     affine: np.ndarray,
     *,
-    model: Model,
+    model: QuadraticModel,
     mirror: np.ndarray,
     fluid: np.ndarray,
     air: np.ndarray,
@@ -91,7 +91,7 @@ def find_infarcts(
         The brain.
     affine : ndarray, shape (4, 4)
         Voxel to world, RAS+ mm.
-    model : Model
+    model : QuadraticModel
         What judges candidates.
     mirror : ndarray, shape (3, n)
         Voxel coordinates of the mirror image of each voxel of the brain.
