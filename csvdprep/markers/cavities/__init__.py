@@ -362,6 +362,7 @@ ROOM = Room(
         ),
     ),
     build='csvdprep.markers.cavities.workflow:init_cavities_wf',
+    version=2,
     options=Options,
     methods=(
         'Lacunes and perivascular spaces [@duering2023] were sought together. The T1w, and FLAIR '

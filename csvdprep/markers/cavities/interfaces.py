@@ -312,9 +312,9 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
             flag = 'warn' if head.thick or judged else ''
             values |= {
                 f'pvs_{short}_grade': Value(worst.grade, reason=said, qc=flag),
-                f'pvs_{short}_worst_n': Value(worst.count, reason=said),
+                f'pvs_{short}_worst_n': Value(worst.count, reason=said, qc=flag),
             }
-            severe = Value('yes' if worst.count >= BOSTON else 'no')
+            severe = Value('yes' if worst.count >= BOSTON else 'no', reason=said, qc=flag)
         own = [row for row in counting if row['region'] == name]
         ml = sum(row['fluid_mm3'] for row in own) / 1000
         total = region.sum() * float(np.prod(place.voxel_mm)) / 1000
