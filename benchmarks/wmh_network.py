@@ -6,14 +6,15 @@ Every model sees the same, beside the classical engine and the vote of both::
 
     python benchmarks/wmh_network.py OUT_DIR --derivatives DER [DER ...] --only sub-01 sub-20 \\
         --models OLD.onnx NEW.onnx [--each 6] [--phantoms 60] [--seed 21] [--jobs 2]
-        [--calibration CALIBRATION.json] [--fit CALIBRATION.json]
+        [--calibration CALIBRATION.json] [--fit CALIBRATION.json] [--search]
 
 Prints and writes: Dice and volume by load, thickness, T1w (``heads.tsv``), recall by size of a
 lesion (``lesions.tsv``), what is found in heads without lesions, the expected calibration error of
 each map and its reliability curve (``reliability.tsv``, ``reliability.png``), and how well the
 lining of the ventricles is told. With ``--fit`` the curves are written as the calibration of the
-*last* model; to be tested on another seed with ``--calibration``. What is done is kept in
-OUT_DIR/parts; a run that was stopped goes on from there.
+*last* model; to be tested on another seed with ``--calibration``. With ``--search`` the weight of
+the network in the vote, and the level of the cut, are varied (``search.tsv``). What is done is
+kept in OUT_DIR/parts; a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ SIZES_ML = (0, 0.03, 0.1, 0.3, 1, 5, np.inf)
 BINS, COARSE = 100, 20
 #: Voxels of less than this are not judged: most of the brain is surely no lesion.
 LEAST = 0.01
+#: Weights of the network in the vote, and levels of the cut, that ``--search`` compares.
+WEIGHTS, LEVELS = (0.3, 0.5, 0.7, 0.85, 1.0), (0.3, 0.4, 0.5, 0.6)
 #: Seeds of insertions of calibration and test never meet those of ``inserted.py``.
 FIRST = 500_000
 
@@ -171,7 +174,7 @@ def near_own(stem: str, by: int, models: tuple) -> np.ndarray:
 
 def insertion(job) -> dict:
     """Insert lesions into a visit and score all maps."""
-    stem, load, number, by, models, calibration = job
+    stem, load, number, by, models, calibration, search = job
     case = inserted.visit(stem)
     changed, height, contrast = inserted.insert(case, load, number)
     case, changed = (thicker(one, by) if by > 1 else one for one in (case, changed))
@@ -192,12 +195,14 @@ def insertion(job) -> dict:
         'contrast': contrast,
     }
     maps = maps_of(changed, models)
-    return scored(changed, maps, truth, judged, about, WmhOptions(), calibration)
+    out = scored(changed, maps, truth, judged, about, WmhOptions(), calibration)
+    out['search'] = varied(changed, maps, truth, judged, about, models) if search else []
+    return out
 
 
 def drawn(job) -> dict:
     """Draw the head of a patient and score all maps."""
-    number, heads, seed, models, calibration = job
+    number, heads, seed, models, calibration, search = job
     setting = sweep.draw(number, heads, seed)
     head = sweep.made(setting)
     takes, slices = head['takes'], head['slices']
@@ -213,6 +218,8 @@ def drawn(job) -> dict:
         'contrast': head['look'].lesion,
     }
     out = scored(takes, maps, truth, takes['mask'] > 0, about, WmhOptions(), calibration)
+    play = takes['mask'] > 0
+    out['search'] = varied(takes, maps, truth, play, about, models) if search else []
     lining = (slices.see(head['wmh'].lining) >= 0.3) & ~truth & (takes['mask'] > 0)
     ml = float(np.prod(takes['voxel_mm'])) / 1000
     out['lining'] = []
@@ -235,6 +242,43 @@ def drawn(job) -> dict:
             }
         )
     return out
+
+
+def varied(takes: dict, maps: dict, truth, judged, about: dict, models) -> list[dict]:
+    """Score votes of all weights, cut at all levels."""
+    ml = float(np.prod(takes['voxel_mm'])) / 1000
+    rows = []
+    for name, _ in models:
+        for weight in WEIGHTS:
+            map_ = weight * maps[name] + (1 - weight) * maps['classical']
+            for level in LEVELS:
+                found = cut_at(takes, map_, level) & judged
+                rows.append(
+                    about
+                    | {
+                        'map': name,
+                        'weight': weight,
+                        'level': level,
+                        'true_ml': truth.sum() * ml,
+                        'ml': found.sum() * ml,
+                        'dice': _dice(found, truth),
+                    }
+                )
+    return rows
+
+
+def report_search(search: pd.DataFrame) -> None:
+    """Print what each weight and level gives: means, the worst tenth, lesion-free heads."""
+    full = search[search.true_ml >= 1]
+    by = ['map', 'kind', 't1w', 'weight', 'level']
+    table = full.groupby(by).agg(
+        dice=('dice', 'mean'), worst=('dice', lambda v: v.quantile(0.1)), n=('dice', 'size')
+    )
+    ratio = full[full.true_ml >= 5].assign(ratio=lambda t: t.ml / t.true_ml)
+    table['ratio'] = ratio.groupby(by).ratio.median()
+    table['empty_ml'] = search[search.load == 0].groupby(by).ml.max()
+    print('weight of the network and level of the cut')
+    print(table.round(3).to_string(), '\n')
 
 
 def _dice(one, other) -> float:
@@ -422,9 +466,11 @@ def _jobs(given, models, calibration) -> list[tuple]:
                 number = FIRST + 1000 * given.seed + len(jobs)
                 by = given.thicker[(k // len(LOADS) + k) % len(given.thicker)]
                 load = LOADS[k % len(LOADS)]
-                jobs.append(('inserted', stem, load, number, by, models, calibration))
+                jobs.append(
+                    ('inserted', stem, load, number, by, models, calibration, given.search)
+                )
     jobs += [
-        ('phantom', n, given.phantoms, given.seed, models, calibration)
+        ('phantom', n, given.phantoms, given.seed, models, calibration, given.search)
         for n in range(given.phantoms)
     ]
     order = np.random.default_rng(given.seed).permutation(len(jobs))
@@ -454,6 +500,7 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--calibration', type=Path, help='apply this one')
     parser.add_argument('--fit', type=Path, help='write one of the last model')
+    parser.add_argument('--search', action='store_true', help='vary weight and level of the vote')
     parser.add_argument('--done', action='store_true', help='report on what is done so far')
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -462,13 +509,20 @@ def main() -> None:
     parts = list(_run(_jobs(given, models, calibration), given))
     tables = {
         name: pd.DataFrame([row for part in parts for row in part.get(key, [])])
-        for name, key in (('heads', 'rows'), ('lesions', 'lesions'), ('lining', 'lining'))
+        for name, key in (
+            ('heads', 'rows'),
+            ('lesions', 'lesions'),
+            ('lining', 'lining'),
+            ('search', 'search'),
+        )
     }
     by_head = pd.concat([curve for part in parts for curve in part['curves']])
     tables['reliability'] = summed(by_head)
     for name, table in tables.items():
         table.to_csv(given.out / f'{name}.tsv', sep='\t', index=False)
     report(*(tables[k] for k in ('heads', 'lesions', 'reliability', 'lining')), given.out)
+    if given.search:
+        report_search(tables['search'])
     if given.fit:
         print('calibration error with curves of the other half of people and phantoms')
         for smooth in (True, False):
