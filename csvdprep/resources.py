@@ -172,6 +172,26 @@ def resource(name: str) -> Path:
     return path
 
 
+def shipped_uri(path: Path) -> str:
+    """Name a shipped file as a BIDS URI; ``csvdprep`` is a link of the output dataset.
+
+    Parameters
+    ----------
+    path : Path
+        File below :func:`templates` or :func:`models`.
+
+    Examples
+    --------
+    >>> shipped_uri(resource('identity.txt'))
+    'bids:csvdprep:data/templates/identity.txt'
+
+    """
+    for name, root in (('templates', templates()), ('models', models())):
+        if path.is_relative_to(root):
+            return f'bids:csvdprep:data/{name}/{path.relative_to(root).as_posix()}'
+    return path.as_uri()
+
+
 def _folder(variable: str, what: str) -> Path:
     package = Path(str(files('csvdprep')))
     asked = os.environ.get(variable)

@@ -84,7 +84,9 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     return labels
 
 
-def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -> list[str]:
+def choose_labels(
+    asked: Iterable[str], available: Iterable[str], prefix: str, field: str = ''
+) -> list[str]:
     """Match the labels that were asked for with those that exist.
 
     Parameters
@@ -95,6 +97,8 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
         Labels that exist.
     prefix : {'sub', 'ses'}
         Entity.
+    field : str, optional
+        Option that asks, if it is not the usual one.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
         hint = f'Did you mean {_listed(near)}? ' if near else ''
         raise UsageError(
             f'The dataset has no {kind} {_listed(missing)}.',
-            field=option,
+            field=field or option,
             remedy=f'{hint}Available: {_listed(known) if known else "none"}.',
         )
     return sorted(wanted)

@@ -127,6 +127,7 @@ ROOM = Room(
             frame='gre',
             metadata={'Type': 'Lesion'},
             description='Microbleeds that count: the signal void down to half of its depth.',
+            resampled='nearest',
         ),
         'cmb_candidates': Derivative(
             suffix='dseg',

@@ -50,6 +50,7 @@ ROOM = Room(
         Frame(
             name='anat',
             space='{hub}',
+            image='anat_preproc',
             description='Grid of the anatomical reference: of the T1w if there is one, else of '
             'the FLAIR.',
         ),
@@ -61,9 +62,13 @@ ROOM = Room(
             description='{hub}, intensity-corrected (N4), on its own grid. Intensities are '
             'scaled so that 2 % of the voxels above zero were brighter than 1000 '
             'before the correction.',
+            resampled='linear',
         ),
         'brain_mask': Derivative(
-            suffix='mask', desc='brain', description='Brain mask of the {hub}.'
+            suffix='mask',
+            desc='brain',
+            description='Brain mask of the {hub}.',
+            resampled='nearest',
         ),
     },
     figures=(

@@ -52,6 +52,8 @@ ROOM = Room(
             description='Grid of the corrected diffusion series.',
             datatype='dwi',
             source='dwi',
+            image='dwi_b0',
+            to_anat='dwi_to_anat',
         ),
     ),
     makes={

@@ -34,13 +34,23 @@ ROOM = Room(
             reference=2,
         ),
     ),
-    frames=(Frame(name='flair', description='Grid of the FLAIR.', space='FLAIR', source='flair'),),
+    frames=(
+        Frame(
+            name='flair',
+            description='Grid of the FLAIR.',
+            space='FLAIR',
+            source='flair',
+            image='flair_preproc',
+            to_anat='flair_to_anat',
+        ),
+    ),
     makes={
         'flair_preproc': Derivative(
             suffix='FLAIR',
             desc='preproc',
             frame='flair',
             description='FLAIR, intensity-corrected (N4), on its own grid.',
+            resampled='linear',
         ),
         'flair_mask': Derivative(
             suffix='mask', desc='brain', frame='flair', description='Brain mask on the FLAIR grid.'

@@ -41,7 +41,14 @@ ROOM = Room(
         ),
     ),
     frames=(
-        Frame(name='gre', description='Grid of the gradient echo.', space='T2starw', source='gre'),
+        Frame(
+            name='gre',
+            description='Grid of the gradient echo.',
+            space='T2starw',
+            source='gre',
+            image='gre_mag',
+            to_anat='gre_to_anat',
+        ),
     ),
     makes={
         'gre_mag': Derivative(

@@ -30,7 +30,16 @@ ROOM = Room(
             frame='t2w',
         ),
     ),
-    frames=(Frame(name='t2w', description='Grid of the T2w.', space='T2w', source='t2w'),),
+    frames=(
+        Frame(
+            name='t2w',
+            description='Grid of the T2w.',
+            space='T2w',
+            source='t2w',
+            image='t2w_preproc',
+            to_anat='t2w_to_anat',
+        ),
+    ),
     makes={
         't2w_preproc': Derivative(
             suffix='T2w',

@@ -34,6 +34,8 @@ ROOM = Room(
             space='trace',
             datatype='dwi',
             source=('trace', 'dwi'),
+            image='trace_preproc',
+            to_anat='trace_to_anat',
         ),
     ),
     makes={
