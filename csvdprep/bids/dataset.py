@@ -100,7 +100,9 @@ def prepare_output(
         'DatasetType': 'derivative',
         'GeneratedBy': [_generated_by(version)],
         'SourceDatasets': [_source(path, output) for path in links.values()],
-        'DatasetLinks': {
+        # Templates and weights that come with the application, and the datasets of this run.
+        'DatasetLinks': {NAME: CODE_URL}
+        | {
             name: _relative(path, output)
             for name, path in (links | ({LINK: ratings.parent} if ratings else {})).items()
         },

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from csvdprep.bids.behind import with_files
 from csvdprep.bids.external import check_derivatives, find_external
 from csvdprep.bids.fieldmaps import FIELD_SUFFIXES
 from csvdprep.bids.filters import check_filters
@@ -174,6 +175,8 @@ def _read(
         report.refused += found.refused
         used |= found.used
     used |= {o for o in dataset.derivatives for s in scans.values() if _is_of(s, o)}
+    roots = {**dataset.derivatives, 'raw': dataset.root}
+    scans = {name: with_files(scan, roots) for name, scan in scans.items()}
     if ratings and scans:
         scans[ratings.name] = ratings
     return VisitInput(

@@ -230,11 +230,30 @@ def metadata_of(root: Path, image: Path) -> tuple[dict[str, Any], list[InputErro
     faults : list of InputError
         One for each sidecar that applies, but cannot be read; the others count.
     """
+    facts: dict[str, Any] = {}
+    faults = []
+    for file in sidecars_of(root, image):
+        try:
+            facts |= read_json(file)
+        except InputError as error:
+            faults.append(error)
+    return facts, faults
+
+
+def sidecars_of(root: Path, image: Path) -> list[Path]:
+    """List the JSON sidecars of an image, the nearest last.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    image : Path
+        Image below it.
+    """
     own = parse(image)
     folders = [image.parent, *image.parent.parents]
     folders = folders[: folders.index(root) + 1]
-    facts: dict[str, Any] = {}
-    faults = []
+    found = []
     for folder in reversed(folders):
         fitting = []
         for file in folder.glob(f'*{own.suffix}.json'):
@@ -246,12 +265,8 @@ def metadata_of(root: Path, image: Path) -> tuple[dict[str, Any], list[InputErro
             suffix = name.suffix if name else file.stem
             if suffix == own.suffix and entities <= own.entities.items():
                 fitting.append((len(entities), file.name, file))
-        for _, _, file in sorted(fitting):
-            try:
-                facts |= read_json(file)
-            except InputError as error:
-                faults.append(error)
-    return facts, faults
+        found += [file for _, _, file in sorted(fitting)]
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

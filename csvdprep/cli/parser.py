@@ -17,8 +17,8 @@ from csvdprep.core.settings import Settings, read_config
 from csvdprep.core.words import choices
 
 #: Spaces into which masks and maps are resampled without being asked: the grid of the T1w, and the
-#: shipped template (`csvdprep.resources.SPACE`).
-DEFAULT_SPACES = ('T1w', 'MNI152NLin2009aSym')
+#: shipped template (`csvdprep.resources.SPACE`) at 2 mm, which costs little time and room.
+DEFAULT_SPACES = ('T1w', 'MNI152NLin2009aSym:res-2')
 
 EPILOG = """\
 other commands:

@@ -268,6 +268,8 @@ class Room:
     (it takes the tables of the group)."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
+    resources: tuple[str, ...] = ()
+    """Templates and weights that it uses, as `csvdprep.resources.resource` knows them."""
     follows: str = ''
     """Room whose products it only brings elsewhere: it is chosen, and left out, with that."""
     pooled_t: tuple[float, float] | None = None

@@ -44,7 +44,7 @@ def test_help_shows_every_default(name):
 
 def test_the_defaults_that_are_told_are_those_that_are_used():
     asked = settings()
-    assert asked.output_spaces == DEFAULT_SPACES == ('T1w', SPACE)
+    assert asked.output_spaces == DEFAULT_SPACES == ('T1w', f'{SPACE}:res-2')
     assert settings('--output-spaces').output_spaces == ()
     assert (asked.rerun, asked.random_seed, asked.b0_threshold) == ('stale', 42, 100)
 
@@ -164,8 +164,8 @@ def test_derivatives_that_yield_nothing_are_an_error(study, tmp_path, capsys):
     place.parent.mkdir(parents=True)
     nib.save(mask, place)
     assert planned(study, tmp_path, capsys, '-d', f'hand={other}')[0] == 0
+    (tmp_path / 'empty').mkdir()
     with pytest.raises(UsageError, match='has no file of any selected visit'):
-        (tmp_path / 'empty').mkdir()
         run(['slurm', str(study), str(tmp_path / 'out'), '-d', f'e={tmp_path / "empty"}'])
 
 

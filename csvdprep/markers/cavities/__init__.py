@@ -360,6 +360,7 @@ ROOM = Room(
             limits=Limits(ok=(0, 600), warn=(0, 1500)),
         ),
     ),
+    resources=('template_csf', 'template_gm', 'template_pvsregions', 'models/cavities/model.json'),
     build='csvdprep.markers.cavities.workflow:init_cavities_wf',
     options=Options,
     methods=(

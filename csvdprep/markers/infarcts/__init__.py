@@ -221,6 +221,7 @@ ROOM = Room(
             levels={'csvdprep': 'this application', 'external': 'a mask given by --derivatives'},
         ),
     ),
+    resources=('models/infarcts/model.json',),
     build='csvdprep.markers.infarcts.workflow:init_infarcts_wf',
     options=Options,
     methods=(

@@ -271,6 +271,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    resources=('models/microbleeds/model.json',),
     build='csvdprep.markers.microbleeds.workflow:init_microbleeds_wf',
     pooled_t=(1.5, 3),
     methods=(

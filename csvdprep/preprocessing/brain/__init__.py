@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import External, Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ ROOM = Room(
         ),
     ),
     context=('hub',),
+    resources=BRAIN,
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
     resolve='csvdprep.preprocessing.brain.resolve:resolve',

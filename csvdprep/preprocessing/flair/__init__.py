@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ ROOM = Room(
             'flair_to_anat': 'resource:identity.txt',
         },
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.flair.workflow:init_flair_wf',
     options=Options,
     version=2,

@@ -87,9 +87,20 @@ def rooms_for(specs: tuple[str, ...], rooms: tuple[Room, ...]) -> tuple[Room, ..
             continue
         if space.frame == TEMPLATE and space.ways != (('anat_to_mni', False),):
             made.append(_registration(space))
+        there = {
+            _identity(item)
+            for room in rooms
+            for item in room.makes.values()
+            if item.frame == space.frame
+        }
         for room in rooms:
-            made += _carriers(room, space, frames, references)
+            made += _carriers(room, space, frames, references, there)
     return tuple(made)
+
+
+def _identity(item: Derivative) -> tuple[str | None, ...]:
+    """Return what tells a product from others on its grid: a brain mask of the FLAIR, of the T1w."""
+    return (item.suffix, item.desc, item.label, item.atlas, item.model, item.param)
 
 
 def _space(spec: str, frames: dict[str, Frame]) -> _Space | None:
@@ -145,14 +156,21 @@ def _registration(space: _Space) -> Room:
 
 
 def _carriers(
-    room: Room, space: _Space, frames: dict[str, Frame], references: list[Input]
+    room: Room,
+    space: _Space,
+    frames: dict[str, Frame],
+    references: list[Input],
+    known: set[tuple[str | None, ...]],
 ) -> Iterable[Room]:
-    """Declare what brings products of a room into a space, one room for each grid of theirs."""
+    """Declare what brings products of a room into a space, one room for each grid of theirs.
+
+    What the space has one of its own of (``known``) is not brought there.
+    """
     grids: dict[str, dict[str, Derivative]] = {}
     for name, item in room.makes.items():
         frame = frames.get(item.frame)
         there = frame and frame.name != space.frame and (frame.to_anat or frame.name == ANAT)
-        if item.resampled and there:
+        if item.resampled and there and _identity(item) not in known:
             grids.setdefault(frame.name, {})[name] = item
     for number, (grid, made) in enumerate(grids.items()):
         frame = frames[grid]

@@ -73,6 +73,32 @@ class _SpaceInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     ways = traits.List(mandatory=True, desc='inputs that are transforms; whether inverted')
 
 
+def few_digits(data: np.ndarray) -> np.ndarray:
+    """Round numbers to 13 binary digits (0.006 %), which halves the compressed file.
+
+    Parameters
+    ----------
+    data : ndarray
+        Voxels of any type; integers are returned as they are.
+
+    Returns
+    -------
+    ndarray of float32, or `data`
+
+    Examples
+    --------
+    >>> few_digits(np.array([0.7123456, 1e-3, 0]))
+    array([0.71240234, 0.00099993, 0.        ], dtype=float32)
+    >>> few_digits(np.array([7], np.uint8)).dtype
+    dtype('uint8')
+
+    """
+    if data.dtype.kind != 'f':
+        return data
+    mantissa, exponent = np.frexp(data.astype(np.float32))
+    return np.ldexp(np.round(mantissa * 2**13) / np.float32(2**13), exponent)
+
+
 class IntoSpace(SimpleInterface):
     """Resample images into a space."""
 
@@ -80,8 +106,10 @@ class IntoSpace(SimpleInterface):
     output_spec = DynamicTraitedSpec
 
     def __init__(self, takes, **inputs):
+        given = {name: inputs.pop(name) for name in takes if name in inputs}
         super().__init__(**inputs)
         add_traits(self.inputs, takes)
+        self.inputs.trait_set(**given)
 
     def _outputs(self):
         return add_traits(super()._outputs(), [output for _, output, _ in self.inputs.images])
@@ -99,7 +127,7 @@ class IntoSpace(SimpleInterface):
         for name, output, kind in given.images:
             moved = apply_transform(load(getattr(given, name)), image, ways, interpolation=kind)
             path = folder / f'{output}.nii.gz'
-            self._results[output] = save(np.asanyarray(moved.dataobj), image, path)
+            self._results[output] = save(few_digits(np.asanyarray(moved.dataobj)), image, path)
         return runtime
 
     def _way(self, file, inverse, path):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ ROOM = Room(
             limits=Limits(ok=(95, None), warn=(80, None)),
         ),
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.t2w.workflow:init_t2w_wf',
     options=Options,
     methods=(
