@@ -99,7 +99,7 @@ def rooms_for(specs: tuple[str, ...], rooms: tuple[Room, ...]) -> tuple[Room, ..
 
 
 def _identity(item: Derivative) -> tuple[str | None, ...]:
-    """Return what tells a product from others on its grid: a brain mask of the FLAIR, of the T1w."""
+    """Return what tells a product from others on its grid."""
     return (item.suffix, item.desc, item.label, item.atlas, item.model, item.param)
 
 
