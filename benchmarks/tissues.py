@@ -35,9 +35,8 @@ def main() -> None:
     for truth_file in sorted(folder.glob('raw/derivatives/truth/*/ses-1/anat/*T1w_dseg.nii.gz')):
         name = truth_file.name.split('_space')[0]
         stem = folder / 'derivatives' / name.replace('_', '/') / 'anat' / f'{name}_'
-        image, mask = (
-            nib.load(f'{stem}{end}.nii.gz') for end in ('desc-filled_T1w', 'desc-brain_mask')
-        )
+        kept = stem.parents[1] / 'log' / 'checkpoints' / f'{name}_desc-prefilled_T1w.nii.gz'
+        image, mask = nib.load(kept), nib.load(f'{stem}desc-brain_mask.nii.gz')
         way = f'{stem}from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5'
         priors = [
             engine.apply_transform(nib.load(resource(f'template_{tissue}')), image, way)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +20,8 @@ FA_SPACE = 'TractSegFA'
 RESOURCES = {
     'template': {'suffix': 'T1w'},
     'template_mask': {'suffix': 'mask'},
+    'template_2mm': {'suffix': 'T1w', 'resolution': 2},
+    'template_mask_2mm': {'suffix': 'mask', 'resolution': 2},
     'template_csf': {'suffix': 'probseg', 'label': 'CSF', 'desc': None},
     'template_gm': {'suffix': 'probseg', 'label': 'GM', 'desc': None},
     'template_wm': {'suffix': 'probseg', 'label': 'WM', 'desc': None},
@@ -36,6 +40,14 @@ RESOURCES = {
     'psmd_skeleton': {'suffix': 'mask', 'desc': 'psmd', 'space': FA_SPACE},
     'skeleton_directions': {'suffix': 'dseg', 'desc': 'skeletondirection', 'space': FA_SPACE},
 }
+
+#: What finds the brain in an image: networks, and the template that a brain has to resemble.
+BRAIN = (
+    'models/deepbet/locate.onnx',
+    'models/deepbet/segment.onnx',
+    'template_2mm',
+    'template_mask_2mm',
+)
 
 
 def templates() -> Path:
@@ -146,7 +158,7 @@ def template_file(
 def resource(name: str) -> Path:
     """Return a shipped file by the short name that rooms use for it, or by its file name.
 
-    ``identity.txt`` is the ITK transform that moves nothing.
+    ``identity.txt`` is the ITK transform that moves nothing; ``models/...`` are weights.
 
     Raises
     ------
@@ -165,11 +177,46 @@ def resource(name: str) -> Path:
     """
     if name in RESOURCES:
         return template_file(**RESOURCES[name])
-    path = templates() / name
+    kind, _, rest = name.partition('/')
+    path = models() / rest if kind == 'models' else templates() / name
     if not path.is_file():
         known = ', '.join([*RESOURCES, 'identity.txt'])
         raise PreflightError(f'No shipped file is called {name}.', remedy=f'Known are: {known}.')
     return path
+
+
+@cache
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a shipped file, which does not change while a process runs.
+
+    Examples
+    --------
+    >>> checksum(resource('identity.txt'))[:8]
+    '5b2797e7'
+
+    """
+    with open(path, 'rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def shipped_uri(path: Path) -> str:
+    """Name a shipped file as a BIDS URI; ``csvdprep`` is a link of the output dataset.
+
+    Parameters
+    ----------
+    path : Path
+        File below :func:`templates` or :func:`models`.
+
+    Examples
+    --------
+    >>> shipped_uri(resource('identity.txt'))
+    'bids:csvdprep:data/templates/identity.txt'
+
+    """
+    for name, root in (('templates', templates()), ('models', models())):
+        if path.is_relative_to(root):
+            return f'bids:csvdprep:data/{name}/{path.relative_to(root).as_posix()}'
+    return path.as_uri()
 
 
 def _folder(variable: str, what: str) -> Path:

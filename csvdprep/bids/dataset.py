@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import shlex
@@ -90,8 +91,7 @@ def prepare_output(
     """
     output, raw = Path(os.path.abspath(output_dir)), Path(os.path.abspath(bids_dir))
     derivatives = derivatives or {}
-    _check_place(output, raw, derivatives)
-    check_space(output, free_mb)
+    check_output(output, bids_dir=raw, derivatives=derivatives, free_mb=free_mb)
     check_writable(output)
     links = {'raw': raw, **derivatives}
     description: dict[str, Any] = {
@@ -100,7 +100,9 @@ def prepare_output(
         'DatasetType': 'derivative',
         'GeneratedBy': [_generated_by(version)],
         'SourceDatasets': [_source(path, output) for path in links.values()],
-        'DatasetLinks': {
+        # Templates and weights that come with the application, and the datasets of this run.
+        'DatasetLinks': {NAME: CODE_URL}
+        | {
             name: _relative(path, output)
             for name, path in (links | ({LINK: ratings.parent} if ratings else {})).items()
         },
@@ -113,6 +115,66 @@ def prepare_output(
             atomic_write(output / 'logs' / 'command.txt', shlex.join(command) + '\n')
     except OSError as error:
         raise _unwritable(output, error) from error
+
+
+def check_output(
+    output_dir: Path,
+    *,
+    bids_dir: Path,
+    derivatives: Mapping[str, Path] | None = None,
+    free_mb: float = LEAST_FREE_MB,
+) -> None:
+    """Raise what :func:`prepare_output` would raise of a bad place, and write nothing.
+
+    Parameters
+    ----------
+    output_dir, bids_dir, derivatives, free_mb
+        As in :func:`prepare_output`.
+
+    Raises
+    ------
+    UsageError
+        If the folder is the raw dataset, lies in a harmful place, or belongs to somebody else.
+    PreflightError
+        If it cannot be written to, or has too little space.
+    """
+    output, raw = Path(os.path.abspath(output_dir)), Path(os.path.abspath(bids_dir))
+    _check_place(output, raw, derivatives or {})
+    check_space(output, free_mb)
+    check_permission(output)
+
+
+def check_permission(folder: Path, field: str = '') -> None:
+    """Raise PreflightError if a folder cannot be written to, or not be made; write nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder, which need not exist.
+    field : str, optional
+        Option that names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> check_permission(folder / 'new' / 'newer')
+    >>> (folder / 'file').touch()
+    >>> check_permission(folder / 'file' / 'new')
+    Traceback (most recent call last):
+    csvdprep.core.errors.PreflightError: The folder cannot be written to (Not a directory). ...
+
+    """
+    place = Path(os.path.realpath(folder))
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    number = 0
+    if not place.is_dir():
+        number = errno.ENOTDIR
+    elif not os.access(place, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number:
+        raise _unwritable(folder, OSError(number, os.strerror(number)), field)
 
 
 def check_work_dir(
@@ -332,9 +394,10 @@ def _with_rules(path: Path) -> bytes:
     return given + end + b''.join(rule + b'\n' for rule in missing)
 
 
-def _unwritable(folder: Path, error: OSError) -> PreflightError:
+def _unwritable(folder: Path, error: OSError, field: str = '') -> PreflightError:
     return PreflightError(
         f'The folder cannot be written to ({error.strerror or error}).',
         file=folder,
+        field=field or None,
         remedy='Ask for write permission and free space, or choose another folder.',
     )

@@ -29,11 +29,12 @@ _TAKEN = (*ENDINGS, *TRANSFORMS)
 
 @dataclass(frozen=True)
 class Found:
-    """External masks of a visit, and what there is to say about them."""
+    """External masks of a visit, what there is to say about them, and which datasets had any."""
 
     scans: Mapping[str, Scan]
     notes: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
+    used: frozenset[str] = frozenset()
 
 
 def check_derivatives(derivatives: Mapping[str, Path]) -> None:
@@ -107,6 +108,7 @@ def find_external(
     scans: dict[str, Scan] = {}
     notes: list[str] = []
     refused: list[tuple[str, str]] = []
+    used: set[str] = set()
     for origin, folder in derivatives.items():
         root = Path(os.path.abspath(folder))
         files, loose = _files_of(visit, root, output)
@@ -154,7 +156,9 @@ def find_external(
                     f'{words}: {_shown(scans[kind])} is used instead of {rest}: {why}. To '
                     f'choose another, use --bids-filter-file ("{kind}").'
                 )
-        if not of_use:
+        if of_use:
+            used.add(origin)
+        else:
             notes.append(f'{origin} has no usable file for {visit.label}.')
             kinds = declared.externals
             if loose and any(_ranked(loose, root, item, declared, hub) for item in kinds):
@@ -162,7 +166,7 @@ def find_external(
                     f'{origin} has masks of sub-{visit.subject} whose names have no '
                     'session; they are not used.'
                 )
-    return Found(scans, tuple(notes), tuple(refused))
+    return Found(scans, tuple(notes), tuple(refused), frozenset(used))
 
 
 def _files_of(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from csvdprep.bids.behind import with_files
 from csvdprep.bids.external import check_derivatives, find_external
 from csvdprep.bids.fieldmaps import FIELD_SUFFIXES
 from csvdprep.bids.filters import check_filters
@@ -75,6 +76,8 @@ def collect_visits(
             )
         visits = [v for v in visits if v.label in settings.visit]
         subjects = sorted({v.subject for v in visits})
+    visits = _without_excluded(visits, root, available, settings)
+    subjects = [s for s in subjects if any(v.subject == s for v in visits)]
     dataset = Dataset(
         root=root,
         files=list_files(root, subjects, settings.bids_database_dir, warn),
@@ -87,6 +90,34 @@ def collect_visits(
     )
     left_out = frozenset(settings.ignore)
     return [_read(dataset, visit, declared, left_out, ratings.get(visit)) for visit in visits]
+
+
+def _without_excluded(
+    visits: list[Visit], root: Path, available: list[str], settings: Settings
+) -> list[Visit]:
+    """Leave out visits by label; a label that the dataset does not have is a mistake."""
+    if asked := settings.exclude_participant_label:
+        choose_labels(asked, available, 'sub', '--exclude-participant-label')
+    if asked := settings.exclude_session_label:
+        every = [(s, x) for s in available for x in sessions_of(root, s) if x]
+        whole = [label for label in asked if not label.startswith('sub-')]
+        if whole:
+            choose_labels(whole, {x for _, x in every}, 'ses', '--exclude-session-label')
+        known = {f'sub-{s}_ses-{x}' for s, x in every}
+        if missing := sorted(set(asked) - set(whole) - known):
+            raise UsageError(
+                f'The dataset has no visit {", ".join(missing)}.',
+                field='--exclude-session-label',
+                remedy='Check the folders sub-*/ses-*.',
+            )
+    kept = [v for v in visits if not settings.leaves_out(v.subject, v.session)]
+    if visits and not kept:
+        raise UsageError(
+            'All selected visits are excluded.',
+            field='--exclude-participant-label, --exclude-session-label',
+            remedy='Exclude fewer.',
+        )
+    return kept
 
 
 def _ratings(
@@ -123,7 +154,8 @@ def _read(
                 'is not installed, fetch it (datalad get).'
             )
         report.notes.append(f'{visit.label} has no usable {either(declared)}.')
-    elif report.facts and dataset.derivatives:
+    used: set[str] = set()
+    if scans and report.facts and dataset.derivatives:
         there = {
             kind: (scans[kind].path, facts)
             for kind, facts in report.facts.items()
@@ -141,11 +173,24 @@ def _read(
         scans |= found.scans
         report.notes += found.notes
         report.refused += found.refused
+        used |= found.used
+    used |= {o for o in dataset.derivatives for s in scans.values() if _is_of(s, o)}
+    roots = {**dataset.derivatives, 'raw': dataset.root}
+    scans = {name: with_files(scan, roots) for name, scan in scans.items()}
     if ratings and scans:
         scans[ratings.name] = ratings
     return VisitInput(
-        visit=visit, scans=scans, notes=tuple(report.notes), refused=tuple(report.refused)
+        visit=visit,
+        scans=scans,
+        notes=tuple(report.notes),
+        refused=tuple(report.refused),
+        derivatives=tuple(sorted(used)),
     )
+
+
+def _is_of(scan: Scan, origin: str) -> bool:
+    """Tell whether a scan, or a file that belongs to it, is of a dataset of --derivatives."""
+    return any(uri.startswith(f'bids:{origin}:') for uri in (scan.uri, *scan.others))
 
 
 def either(declared: Declared) -> str:

@@ -84,7 +84,9 @@ def check_dataset(root: Path, *, strict: bool, warn: Callable[[str], None]) -> l
     return labels
 
 
-def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -> list[str]:
+def choose_labels(
+    asked: Iterable[str], available: Iterable[str], prefix: str, field: str = ''
+) -> list[str]:
     """Match the labels that were asked for with those that exist.
 
     Parameters
@@ -95,6 +97,8 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
         Labels that exist.
     prefix : {'sub', 'ses'}
         Entity.
+    field : str, optional
+        Option that asks, if it is not the usual one.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def choose_labels(asked: Iterable[str], available: Iterable[str], prefix: str) -
         hint = f'Did you mean {_listed(near)}? ' if near else ''
         raise UsageError(
             f'The dataset has no {kind} {_listed(missing)}.',
-            field=option,
+            field=field or option,
             remedy=f'{hint}Available: {_listed(known) if known else "none"}.',
         )
     return sorted(wanted)
@@ -226,11 +230,30 @@ def metadata_of(root: Path, image: Path) -> tuple[dict[str, Any], list[InputErro
     faults : list of InputError
         One for each sidecar that applies, but cannot be read; the others count.
     """
+    facts: dict[str, Any] = {}
+    faults = []
+    for file in sidecars_of(root, image):
+        try:
+            facts |= read_json(file)
+        except InputError as error:
+            faults.append(error)
+    return facts, faults
+
+
+def sidecars_of(root: Path, image: Path) -> list[Path]:
+    """List the JSON sidecars of an image, the nearest last.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    image : Path
+        Image below it.
+    """
     own = parse(image)
     folders = [image.parent, *image.parent.parents]
     folders = folders[: folders.index(root) + 1]
-    facts: dict[str, Any] = {}
-    faults = []
+    found = []
     for folder in reversed(folders):
         fitting = []
         for file in folder.glob(f'*{own.suffix}.json'):
@@ -242,12 +265,8 @@ def metadata_of(root: Path, image: Path) -> tuple[dict[str, Any], list[InputErro
             suffix = name.suffix if name else file.stem
             if suffix == own.suffix and entities <= own.entities.items():
                 fitting.append((len(entities), file.name, file))
-        for _, _, file in sorted(fitting):
-            try:
-                facts |= read_json(file)
-            except InputError as error:
-                faults.append(error)
-    return facts, faults
+        found += [file for _, _, file in sorted(fitting)]
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

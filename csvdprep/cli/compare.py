@@ -42,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('reference', metavar='REFERENCE', type=path)
-    parser.add_argument('predictions', metavar='PREDICTION', type=path, nargs='+')
+    parser.add_argument('reference', metavar='REFERENCE', type=path, help='mask to compare with')
+    parser.add_argument('predictions', metavar='PREDICTION', type=path, nargs='+', help='masks')
     parser.add_argument(
         '--threshold',
         type=_threshold,

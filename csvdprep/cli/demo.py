@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
 from csvdprep.cli.paths import path
 from csvdprep.cli.streams import tell
 from csvdprep.core.errors import PreflightError
+
+#: Measures of the summary, and what they are called in it.
+SHOWN = {
+    'icv_ml': 'Intracranial volume, mL',
+    'gm_ml': 'Grey matter, mL',
+    'wm_ml': 'White matter, mL',
+    'lv_ml': 'Lateral ventricles, mL',
+    'wmh_total_ml': 'White matter hyperintensities (WMH), mL',
+    'fazekas_total': 'Fazekas grade, 0 to 6',
+    'lacune_n': 'Lacunes',
+    'cmb_n': 'Microbleeds',
+    'rssi_n': 'Recent small subcortical infarcts',
+    'fa_nawm': 'FA of normal-appearing white matter',
+    'md_nawm': 'MD of normal-appearing white matter',
+    'psmd_1e4': 'PSMD, 1e-4 mm2/s',
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +71,64 @@ def run(args: argparse.Namespace) -> int:
 
         scores = score(out, raw / 'derivatives' / 'truth')
         page = write(scores, args.folder / 'score')
-        print(scores)
-        print(f'\nReports: {out}/*.html\nAgreement with the truth: {page}')
+        print(summary(scores, args.preset, sorted(out.glob('sub-*.html')), page))
     return code
+
+
+def summary(scores, preset: str, reports: list[Path], page: Path) -> str:
+    """Say what was found beside what is true, and what to look at next.
+
+    Parameters
+    ----------
+    scores : csvdprep.scoring.Scores
+        Agreement with the truth.
+    preset : str
+        Size of the phantom.
+    reports : list of Path
+        Reports of visits and participants.
+    page : Path
+        Page with all scores.
+    """
+    lines = ['', 'What csvdprep found, beside what is true of this synthetic head', '']
+    visits = list(dict.fromkeys((r['participant_id'], r['session_id']) for r in scores.pairs))
+    lines.append(f'{"":44}' + ''.join(f'{"_".join(visit):>18}' for visit in visits))
+    pairs = {(r['participant_id'], r['session_id'], r['measure']): r for r in scores.pairs}
+    for measure, words in SHOWN.items():
+        cells = []
+        for visit in visits:
+            row = pairs.get((*visit, measure))
+            both = (row or {}).get('found'), (row or {}).get('truth')
+            cells.append('-' if None in both else f'{both[0]:.4g} of {both[1]:.4g}')
+        if set(cells) != {'-'}:
+            lines.append(f'{words:44}' + ''.join(f'{cell:>18}' for cell in cells))
+    overlaps = [
+        f'{row["dice"]:.2f}'
+        for row in scores.masks
+        if row['label'] == 'WMH' and row['space'] == 'FLAIR' and row.get('dice') is not None
+    ]
+    if overlaps:
+        lines.append(f'{"Overlap of the masks of WMH (Dice, best 1)":44}{", ".join(overlaps):>18}')
+    lines += ['', *_remarks(preset), '', 'Open next']
+    first = next((file for file in reports if '_' in file.stem), None)
+    lines += [f'  {first}  (report of one visit; the others lie beside it)'] if first else []
+    lines += [
+        f'  {page}  (all scores, with plots)',
+        '  docs/howto/eyes.md  (what to check in a report)',
+    ]
+    return '\n'.join(lines)
+
+
+#: What the figures mean, of any phantom and of coarse ones.
+_MEANING = """\
+"-" is a value that is not there: the scan is missing (the report says which), or what the value
+rests on failed its quality check. A phantom is cleaner than a patient; results in people are in
+README.md, "How well it does"."""
+_COARSE = """\
+What voxels of 2 mm cannot show: lacunes, microbleeds and perivascular spaces of a few mm are one
+or two voxels, and most are missed or not counted. Masks overlap less than at 1 mm, since most of a
+lesion is border. Flags for low resolution are right. The same with 1 mm: --preset demo."""
+
+
+def _remarks(preset: str) -> list[str]:
+    """Say what the figures mean."""
+    return ['What to make of it', *([_COARSE] if preset == 'tiny' else []), _MEANING]

@@ -6,7 +6,8 @@ import argparse
 import textwrap
 
 from csvdprep.core.errors import UsageError
-from csvdprep.core.options import Row, options_table
+from csvdprep.core.options import Row, options_table, with_options
+from csvdprep.core.words import choices
 
 DESCRIPTION = """\
 List the options of the steps. Set them in a file (--config-file, one TOML table per step) or on
@@ -29,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if unknown := sorted(set(args.step) - set(rooms)):
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',
-            remedy=f'The steps are: {", ".join(sorted(rooms))}.',
+            remedy=choices(
+                unknown[0], with_options(rooms.values()), 'Steps with options are', rooms
+            ),
         )
     rows = options_table(rooms[name] for name in (args.step or rooms))
     print(markdown(rows) if args.markdown else plain_table(rows))

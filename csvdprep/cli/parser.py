@@ -11,9 +11,14 @@ from csvdprep import __version__
 from csvdprep.cli.numbers import b_value, positive
 from csvdprep.cli.paths import named, path
 from csvdprep.core.errors import UsageError
-from csvdprep.core.options import read_assignment, read_options
+from csvdprep.core.options import read_assignment, read_options, with_options
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings, read_config
+from csvdprep.core.words import choices
+
+#: Spaces into which masks and maps are resampled without being asked: the grid of the T1w, and the
+#: shipped template (`csvdprep.resources.SPACE`) at 2 mm, which costs little time and room.
+DEFAULT_SPACES = ('T1w', 'MNI152NLin2009aSym:res-2')
 
 EPILOG = """\
 other commands:
@@ -76,7 +81,15 @@ def _selection(group):
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='participant labels, with or without sub-',
+        help='participant labels, with or without sub- (default: all)',
+    )
+    group.add_argument(
+        '--exclude-participant-label',
+        '--exclude_participant_label',
+        nargs='+',
+        default=None,
+        metavar='LABEL',
+        help='participants that are left out (default: none)',
     )
     group.add_argument(
         '--session-label',
@@ -84,33 +97,43 @@ def _selection(group):
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='session labels, with or without ses-',
+        help='session labels, with or without ses- (default: all)',
+    )
+    group.add_argument(
+        '--exclude-session-label',
+        '--exclude-session-id',
+        nargs='+',
+        default=None,
+        metavar='LABEL',
+        help='sessions that are left out, of all participants; one visit: sub-01_ses-2 '
+        '(default: none)',
     )
     group.add_argument(
         '--visit',
         nargs='+',
         default=None,
         metavar='LABEL',
-        help='only these visits: sub-01 (images without a session) or sub-01_ses-2',
+        help='only these visits: sub-01 (images without a session) or sub-01_ses-2 (default: all)',
     )
     group.add_argument(
         '--bids-filter-file',
         type=path,
         metavar='FILE',
         help='JSON: {"flair": {"acquisition": "3d"}, ...}; null selects images without the '
-        'entity, "*" any value',
+        'entity, "*" any value (default: of several images the one of highest resolution)',
     )
     group.add_argument(
         '--skip-bids-validation',
         action='store_true',
         default=None,
-        help='accept a dataset without dataset_description.json',
+        help='accept a dataset without dataset_description.json (default: off)',
     )
     group.add_argument(
         '--bids-database-dir',
         type=path,
         metavar='DIR',
-        help='folder of a pybids database to reuse or to create',
+        help='folder of a pybids database to reuse or to create (default: none, folders are '
+        'listed)',
     )
 
 
@@ -123,14 +146,21 @@ def _inputs(group):
         metavar='NAME=PATH',
         default=None,
         help="use files of this derivatives dataset in place of csvdprep's own, such as masks "
-        'of WMH or brain, or corrected diffusion series',
+        'of WMH or brain, or corrected diffusion series (default: none)',
+    )
+    group.add_argument(
+        '--derivatives-optional',
+        action='store_true',
+        default=None,
+        help='go on if a dataset of --derivatives has no usable file for any selected visit '
+        '(default: this is an error)',
     )
     group.add_argument(
         '--manual-ratings',
         type=path,
         metavar='FILE',
         help='TSV with ratings by persons, which go before what is measured: participant_id, '
-        'session_id, rater, marker, value, candidate, comment',
+        'session_id, rater, marker, value, candidate, comment (default: none)',
     )
     group.add_argument(
         '--b0-threshold',
@@ -155,7 +185,7 @@ def _resources(group):
         type=positive,
         metavar='N',
         help='maximum number of threads per step; at present every step uses one thread, so '
-        'results do not depend on this option',
+        'results do not depend on this option (default: 1)',
     )
     group.add_argument(
         '--mem',
@@ -163,16 +193,21 @@ def _resources(group):
         type=megabytes,
         dest='mem_gb',
         metavar='MB|nG',
-        help='memory limit for all steps together, e.g. 8000 or 8G',
+        help='memory limit for all steps together, e.g. 8000 or 8G (default: 90 %% of what this '
+        'process may use)',
     )
     group.add_argument(
-        '--low-mem', action='store_true', default=None, help='run one step at a time'
+        '--low-mem',
+        action='store_true',
+        default=None,
+        help='run one step at a time (default: off)',
     )
     group.add_argument(
         '--use-plugin',
         type=path,
         metavar='FILE',
-        help='YAML or JSON file with plugin and plugin_args of Nipype',
+        help='YAML or JSON file with plugin and plugin_args of Nipype (default: processes of this '
+        'computer)',
     )
 
 
@@ -182,43 +217,47 @@ def _scope(group):
         nargs='+',
         metavar='NAME',
         default=None,
-        help='compute only these markers: ' + ', '.join(marker_names()),
+        help='compute only these markers (default: all): ' + ', '.join(marker_names()),
     )
     group.add_argument(
         '--ignore',
         nargs='+',
         metavar='NAME',
         default=None,
-        help='scans (' + ', '.join(scan_names()) + ') or steps to skip',
+        help='scans (' + ', '.join(scan_names()) + ') or steps to skip (default: none)',
     )
     group.add_argument(
         '--output-spaces',
-        nargs='+',
+        nargs='*',
         metavar='SPACE[:cohort-N][:res-N]',
         default=None,
-        help='also resample the outputs into these TemplateFlow spaces, with the syntax of '
-        'fMRIPrep; surfaces and res-native are not supported',
+        help='also resample masks and maps onto grids of scans (T1w, FLAIR, dwi) and into '
+        'templates of TemplateFlow, with the syntax of fMRIPrep; without a value into none '
+        f'(default: {" ".join(DEFAULT_SPACES)})',
     )
     group.add_argument(
         '--dry-run',
         action='store_true',
         default=None,
-        help='only print which steps would run, and why the others would not',
+        help='only print which steps would run, and why the others would not (default: off)',
     )
     group.add_argument(
-        '--sloppy', action='store_true', default=None, help='coarse and quick, for tests only'
+        '--sloppy',
+        action='store_true',
+        default=None,
+        help='coarse and quick, for tests only (default: off)',
     )
     group.add_argument(
         '--reports-only',
         action='store_true',
         default=None,
-        help='only write reports and tables, from the existing results',
+        help='only write reports and tables, from the existing results (default: off)',
     )
     group.add_argument(
         '--boilerplate-only',
         action='store_true',
         default=None,
-        help='only write the text that describes the methods',
+        help='only write the text that describes the methods (default: off)',
     )
 
 
@@ -235,48 +274,64 @@ def _behaviour(group):
         action='store_true',
         default=None,
         help='first remove what earlier runs of csvdprep left in the working directory; other '
-        'files are kept',
+        'files are kept (default: off)',
     )
     group.add_argument(
         '--keep-workdir',
         action='store_true',
         default=None,
-        help='keep the intermediate files of finished visits',
+        help='keep the intermediate files of finished visits (default: off)',
     )
     group.add_argument(
         '--rerun',
-        choices=('stale', 'failed', 'all'),
-        help='what to recompute: steps that changed (default), only missing results, or '
-        'everything',
+        choices=('stale', 'missing', 'all'),
+        help='what to compute: stale: results that are missing, and those whose images, options '
+        'or methods have changed; missing: only results that are not there, e.g. of steps that '
+        'failed; all: everything (default: stale)',
     )
-    group.add_argument('--stop-on-first-crash', action='store_true', default=None)
-    group.add_argument('--random-seed', type=int, metavar='N')
+    group.add_argument(
+        '--stop-on-first-crash',
+        action='store_true',
+        default=None,
+        help='end the run when a step fails (default: off)',
+    )
+    group.add_argument(
+        '--random-seed', type=int, metavar='N', help='seed of random numbers (default: 42)'
+    )
     group.add_argument(
         '--config-file',
         type=path,
         metavar='FILE',
-        help='TOML file with these settings and one table of options per step',
+        help='TOML file with these settings and one table of options per step; the command line '
+        'has priority (default: none)',
     )
     group.add_argument(
         '--set',
         nargs='+',
         metavar='STEP.OPTION=VALUE',
         default=None,
-        help='set options of steps, e.g. wmh.runs=40; csvdprep options lists them',
+        help='set options of steps, e.g. wmh.runs=40; csvdprep options lists them with their '
+        'defaults (default: none)',
     )
     group.add_argument(
         '--write-graph',
         action='store_true',
         default=None,
-        help='write a drawing of the workflow graph to the working directory',
+        help='write a drawing of the workflow graph to the working directory (default: off)',
     )
     group.add_argument(
         '--resource-monitor',
         action='store_true',
         default=None,
-        help='record the run time and memory use of every step',
+        help='record the run time and memory use of every step (default: off)',
     )
-    group.add_argument('-v', '--verbose', action='count', default=None)
+    group.add_argument(
+        '-v',
+        '--verbose',
+        action='count',
+        default=None,
+        help='-vv: also what the libraries say (default: off)',
+    )
 
 
 def marker_names() -> list[str]:
@@ -340,32 +395,48 @@ def to_settings(args: argparse.Namespace) -> Settings:
     elif 'derivatives' in stored:
         stored['derivatives'] = {k: Path(v) for k, v in stored['derivatives'].items()}
     merged = {**stored, **asked}
-    for name, prefix in (('participant_label', 'sub-'), ('session_label', 'ses-')):
+    for name, prefix in (
+        ('participant_label', 'sub-'),
+        ('session_label', 'ses-'),
+        ('exclude_participant_label', 'sub-'),
+        ('exclude_session_label', 'ses-'),
+    ):
         labels = merged.get(name, ())
         merged[name] = tuple(dict.fromkeys(str(x).removeprefix(prefix) for x in labels))
-    for label in merged.get('visit', ()):
-        try:
-            Visit.of(label)
-        except ValueError as error:
-            raise UsageError(
-                str(error), field='--visit', remedy='Write sub-01 or sub-01_ses-2.'
-            ) from error
+    single = [x for x in merged['exclude_session_label'] if x.startswith('sub-')]
+    for option, labels in (
+        ('--visit', merged.get('visit', ())),
+        ('--exclude-session-label', single),
+    ):
+        for label in labels:
+            try:
+                Visit.of(label)
+            except ValueError as error:
+                raise UsageError(
+                    str(error), field=option, remedy='Write sub-01 or sub-01_ses-2.'
+                ) from error
+    merged.setdefault('output_spaces', DEFAULT_SPACES)
     for name in ('markers', 'ignore', 'output_spaces', 'visit'):
         merged[name] = tuple(merged.get(name, ()))
     merged.setdefault('nprocs', allowed_processors())
     merged.setdefault('mem_gb', allowed_memory_gb())
     if merged.get('low_mem'):
         merged['nprocs'] = 1
-    if unknown := set(merged['markers']) - set(marker_names()):
+    if unknown := sorted(set(merged['markers']) - set(marker_names())):
         raise UsageError(
-            f'There is no marker named {", ".join(sorted(unknown))}.',
+            f'There is no marker named {", ".join(unknown)}.',
             field='--markers',
-            remedy=f'Available markers: {", ".join(marker_names())}.',
+            remedy=choices(unknown[0], marker_names(), 'The markers are'),
         )
-    known = {room.name for room in discover(level='')}
-    if unknown := set(merged['ignore']) - known - {*declared().names}:
+    known = {room.name for room in discover(level='')} | {*declared().names}
+    if unknown := sorted(set(merged['ignore']) - known):
         raise UsageError(
-            f'There is nothing named {", ".join(sorted(unknown))} to ignore.', field='--ignore'
+            f'There is nothing named {", ".join(unknown)} to ignore.',
+            field='--ignore',
+            remedy=choices(
+                unknown[0], [*declared().names, *marker_names()], 'You may ignore', known
+            )
+            + ' All steps are listed by csvdprep BIDS_DIR OUTPUT_DIR participant --dry-run.',
         )
     for room, name, value in map(read_assignment, assigned or ()):
         options.setdefault(room, {})[name] = value
@@ -389,7 +460,9 @@ def _check_options(options: dict, config: Path | None) -> None:
         raise UsageError(
             f'There is no step named {", ".join(unknown)}.',
             file=config,
-            remedy=f'The steps are: {", ".join(sorted(rooms))}.',
+            remedy=choices(
+                unknown[0], with_options(rooms.values()), 'Steps with options are', rooms
+            ),
         )
     for name, table in options.items():
         try:

@@ -87,8 +87,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--fazekas', type=int, nargs=2, metavar=('PV', 'DEEP'), help='Fazekas grades, each 0 to 3'
     )
-    group.add_argument('--lacunes', type=natural, metavar='N')
-    group.add_argument('--microbleeds', type=natural, nargs=3, metavar=('LOBAR', 'DEEP', 'INFRA'))
+    group.add_argument('--lacunes', type=natural, metavar='N', help='number of lacunes')
+    group.add_argument(
+        '--microbleeds',
+        type=natural,
+        nargs=3,
+        metavar=('LOBAR', 'DEEP', 'INFRA'),
+        help='number of microbleeds by region',
+    )
     group.add_argument(
         '--pvs',
         type=natural,
@@ -96,7 +102,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=('BG', 'CSO'),
         help='number of perivascular spaces, both sides together',
     )
-    group.add_argument('--recent-infarcts', type=natural, metavar='N')
+    group.add_argument(
+        '--recent-infarcts',
+        type=natural,
+        metavar='N',
+        help='number of recent small subcortical infarcts',
+    )
     group.add_argument(
         '--old-infarct',
         action='store_true',

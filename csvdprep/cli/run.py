@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -86,8 +87,7 @@ def run_app(settings, argv: list[str]) -> int:
             derivatives=settings.derivatives,
             clean=settings.clean_workdir,
         )
-    _prepare_environment(settings)
-    settings = _read_spaces(settings)
+    settings = prepare(settings)
     if settings.analysis_level == 'group':
         return _group(settings)
     if settings.analysis_level == 'longitudinal':
@@ -100,6 +100,12 @@ def run_app(settings, argv: list[str]) -> int:
         settings, declared(), inspect=inspect_image, warn=lambda line: tell(plain(line))
     )
     return _participants(visits, settings, argv)
+
+
+def prepare(settings):
+    """Prepare the environment of a run, and bring the output spaces into one spelling."""
+    _prepare_environment(settings)
+    return _read_spaces(settings)
 
 
 def _group(settings) -> int:
@@ -118,7 +124,7 @@ def _group(settings) -> int:
     check_writable(settings.output_dir)
     _prepare_temporary(settings)
 
-    def prepare():
+    def prepare_work():
         check_work_dir(
             settings.work_dir,
             bids_dir=settings.bids_dir,
@@ -129,7 +135,7 @@ def _group(settings) -> int:
         _prepare_work(settings)
 
     progress = Progress()
-    return run_group(settings, say=progress.say, progress=progress, prepare=prepare)
+    return run_group(settings, say=progress.say, progress=progress, prepare=prepare_work)
 
 
 def _participants(visits, settings, argv) -> int:
@@ -143,6 +149,8 @@ def _participants(visits, settings, argv) -> int:
     refused = [(v.visit.label, *item) for v in visits for item in v.refused]
     for label, file, why in refused:
         tell(plain(f'{label}: {file} cannot be used: {why}'))
+    _check_derivatives(settings, usable)
+    check_run(settings)
     if settings.dry_run:
         for item in visits:
             print(describe(decide(item, settings)))
@@ -156,16 +164,11 @@ def _participants(visits, settings, argv) -> int:
         ratings=settings.manual_ratings,
         command=['csvdprep', *argv],
     )
-    _check_spaces(settings)
     if settings.boilerplate_only or settings.reports_only:
         from csvdprep.graph.again import rewrite
 
         _prepare_temporary(settings)
         return rewrite(usable, settings, say=tell)
-    if settings.use_plugin:
-        from csvdprep.graph.foreign import read_plugin
-
-        read_plugin(settings.use_plugin)
     _prepare_work(settings)
     from csvdprep.graph.run import run_participants
 
@@ -177,6 +180,58 @@ def _participants(visits, settings, argv) -> int:
         return code
     subjects = {item.visit.subject for item in visits}
     return max(code, _longitudinal(settings, subjects, progress), key=_SEVERITY.index)
+
+
+def check_run(settings, *, work: bool = True) -> None:
+    """Raise what a run would raise before its first step; nothing is written.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was asked.
+    work : bool, optional
+        Whether the working directory is one of this computer.
+
+    Raises
+    ------
+    CsvdprepError
+        If the output folder or the working directory is no place for it or cannot be written, an
+        output space does not exist, or the plugin is unknown.
+    """
+    from csvdprep.bids.dataset import check_output, check_permission
+    from csvdprep.bids.trust import check_trusted
+
+    check_output(settings.output_dir, bids_dir=settings.bids_dir, derivatives=settings.derivatives)
+    _check_spaces(settings)
+    if settings.use_plugin:
+        from csvdprep.graph.foreign import read_plugin
+
+        read_plugin(settings.use_plugin)
+    if settings.reports_only or settings.boilerplate_only or not work:
+        return
+    folder = Path(settings.work_dir)
+    check_permission(folder, '--work-dir')
+    if folder.is_dir():
+        check_trusted(folder, owners=_owners(folder))
+
+
+def _check_derivatives(settings, visits) -> None:
+    """Raise UsageError if a dataset of --derivatives has nothing for any visit."""
+    if settings.derivatives_optional or not visits:
+        return
+    from csvdprep.core.errors import UsageError
+
+    used = {name for item in visits for name in item.derivatives}
+    for name, folder in settings.derivatives.items():
+        if name not in used:
+            raise UsageError(
+                f'The dataset "{name}" of --derivatives has no usable file for any selected '
+                'visit.',
+                file=folder,
+                field='--derivatives',
+                remedy='Check the path, the names of its files (docs/inputs.md) and the messages '
+                'above; with --derivatives-optional the run goes on without it.',
+            )
 
 
 #: Exit statuses of a run, the better first.
@@ -280,10 +335,32 @@ def _read_spaces(settings):
 
 
 def _check_spaces(settings) -> None:
-    from csvdprep.imaging.spaces import find_space
+    from csvdprep.imaging.spaces import find_space, scan_space
 
     for space in settings.output_spaces:
-        find_space(space)
+        if not scan_space(space):
+            find_space(space, fetch=not settings.dry_run)
+
+
+def _prepare_templateflow(settings, cache: Path) -> None:
+    """Keep templates that are not shipped in the user's own folder of them, if there is one.
+
+    Else in the working directory: nothing is made in the home folder.
+    """
+    from csvdprep.imaging.spaces import scan_space, templateflow_home
+    from csvdprep.resources import SPACE
+
+    own = (
+        scan_space(spec) or spec.split(':')[0].endswith(SPACE) for spec in settings.output_spaces
+    )
+    if os.environ.get('TEMPLATEFLOW_HOME') or templateflow_home().is_dir() or all(own):
+        return
+    home = cache / 'templateflow'
+    if settings.dry_run and not home.is_dir():
+        stub = tempfile.TemporaryDirectory()
+        atexit.register(stub.cleanup)
+        home = Path(stub.name)
+    os.environ['TEMPLATEFLOW_HOME'] = str(home)
 
 
 def _prepare_environment(settings) -> None:
@@ -298,6 +375,7 @@ def _prepare_environment(settings) -> None:
         os.environ['HOME'] = str(cache)
     if not os.environ.get('MPLCONFIGDIR'):
         os.environ['MPLCONFIGDIR'] = str(cache / 'matplotlib')
+    _prepare_templateflow(settings, cache)
 
 
 def _prepare_work(settings) -> None:
@@ -312,9 +390,7 @@ def _prepare_work(settings) -> None:
                 f'csvdprep: {left} other files remain in the working directory (not made '
                 'by csvdprep, or in use)'
             )
-        # As root in a container, whoever mounted the folder is trusted.
-        mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
-        make_trusted(work, owners={work.stat().st_uid} if mounted and work.exists() else ())
+        make_trusted(work, owners=_owners(work))
         (work / PARTS[0] / 'matplotlib').mkdir(exist_ok=True)
     except OSError as error:
         raise PreflightError(
@@ -324,6 +400,13 @@ def _prepare_work(settings) -> None:
             remedy='Give a writable folder with -w.',
         ) from error
     _prepare_temporary(settings)
+
+
+def _owners(work: Path) -> set[int]:
+    """Return who is trusted with a working directory besides this user and root."""
+    # As root in a container, whoever mounted the folder is trusted.
+    mounted = os.geteuid() == 0 and os.environ.get('CSVDPREP_CONTAINER_TYPE')
+    return {work.stat().st_uid} if mounted and work.exists() else set()
 
 
 def _prepare_temporary(settings) -> None:

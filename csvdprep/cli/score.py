@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('derivatives', metavar='DERIVATIVES', type=path)
-    parser.add_argument('truth', metavar='TRUTH', type=path)
+    parser.add_argument('derivatives', metavar='DERIVATIVES', type=path, help="an app's output")
+    parser.add_argument('truth', metavar='TRUTH', type=path, help='truth of the phantom')
     parser.add_argument(
         '-o',
         '--out',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import subprocess
 import sys
@@ -28,26 +29,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.allow_abbrev = False
-    parser.add_argument('bids_dir', type=path)
-    parser.add_argument('output_dir', type=path)
-    parser.add_argument('--participant-label', '--participant_label', nargs='+', default=[])
-    parser.add_argument('--session-label', '--session-id', nargs='+', default=[])
-    parser.add_argument('--submit', action='store_true', help='submit the jobs with sbatch')
+    parser.add_argument('bids_dir', type=path, help='root of the raw BIDS dataset')
+    parser.add_argument('output_dir', type=path, help='output folder for the derivatives')
+    parser.add_argument(
+        '--participant-label',
+        '--participant_label',
+        nargs='+',
+        default=[],
+        metavar='LABEL',
+        help='participant labels (default: all)',
+    )
+    parser.add_argument(
+        '--session-label',
+        '--session-id',
+        nargs='+',
+        default=[],
+        metavar='LABEL',
+        help='session labels (default: all)',
+    )
+    parser.add_argument(
+        '--submit', action='store_true', help='submit the jobs with sbatch (default: off)'
+    )
     parser.add_argument(
         '--resume',
         action='store_true',
         help='only visits that are not complete, not running and not in the queue; visits '
-        'that ran out of memory get one and a half times as much',
+        'that ran out of memory get one and a half times as much (default: off)',
     )
     parser.add_argument(
         '--array-limit',
         type=positive,
         default=0,
         metavar='N',
-        help='maximum number of tasks that run at the same time',
+        help='maximum number of tasks that run at the same time (default: no limit)',
     )
     parser.add_argument(
-        '--no-group', action='store_true', help='do not add the job that writes the group tables'
+        '--no-group',
+        action='store_true',
+        help='do not add the job that writes the group tables (default: off)',
     )
     parser.add_argument(
         '--nprocs',
@@ -60,10 +79,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='processors per task (default: 2)',
     )
     parser.add_argument(
-        '--mem', '--mem-mb', type=_memory, default=None, metavar='MB|nG', help='memory per task'
+        '--mem',
+        '--mem-mb',
+        type=_memory,
+        default=None,
+        metavar='MB|nG',
+        help='memory per task (default: 6G, or as finished visits of the output folder tell)',
     )
     parser.add_argument(
-        '--time', type=positive, default=None, metavar='MINUTES', help='time limit per task'
+        '--time',
+        type=positive,
+        default=None,
+        metavar='MINUTES',
+        help='time limit per task (default: 120, or as finished visits tell)',
     )
     parser.add_argument(
         '-w',
@@ -78,19 +106,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=filled,
         default=None,
         metavar='IMAGE',
-        help='run this image instead of this installation',
+        help='run this image instead of this installation (default: none)',
     )
     parser.add_argument(
         '--engine',
         choices=('apptainer', 'singularity', 'podman', 'docker'),
         default='apptainer',
-        help='container engine that runs the image',
+        help='container engine that runs the image (default: apptainer)',
     )
     parser.add_argument(
         '--engine-command',
         default='',
         metavar='TEXT',
-        help='command that starts the engine, if it differs from its name',
+        help='command that starts the engine, if it differs from its name (default: its name)',
     )
     parser.add_argument(
         '--bind',
@@ -98,14 +126,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=[],
         metavar='DIR',
-        help='further folders to mount in the container',
+        help='further folders to mount in the container (default: none)',
     )
     parser.add_argument(
         '--sbatch',
         nargs='+',
         default=[],
         metavar='OPTION',
-        help='further options of sbatch without their dashes, e.g. partition=long account=abc',
+        help='further options of sbatch without their dashes, e.g. partition=long account=abc '
+        '(default: none)',
     )
 
 
@@ -151,7 +180,10 @@ def run(args: argparse.Namespace) -> int:
         visits = [v for v in visits if v.session in wanted]
     if settings.visit:
         visits = [v for v in visits if v.label in settings.visit]
-    prepare_output(output_dir, bids_dir=bids_dir, derivatives=settings.derivatives)
+    visits = [v for v in visits if not settings.leaves_out(v.subject, v.session)]
+    _check(settings, args, visits)
+    if not settings.dry_run:
+        prepare_output(output_dir, bids_dir=bids_dir, derivatives=settings.derivatives)
 
     done = (e.status for v in computed_visits(output_dir) if (e := look_up(v, output_dir)).status)
     asked = size.measured(done, cpus=args.nprocs)
@@ -170,11 +202,21 @@ def run(args: argparse.Namespace) -> int:
     if args.mem is not None or args.time is not None:
         asked = replace(asked, mem_gb=args.mem or asked.mem_gb, minutes=args.time or asked.minutes)
 
+    size_told = (
+        f'{len(visits)} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
+        f'{asked.minutes} minutes ({asked.source})'
+    )
+    if settings.dry_run:
+        _say(f'{size_told}; nothing is written, because of --dry-run')
+        return 0
     created = datetime.now(UTC)
     folder = output_dir / manifest.FOLDER / created.strftime('%Y%m%dT%H%M%S%f')[:-3]
     (folder / 'log').mkdir(parents=True)
     options = manifest.freeze_files(args.app_options, folder)
     options = _absolute(options, settings.derivatives)
+    if settings.derivatives and not settings.derivatives_optional:
+        # A task knows one visit only: that each dataset has files was checked above.
+        options = (*options, '--derivatives-optional')
     frozen = manifest.Manifest(
         folder=folder,
         version=__version__,
@@ -210,7 +252,7 @@ def run(args: argparse.Namespace) -> int:
     work_dir = str(args.work_dir.absolute()) if args.work_dir else ''
     scripts = {
         'task.sh': script.task_script(options=options, size=asked, work_dir=work_dir, **given),
-        'group.sh': script.group_script(**given),
+        'group.sh': script.group_script(options=_excluded(settings), **given),
         'submit.sh': script.submit_script(
             folder=folder,
             count=count,
@@ -222,10 +264,7 @@ def run(args: argparse.Namespace) -> int:
     for name, text in scripts.items():
         # A shell takes names of files as bytes, whether these are text or not.
         atomic_write(folder / name, text.encode('utf-8', 'surrogateescape'))
-    _say(
-        f'{count} visits; a task asks for {asked.cpus} processors, {asked.mem_gb:g} GB and '
-        f'{asked.minutes} minutes ({asked.source})'
-    )
+    _say(size_told)
     if not args.submit:
         print(f'bash {shlex.quote(str(folder / "submit.sh"))}')
         return 0
@@ -249,6 +288,49 @@ def run(args: argparse.Namespace) -> int:
     print(done.stdout, end='')
     _say(f'submitted; csvdprep status {shlex.quote(str(output_dir))} shows the progress')
     return 0
+
+
+def _check(settings, args, visits) -> None:
+    """Raise what each task would raise, before anything is written."""
+    from csvdprep.cli.run import check_run, prepare
+    from csvdprep.core.errors import PreflightError, UsageError
+
+    work = Path(args.work_dir).absolute() if args.work_dir else settings.work_dir
+    check_run(prepare(replace(settings, work_dir=work)), work=bool(args.work_dir))
+    image = args.container or ''
+    if (image.endswith('.sif') or image.startswith(('/', './', '../'))) and not Path(
+        image
+    ).exists():
+        raise PreflightError(
+            'The container image does not exist.',
+            file=image,
+            field='--container',
+            remedy='Check the path; docs/apptainer.md tells how an image is made.',
+        )
+    subjects = {visit.subject for visit in visits}
+    for name, folder in () if settings.derivatives_optional else settings.derivatives.items():
+        if visits and not _names_any(Path(folder), subjects):
+            raise UsageError(
+                f'The dataset "{name}" of --derivatives has no file of any selected visit.',
+                file=folder,
+                field='--derivatives',
+                remedy='Check the path; with --derivatives-optional the tasks go on without it.',
+            )
+
+
+def _names_any(folder: Path, subjects: set[str]) -> bool:
+    """Tell whether the names of files or folders at the top, or one below, name a participant."""
+    names = (path.name for depth in ('*', '*/*') for path in folder.glob(depth))
+    return any(set(re.findall(r'sub-([A-Za-z0-9+]+)', name)) & subjects for name in names)
+
+
+def _excluded(settings) -> list[str]:
+    """Return the options that keep what is excluded out of the tables of the group."""
+    found = []
+    for name in ('exclude_participant_label', 'exclude_session_label'):
+        if labels := getattr(settings, name):
+            found += [f'--{name.replace("_", "-")}', *labels]
+    return found
 
 
 def _absolute(options, derivatives):

@@ -1,4 +1,4 @@
-"""``csvdprep status OUT``: what has become of each visit, as text and as a page."""
+"""``csvdprep status OUT``: the state of each visit, as text and, if asked, as a page."""
 
 from __future__ import annotations
 
@@ -21,46 +21,59 @@ are complete, 1 if not.
 """
 
 
+#: Page that is written if no other is named, relative to the output folder.
+PAGE = Path('logs', 'status.html')
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = DESCRIPTION
-    parser.add_argument('output_dir', type=path)
+    parser.add_argument('output_dir', type=path, help='output folder of the app')
     parser.add_argument(
-        '--bids-dir', type=path, default=None, help='raw dataset whose visits are expected'
+        '--bids-dir',
+        type=path,
+        default=None,
+        help='raw dataset whose visits are expected (default: the one that the output links to)',
     )
     parser.add_argument(
         '--html',
         type=path,
+        nargs='?',
         default=None,
+        const=PAGE,
         metavar='FILE',
-        help='page to write (default: OUT/logs/status.html)',
+        help='also write a page; without a name OUT/logs/status.html (default: no page)',
     )
     parser.add_argument(
         '--watch',
         type=positive,
         default=0,
         metavar='SECONDS',
-        help='repeat every so many seconds, until no visit is left to process',
+        help='repeat every so many seconds, until no visit is left to process (default: once)',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the states and write the page."""
+    """Print the states, and write the page if asked."""
     from csvdprep.group.overview import overview, write_overview
 
     out = args.output_dir.absolute()
     if not out.is_dir():
         raise PreflightError('The output folder does not exist.', file=out, field='output_dir')
-    page = (args.html or out / 'logs' / 'status.html').absolute()
-    if args.html is not None:
+    page, reports = None, '../'
+    if args.html == PAGE:
+        page = out / PAGE
+    elif args.html is not None:
+        page, reports = args.html.absolute(), f'{out.as_uri()}/'
+    if page:
         check_replaceable(page, '<title>csvdprep: state of ', field='--html')
-    reports = '../' if args.html is None else f'{out.as_uri()}/'
     while True:
         expected, said, open_tasks = _expected(out, args.bids_dir)
         found = overview(out, expected, said)
         print(found, flush=True)
         try:
-            write_overview(found, page, reports=reports, refresh=args.watch)
+            if page:
+                write_overview(found, page, reports=reports, refresh=args.watch)
         except OSError as error:
             tell(plain(f'csvdprep: {page} cannot be written ({error.strerror})'))
         at_work = open_tasks or found.counts.get('running', 0) or found.counts.get('waiting', 0)

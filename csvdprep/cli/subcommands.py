@@ -21,6 +21,30 @@ NAMES = {
 }
 
 
+def show_defaults(parser: argparse.ArgumentParser) -> None:
+    """Let the help of each option end with its default, where it does not say it.
+
+    Examples
+    --------
+    >>> parser = argparse.ArgumentParser()
+    >>> option = parser.add_argument('--seed', default=3, help='seed')
+    >>> flag = parser.add_argument('--all', action='store_true', help='all of it')
+    >>> show_defaults(parser)
+    >>> option.help, flag.help
+    ('seed (default: 3)', 'all of it (default: off)')
+
+    """
+    for action in parser._actions:
+        told = action.help or ''
+        if not action.option_strings or action.default == argparse.SUPPRESS or 'default' in told:
+            continue
+        value = 'off' if action.default is False else action.default
+        if isinstance(value, list | tuple):
+            value = ' '.join(map(str, value))
+        value = str(value).replace('%', '%%') if value not in (None, '') else 'none'
+        action.help = f'{told} (default: {value})'.strip()
+
+
 def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
     """Parse and carry out a subcommand.
 
@@ -44,6 +68,7 @@ def run(name: str, argv: list[str], *, app: Callable[[list[str]], int]) -> int:
     said = NAMES[name].capitalize() + '.'
     parser = argparse.ArgumentParser(f'csvdprep {name}', description=said)
     module.configure(parser)
+    show_defaults(parser)
     # A module that hands options on to the app takes them apart itself.
     parse = getattr(module, 'parse', None)
     args = parse(parser, argv) if parse else parser.parse_args(argv)

@@ -167,6 +167,7 @@ def group_script(
     bids_dir: str,
     output_dir: str,
     folder: Path,
+    options: Sequence[str] = (),
     directives: Sequence[str] = (),
     chdir: str = '.',
 ) -> str:
@@ -176,15 +177,16 @@ def group_script(
     does not keep the second.
     """
     head = _head('csvdprep-group', folder, Size(1, 2.0, 60), directives, chdir, '%j')
+    more = f' {shlex.join(options)}' if options else ''
     return f"""{head}
 set -euo pipefail
 {SCRATCH}
 # A network disk may show a minute late what the last task wrote on another node.
 sleep {LATE_S}
 code=0
-{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} longitudinal -w "$work" || code=$?
+{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} longitudinal -w "$work"{more} || code=$?
 [ "$code" = 70 ] && code=0  # nobody has several visits
-{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} group -w "$work"
+{start} {shlex.quote(bids_dir)} {shlex.quote(output_dir)} group -w "$work"{more}
 exit "$code"
 """
 

@@ -28,6 +28,11 @@ class Frame:
     source : str or tuple of str
         Scan whose entities (acq, run, ...) these files inherit; of several, the first that a
         visit has.
+    image : str
+        Product that has this grid, where results may be resampled onto it.
+    to_anat : str
+        Product: the rigid transform that resamples images on it onto the anatomical reference.
+        Without, what lies on it is not resampled into other spaces.
     """
 
     name: str
@@ -35,6 +40,13 @@ class Frame:
     space: str | None = ''
     datatype: str = 'anat'
     source: str | tuple[str, ...] = 'anat'
+    image: str = ''
+    to_anat: str = ''
+
+    @property
+    def word(self) -> str:
+        """What ``--output-spaces`` calls it."""
+        return self.space or self.name
 
 
 @dataclass(frozen=True, kw_only=True)

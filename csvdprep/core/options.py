@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from csvdprep.core.errors import UsageError
+from csvdprep.core.words import choices
 
 if TYPE_CHECKING:
     from csvdprep.core.room import Room
@@ -95,11 +96,12 @@ def read_options(room: Room, table: Mapping[str, Any]) -> Any:
     >>> read_options(room, {'rums': 0})
     Traceback (most recent call last):
     ...
-    ValueError: wmh has no option "rums"; its options are runs
+    ValueError: wmh has no option "rums"; did you mean runs?
     """
     known = {item.name: item for item in fields(room.options)}
     if strange := sorted(set(table) - set(known)):
-        there = f'its options are {", ".join(known)}' if known else 'it has no options'
+        there = choices(strange[0], known, 'its options are') if known else 'it has no options'
+        there = there[0].lower() + there[1:].removesuffix('.')
         raise ValueError(f'{room.name} has no option "{strange[0]}"; {there}')
     try:
         made = msgspec.convert(dict(table), room.options)
@@ -131,6 +133,11 @@ def _check(name: str, value: Any, declared: Mapping[str, Any]) -> None:
         if least is None:
             raise ValueError(f'{name} must be at most {most:g}')
         raise ValueError(f'{name} must lie between {least:g} and {most:g}')
+
+
+def with_options(rooms: Iterable[Room]) -> list[str]:
+    """Return the names of rooms that have options, sorted."""
+    return sorted(room.name for room in rooms if fields(room.options))
 
 
 def read_assignment(text: str) -> tuple[str, str, Any]:
@@ -205,6 +212,7 @@ def options_table(rooms: Iterable[Room]) -> list[Row]:
                 kind += f', at least {least:g}'
             default = item.default
             shown = str(default).lower() if isinstance(default, bool) else str(default)
+            shown = shown or '""'
             rows.append(
                 Row(
                     f'{room.name}.{item.name}',

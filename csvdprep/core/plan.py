@@ -141,12 +141,15 @@ class VisitInput:
         Choices made, e.g. which of two FLAIR was taken, and why.
     refused : tuple of (str, str)
         Files that cannot be used, each with what is wrong and what to do.
+    derivatives : tuple of str
+        Names of the given datasets that have a usable file.
     """
 
     visit: Visit
     scans: Mapping[str, Scan]
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    derivatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -355,7 +358,11 @@ def make_plan(
         context = replace(context, hub=reference.suffixes[0])
 
     skipped = {name: 'skipped because of --ignore' for name in rooms if name in ignore}
-    wanted = _upstream(rooms, set(markers), set(scans)) if markers else set(rooms)
+    wanted = set(rooms)
+    if markers:
+        wanted = _upstream(rooms, set(markers), set(scans))
+        with_them = {name for name, room in rooms.items() if room.follows in wanted}
+        wanted = _upstream(rooms, {*markers, *with_them}, set(scans))
     skipped |= {n: 'not selected by --markers' for n in rooms if n not in wanted | skipped.keys()}
     open_rooms = {n: r for n, r in rooms.items() if n not in skipped}
 
@@ -369,10 +376,14 @@ def make_plan(
         skipped |= idle
         open_rooms = {n: r for n, r in open_rooms.items() if n not in idle}
     known = set(scans) | set(aliases) | {n for r in able.values() for n in r.outputs()}
+    # Where a room has no place, nothing has to be said of those that bring its products elsewhere.
+    able = {n: room for n, room in able.items() if not room.follows or room.follows in able}
+    left = {n for n, room in rooms.items() if room.follows and room.follows not in able}
+    skipped = {name: why for name, why in skipped.items() if name not in left}
     skipped |= {
         name: _why(room, rooms, known, ignore, given)
         for name, room in open_rooms.items()
-        if name not in able
+        if name not in able and name not in left
     }
 
     maker = {name: room.name for room in able.values() for name in room.outputs()}

@@ -89,6 +89,9 @@ class Derivative:
     kept: bool = True
     """Whether it outlives the run. What is large and soon made again is not kept: it stays in the
     working directory, and its room runs again when a room that takes it has to run."""
+    resampled: str = ''
+    """Interpolation ('linear' or 'nearest') with which it is resampled into the output spaces;
+    empty where it is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +268,10 @@ class Room:
     (it takes the tables of the group)."""
     marker: bool = False
     """Whether a user may choose it with ``--markers``."""
+    resources: tuple[str, ...] = ()
+    """Templates and weights that it uses, as `csvdprep.resources.resource` knows them."""
+    follows: str = ''
+    """Room whose products it only brings elsewhere: it is chosen, and left out, with that."""
     pooled_t: tuple[float, float] | None = None
     """Field strengths (T) within which its values may be pooled; those from elsewhere say so."""
 

@@ -27,11 +27,14 @@ class Settings:
     analysis_level: Literal['participant', 'longitudinal', 'group'] = 'participant'
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
+    exclude_participant_label: tuple[str, ...] = ()
+    exclude_session_label: tuple[str, ...] = ()
     visit: tuple[str, ...] = ()
     bids_filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     skip_bids_validation: bool = False
     bids_database_dir: Path | None = None
     derivatives: Mapping[str, Path] = field(default_factory=dict)
+    derivatives_optional: bool = False
     manual_ratings: Path | None = None
     b0_threshold: Annotated[float, Meta(ge=0)] = 100.0
     nprocs: Annotated[int, Meta(ge=1)] = 1
@@ -49,13 +52,29 @@ class Settings:
     work_dir: Path = Path('work')
     clean_workdir: bool = False
     keep_workdir: bool = False
-    rerun: Literal['stale', 'failed', 'all'] = 'stale'
+    rerun: Literal['stale', 'missing', 'all'] = 'stale'
     stop_on_first_crash: bool = False
     random_seed: int = 42
     write_graph: bool = False
     resource_monitor: bool = False
     verbose: int = 0
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def leaves_out(self, subject: str, session: str | None) -> bool:
+        """Tell whether a visit is excluded by label.
+
+        Examples
+        --------
+        >>> asked = Settings(bids_dir=Path('a'), output_dir=Path('b'),
+        ...                  exclude_session_label=('2', 'sub-01_ses-3'))
+        >>> [asked.leaves_out('01', s) for s in ('1', '2', '3', None)], asked.leaves_out('02', '3')
+        ([False, True, True, False], False)
+
+        """
+        if subject in self.exclude_participant_label:
+            return True
+        labels = {session, f'sub-{subject}_ses-{session}'}
+        return session is not None and not labels.isdisjoint(self.exclude_session_label)
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

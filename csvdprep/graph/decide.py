@@ -30,7 +30,7 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
     -------
     Plan
         With cached results in place, as ``settings.rerun`` allows: 'stale' takes what has the
-        same inputs, options and version; 'failed' takes whatever is there; 'all' takes nothing.
+        same inputs, options and version; 'missing' takes whatever is there; 'all' takes nothing.
 
     Raises
     ------
@@ -42,14 +42,6 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
     rooms = discover(settings.output_spaces, level=level)
     # What is chosen by name are rooms of visits.
     markers = set(settings.markers) if level == 'visit' else set()
-    if markers:
-        # What is resampled into a space follows from what is asked for.
-        markers |= {
-            room.name
-            for room in rooms
-            if room.name.startswith('space_')
-            and (not room.name.endswith('_wmh') or 'wmh' in markers)
-        }
     try:
         plan = make_plan(
             given,
@@ -67,7 +59,7 @@ def decide(given: VisitInput, settings: Settings, *, failed: Iterable[str] = ())
     if settings.rerun == 'all':
         return plan
     folder = checkpoints(plan, settings.output_dir)
-    anything = settings.rerun == 'failed'
+    anything = settings.rerun == 'missing'
     cached, drawn, stale = {}, [], []
     for step in plan.steps:
         key = None if anything else step.key

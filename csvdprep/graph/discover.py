@@ -44,7 +44,8 @@ def discover(
     Parameters
     ----------
     output_spaces : tuple of str
-        Spaces asked for; subpackages with ``rooms_for`` declare rooms for them.
+        Spaces asked for; subpackages with ``rooms_for`` declare rooms for them, from what all
+        others make.
     wings : tuple of str
         Packages to look in; :data:`WINGS` if none is named.
     level : {'visit', 'participant', 'dataset', ''}
@@ -65,13 +66,15 @@ def discover(
     """
     rooms: list[Room] = []
     makers: dict[str, str] = {}
+    later = []
     for wing in wings or WINGS:
         for found in iter_modules(import_module(wing).__path__, prefix=f'{wing}.'):
             module = import_module(found.name)
-            found_rooms = (
-                module.rooms_for(output_spaces) if hasattr(module, 'rooms_for') else (module.ROOM,)
-            )
-            rooms += found_rooms
+            if hasattr(module, 'rooms_for'):
+                later.append(module.rooms_for)
+            else:
+                rooms.append(module.ROOM)
+    rooms += [room for rooms_for in later for room in rooms_for(output_spaces, tuple(rooms))]
     outside = Declared.of(rooms)
     known = {*outside.names, REFERENCE, LEFT, RATINGS, *TABLES}
     known |= {name for room in rooms for name in room.outputs()}

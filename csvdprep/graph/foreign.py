@@ -82,6 +82,13 @@ def read_plugin(path: Path) -> tuple[str, dict]:
     UsageError
         If the file says nothing of the kind, or names a plugin that does not wait for its jobs.
     """
+    if not os.path.lexists(path):
+        raise UsageError(
+            'The plugin file does not exist.',
+            file=path,
+            field='--use-plugin',
+            remedy='Check the path.',
+        )
     try:
         text = read_text(path)
         asked = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)

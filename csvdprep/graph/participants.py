@@ -69,7 +69,10 @@ def participant_inputs(
             continue
         notes: list[str] = []
         usable = []
-        states = {v: read_status(settings.output_dir, v) for v in _begun_of(settings, subject)}
+        begun = _begun(settings.output_dir, subject)
+        excluded = [v for v in begun if settings.leaves_out(v.subject, v.session)]
+        notes += [f'{visit.label} is excluded.' for visit in excluded]
+        states = {v: read_status(settings.output_dir, v) for v in begun if v not in excluded}
         if any(
             status and status.state == 'running' and is_held(settings.output_dir / v.log / 'lock')
             for v, status in states.items()
@@ -136,10 +139,6 @@ def _told(times: list[VisitTime]) -> str:
         else ''
     )
     return f'Order and intervals of the visits ({order}) are from {times[0].source}.{more}'
-
-
-def _begun_of(settings: Settings, subject: str) -> list[Visit]:
-    return _begun(settings.output_dir, subject)
 
 
 def _begun(output_dir: Path, subject: str) -> list[Visit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -170,7 +171,21 @@ def _sidecar(name, derivative, *, plan, step):
     facts = sidecar(name, derivative, plan)
     if parameters := asdict(step.options) | _behind(step, plan):
         facts['Parameters'] = parameters
+    if derivative.xfm:
+        facts['Method'] = uncited(step.room.describe(step.options))
     return facts
+
+
+def uncited(text: str) -> str:
+    """Take the keys of citations out of a paragraph of Methods.
+
+    Examples
+    --------
+    >>> uncited('Registered by SyN [@avants2008; @x] (ANTs).')
+    'Registered by SyN (ANTs).'
+
+    """
+    return re.sub(r'\s*\[@[^\]]*\]', '', text)
 
 
 def _behind(step, plan) -> dict:

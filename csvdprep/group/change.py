@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
@@ -19,7 +19,10 @@ NAME = 'group_change.tsv'
 
 
 def write_changes(
-    output_dir: Path, wanted: Collection[str] = (), folder: Path | None = None
+    output_dir: Path,
+    wanted: Collection[str] = (),
+    folder: Path | None = None,
+    left_out: Callable[[str, str], bool] = lambda subject, session: False,
 ) -> Path | None:
     """Write ``group_change.tsv`` with a row for each participant, pair of visits and measure.
 
@@ -31,6 +34,8 @@ def write_changes(
         Participants without ``sub-``; all if empty.
     folder : Path, optional
         Where to write, if not there.
+    left_out : callable, optional
+        Tells of participant and session, by label, whether the visit is excluded.
 
     Returns
     -------
@@ -55,7 +60,14 @@ def write_changes(
             table = read_tsv(path)
         except (OSError, InputError):
             continue
-        rows += [[whole.label, *(row.get(name, 'n/a') for name in names)] for row in table.rows]
+        rows += [
+            [whole.label, *(row.get(name, 'n/a') for name in names)]
+            for row in table.rows
+            if not any(
+                left_out(whole.subject, row.get(name, '').removeprefix('ses-'))
+                for name in ('from_session', 'to_session')
+            )
+        ]
     if not rows:
         return None
     path = (folder or output_dir) / NAME

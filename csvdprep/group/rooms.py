@@ -144,7 +144,7 @@ def run_dataset(
 
 def _settings(settings: Settings) -> Settings:
     """Never take what was made of other tables."""
-    return replace(settings, rerun='stale') if settings.rerun == 'failed' else settings
+    return replace(settings, rerun='stale') if settings.rerun == 'missing' else settings
 
 
 def _left(room: Room, plan: Plan, output_dir: Path) -> list[Path]:

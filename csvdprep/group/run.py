@@ -188,7 +188,9 @@ def _write_tables(
     visits = (
         v
         for v in computed_visits(output_dir)
-        if (not wanted or v.subject in wanted) and (not sessions or v.session in sessions)
+        if (not wanted or v.subject in wanted)
+        and (not sessions or v.session in sessions)
+        and not settings.leaves_out(v.subject, v.session)
     )
     first = next(visits, None)
     if first is None:
@@ -216,7 +218,7 @@ def _write_tables(
     for sentence in about_ages(given):
         tell(sentence)
     gathered.notes = [public(sentence) for sentence in notes]
-    return gathered, write_changes(output_dir, wanted, folder) is not None
+    return gathered, write_changes(output_dir, wanted, folder, settings.leaves_out) is not None
 
 
 def _offer(gathered: Gathered, settings: Settings, folder: Path, changes: bool) -> VisitInput:

@@ -14,11 +14,17 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from csvdprep.core.errors import PreflightError, UsageError, plain
-from csvdprep.resources import SPACE, template_file, templates
+from csvdprep.resources import SPACE, shipped_uri, template_file, templates
 
 _SEVERAL = re.compile(r'[A-Za-z0-9]+(:(res|resolution|cohort)-[0-9]{1,4})*')
 _SURFACE = 'it is a surface, and csvdprep makes volumes only'
 _LEAVE_OUT = 'Leave it out.'
+#: Grids of scans that results can be resampled onto, as they are typed, and what they are.
+SCANS = {'T1w': 'T1w', 'anat': 'T1w'} | {
+    word: word for word in ('FLAIR', 'T2w', 'T2starw', 'dwi', 'trace')
+}
+#: Where templates that are not shipped can be had.
+TEMPLATEFLOW = 'https://templateflow.s3.amazonaws.com'
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,9 @@ def read_spaces(specs: Iterable[str]) -> tuple[str, ...]:
     ----------
     specs : iterable of str
         ``SPACE[:cohort-N][:res-N]``, where a modifier may stand several times:
-        ``SPACE:res-1:res-2`` is two spaces. The shipped space needs neither niworkflows, which
-        takes seconds to import, nor TemplateFlow.
+        ``SPACE:res-1:res-2`` is two spaces. ``T1w`` (or ``anat``), ``FLAIR``, ``dwi``, ``T2w``,
+        ``T2starw`` and ``trace`` are the grids of the scans. These and the shipped space need
+        neither niworkflows, which takes seconds to import, nor TemplateFlow.
 
     Returns
     -------
@@ -81,6 +88,8 @@ def read_spaces(specs: Iterable[str]) -> tuple[str, ...]:
     --------
     >>> read_spaces(['MNI152NLin2009aSym', 'tpl-MNI152NLin2009aSym:res-01:resolution-2'])
     ('MNI152NLin2009aSym', 'MNI152NLin2009aSym:res-1', 'MNI152NLin2009aSym:res-2')
+    >>> read_spaces(['anat', 'dwi'])
+    ('T1w', 'dwi')
 
     """
     return tuple(dict.fromkeys(space for spec in specs for space in _read(spec)))
@@ -90,6 +99,12 @@ def _read(spec: str) -> list[str]:
     """Read what may be several spaces in one word."""
     text = spec.removeprefix('tpl-').rstrip(':')
     name, *modifiers = text.split(':')
+    if name in SCANS:
+        if modifiers:
+            raise _no_space(
+                spec, 'it is the grid of a scan, which has one resolution', f'Write {name} alone.'
+            )
+        return [SCANS[name]]
     if name.startswith(('fsaverage', 'fsnative', 'fsLR')):
         raise _no_space(spec, _SURFACE, _LEAVE_OUT)
     if {'res-native', 'resolution-native'} & {*modifiers}:
@@ -119,10 +134,8 @@ def _read(spec: str) -> list[str]:
         if not found.standard:
             raise _no_space(
                 spec,
-                'it is no template. On the grids of the scans results are written in any case: '
-                'anatomy on that of the T1w, hyperintensities on that of the FLAIR, with the '
-                'transforms between them',
-                _LEAVE_OUT,
+                'it is neither a template nor a scan that csvdprep reads',
+                f'The grids of scans are {", ".join(dict.fromkeys(SCANS.values()))}.',
             )
     return [spell_space(*parse_space(str(found))) for found in references]
 
@@ -200,6 +213,37 @@ def parse_space(spec: str) -> tuple[str, int | None, int | None]:
     raise _no_space(spec, 'it is misspelt')
 
 
+def scan_space(spec: str) -> str:
+    """Return what a space is called if it is the grid of a scan, else nothing.
+
+    Examples
+    --------
+    >>> scan_space('anat'), scan_space('dwi'), scan_space('MNI152NLin2009aSym')
+    ('T1w', 'dwi', '')
+
+    """
+    return SCANS.get(spec, '')
+
+
+def reference_uri(spec: str) -> str:
+    """Say which template a space is, as ``SpatialReference`` of a sidecar.
+
+    Examples
+    --------
+    >>> reference_uri('MNI152NLin2009aSym:res-2')
+    'bids:csvdprep:data/templates/tpl-MNI152NLin2009aSym/tpl-MNI152NLin2009aSym_res-02_desc-brain_T1w.nii.gz'
+    >>> reference_uri('MNIInfant:cohort-2:res-1')
+    'https://templateflow.s3.amazonaws.com/tpl-MNIInfant/cohort-2/tpl-MNIInfant_cohort-2_res-1_T1w.nii.gz'
+
+    """
+    name, resolution, cohort = parse_space(spec)
+    if name == SPACE and cohort is None and resolution in (None, 1, 2):
+        return shipped_uri(template_file('T1w', resolution or 1))
+    parts = [f'tpl-{name}', *([f'cohort-{cohort}'] if cohort is not None else [])]
+    stem = [*parts, *([f'res-{resolution}'] if resolution is not None else []), 'T1w.nii.gz']
+    return '/'.join([TEMPLATEFLOW, *parts, '_'.join(stem)])
+
+
 def spell_space(name: str, resolution: int | None = None, cohort: int | None = None) -> str:
     """Write a space in the one spelling that is used from there on.
 
@@ -213,7 +257,7 @@ def spell_space(name: str, resolution: int | None = None, cohort: int | None = N
     return ':'.join([name, *(f'{k}-{n}' for k, n in parts.items() if n is not None)])
 
 
-def find_space(spec: str) -> OutputSpace:
+def find_space(spec: str, *, fetch: bool = True) -> OutputSpace:
     """Find a template: first among the shipped ones, then in ``TEMPLATEFLOW_HOME``.
 
     Parameters
@@ -221,6 +265,8 @@ def find_space(spec: str) -> OutputSpace:
     spec : str
         ``SPACE[:res-N][:cohort-N]``, as :func:`read_spaces` returns it. Without a resolution the
         finest one is taken that exists.
+    fetch : bool, optional
+        Download what is only known by its name.
 
     Raises
     ------
@@ -252,10 +298,10 @@ def find_space(spec: str) -> OutputSpace:
     masks = _ask_templateflow(
         name, cohort, suffix='mask', extension='.nii.gz', desc='brain', **entities
     )
-    _fetch(image, spec, name)
     mask = masks[0] if masks else None
-    if mask is not None:
-        _fetch(mask, spec, name)
+    for file in (image, mask) if fetch else ():
+        if file is not None:
+            _fetch(file, spec, name)
     return OutputSpace(name, fetched, cohort, image, mask, False)
 
 

@@ -84,7 +84,7 @@ def test_array_and_group(slurm, raw, tmp_path):
     assert '3 visits' in early.stdout
     wait_until(lambda: not queue())
     assert states(out) == dict.fromkeys(('sub-01', 'sub-02', 'sub-03'), 'ok'), logs(out)
-    late = csvdprep('status', out)
+    late = csvdprep('status', out, '--html')
     assert late.returncode == 0, late.stdout
     assert '3 ok' in late.stdout
     assert '3 ok' in (out / 'logs' / 'status.html').read_text()

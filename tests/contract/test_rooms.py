@@ -130,9 +130,9 @@ def test_what_comes_from_outside_is_taken_by_somebody():
 
 
 def test_output_spaces_are_rooms_too():
-    rooms = discover(('MNI152NLin2009aSym:res-2', 'MNI152NLin6Asym'))
+    rooms = discover(('MNI152NLin2009aSym:res-2', 'MNI152NLin6Asym', 'T1w', 'dwi'))
     made = [room for room in rooms if room.name.startswith('space_')]
-    assert len(made) == 4
+    assert {room.follows for room in made} >= {'', 'brain', 'wmh', 'zones', 'tensors'}
     for room in made:
         workflow = room.builder()(room=room, options=room.options(), context=Context())
         outputs = set(workflow.get_node('outputnode').inputs.copyable_trait_names())

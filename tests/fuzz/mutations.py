@@ -1107,7 +1107,7 @@ def forge_checkpoint(root: Path, room: str, path: str, digest: str | None = None
 
 
 def checkpoint(rng, box: Box) -> None:
-    box.options += ['--rerun', pick(rng, ('failed', 'stale'))]
+    box.options += ['--rerun', pick(rng, ('missing', 'stale'))]
     rooms = ('brain', 'wmh', 'flair', 'tissues', 'figure-brain')
     box.out.mkdir()
     room = pick(rng, rooms)

@@ -217,7 +217,7 @@ def test_it_follows_its_tables(tally, study, capsys):
     # What it decides from changes: it is computed again, also where only failures were asked for.
     table = raw / 'participants.tsv'
     table.write_text(table.read_text().replace('\tA\n', '\tC\n', 1))
-    assert run([*asked, '--rerun', 'failed']) == 0
+    assert run([*asked, '--rerun', 'missing']) == 0
     assert (out / 'group_tally.tsv').read_text() == 'site\tvisits_n\nA\t5\nB\t6\nC\t1\n'
     # A value changes: the measures of all visits are another table.
     leave_visit(out, Visit('05'), value={'bpf': 0.805})

@@ -56,11 +56,16 @@ anat/sub-01_ses-1_atlas-csvdprep_desc-territories_dseg.tsv
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-brain_mask.nii.gz
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-preproc_FLAIR.nii.gz
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-preproc_T1w.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-wmhzone_dseg.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_desc-wmhzone_dseg.tsv
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-PVS_mask.nii.gz
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_mask.nii.gz
+anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-lacune_mask.nii.gz
 anat/sub-01_ses-1_space-MNI152NLin2009aSym_res-02_label-WMH_probseg.nii.gz
 figures/sub-01_ses-1_desc-brain_T1w.svg
 figures/sub-01_ses-1_desc-coreg_FLAIR.svg
 figures/sub-01_ses-1_desc-lacunes_T1w.svg
+figures/sub-01_ses-1_desc-lesionfilling_T1w.svg
 figures/sub-01_ses-1_desc-pvs_T1w.svg
 figures/sub-01_ses-1_desc-lesions_FLAIR.svg
 figures/sub-01_ses-1_desc-registration_T1w.svg
@@ -99,7 +104,11 @@ def test_every_derivative_has_a_sidecar(visit):
     for path in (visit / 'anat').glob('*.nii.gz'):
         sidecar = json.loads(path.with_name(path.name.split('.')[0] + '.json').read_text())
         assert sidecar['Description']
-        assert all(uri.startswith('bids:raw:sub-01/') for uri in sidecar['Sources'])
+        shipped = [uri for uri in sidecar['Sources'] if uri.startswith('bids:csvdprep:data/')]
+        raw = {*sidecar['Sources']} - {*shipped}
+        assert raw
+        assert all(uri.startswith('bids:raw:sub-01/') for uri in raw)
+        assert sorted(sidecar['SourceChecksums']) == shipped
 
 
 def test_measures_agree_with_the_truth(tiny, visit):

@@ -12,7 +12,7 @@ import pytest
 from builders import write_dataset, write_image
 
 from csvdprep.bids import dataset
-from csvdprep.bids.dataset import check_space, check_writable, prepare_output
+from csvdprep.bids.dataset import CODE_URL, check_space, check_writable, prepare_output
 from csvdprep.core.errors import PreflightError, UsageError
 
 
@@ -35,7 +35,8 @@ def test_description(tmp_path, raw, monkeypatch):
     )
     found = json.loads((out / 'dataset_description.json').read_text())
     assert found['DatasetType'] == 'derivative'
-    assert found['DatasetLinks'] == {'raw': '../raw%20%C3%A9', 'lst': '../lst'}
+    links = {'raw': '../raw%20%C3%A9', 'lst': '../lst'}
+    assert found['DatasetLinks'] == {'csvdprep': CODE_URL, **links}
     assert found['SourceDatasets'][0] == {'URL': '../raw%20%C3%A9', 'DOI': 'doi:10.1/x'}
     maker = found['GeneratedBy'][0]
     assert (maker['Name'], maker['Version']) == ('csvdprep', '1.2')
@@ -98,7 +99,7 @@ def test_places_that_are_refused(tmp_path, raw):
 def test_place_among_derivatives(raw):
     prepare_output(raw / 'derivatives' / 'csvdprep', bids_dir=raw)
     found = json.loads((raw / 'derivatives/csvdprep/dataset_description.json').read_text())
-    assert found['DatasetLinks'] == {'raw': '../..'}
+    assert found['DatasetLinks'] == {'csvdprep': CODE_URL, 'raw': '../..'}
 
 
 def test_datasets_of_others(tmp_path, raw):

@@ -181,8 +181,11 @@ def test_overview_names_what_needs_attention(study):
 
 def test_status_command(study, capsys):
     _, out = study
+    before = set(out.rglob('*'))
     assert run(['status', str(out)]) == 1
     assert '29 ok' in capsys.readouterr().out
+    assert set(out.rglob('*')) == before
+    assert run(['status', str(out), '--html']) == 1
     page = (out / 'logs' / 'status.html').read_text()
     assert EVIL not in page
     assert '&lt;script' in page
@@ -388,7 +391,8 @@ def test_derivatives_are_named_by_paths_that_hold_anywhere(raw, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     slurm(raw, tmp_path / 'out', '-d', 'hand=hand', '--markers', 'wmh')
     facts = json.loads(next((tmp_path / 'out').rglob('manifest.json')).read_text())
-    assert facts['options'] == ['--markers', 'wmh', '-d', f'hand={tmp_path / "hand"}']
+    named = ['-d', f'hand={tmp_path / "hand"}', '--derivatives-optional']
+    assert facts['options'] == ['--markers', 'wmh', *named]
 
 
 def test_a_list_or_table_that_somebody_wrote_ends_no_command(study, tmp_path, undrawn):

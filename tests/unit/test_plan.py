@@ -173,7 +173,7 @@ def test_origins_are_followed_to_the_scans():
 def test_what_rests_on_earlier_results_is_not_taken_for_what_the_options_say(
     tmp_path, monkeypatch
 ):
-    """With --rerun failed a new result can come from earlier ones of other options."""
+    """With --rerun missing a new result can come from earlier ones of other options."""
     rooms = [room('old', ['anat'], ['x'], options=Knob, inputs=INPUTS), room('new', ['x'], ['y'])]
     monkeypatch.setattr('csvdprep.graph.decide.discover', lambda *_, **__: rooms)
 
@@ -193,12 +193,12 @@ def test_what_rests_on_earlier_results_is_not_taken_for_what_the_options_say(
         write_checkpoint(folder, step.room.name, key=step.key, root=tmp_path, files=files)
 
     leave(planned(1.0, 'stale'), 0)
-    plan = planned(2.0, 'failed')
+    plan = planned(2.0, 'missing')
     assert [step.done for step in plan.steps] == [True, False]
     leave(plan, 1)
-    assert [step.done for step in planned(2.0, 'failed').steps] == [True, True]
+    assert [step.done for step in planned(2.0, 'missing').steps] == [True, True]
     assert [step.done for step in planned(2.0, 'stale').steps] == [False, False]
     # Where nothing is stale, what was made is taken.
     leave(planned(2.0, 'stale'), 0)
-    leave(planned(2.0, 'failed'), 1)
+    leave(planned(2.0, 'missing'), 1)
     assert [step.done for step in planned(2.0, 'stale').steps] == [True, True]

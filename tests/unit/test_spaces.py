@@ -105,6 +105,7 @@ def test_the_shipped_space_is_read_without_niworkflows(monkeypatch):
 @pytest.mark.parametrize(
     ('spec', 'why'),
     [
+        ('T1w:res-2', 'grid of a scan'),
         ('fsaverage5', 'surface'),
         ('fsnative', 'surface'),
         ('fsLR:den-32k', 'surface'),
@@ -178,6 +179,7 @@ def test_spaces_are_read_as_for_fmriprep(templates):
         'Volume': ['Volume'],
         'Volume:res-02: tpl-Volume:res-2': ['Volume:res-2'],
         'Volume:resolution-1:resolution-2': ['Volume:res-1', 'Volume:res-2'],
+        'anat FLAIR T1w Volume': ['T1w', 'FLAIR', 'Volume'],
         'Aged:res-1:cohort-2 Volume': ['Aged:cohort-2:res-1', 'Volume'],
         'Aged:cohort-1:cohort-2': ['Aged:cohort-1', 'Aged:cohort-2'],
     }
@@ -187,9 +189,7 @@ def test_spaces_are_read_as_for_fmriprep(templates):
         'Volume:cohort-1': 'does not accept a cohort',
         'Volume:res-1:resolution-2': 'misspelt',
         'Sphere': 'surface',
-        'T1w': 'is no template',
-        'anat': 'is no template',
-        'func': 'is no template',
+        'func': 'is neither a template nor a scan',
     }
     found = read(templates, *specs, *refused, 'Nowhere')
     assert {spec: found[spec] for spec in specs} == specs
@@ -211,7 +211,7 @@ def test_a_space_with_a_cohort_is_found_by_its_rooms(templates, monkeypatch):
     image = templates / 'tpl-Aged' / 'cohort-2' / 'tpl-Aged_cohort-2_res-1_T1w.nii.gz'
     nib.save(nib.Nifti1Image(np.ones((2, 3, 4), np.uint8), np.eye(4)), image)
     rooms = [r for r in discover(('Aged:cohort-2:res-1',)) if r.name.startswith('space_')]
-    assert [room.name for room in rooms] == ['space_Aged2res1', 'space_Aged2res1_wmh']
+    assert {'space_Aged2res1', 'space_Aged2res1_wmh'} < {room.name for room in rooms}
     assert {find_space(room.spec).image for room in rooms} == {image}
 
 
@@ -219,6 +219,7 @@ def test_a_space_with_a_cohort_is_found_by_its_rooms(templates, monkeypatch):
     ('options', 'imported'),
     [
         ((), False),
+        (('--output-spaces',), False),
         (('--output-spaces', 'MNI152NLin2009aSym:res-2'), False),
         (('--output-spaces', 'Volume:res-1'), True),
     ],
@@ -242,4 +243,4 @@ def test_niworkflows_is_imported_only_where_it_is_needed(options, imported, temp
         text=True,
     )
     assert said.split()[-2:] == ['0', str(imported)]
-    assert ('space_' in said) is bool(options)
+    assert ('space_' in said) is (options != ('--output-spaces',))

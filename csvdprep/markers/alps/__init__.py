@@ -191,6 +191,7 @@ ROOM = Room(
         ),
     ),
     version=4,
+    resources=('fa_template',),
     build='csvdprep.markers.alps.workflow:init_alps_wf',
     options=Options,
     methods=(

@@ -153,14 +153,13 @@ ROOM = Room(
     ),
     makes={
         'lacune_mask': Derivative(
-            suffix='mask',
-            label='lacune',
-            description='Lacunes that count, on the grid of the T1w.',
+            suffix='mask', label='lacune', description='Lacunes that count.', resampled='nearest'
         ),
         'pvs_mask': Derivative(
             suffix='mask',
             label='PVS',
-            description='Perivascular spaces that count, on the grid of the T1w.',
+            description='Perivascular spaces that count.',
+            resampled='nearest',
         ),
         'cavity_candidates': Derivative(
             suffix='dseg', desc='cavities', description='Number of each lesion of the two lists.'
@@ -361,6 +360,7 @@ ROOM = Room(
             limits=Limits(ok=(0, 600), warn=(0, 1500)),
         ),
     ),
+    resources=('template_csf', 'template_gm', 'template_pvsregions', 'models/cavities/model.json'),
     build='csvdprep.markers.cavities.workflow:init_cavities_wf',
     version=2,
     options=Options,

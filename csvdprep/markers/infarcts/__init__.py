@@ -84,13 +84,15 @@ ROOM = Room(
             label='infarct',
             frame='trace',
             metadata={'Type': 'Lesion'},
-            description='Recent infarcts of any kind that count, on the grid of the trace image.',
+            description='Recent infarcts of any kind that count.',
+            resampled='nearest',
         ),
         'rssi_mask': Derivative(
             suffix='mask',
             label='RSSI',
             frame='trace',
             description='Recent small subcortical infarcts that count.',
+            resampled='nearest',
         ),
         'infarct_candidates': Derivative(
             suffix='dseg',
@@ -219,6 +221,7 @@ ROOM = Room(
             levels={'csvdprep': 'this application', 'external': 'a mask given by --derivatives'},
         ),
     ),
+    resources=('models/infarcts/model.json',),
     build='csvdprep.markers.infarcts.workflow:init_infarcts_wf',
     options=Options,
     methods=(

@@ -127,6 +127,7 @@ ROOM = Room(
             frame='gre',
             metadata={'Type': 'Lesion'},
             description='Microbleeds that count: the signal void down to half of its depth.',
+            resampled='nearest',
         ),
         'cmb_candidates': Derivative(
             suffix='dseg',
@@ -270,6 +271,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    resources=('models/microbleeds/model.json',),
     build='csvdprep.markers.microbleeds.workflow:init_microbleeds_wf',
     pooled_t=(1.5, 3),
     methods=(

@@ -113,6 +113,7 @@ ROOM = Room(
     ),
     measures=tuple(_measures()),
     version=3,
+    resources=('fa_template',),
     build='csvdprep.markers.penumbra.workflow:init_penumbra_wf',
     options=Options,
     methods=(

@@ -90,6 +90,7 @@ ROOM = Room(
         ),
     ),
     version=3,
+    resources=('psmd_skeleton', 'skeleton_directions'),
     build='csvdprep.markers.psmd.workflow:init_psmd_wf',
     methods=(
         'PSMD [@baykara2016] was measured on a skeleton of the FA template of TractSeg '

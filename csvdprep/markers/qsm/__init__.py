@@ -84,6 +84,7 @@ ROOM = Room(
             metadata={'SkullStripped': True},
             description='Susceptibility relative to the mean of the brain in which the local '
             'field is known; 0 outside.',
+            resampled='linear',
         )
     },
     figures=(

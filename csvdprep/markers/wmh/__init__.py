@@ -110,7 +110,8 @@ ROOM = Room(
             suffix='mask',
             label='WMH',
             frame='flair',
-            description='White matter hyperintensities, on the FLAIR grid.',
+            description='White matter hyperintensities.',
+            resampled='nearest',
         ),
         'wmh_probseg': Derivative(
             suffix='probseg',
@@ -120,6 +121,7 @@ ROOM = Room(
             description='Probability of white matter hyperintensity: the map of the engine that '
             'made the mask, calibrated on lesions of known place. The measure wmh_engine states '
             'which engine was used; masks of other tools are passed on as they are.',
+            resampled='linear',
         ),
         'wmh_subcortical': Derivative(
             suffix='dseg',
@@ -293,6 +295,14 @@ ROOM = Room(
     ),
     version=7,
     context=('hub', 'random_seed'),
+    resources=(
+        'template_csf',
+        'template_gm',
+        'template_wm',
+        'template_flair',
+        'models/wmh/network.onnx',
+        'models/wmh/calibration.json',
+    ),
     build='csvdprep.markers.wmh.workflow:init_wmh_wf',
     options=Options,
     resolve='csvdprep.markers.wmh.resolve:resolve',

@@ -165,7 +165,8 @@ ROOM = Room(
             suffix='dseg',
             desc='wmhzone',
             frame='flair',
-            description='WMH by zone, on the FLAIR grid.',
+            description='WMH by zone.',
+            resampled='nearest',
             table=(
                 {'index': 1, 'name': 'juxtaventricular', 'abbreviation': 'JV', 'color': '#d55e00'},
                 {'index': 2, 'name': 'periventricular', 'abbreviation': 'PV', 'color': '#e69f00'},

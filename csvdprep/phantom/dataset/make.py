@@ -149,7 +149,7 @@ def _make_visit(job, workers: int) -> dict[str, Any]:
     tasks = []
     for name, protocol in preset.protocols.items():
         noise_seed = int(rng.integers(2**31))
-        if name in wanted:
+        if name in wanted and name in (person.states[number].modalities or wanted):
             tasks.append((name, site.scan(protocol) if site else protocol, noise_seed))
     for measures in _make_scans(_Head(scene, found, recorder), tasks, workers):
         recorder.measures |= measures

@@ -69,6 +69,8 @@ class State:
         As in :class:`csvdprep.phantom.scanner.scene.Scene`.
     site : str
         Key of the site at which the visit takes place.
+    modalities : tuple of str
+        Scans that are made, of those that are made at all; all if empty.
     """
 
     years: float = 0.0
@@ -77,6 +79,7 @@ class State:
     disease: Disease = field(default_factory=Disease)
     factors: Mapping[str, float] = field(default_factory=dict)
     site: str = ''
+    modalities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ ROOM = Room(
         'lobes_dseg': _atlas('lobes', 'Lobes'),
         'territories_dseg': _atlas('territories', 'Vascular territories'),
     },
+    resources=('template_structures', 'template_lobes', 'template_territories'),
     build='csvdprep.preprocessing.atlases.workflow:init_atlases_wf',
     methods='Structures, lobes and vascular territories of the template were brought to the '
     'anatomical reference.',

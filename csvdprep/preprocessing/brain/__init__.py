@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import External, Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ ROOM = Room(
         Frame(
             name='anat',
             space='{hub}',
+            image='anat_preproc',
             description='Grid of the anatomical reference: of the T1w if there is one, else of '
             'the FLAIR.',
         ),
@@ -61,9 +63,13 @@ ROOM = Room(
             description='{hub}, intensity-corrected (N4), on its own grid. Intensities are '
             'scaled so that 2 % of the voxels above zero were brighter than 1000 '
             'before the correction.',
+            resampled='linear',
         ),
         'brain_mask': Derivative(
-            suffix='mask', desc='brain', description='Brain mask of the {hub}.'
+            suffix='mask',
+            desc='brain',
+            description='Brain mask of the {hub}.',
+            resampled='nearest',
         ),
     },
     figures=(
@@ -107,6 +113,7 @@ ROOM = Room(
         ),
     ),
     context=('hub',),
+    resources=BRAIN,
     build='csvdprep.preprocessing.brain.workflow:init_brain_wf',
     options=Options,
     resolve='csvdprep.preprocessing.brain.resolve:resolve',

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ ROOM = Room(
             description='Grid of the corrected diffusion series.',
             datatype='dwi',
             source='dwi',
+            image='dwi_b0',
+            to_anat='dwi_to_anat',
         ),
     ),
     makes={
@@ -136,6 +139,7 @@ ROOM = Room(
             limits=Limits(ok=(20, None), warn=(15, None)),
         ),
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.dwi_denoise.workflow:init_dwi_denoise_wf',
     options=Options,
     resolve='csvdprep.preprocessing.dwi_denoise.resolve:resolve',

@@ -1,6 +1,7 @@
 """Brain and bias field: what is brain in a diffusion series, and the drift of the coil off it."""
 
 from csvdprep.core.room import Derivative, Figure, Room
+from csvdprep.resources import BRAIN
 
 ROOM = Room(
     name='dwi_mask',
@@ -40,6 +41,7 @@ ROOM = Room(
             takes=('dwi_b0_raw', 'dwi_b0', 'dwi_mask'),
         ),
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.dwi_mask.workflow:init_dwi_mask_wf',
     resolve='csvdprep.preprocessing.dwi_mask.resolve:resolve',
     methods='The brain of the diffusion series was found on the geometric mean of volumes without '

@@ -61,6 +61,7 @@ ROOM = Room(
     ),
     version=2,
     context=('sloppy',),
+    resources=('fa_template',),
     build='csvdprep.preprocessing.dwi_template.workflow:init_dwi_template_wf',
     options=Options,
     methods=(

@@ -46,7 +46,8 @@ ROOM = Room(
         ),
         'anat_filled': Derivative(
             suffix='{hub}',
-            desc='filled',
+            desc='prefilled',
+            saved=False,
             description='{hub}, intensity-corrected, with preliminary hyperintensities filled '
             'with normal white matter.',
         ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Otherwise, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,23 @@ ROOM = Room(
             reference=2,
         ),
     ),
-    frames=(Frame(name='flair', description='Grid of the FLAIR.', space='FLAIR', source='flair'),),
+    frames=(
+        Frame(
+            name='flair',
+            description='Grid of the FLAIR.',
+            space='FLAIR',
+            source='flair',
+            image='flair_preproc',
+            to_anat='flair_to_anat',
+        ),
+    ),
     makes={
         'flair_preproc': Derivative(
             suffix='FLAIR',
             desc='preproc',
             frame='flair',
             description='FLAIR, intensity-corrected (N4), on its own grid.',
+            resampled='linear',
         ),
         'flair_mask': Derivative(
             suffix='mask', desc='brain', frame='flair', description='Brain mask on the FLAIR grid.'
@@ -92,6 +103,7 @@ ROOM = Room(
             'flair_to_anat': 'resource:identity.txt',
         },
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.flair.workflow:init_flair_wf',
     options=Options,
     version=2,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,14 @@ ROOM = Room(
         ),
     ),
     frames=(
-        Frame(name='gre', description='Grid of the gradient echo.', space='T2starw', source='gre'),
+        Frame(
+            name='gre',
+            description='Grid of the gradient echo.',
+            space='T2starw',
+            source='gre',
+            image='gre_mag',
+            to_anat='gre_to_anat',
+        ),
     ),
     makes={
         'gre_mag': Derivative(
@@ -142,6 +150,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    resources=BRAIN,
     build='csvdprep.preprocessing.gre.workflow:init_gre_wf',
     methods='Magnitudes of the gradient echoes were combined (root of the mean square), '
     'intensity-corrected (N4) and registered to the anatomical reference (rigid, mutual '

@@ -98,6 +98,7 @@ ROOM = Room(
         ),
     ),
     context=('hub', 'sloppy'),
+    resources=('template', 'template_mask', 'template_csf', 'template_gm', 'template_wm'),
     build='csvdprep.preprocessing.registration.workflow:init_registration_wf',
     options=Options,
     resolve='csvdprep.preprocessing.registration.resolve:resolve',

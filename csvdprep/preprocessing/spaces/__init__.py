@@ -1,109 +1,225 @@
-"""Images and lesions in the spaces that the user asks for; two rooms a space."""
+"""Masks and maps in the spaces that the user asks for: grids of the visit's scans, templates.
 
-from dataclasses import dataclass
+What is resampled, and how, is declared by who makes it (``Derivative.resampled``), and the way
+from its grid by that grid (``Frame.to_anat``); no room is named here.
+"""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from csvdprep.core.declared import Frame, Input
 from csvdprep.core.room import Derivative, Room
-from csvdprep.imaging.spaces import SPACE, parse_space, spell_space
+from csvdprep.imaging.spaces import SPACE, parse_space, reference_uri, scan_space, spell_space
+
+#: Grid of the anatomical reference, and that of templates.
+ANAT, TEMPLATE = 'anat', 'mni'
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceRoom(Room):
-    """A room of one output space, which it knows as `find_space` takes it."""
+class RegisterRoom(Room):
+    """A room that registers the anatomical reference to a template, known as `find_space` does."""
 
     spec: str
 
 
-def rooms_for(specs: tuple[str, ...]) -> tuple[Room, ...]:
+@dataclass(frozen=True, kw_only=True)
+class SpaceRoom(Room):
+    """A room that resamples products of another room into one space."""
+
+    spec: str
+    """Template, as `find_space` takes it; empty if the space is the grid of a scan."""
+    target: str
+    """Product whose grid it is, if it is no template."""
+    images: tuple[tuple[str, str, str], ...]
+    """Product, its name in the space, interpolation."""
+    ways: tuple[tuple[str, bool], ...]
+    """Transforms, the first to be used last on a point of the space; True: its inverse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Space:
+    """A space: what it is called, and the way there from the anatomical reference."""
+
+    spec: str
+    tag: str
+    entity: str
+    frame: str
+    res: str | None = None
+    target: str = ''
+    ways: tuple[tuple[str, bool], ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+def rooms_for(specs: tuple[str, ...], rooms: tuple[Room, ...]) -> tuple[Room, ...]:
     """Declare the rooms of some output spaces.
 
     Parameters
     ----------
     specs : tuple of str
-        ``SPACE[:res-N][:cohort-N]``, as `read_spaces` returns them.
+        ``SPACE[:res-N][:cohort-N]``, or the grid of a scan, as `read_spaces` returns them.
+    rooms : tuple of Room
+        What makes the images, and declares grids and inputs.
 
     Returns
     -------
     tuple of Room
-        For each space one for the anatomical reference and one for FLAIR and WMH.
+        For each space one for each room that makes something to be resampled, and one that
+        registers the anatomical reference to a template that is not the shipped one.
 
     Examples
     --------
-    >>> [room.name for room in rooms_for(('MNI152NLin2009aSym:res-2',))]
-    ['space_MNI152NLin2009aSymres2', 'space_MNI152NLin2009aSymres2_wmh']
+    >>> from csvdprep.core.room import Derivative
+    >>> grid = Frame(name='anat', description='', space='{hub}', image='t1w')
+    >>> mask = Derivative(suffix='mask', description='A mask.', resampled='nearest')
+    >>> room = Room(name='a', title='A', needs=(), makes={'m': mask}, build='', frames=(grid,))
+    >>> made = rooms_for(('MNI152NLin2009aSym:res-2', 'T1w'), (room,))
+    >>> [(item.name, *item.makes) for item in made]  # on the T1w it lies already
+    [('space_MNI152NLin2009aSymres2_a', 'm_in_MNI152NLin2009aSymres2')]
 
     """
-    return tuple(room for spec in dict.fromkeys(specs) for room in _rooms(spec))
-
-
-def _rooms(spec):
-    name, resolution, cohort = parse_space(spec)
-    spec = spell_space(name, resolution, cohort)
-    space = name + (str(cohort) if cohort is not None else '')
-    res = None if resolution is None else f'{resolution:02d}'
-    tag = space + (f'res{resolution}' if resolution is not None else '')
-
-    grid = {} if res is None else {'Resolution': f'Grid res-{res} of the template {name}.'}
-
-    def placed(suffix, description, metadata=None, **more):
-        return Derivative(
-            suffix=suffix,
-            frame='mni',
-            space=space,
-            res=res,
-            description=description,
-            metadata={**grid, **(metadata or {})},
-            **more,
-        )
-
-    own = (
-        {}
-        if name == SPACE
-        else {
-            f'anat_to_{tag}': Derivative(
-                suffix='xfm',
-                xfm=('{hub}', tag),
-                extension='.h5',
-                description=f'Resamples the {{hub}} into {space} (ITK composite, LPS mm).',
-            )
+    frames = {frame.name: frame for room in rooms for frame in room.frames}
+    ranked = (item for room in rooms for item in room.inputs if item.reference)
+    references = sorted(ranked, key=lambda item: item.reference)
+    made: list[Room] = []
+    for spec in dict.fromkeys(specs):
+        space = _space(spec, frames)
+        if space is None:
+            continue
+        if space.frame == TEMPLATE and space.ways != (('anat_to_mni', False),):
+            made.append(_registration(space))
+        there = {
+            _identity(item)
+            for room in rooms
+            for item in room.makes.values()
+            if item.frame == space.frame
         }
+        for room in rooms:
+            made += _carriers(room, space, frames, references, there)
+    return tuple(made)
+
+
+def _identity(item: Derivative) -> tuple[str | None, ...]:
+    """Return what tells a product from others on its grid."""
+    return (item.suffix, item.desc, item.label, item.atlas, item.model, item.param)
+
+
+def _space(spec: str, frames: dict[str, Frame]) -> _Space | None:
+    """Say what a space is; None for the grid of a scan that no room declares."""
+    if word := scan_space(spec):
+        name = ANAT if word == 'T1w' else word
+        frame = next((f for f in frames.values() if name in (f.name, f.word) and f.image), None)
+        if frame is None:
+            return None
+        ways = () if frame.name == ANAT else ((frame.to_anat, True),)
+        return _Space(
+            spec='', tag=word, entity=word, frame=frame.name, target=frame.image, ways=ways
+        )
+    name, resolution, cohort = parse_space(spec)
+    space = name + (str(cohort) if cohort is not None else '')
+    tag = space + (f'res{resolution}' if resolution is not None else '')
+    res = None if resolution is None else f'{resolution:02d}'
+    told = {'SpatialReference': reference_uri(spec)}
+    if res is not None:
+        told['Resolution'] = f'Grid res-{res} of the template {name}.'
+    way = 'anat_to_mni' if name == SPACE else f'anat_to_{tag}'
+    return _Space(
+        spec=spell_space(name, resolution, cohort),
+        tag=tag,
+        entity=space,
+        frame=TEMPLATE,
+        res=res,
+        ways=((way, False),),
+        metadata=tuple(told.items()),
     )
-    way = next(iter(own), 'anat_to_mni')
-    yield SpaceRoom(
-        spec=spec,
-        name=f'space_{tag}',
-        title=f'{space}: anatomy',
+
+
+def _registration(space: _Space) -> Room:
+    way = space.ways[0][0]
+    return RegisterRoom(
+        spec=space.spec,
+        name=f'space_{space.tag}',
+        title=f'{space.entity}: registration',
         needs=('anat_preproc', 'anat_filled', 'brain_mask', 'anat_to_mni'),
         wants=('lesion_guess',),
         makes={
-            **own,
-            f'anat_in_{tag}': placed(
-                '{hub}', f'{{hub}}, intensity-corrected, in {space}.', desc='preproc'
-            ),
-            f'brain_in_{tag}': placed('mask', f'Brain mask in {space}.', desc='brain'),
+            way: Derivative(
+                suffix='xfm',
+                xfm=('{hub}', space.tag),
+                extension='.h5',
+                description=f'Resamples the {{hub}} into {space.entity} (ITK composite, LPS mm).',
+            )
         },
         context=('hub',),
-        build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
-        methods=f'The anatomical reference was resampled into {space}.',
+        build='csvdprep.preprocessing.spaces.workflow:init_registration_wf',
+        methods=f'The anatomical reference was registered to {space.entity} (SyN).',
     )
-    yield SpaceRoom(
-        spec=spec,
-        name=f'space_{tag}_wmh',
-        title=f'{space}: FLAIR and WMH',
-        needs=('flair_preproc', 'flair_to_anat', 'wmh_mask', 'wmh_probseg', way),
-        makes={
-            f'flair_in_{tag}': placed(
-                'FLAIR', f'FLAIR, intensity-corrected, in {space}.', desc='preproc', source='flair'
+
+
+def _carriers(
+    room: Room,
+    space: _Space,
+    frames: dict[str, Frame],
+    references: list[Input],
+    known: set[tuple[str | None, ...]],
+) -> Iterable[Room]:
+    """Declare what brings products of a room into a space, one room for each grid of theirs.
+
+    What the space has one of its own of (``known``) is not brought there.
+    """
+    grids: dict[str, dict[str, Derivative]] = {}
+    for name, item in room.makes.items():
+        frame = frames.get(item.frame)
+        there = frame and frame.name != space.frame and (frame.to_anat or frame.name == ANAT)
+        if item.resampled and there and _identity(item) not in known:
+            grids.setdefault(frame.name, {})[name] = item
+    for number, (grid, made) in enumerate(grids.items()):
+        frame = frames[grid]
+        ways = (*(((frame.to_anat, False),) if frame.to_anat else ()), *space.ways)
+        yield SpaceRoom(
+            spec=space.spec,
+            target=space.target,
+            follows=room.name,
+            name=f'space_{space.tag}_{room.name}' + (f'_{grid}' if number else ''),
+            title=f'{room.title}, in {space.entity}',
+            needs=(
+                *made,
+                *(name for name, _ in ways),
+                *((space.target,) if space.target else ()),
+                *_first_of(references, grid, space),
             ),
-            f'wmh_in_{tag}': placed(
-                'mask',
-                f'White matter hyperintensities in {space}. Reported volumes are measured '
-                'on the FLAIR grid, not on this image.',
-                label='WMH',
-                source='flair',
+            makes={
+                f'{name}_in_{space.tag}': _elsewhere(item, frame, space)
+                for name, item in made.items()
+            },
+            images=tuple(
+                (name, f'{name}_in_{space.tag}', item.resampled) for name, item in made.items()
             ),
-            f'wmhprob_in_{tag}': placed(
-                'probseg', f'Degree of membership of WMH in {space}.', label='WMH', source='flair'
-            ),
-        },
-        build='csvdprep.preprocessing.spaces.workflow:init_space_wmh_wf',
+            ways=ways,
+            build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
+            methods=f'Results of the step "{room.title}" were resampled into {space.entity}.',
+        )
+
+
+def _first_of(references: list[Input], grid: str, space: _Space) -> tuple[str, ...]:
+    """Name the scan that has to be the reference, so that the two grids are not one."""
+    others = {item.frame for item in references[1:]}
+    if references and (space.frame == ANAT or (grid == ANAT and space.frame in others)):
+        return (references[0].name,)
+    return ()
+
+
+def _elsewhere(item: Derivative, frame: Frame, space: _Space) -> Derivative:
+    """Declare a product in another space."""
+    how = {'linear': 'linear interpolation', 'nearest': 'nearest voxel'}[item.resampled]
+    return replace(
+        item,
+        frame=space.frame,
+        space=space.entity,
+        res=space.res,
+        datatype=item.datatype or frame.datatype,
+        source=item.source or frame.source,
+        description=f'{item.description} Resampled into {space.entity} ({how}); measures come '
+        'from the original, not from this image.',
+        metadata={**item.metadata, **dict(space.metadata)},
+        resampled='',
     )

@@ -1,11 +1,11 @@
 """The graphs of the output spaces."""
 
 from csvdprep.interfaces.wiring import init_single_wf
-from csvdprep.preprocessing.spaces.interfaces import IntoSpace, WmhIntoSpace
+from csvdprep.preprocessing.spaces.interfaces import IntoSpace, Register
 
 
-def init_space_wf(*, room, options, context):
-    """Resample the anatomical reference into a space.
+def init_registration_wf(*, room, options, context):
+    """Register the anatomical reference to a template.
 
     Inputs
     ------
@@ -17,30 +17,32 @@ def init_space_wf(*, room, options, context):
     Outputs
     -------
     anat_to_<space>
-        The way to another template.
-    anat_in_<space>, brain_in_<space>
-        Reference and brain mask.
+        The way to the template.
 
     """
-    interface = IntoSpace(spec=room.spec, outputs=list(room.outputs()), hub=context.hub)
+    interface = Register(spec=room.spec, output=next(iter(room.makes)), hub=context.hub)
     return init_single_wf(interface, room=room, mem_gb=2.0)
 
 
-def init_space_wmh_wf(*, room, options, context):
-    """Resample FLAIR and hyperintensities into a space.
+def init_space_wf(*, room, options, context):
+    """Resample products of a room into a space.
 
     Inputs
     ------
-    flair_preproc, flair_to_anat, wmh_mask, wmh_probseg
-        On the FLAIR grid.
-    anat_to_mni or anat_to_<space>
-        The way to the template.
+    ``room.needs``
+        The products, the transforms of ``room.ways``, and the image whose grid it is.
 
     Outputs
     -------
-    flair_in_<space>, wmh_in_<space>, wmhprob_in_<space>
-        FLAIR, mask and degree of membership.
+    ``room.makes``
+        The products in that space.
 
     """
-    interface = WmhIntoSpace(spec=room.spec, outputs=list(room.outputs()), way=room.needs[-1])
+    interface = IntoSpace(
+        takes=list(room.needs),
+        spec=room.spec,
+        target=room.target,
+        images=list(room.images),
+        ways=list(room.ways),
+    )
     return init_single_wf(interface, room=room, mem_gb=1.5)

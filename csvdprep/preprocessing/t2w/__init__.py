@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,16 @@ ROOM = Room(
             frame='t2w',
         ),
     ),
-    frames=(Frame(name='t2w', description='Grid of the T2w.', space='T2w', source='t2w'),),
+    frames=(
+        Frame(
+            name='t2w',
+            description='Grid of the T2w.',
+            space='T2w',
+            source='t2w',
+            image='t2w_preproc',
+            to_anat='t2w_to_anat',
+        ),
+    ),
     makes={
         't2w_preproc': Derivative(
             suffix='T2w',
@@ -77,6 +87,7 @@ ROOM = Room(
             limits=Limits(ok=(95, None), warn=(80, None)),
         ),
     ),
+    resources=BRAIN,
     build='csvdprep.preprocessing.t2w.workflow:init_t2w_wf',
     options=Options,
     methods=(

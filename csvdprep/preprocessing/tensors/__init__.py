@@ -74,8 +74,8 @@ ROOM = Room(
         'dwi_tensor': _map(
             'diffusivity', 'Diffusion tensor in world axes (RAS): xx, xy, xz, yy, yz, zz.', 'mm2/s'
         ),
-        'dwi_fa': _map('fa', 'Fractional anisotropy.'),
-        'dwi_md': _map('md', 'Mean diffusivity.', 'mm2/s'),
+        'dwi_fa': _map('fa', 'Fractional anisotropy.', resampled='linear'),
+        'dwi_md': _map('md', 'Mean diffusivity.', 'mm2/s', resampled='linear'),
         'dwi_ad': _map('ad', 'Axial diffusivity.', 'mm2/s'),
         'dwi_rd': _map('rd', 'Radial diffusivity.', 'mm2/s'),
         'dwi_mode': _map('mode', 'Mode of the tensor: -1 planar, 1 linear.'),
@@ -87,6 +87,7 @@ ROOM = Room(
             'tissue, not a measured fraction. The measure fw_method states which. NaN if '
             'neither can be computed.',
             model='fwdti',
+            resampled='linear',
         ),
     },
     figures=(

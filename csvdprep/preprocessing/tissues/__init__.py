@@ -79,6 +79,7 @@ ROOM = Room(
     ),
     context=('hub',),
     resolve='csvdprep.preprocessing.tissues.resolve:resolve',
+    resources=('template_csf', 'template_gm', 'template_wm', 'template_mask'),
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     methods=(
         'The fractions of cerebrospinal fluid, grey and white matter in each voxel were '

@@ -2,6 +2,7 @@
 
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 SOURCES = {
     'scanner': 'trace image and ADC map of the scanner',
@@ -34,6 +35,8 @@ ROOM = Room(
             space='trace',
             datatype='dwi',
             source=('trace', 'dwi'),
+            image='trace_preproc',
+            to_anat='trace_to_anat',
         ),
     ),
     makes={
@@ -117,6 +120,7 @@ ROOM = Room(
         ),
     ),
     version=2,
+    resources=BRAIN,
     build='csvdprep.preprocessing.trace_adc.workflow:init_trace_adc_wf',
     methods='The trace image and the map of the apparent diffusion coefficient came from the '
     'scanner and were registered to the anatomical reference (rigid, mutual '

@@ -61,6 +61,7 @@ ROOM = Room(
         ),
     ),
     context=('hub',),
+    resources=('template_csf',),
     build='csvdprep.preprocessing.ventricles.workflow:init_ventricles_wf',
     methods='The lateral ventricles were segmented as the fluid that is more easily reached, '
     'through wide passages, from the lateral ventricles of the warped template than '
