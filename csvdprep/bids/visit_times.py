@@ -98,6 +98,35 @@ def visit_times(
     return [VisitTime(visit, None) for visit in visits]
 
 
+def acquired(root: Path, visit: Visit) -> str:
+    """Return the date of a visit that a table of the dataset tells; empty if none does.
+
+    Parameters
+    ----------
+    root : Path
+        Raw dataset.
+    visit : Visit
+        Participant and session.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> (root / 'sub-01').mkdir()
+    >>> table = 'session_id\\tacq_time\\nses-a\\t2020-05-17T09:30:00\\n'
+    >>> _ = (root / 'sub-01' / 'sub-01_sessions.tsv').write_text(table)
+    >>> acquired(root, Visit('01', 'a')), acquired(root, Visit('02'))
+    ('2020-05-17', '')
+    """
+    subject = f'sub-{visit.subject}'
+    tables = (root / subject / f'{subject}_sessions.tsv', root / visit.folder)
+    own = {f'ses-{visit.session}', visit.session}
+    rows = [r for r in _read(tables[0], lambda line: None) if r.get('session_id') in own]
+    rows += _read(tables[1] / f'{visit.label}_scans.tsv', lambda line: None)
+    cells = [row[name] for row in rows for name in row if name.casefold() in _DATES]
+    return next((cell.strip()[:10] for cell in cells if _date(cell) is not None), '')
+
+
 def _ways(root: Path, visits: list[Visit], warn):
     """Yield what may tell the times: its name, and years by visit."""
     subject = f'sub-{visits[0].subject}' if visits else ''

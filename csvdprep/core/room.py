@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -156,6 +157,11 @@ class Measure:
         Meaning of each value of a categorical measure.
     table : bool
         Shown in the report's first table.
+    title : str
+        What tables call it; the first clause of the description if empty, see `heading`.
+    primary : bool
+        Whether it stands for its marker: on the first screen of the report, and in the core
+        table of the group.
     """
 
     name: str
@@ -167,6 +173,21 @@ class Measure:
     reference: str | None = None
     levels: Mapping[str, str] | None = None
     table: bool = True
+    title: str = ''
+    primary: bool = False
+
+    @property
+    def heading(self) -> str:
+        """What tables and plots call it.
+
+        Examples
+        --------
+        >>> evans = 'Evans index: largest width of the frontal horns. Above 0.3 ...'
+        >>> Measure(name='evans', units='1', description=evans, method='').heading
+        'Evans index'
+        """
+        clause = re.split(r'[:;(]|,\s|\.(?=\s|$)', self.description, maxsplit=1)[0].strip()
+        return self.title or clause or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +196,7 @@ class Figure:
 
     ``build`` is a dotted path ``'package.module:function'``; the function takes the files of
     ``takes`` by keyword (those of ``wants`` may be None) and ``out_file``, and draws.
+    ``disease`` says that it shows the disease, on the first screen of the report.
     """
 
     desc: str
@@ -185,6 +207,7 @@ class Figure:
     takes: tuple[str, ...]
     wants: tuple[str, ...] = ()
     extension: str = '.svg'
+    disease: bool = False
 
 
 @dataclass(frozen=True)
@@ -272,6 +295,8 @@ class Room:
     """Templates and weights that it uses, as `csvdprep.resources.resource` knows them."""
     follows: str = ''
     """Room whose products it only brings elsewhere: it is chosen, and left out, with that."""
+    order: int = 50
+    """Place among the markers of reports and tables, lowest first."""
     pooled_t: tuple[float, float] | None = None
     """Field strengths (T) within which its values may be pooled; those from elsewhere say so."""
 

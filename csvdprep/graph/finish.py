@@ -9,16 +9,18 @@ from pathlib import Path
 import tomli_w
 
 from csvdprep.bids.checkpoints import read_checkpoint
+from csvdprep.bids.covariates import Covariates
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.metadata import Facts
+from csvdprep.bids.visit_times import acquired
 from csvdprep.core.failure import Failure
-from csvdprep.core.plan import Plan
+from csvdprep.core.plan import Plan, Visit
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import judge_together
 from csvdprep.graph.status import Status, now, status_path
-from csvdprep.graph.tables import collect, write_tables
+from csvdprep.graph.tables import collect, text, write_tables
 from csvdprep.graph.visit import checkpoints
 
 
@@ -69,9 +71,7 @@ def finish(
     judged = judge_together(alone, rooms)
     status.verdict, status.remarks = judged.verdict, judged.remarks
     # What a measure has from its foundation is told once, by the remarks.
-    status.warnings = [
-        f'{row["name"]}: {row["reason"]}' for row in alone if row['qc'] in ('warn', 'fail')
-    ]
+    status.warnings = [_warning(row) for row in alone if row['qc'] in ('warn', 'fail')]
     complete = all(state in ('done', 'cached') for state in status.rooms.values())
     status.state = 'interrupted' if interrupted else ('ok' if complete else 'failed')
     if status.failures and status.state == 'ok':
@@ -94,6 +94,8 @@ def finish(
             versions=versions(),
             lists=_lists(rooms, files),
             titles={room.name: room.title for room in rooms},
+            rooms=rooms,
+            person=person_of(plan.visit, settings.bids_dir),
         )
     if folder := {'visit': 'logs', 'dataset': plan.visit.log}.get(plan.visit.level):
         parts['methods text'] = lambda: write_citation(plan, output_dir / folder)
@@ -105,6 +107,36 @@ def finish(
             status.state = 'failed' if status.state == 'ok' else status.state
     status.write(output_dir, plan.visit)
     shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')
+
+
+def _warning(row: Mapping) -> str:
+    """Say what is odd about a value, and the value.
+
+    Examples
+    --------
+    >>> _warning({'name': 'lv_ml', 'value': 0.1, 'units': 'mL', 'reason': 'too small'})
+    'lv_ml is 0.1 mL: too small'
+    """
+    unit = '' if row['units'] in ('', '1') else f' {row["units"]}'
+    return f'{row["name"]} is {text(row["value"])}{unit}: {row["reason"]}'
+
+
+def person_of(visit: Visit, bids_dir: Path) -> dict[str, str]:
+    """Return age, sex and site of a visit, and when it was, as the raw dataset tells.
+
+    Parameters
+    ----------
+    visit : Visit
+        Participant and session.
+    bids_dir : Path
+        Root of the raw dataset; what it does not tell is left out.
+    """
+    if visit.level != 'visit':
+        return {}
+    facts = dict(Covariates(Path(bids_dir))(visit))
+    if date := acquired(Path(bids_dir), visit):
+        facts['acquired'] = date
+    return facts
 
 
 def _lists(rooms, files) -> list:

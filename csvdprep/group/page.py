@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,16 @@ import numpy as np
 from markupsafe import Markup
 
 from csvdprep.bids.files import atomic_write
-from csvdprep.graph.discover import discover
-from csvdprep.graph.judging import VERDICTS
+from csvdprep.graph.discover import declared, discover
 from csvdprep.group.plots import draw
-from csvdprep.group.visits import STATES
+from csvdprep.report import pages
 
-#: Most rows of a list on the page; the tables have all of them.
-ROWS = 200
+#: Most rows of a list on the page, and of the list of visits; the tables have all of them.
+ROWS, MOST = 200, 2000
+#: Tables that the page links.
+TABLES = ('measures', 'qc', 'status')
+#: Flags, the worst first.
+FLAGS = ('fail', 'warn', 'na', 'ok')
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Shown:
 
 
 def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
-    """Write ``group.html``: one file, no script, nothing from elsewhere.
+    """Write ``group.html``; it shows pictures of the visits from their folders.
 
     Parameters
     ----------
@@ -94,6 +98,7 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
     ages = np.array(gathered.ages, float)
     titles = {room.name: room.title for room in discover()}
     rooms = {m.name: room.name for room in discover() for m in room.measures}
+    scans = {item.name: item.title for item in declared().inputs}
     panels = []
     # What judges quality comes after what was measured.
     for measure in sorted(gathered.measures, key=lambda m: m.name.startswith('qc_')):
@@ -107,6 +112,8 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
         panels.append(
             {
                 'name': measure.name,
+                'title': measure.heading,
+                'primary': measure.primary,
                 'about': measure.description,
                 'n': found.size,
                 'median': _short(np.median(found)),
@@ -115,7 +122,7 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
                 'range': 'range' if few else '5 to 95 %',
                 'units': measure.units,
                 'flags': gathered.flags[measure.name],
-                'inputs': _inputs(gathered.origins.get(rooms[measure.name])),
+                'inputs': _inputs(gathered.origins.get(rooms[measure.name]), scans),
                 'svg': Markup(draw(values, groups, ages, f'{measure.name}{unit}')),
             }
         )
@@ -123,24 +130,18 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
         environment()
         .get_template('group.html')
         .render(
-            states=[
-                (state, gathered.states[state], about)
-                for state, about in STATES.items()
-                if gathered.states[state]
+            badges=[
+                (flag, words, count)
+                for (flag, words), count in sorted(
+                    Counter(row['badge'] for row in gathered.triage).items(),
+                    key=lambda item: (FLAGS.index(item[0][0]), item[0][1]),
+                )
             ],
-            verdicts=[
-                (verdict, gathered.verdicts[verdict])
-                for verdict in VERDICTS
-                if gathered.verdicts[verdict]
-            ],
-            remarks=[
-                {'visit': label, 'href': href(label), 'verdict': verdict, 'words': told}
-                for label, (verdict, told) in sorted(
-                    gathered.remarks.items(), key=lambda item: (item[1][0] != 'failed', item[0])
-                )[:ROWS]
-            ],
-            remark_count=len(gathered.remarks),
+            columns=gathered.columns(),
+            triage=sorted(gathered.triage, key=lambda row: FLAGS.index(row['badge'][0]))[:MOST],
+            most=MOST,
             total=len(gathered.visits),
+            files=tuple(f'group_{name}.tsv' for name in TABLES),
             panels=panels,
             versions=sorted(gathered.versions.items()),
             notes=[*gathered.notes, *shown.notes],
@@ -176,13 +177,7 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
 
 def environment() -> jinja2.Environment:
     """Return the templates of this package; what they are given is escaped."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    return pages.environment(Path(__file__).parent / 'templates')
 
 
 def href(label: str) -> str:
@@ -190,10 +185,13 @@ def href(label: str) -> str:
     return f'{label}.html'
 
 
-def _inputs(counts) -> str:
+def _inputs(counts, titles: Mapping[str, str]) -> str:
     if not counts:
         return 'n/a'
-    parts = [f'{" + ".join(scans) or "none"} ({count})' for scans, count in counts.most_common(4)]
+    parts = [
+        f'{" + ".join(titles.get(name, name) for name in scans) or "none"} ({count})'
+        for scans, count in counts.most_common(4)
+    ]
     return ', '.join(parts)
 
 

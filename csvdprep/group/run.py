@@ -9,27 +9,33 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from csvdprep.bids.covariates import Covariates, about_ages, age_of, number
 from csvdprep.bids.files import content_missing, lock
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.failure import said
 from csvdprep.core.plan import Visit, VisitInput
-from csvdprep.core.room import Measure
+from csvdprep.core.room import Figure, Measure
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import declared, discover
+from csvdprep.graph.judging import counts
 from csvdprep.graph.status import status_path
 from csvdprep.group.agreement import write_agreement
 from csvdprep.group.change import write_changes
-from csvdprep.group.covariates import Covariates, about_ages, age_of, number
 from csvdprep.group.page import Shown, write_page
 from csvdprep.group.rooms import dataset_input, plan_dataset, run_dataset
 from csvdprep.group.tables import GroupWriter, long_table, public
+from csvdprep.group.triage import triage_row
 from csvdprep.group.visits import STATES, computed_visits, look_up
+
+#: Most measures in the list of visits.
+COLUMNS = 8
 
 
 @dataclass
@@ -40,6 +46,8 @@ class Gathered:
     """
 
     measures: list[Measure]
+    output_dir: Path = Path()
+    pictures: list[Figure] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     sites: list[str] = field(default_factory=list)
     scanners: list[str] = field(default_factory=list)
@@ -51,7 +59,7 @@ class Gathered:
     reasons: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     missing: Counter = field(default_factory=Counter)
     verdicts: Counter = field(default_factory=Counter)
-    remarks: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    triage: list[dict[str, Any]] = field(default_factory=list)
     versions: Counter = field(default_factory=Counter)
     origins: dict[str, Counter] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -75,13 +83,13 @@ class Gathered:
         for name, flag in rows['qc'].items():
             if name in self.flags:
                 self.flags[name][flag] += 1
+        self.triage.append(
+            triage_row(entry, rows, self.judged, self.first, self.pictures, self.output_dir)
+        )
         if status is None:
             return
         self.versions[status.version] += 1
         self.verdicts[status.verdict] += 1
-        if status.remarks:
-            told = [public(words) for _, words in status.remarks]
-            self.remarks[entry.visit.label] = (status.verdict, told)
         label = entry.visit.label
         for failure in status.failures:
             key = ('failed', public(f'{failure.room}: {failure}'))
@@ -95,6 +103,21 @@ class Gathered:
             self.missing[(room, why)] += 1
         for room, scans in status.origins.items():
             self.origins.setdefault(room, Counter())[tuple(scans)] += 1
+
+    @property
+    def judged(self) -> list[Measure]:
+        """Measures whose flags count for the verdict on a visit."""
+        return [m for m in self.measures if counts(m)]
+
+    @property
+    def first(self) -> list[Measure]:
+        """Measures that stand for their markers."""
+        return [m for m in self.measures if m.primary]
+
+    def columns(self) -> list[Measure]:
+        """Return the first of these that some visit has: columns of the list of visits."""
+        found = (m for m in self.first if np.isfinite(self.values[m.name]).any())
+        return list(islice(found, COLUMNS))
 
     def covariates(self) -> list[dict[str, Any]]:
         """Return what is known of each visit beside its images, in the order of the tables."""
@@ -171,9 +194,12 @@ def _write_tables(
     output_dir = Path(settings.output_dir)
     wanted, sessions = set(settings.participant_label), set(settings.session_label)
     rooms = discover(settings.output_spaces)
-    measures = [m for room in rooms for m in room.measures if m.table and m.units]
+    ordered = sorted(rooms, key=lambda room: room.order)
+    measures = [m for room in ordered for m in room.measures if m.table and m.units]
     gathered = Gathered(
         measures,
+        output_dir,
+        [figure for room in ordered for figure in room.figures if figure.disease],
         values={m.name: [] for m in measures},
         flags={m.name: Counter() for room in rooms for m in room.measures},
     )
@@ -255,7 +281,7 @@ def _tell(gathered: Gathered, settings: Settings, changes: bool, agreement: bool
         if gathered.verdicts[verdict]
     )
     if checks:
-        say(f'csvdprep: visits with results {checks}: see the section Contradictions of the page')
+        say(f'csvdprep: visits with results {checks}: see the list of visits of the page')
     output_dir = settings.output_dir
     say(
         f'csvdprep: {gathered.states["ok"]} of {total} visits are complete'

@@ -39,6 +39,8 @@ _SIDES = (('A', 'P'), ('R', 'L'), ('R', 'L'))
 _LETTERS = 'xyz'
 _QUALITY = 88
 _HINT = 'Point here to flicker.'
+#: Panels of a row that the view ``#key`` shows.
+_KEY = 3
 
 
 def outline(mask: np.ndarray, width: float, height: float) -> str:
@@ -106,7 +108,7 @@ class Layer:
     colours: Mapping[int, str] = field(default_factory=dict)
     opacity: float = 0.6
     outlines: Sequence[tuple[np.ndarray, str]] = ()
-    stroke: float = 1.4
+    stroke: float = 2.0
     name: str = ''
 
 
@@ -162,7 +164,35 @@ def draw_mosaic(
         (*drawn, marks + foot),
         height,
         flicker=[layer.name for layer in layers] if len(layers) > 1 else None,
+        key=_key([_shown(layers[-1], cut, box) for cut in cuts], places),
     )
+
+
+def _shown(layer: Layer, cut: Cut, box: Sequence[slice]) -> int:
+    """Count the voxels of a slice that are outlined or coloured."""
+    area = sum(np.count_nonzero(plane(mask, cut, box)) for mask, _ in layer.outlines)
+    if layer.labels is not None:
+        area += np.count_nonzero(np.isin(plane(layer.labels, cut, box), list(layer.colours)))
+    return area
+
+
+def _key(areas: Sequence[int], places: Sequence[tuple[float, float, float, float]]):
+    """Return the frame of the panels that show most: neighbours in one row.
+
+    Examples
+    --------
+    >>> _key([0, 1, 9, 2, 0], [(x, 5, 10, 10) for x in (0, 10, 20, 30, 40)])
+    (10, 5, 30, 10)
+    """
+    if not places:
+        return None
+    best = int(np.argmax(areas)) if any(areas) else len(places) // 2
+    row = [place for place in places if place[1] == places[best][1]]
+    at = row.index(places[best])
+    first = max(min(at - _KEY // 2, len(row) - _KEY), 0)
+    part = row[first : first + _KEY]
+    wide = part[-1][0] + part[-1][2] - part[0][0]
+    return part[0][0], part[0][1], wide, part[0][3]
 
 
 @dataclass(frozen=True)
@@ -247,7 +277,9 @@ def draw_gallery(
         ]
     rows = -(-len(closeups) // columns)
     foot, height = _foot(rows * tall, legend or {}, note)
-    write_svg(out_file, (''.join(parts), foot), height)
+    shown = min(len(closeups), columns, _KEY)
+    key = (0, 0, gap + shown * (side + gap), tall) if shown else None
+    write_svg(out_file, (''.join(parts), foot), height, key=key)
 
 
 def _square(volume: Volume, item: Closeup) -> list[slice]:
@@ -298,7 +330,7 @@ def _panel(layer, limits, cut, box, x, y, wide, tall) -> str:
     for mask, colour in layer.outlines:
         if path := outline(plane(mask, cut, box), wide, tall):
             parts.append(
-                f'<path d="{path}" fill="none" stroke="{colour}" '
+                f'<path class="o" d="{path}" fill="none" stroke="{colour}" '
                 f'stroke-width="{layer.stroke:g}" stroke-linejoin="round"/>'
             )
     return ''.join(parts) + '</g>'
@@ -370,6 +402,12 @@ _FLICKER = (
     '@media print{.front,.under{animation:none;opacity:0}.paper{opacity:1}'
     '.front.chess{opacity:1;clip-path:url(#chess)}}'
 )
+#: Outlines go and come by a link within the picture, without script.
+_SWITCH = (
+    '.show,#plain:target~g .o,#plain:target~.hide{display:none}'
+    '#plain:target~.show{display:inline}a text{text-decoration:underline}'
+    '@media print{.hide,#plain:target~.show{display:none}}'
+)
 
 
 def write_svg(
@@ -378,6 +416,7 @@ def write_svg(
     height: float,
     *,
     flicker: Sequence[str] | None = None,
+    key: tuple[float, float, float, float] | None = None,
 ) -> None:
     """Wrap groups of elements into an SVG file in ASCII.
 
@@ -391,9 +430,17 @@ def write_svg(
         Height of the picture, in units of which its width has 1200.
     flicker : sequence of str, optional
         Names of the first two groups if they change places.
+    key : tuple of float, optional
+        Frame (x, y, width, height) of what shows most; ``file.svg#key`` shows that alone.
+
+    Notes
+    -----
+    Outlines (class ``o``) of a picture that does not flicker can be switched off in the picture.
 
     """
-    height = float(np.ceil(height))
+    switched = not flicker and any('class="o"' in group for group in groups)
+    strip = 22.0 if switched else 0.0
+    height = float(np.ceil(height)) + strip
     chess = ''
     if flicker:
         side = WIDTH / 28
@@ -415,12 +462,27 @@ def write_svg(
             title = _text(WIDTH / 2, 16, name, size=14, anchor='middle')
             body += f'<g class="{kind}">{title}</g>'
         body += f'<g class="under">{_text(WIDTH - 12, 16, _HINT, anchor="end", fill="#ccc")}</g>'
+    if switched:
+        links = ''.join(
+            f'<a class="{kind}" href="{target}">'
+            f'{_text(WIDTH - 12, 16, words, size=14, anchor="end", fill="#9cf")}</a>'
+            for kind, target, words in (
+                ('hide', '#plain', 'Hide outlines'),
+                ('show', '#', 'Show outlines'),
+            )
+        )
+        body = f'<g id="plain"/><g transform="translate(0 {strip:g})">{body}</g>{links}'
+    if key:
+        x, y, wide, tall = key
+        frame = f'{x:.1f} {y + strip:.1f} {wide:.1f} {tall:.1f}'
+        body = f'<view id="key" viewBox="{frame}"/>{body}'
     # The comment before the element keeps report assemblers from rewriting the file in place.
     text = (
         '<!-- csvdprep --><svg xmlns="http://www.w3.org/2000/svg" '
         'xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {WIDTH} {height:g}" preserveAspectRatio="xMidYMid meet">'
-        f'<style>{_STYLE}{_FLICKER if flicker else ""}</style><defs>{chess}</defs>'
+        f'<style>{_STYLE}{_FLICKER if flicker else ""}{_SWITCH if switched else ""}</style>'
+        f'<defs>{chess}</defs>'
         f'<rect width="{WIDTH}" height="{height:g}" fill="#000"/>{body}</svg>\n'
     )
     Path(out_file).write_bytes(text.encode('ascii', 'xmlcharrefreplace'))

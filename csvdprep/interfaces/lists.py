@@ -159,7 +159,7 @@ def _widest(image, labels: np.ndarray, number: int):
 
 def _draw(out_file, image, mask, closeups, note: str, what: str) -> None:
     layer = Layer(
-        image, window(image, head(image), high=99.9), outlines=[(mask, COLOURS['sky'])], stroke=1.4
+        image, window(image, head(image), high=99.9), outlines=[(mask, COLOURS['sky'])], stroke=2.0
     )
     legend = {'This lesion': COLOURS['orange'], 'Other lesions': COLOURS['sky']}
     draw_gallery(
@@ -202,7 +202,8 @@ def _lines(row: Mapping[str, str], volume: float, kinds: Mapping[str, str]) -> t
     given = {key: value for key, value in row.items() if value not in (None, '', 'n/a')}
     number = f'#{given["index"]}  ' if 'index' in given else ''
     zone = given.get('zone', '')
-    where = ' '.join(given[key] for key in ('side', 'lobe') if key in given)
+    side, lobe = given.get('side', ''), given.get('lobe', '')
+    where = lobe if side in lobe else f'{side} {lobe}'.strip()
     sure = given.get('mean_probability', '')
     lines = (
         f'{number}{volume:.2f} mL',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from csvdprep.bids.metadata import RANGES, Facts
 from csvdprep.bids.names import fill
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import InputError
-from csvdprep.core.plan import Plan, Scan
+from csvdprep.core.plan import Plan, Scan, Step
 from csvdprep.core.room import Derivative, Limits, Measure, Room
 from csvdprep.graph.judging import counts
 
@@ -29,6 +30,7 @@ _ENDS = {
     'running': ('warn', 'Running', 'This visit is still being processed.'),
     'interrupted': ('fail', 'Interrupted', 'The run ended before it was complete.'),
     'failed': ('fail', 'Failed', 'Some of the requested steps could not be completed.'),
+    'lost': ('fail', 'Lost', 'The run ended without a message.'),
 }
 #: Flag and badge of a finished visit, by what its results are worth.
 _VERDICTS = {
@@ -97,10 +99,13 @@ def measure_rows(
         qc = found.get('qc') or 'na'
         level = (measure.levels or {}).get(str(value), '')
         limits = measure.limits
+        meaning = fill(measure.description, hub)
+        title = fill(measure.heading, hub)
         rows.append(
             {
                 'name': measure.name,
-                'label': fill(measure.description, hub) or measure.name,
+                'label': title,
+                'meaning': meaning if meaning.rstrip('.') != title else '',
                 'value': number(value),
                 'units': '' if measure.units == '1' else measure.units,
                 'interval': _DASH
@@ -110,6 +115,7 @@ def measure_rows(
                 'beyond': _beyond(limits),
                 'qc': qc if qc in FLAGS else 'na',
                 'flag': FLAGS.get(qc, str(qc)),
+                'level': level,
                 'reason': '; '.join(
                     part for part in (level, _reason(found), _computed(found, measure)) if part
                 )
@@ -138,22 +144,16 @@ def _beyond(limits: Limits | None) -> str:
     return str(Limits(ok=limits.warn)) if limits and limits.warn else _DASH
 
 
-def measure_groups(
-    plan: Plan, values: Mapping[str, Mapping[str, Any]], *, main: bool
-) -> list[dict[str, Any]]:
-    """Group the measures by room, markers first.
+def measure_parts(
+    step: Step, values: Mapping[str, Mapping[str, Any]], hub: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a step's measures: those shown first, and the others.
 
-    With ``main``, those of the first table; else the others. What only judges quality (``qc_``)
-    is among the others, and in the table of quality control.
+    What only judges quality (``qc_``) is among the others, and in the table of quality control.
     """
-    hub, groups = plan.context.hub, []
-    for step in sorted(plan.steps, key=lambda step: not step.room.marker):
-        measures = [m for m in step.room.measures if main == (m.table and not _judges(m))]
-        if measures:
-            groups.append(
-                {'title': fill(step.room.title, hub), 'rows': measure_rows(measures, values, hub)}
-            )
-    return groups
+    first = [m for m in step.room.measures if m.table and not _judges(m)]
+    rest = [m for m in step.room.measures if m not in first]
+    return {'rows': measure_rows(first, values, hub), 'more': measure_rows(rest, values, hub)}
 
 
 def quality_rows(plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -179,12 +179,12 @@ def headline(
     values : sequence of mapping
         Measures with their flags.
     status : mapping
-        The visit's status, with its ``verdict`` and ``remarks``.
+        The visit's status, with its ``verdict``.
 
     Returns
     -------
     dict
-        ``visit, flag, badge, sentence, facts, remarks``.
+        ``visit, flag, badge, sentence, facts``.
 
     """
     rooms = status.get('rooms') or {}
@@ -194,14 +194,9 @@ def headline(
     taken = sum(v.get('ungated') is not None for v in shown)
     flags = [v.get('qc') for v in shown]
     state, verdict = status.get('state', 'running'), status.get('verdict', 'n/a')
+    flag, badge = standing(state, verdict, refused=bool(plan.refused))
     odd, bad = flags.count('warn'), flags.count('fail')
-    flag, badge, start = _ENDS.get(
-        state, ('ok', 'Finished', 'All requested steps were completed.')
-    )
-    if state == 'ok':
-        flag, badge = _VERDICTS.get(verdict, (flag, badge))
-        if flag == 'ok' and plan.refused:
-            flag, badge = _VERDICTS['check']
+    start = _ENDS.get(state, ('', '', 'All requested steps were completed.'))[2]
     ended = sum(rooms.get(step.room.name) in ('done', 'cached') for step in plan.steps)
     said = [
         start,
@@ -243,8 +238,58 @@ def headline(
         'badge': badge,
         'sentence': ' '.join(said),
         'facts': [f for f in facts if f],
-        'remarks': list(status.get('remarks') or ()),
     }
+
+
+def scan_titles(plan: Plan) -> dict[str, str]:
+    """Return what users call the scans and the results of other tools, by name."""
+    declared = plan.declared
+    titles = {item.name: item.title for item in declared.inputs}
+    titles |= {name: item.title for item in declared.inputs for name in item.also}
+    return titles | {item.name: item.title for item in declared.externals}
+
+
+def named(names: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+    """Name a scan as users do; that it is the reference, too, is told elsewhere."""
+    return list(dict.fromkeys(titles.get(name, name) for name in names if name != 'anat'))
+
+
+def worded(text: str, titles: Mapping[str, str]) -> str:
+    """Put what users call scans for their names in a sentence, not within names of files.
+
+    Examples
+    --------
+    >>> worded('needs t1w, which this visit does not have', {'t1w': 'T1w'})
+    'needs T1w, which this visit does not have'
+    >>> worded('sub-1_t1w.nii is broken', {'t1w': 'T1w'})
+    'sub-1_t1w.nii is broken'
+    """
+    for name, title in titles.items():
+        text = re.sub(rf'(?<![\w./-]){re.escape(name)}(?![\w./-])', title, text)
+    return text
+
+
+def standing(state: str, verdict: str, *, refused: bool = False) -> tuple[str, str]:
+    """Say what a visit is worth: flag and words, the same on all pages.
+
+    Parameters
+    ----------
+    state : str
+        Of the processing.
+    verdict : str
+        On the results of a visit that is complete.
+    refused : bool, optional
+        Whether files of the visit could not be used.
+
+    Examples
+    --------
+    >>> standing('ok', 'check'), standing('failed', 'ok'), standing('ok', 'ok', refused=True)
+    (('warn', 'Finished, please check'), ('fail', 'Failed'), ('warn', 'Finished, please check'))
+    """
+    if state != 'ok':
+        return _ENDS.get(state, ('na', state.capitalize()))[:2]
+    flag, words = _VERDICTS.get(verdict, ('ok', 'Finished'))
+    return _VERDICTS['check'] if flag == 'ok' and refused else (flag, words)
 
 
 def _count(number_: int, noun: str) -> str:
@@ -304,6 +349,9 @@ def link(path: Path, output_dir: Path, what: str = '') -> dict[str, str]:
 def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str]):
     """Tell what was used, chosen, refused, run and left out."""
     rooms = status.get('rooms') or {}
+    scans, makers = scan_titles(plan), {}
+    for step in plan.steps:
+        makers |= dict.fromkeys(step.room.outputs(), fill(step.room.title, plan.context.hub))
     steps = []
     for step in plan.steps:
         state, flag = _STATES.get(rooms.get(step.room.name, ''), ('planned', 'na'))
@@ -311,7 +359,12 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
             {
                 'name': step.room.name,
                 'title': fill(step.room.title, plan.context.hub),
-                'takes': step.takes,
+                'takes': list(
+                    dict.fromkeys(
+                        makers.get(plan.aliases.get(name, name)) or scans.get(name, name)
+                        for name in step.takes
+                    )
+                ),
                 'options': _options(step.room, step.asked or step.options),
                 'decisions': [str(item) for item in step.decisions],
                 'state': state,
@@ -320,19 +373,29 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
         )
     return {
         'scans': [
-            {'name': ', '.join(names), 'uri': scan.uri or scan.path, 'facts': _facts(scan)}
-            for names, scan in _distinct(plan.scans)
+            {
+                'name': ', '.join(_used_as(names, scans)),
+                'uri': scan.uri or scan.path,
+                'facts': _facts(scan),
+            }
+            for names, scan in distinct(plan.scans)
         ],
         'notes': plan.notes,
         'refused': plan.refused,
         'steps': steps,
         'skipped': [
-            {'title': titles.get(name, name), 'why': why} for name, why in plan.skipped.items()
+            {'title': titles.get(name, name), 'why': worded(why, scans)}
+            for name, why in plan.skipped.items()
         ],
     }
 
 
-def _distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
+def _used_as(names: Sequence[str], titles: Mapping[str, str]) -> list[str]:
+    reference = ['anatomical reference'] if 'anat' in names else []
+    return named(names, titles) + reference
+
+
+def distinct(scans: Mapping[str, Scan]) -> list[tuple[list[str], Scan]]:
     """Gather the names under which one file is used."""
     found: dict[str, tuple[list[str], Scan]] = {}
     for name, scan in scans.items():
@@ -462,7 +525,7 @@ def provenance(
         'versions': list(versions.items()),
         'inputs': [
             {'uri': scan.uri or scan.path, 'digest': scan.digest}
-            for _, scan in _distinct(plan.scans)
+            for _, scan in distinct(plan.scans)
             if scan.digest
         ],
     }

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from markupsafe import Markup
 
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.names import fill
-from csvdprep.core.plan import Plan, Step
-from csvdprep.core.room import Derivative
-from csvdprep.report import content
+from csvdprep.core.plan import Plan
+from csvdprep.core.room import Derivative, Figure, Room
+from csvdprep.graph.visit import figure_path
+from csvdprep.report import content, summary
 from csvdprep.report.boilerplate import methods_text
+from csvdprep.report.pages import environment
 from csvdprep.report.spec import bootstrap_text, report_spec
-
-_TEMPLATES = Path(__file__).parent / 'templates'
-_FOOTER = (
-    '<footer><p>Made by csvdprep, assembled with NiReports. For research; not a medical '
-    'device. Check the figures before you use any value.</p></footer>'
-)
 
 
 @dataclass
-class Piece:
-    """A part of a section that is no figure: what nireports' template asks of a reportlet."""
+class Part:
+    """A part of a section: a figure, or what a template wrote."""
+
+    html: str
+    title: str = ''
+    caption: str = ''
+    id: str = ''
+
+
+@dataclass
+class Section:
+    """What the page shows under one heading; folded, it is opened by the reader."""
 
     name: str
-    components: list[tuple[str, str]] = field(default_factory=list)
-    title: str = ''
-    subtitle: str = ''
-    description: str = ''
+    parts: list[Part]
+    folded: bool = False
 
 
 def write_visit_report(
@@ -49,6 +53,9 @@ def write_visit_report(
     versions: Mapping[str, str],
     lists: Sequence[tuple[Derivative, str | Path]] = (),
     titles: Mapping[str, str] | None = None,
+    rooms: Sequence[Room] = (),
+    person: Mapping[str, str] | None = None,
+    percentiles: Mapping[str, float] | None = None,
 ) -> Path:
     """Write ``<output_dir>/<visit>.html``, with links to the figures of the visit.
 
@@ -68,6 +75,12 @@ def write_visit_report(
         Lists of lesions, each with its declaration.
     titles : mapping of str to str, optional
         Titles of the rooms that did not run.
+    rooms : sequence of Room, optional
+        All rooms, so that the profile names the markers that have no place in the visit.
+    person : mapping of str to str, optional
+        ``age, sex, site, acquired``, as far as the tables of the dataset tell.
+    percentiles : mapping of str to float, optional
+        Percentile of measures for the person's age and sex.
 
     Returns
     -------
@@ -75,10 +88,61 @@ def write_visit_report(
         The page. It is replaced at once; a reader never sees a part of it.
 
     """
-    from nireports.assembler.report import Report, SubReport  # takes seconds
-
     output_dir = Path(output_dir).resolve()
-    spec = report_spec(plan, template=str(_TEMPLATES / 'page.html'))
+    drawn = _drawn(plan, output_dir)
+    failed = content.failures(plan, status, output_dir)
+    known = {value['name']: value for value in values}
+    ran = {step.room.name for step in plan.steps}
+    all_rooms = _in_order(rooms or [step.room for step in plan.steps])
+    scans = content.scan_titles(plan)
+    markers, absent = summary.profile(
+        all_rooms, ran, known, plan.context.hub, percentiles=percentiles
+    )
+    head = content.headline(plan, values, status) | {'who': summary.who(plan, person or {})}
+    text = _render(
+        'page',
+        title=f'csvdprep: {plan.visit.label}',
+        head=head,
+        profile=markers,
+        unmeasured=[(title, content.worded(why, scans)) for title, why in absent],
+        burden=summary.burden(lists, all_rooms, known),
+        look=summary.needs_look(plan, values, status),
+        tiles=_tiles(plan, drawn, output_dir),
+        sections=[
+            *_sections(
+                plan, values, status, versions, lists, titles or {}, failed, drawn, output_dir
+            )
+        ],
+        **_STRIPS[bool(percentiles)],
+    )
+    page = output_dir / f'{plan.visit.label}.html'
+    atomic_write(page, text)
+    return page
+
+
+#: Head of the column that shows where a value lies, and what to know of it.
+_STRIPS = {
+    True: {
+        'strip_title': 'Percentile',
+        'strip_note': 'Percentiles are those of the group for age and sex; the middle of the bar '
+        'is the median. Without one, the bar is the plausible range.',
+    },
+    False: {
+        'strip_title': 'In the plausible range',
+        'strip_note': 'The bar is the range within which a value is plausible; beyond it, a value '
+        'is flagged. It is not a reference range of healthy people.',
+    },
+}
+
+
+def _in_order(rooms: Iterable[Room]) -> list[Room]:
+    return sorted(rooms, key=lambda room: room.order)
+
+
+def _drawn(plan: Plan, output_dir: Path) -> dict[str, str]:
+    """Return the captions of the figures that are there, by name, as nireports finds them."""
+    from nireports.assembler.report import Report  # takes seconds
+
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         # nireports works on copies: it takes entities from the whole path, which may hold some
         # above the dataset, and it rewrites figures whose width and height it does not want.
@@ -86,7 +150,7 @@ def write_visit_report(
         figures.mkdir(parents=True)
         for file in _figures(plan, output_dir):
             shutil.copyfile(file, figures / file.name)
-        (root / 'spec.yml').write_text(bootstrap_text(spec), encoding='ascii')
+        (root / 'spec.yml').write_text(bootstrap_text(report_spec(plan)), encoding='ascii')
         report = Report(
             root,
             None,
@@ -95,21 +159,32 @@ def write_visit_report(
             reportlets_dir=figures,
             plugins=[],
         )
-        drawn = {part.name: part for section in report.sections for part in section.reportlets}
-        failed = content.failures(plan, status, output_dir)
-        head = content.headline(plan, values, status)
-        report.header = [_render('header', head=head, failures=failed)]
-        report.footer = [_FOOTER]
-        report.sections = [
-            SubReport(name, reportlets=pieces)
-            for name, pieces in _sections(
-                plan, values, status, versions, lists, titles or {}, failed, drawn, output_dir
-            )
-        ]
-        report.generate_report()
-        page = output_dir / f'{plan.visit.label}.html'
-        atomic_write(page, report.out_filename.read_bytes())
-    return page
+    parts = (part for section in report.sections for part in section.reportlets)
+    return {part.name: part.components[0][1] for part in parts if part.components}
+
+
+def _tiles(plan: Plan, drawn: Mapping[str, str], output_dir: Path) -> list[dict[str, str]]:
+    """Return the figures of the first screen."""
+    tiles = []
+    for step in sorted(plan.steps, key=lambda step: step.room.order):
+        for figure in step.room.figures:
+            if figure.disease and f'figure-{figure.desc}' in drawn:
+                shown = _picture(figure, plan, output_dir)
+                caption = fill(figure.caption, plan.context.hub)
+                first = re.split(r'(?<=[.:;])\s', caption, maxsplit=1)[0]
+                tiles.append(shown | {'caption': caption, 'note': first.rstrip(':;')})
+    return tiles
+
+
+def _picture(figure: Figure, plan: Plan, output_dir: Path) -> dict[str, Any]:
+    path = figure_path(plan, figure, output_dir)
+    return {
+        'title': fill(figure.title, plan.context.hub),
+        'href': content.href(content.relative(path, output_dir)),
+        'file': path.name,
+        'vector': figure.extension == '.svg',
+        'why': '',
+    }
 
 
 def _scratch() -> str | None:
@@ -124,14 +199,8 @@ def _scratch() -> str | None:
 
 def _figures(plan: Plan, output_dir: Path) -> list[Path]:
     """Return the figures that the rooms of the plan declare and that are there."""
-    folder = output_dir / plan.visit.folder / 'figures'
-    names = (
-        f'{plan.visit.label}_desc-{figure.desc}_{fill(figure.suffix, plan.context.hub)}'
-        f'{figure.extension}'
-        for step in plan.steps
-        for figure in step.room.figures
-    )
-    return [folder / name for name in names if (folder / name).is_file()]
+    paths = (figure_path(plan, f, output_dir) for step in plan.steps for f in step.room.figures)
+    return [path for path in paths if path.is_file()]
 
 
 #: By level: title of the section of lists, how many rows of one are shown, what they are, and what
@@ -142,90 +211,97 @@ _LISTS = {
 }
 
 
-def _sections(plan, values, status, versions, lists, titles, failed, drawn, output_dir):
-    """Yield name and pieces of each section, in the order of reading."""
+def _sections(
+    plan, values, status, versions, lists, titles, failed, drawn, output_dir
+) -> Iterator[Section]:
+    """Yield the sections in the order of reading: markers, images and steps, provenance."""
+    hub, level = plan.context.hub, plan.visit.level
     known = {value['name']: value for value in values}
-    main = content.measure_groups(plan, known, main=True)
-    more = content.measure_groups(plan, known, main=False)
+    title, most, what, none = _LISTS[level]
+    read = {
+        id(item): (item, content.list_content(Path(path), output_dir, item, most))
+        for item, path in lists
+    }
+    yield from (
+        Section(fill(step.room.title, hub), parts)
+        for step in sorted(plan.steps, key=lambda step: step.room.order)
+        if (step.room.marker or level != 'visit')
+        and (parts := _marker(step, plan, known, status, read, drawn, output_dir, what, none))
+    )
     folder = output_dir / plan.visit.folder
     tables = [
         folder / f'{plan.visit.label}_desc-{desc}_measures.tsv' for desc in ('csvd', 'csvdlong')
     ]
-    yield (
-        'Measures',
-        [
-            _piece(
-                'measures',
-                main=main,
-                more=more,
-                count=sum(len(g['rows']) for g in more),
-                files=[content.link(path, output_dir) for path in tables if path.is_file()],
-            )
-        ],
-    )
-    yield 'Plan', [_piece('plan', **content.plan_content(plan, status, titles))]
-    yield (
-        'Failures and warnings',
-        [_piece('failures', failures=failed, warnings=status.get('warnings') or [])],
-    )
-    for step in plan.steps:
-        if step.room.figures:
-            yield (
-                fill(step.room.title, plan.context.hub),
-                [
-                    drawn.get(f'figure-{figure.desc}') or _undrawn(figure, step, plan, status)
-                    for figure in step.room.figures
-                ],
-            )
-    title, most, what, none = _LISTS[plan.visit.level]
-    read = [
-        (item, content.list_content(Path(path), output_dir, item, most)) for item, path in lists
-    ]
-    pieces = {True: [], False: []}
-    for item, found in read:
-        if found:
-            piece = _piece('lesions', lists=item.lists, what=item.rows or what, none=none, **found)
-            pieces[bool(item.rows)].append(piece)
-    if pieces[True]:
-        yield 'Scores', pieces[True]
-    if pieces[False]:
-        yield title, pieces[False]
+    if files := [content.link(path, output_dir) for path in tables if path.is_file()]:
+        yield Section('Files', [_part('files', files=files)])
+    rest = [(item, found) for item, found in read.values() if found]
+    if rest:
+        parts = [
+            _part('lesions', lists=item.lists, what=item.rows or what, none=none, **found)
+            for item, found in rest
+        ]
+        yield Section(title, parts)
+    if failed or status.get('warnings'):
+        warnings = status.get('warnings') or []
+        yield Section(
+            'Failures and warnings', [_part('failures', failures=failed, warnings=warnings)], True
+        )
     if checks := content.quality_rows(plan, known):
-        yield 'Quality control', [_piece('quality', rows=checks)]
+        yield Section('Quality control', [_part('quality', rows=checks)], True)
+    if level == 'visit':
+        for step in plan.steps:
+            if not step.room.marker and (step.room.figures or step.room.measures):
+                parts = _figure_parts(step, plan, status, drawn, output_dir)
+                shown = content.measure_parts(step, known, hub)
+                if any(shown.values()):
+                    parts.append(_part('measures', **shown))
+                yield Section(fill(step.room.title, hub), parts, True)
+    yield Section(
+        'Images and steps', [_part('plan', **content.plan_content(plan, status, titles))], True
+    )
     text = f'<div class="methods">{methods_text(plan)[1]}</div>'
-    yield 'Methods', [Piece('methods', [(text, '')])]
-    yield (
-        'Software and provenance',
-        [_piece('software', **content.provenance(plan, status, versions, output_dir))],
-    )
+    yield Section('Methods', [Part(Markup(text))], True)
+    facts = content.provenance(plan, status, versions, output_dir)
+    yield Section('Software and provenance', [_part('software', **facts)], True)
 
 
-def _undrawn(figure, step: Step, plan: Plan, status: Mapping[str, Any]) -> Piece:
-    """Stand for a figure that is not there, and say why."""
-    why = {'failed': 'the step failed', 'not run': 'the step was not run'}.get(
-        (status.get('rooms') or {}).get(step.room.name, ''),
-        'the image that it shows was not produced',
-    )
-    subtitle = fill(figure.title, plan.context.hub)
-    return Piece(f'figure-{figure.desc}', [(_render('undrawn', why=why), '')], subtitle=subtitle)
+def _marker(step, plan, known, status, read, drawn, output_dir, what, none) -> list[Part]:
+    """Return the parts of a marker: measures, figures, lists."""
+    shown = content.measure_parts(step, known, plan.context.hub)
+    parts = [_part('measures', **shown)] if any(shown.values()) else []
+    parts += _figure_parts(step, plan, status, drawn, output_dir)
+    for item in step.room.makes.values():
+        _, found = read.pop(id(item), (item, None))
+        if found:
+            what = item.rows or what
+            parts.append(_part('lesions', lists=item.lists, what=what, none=none, **found))
+    return parts
 
 
-def _piece(template: str, **data: Any) -> Piece:
-    return Piece(template, [(_render(template, **data), '')])
+def _figure_parts(step, plan, status, drawn, output_dir) -> list[Part]:
+    """Return the figures of a step; where one is not there, why."""
+    parts = []
+    for figure in step.room.figures:
+        name = f'figure-{figure.desc}'
+        shown = _picture(figure, plan, output_dir)
+        if name not in drawn:
+            shown['why'] = {'failed': 'the step failed', 'not run': 'the step was not run'}.get(
+                (status.get('rooms') or {}).get(step.room.name, ''),
+                'the image that it shows was not produced',
+            )
+        # nireports has escaped the caption.
+        caption = Markup(drawn.get(name) or '')
+        parts.append(
+            Part(_render('figure', figure=shown), title=shown['title'], caption=caption, id=name)
+        )
+    return parts
+
+
+def _part(template: str, **data: Any) -> Part:
+    return Part(_render(template, **data))
 
 
 def _render(template: str, **data: Any) -> str:
-    text = _environment().get_template(f'{template}.html').render(**data)
+    text = environment().get_template(f'{template}.html').render(**data)
     # Names of files may hold bytes that are no text, which no page can hold.
-    return text.encode('utf-8', 'backslashreplace').decode()
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    return Markup(text.encode('utf-8', 'backslashreplace').decode())

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import count, groupby
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
+from csvdprep.report import pages
 from csvdprep.scoring.result import Scores
 
 __all__ = ['grade_icc', 'grade_kappa', 'render']
@@ -34,7 +34,7 @@ _LINE = dict.fromkeys(('interval', 'limits', 'reason', 'word', 'flag'), '')
 
 
 def render(scores: Scores) -> str:
-    """Write the page: one file, no script, nothing from elsewhere.
+    """Write the page: one file, nothing from elsewhere.
 
     Parameters
     ----------
@@ -46,14 +46,8 @@ def render(scores: Scores) -> str:
     str
         HTML. All text of files is escaped.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
+    environment = pages.environment(Path(__file__).parent).overlay()
+    environment.filters = environment.filters | {
         'short': _short,
         'fixed': _fixed,
         'span': _span,

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from csvdprep.bids import covariates
+from csvdprep.bids.covariates import Covariates, age_of
 from csvdprep.bids.files import lock
 from csvdprep.cli.run import run
 from csvdprep.core.errors import NothingToDo, PreflightError, UsageError
@@ -15,8 +17,6 @@ from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Visit
 from csvdprep.dataset.outliers.science import robust_z
 from csvdprep.graph.status import Status
-from csvdprep.group import covariates
-from csvdprep.group.covariates import Covariates, age_of
 from csvdprep.group.overview import overview
 from csvdprep.group.visits import computed_visits, look_up
 from tests.builders import leave_visit as leave
@@ -83,12 +83,19 @@ def test_group_tables_and_page(study, tmp_path):
     for name, rows in (('measures', measures), ('qc', flags), ('status', states)):
         assert dictionary[f'group_{name}.tsv'].keys() == rows[0].keys()
     page = (out / 'group.html').read_text()
-    assert '<script' not in page
+    assert page.count('<script') == 1
     assert '/home' not in page
     assert '&lt;script&gt;' in page
     assert 'href="sub-05_ses-1.html"' in page
-    assert re.search(r'sub-11_ses-1</a></td><td>failed</td><td>The mask has 0 mL', page)
-    assert '29 ok' in page
+    rows = re.findall(r'<tr><td class="keep"><a href="(\S+)\.html">\1</a>(.*)</tr>', page)
+    assert [visit for visit, _ in rows[:3]] == ['sub-07_ses-1', 'sub-11_ses-1', 'sub-08_ses-1']
+    assert len(rows) == 30
+    known = dict(rows)
+    assert 'Finished, quality failed</span>' in known['sub-11_ses-1']
+    assert 'The mask has 0 mL' in known['sub-11_ses-1']
+    assert 'Finished, please check' in known['sub-08_ses-1']
+    assert '27 finished<' in page
+    assert '1 finished, please check' in page
     assert '1 failed' in page
     assert 'age, years' in page
     assert 'M X 3' in page

@@ -26,6 +26,13 @@ INDICES = {
     'alps_lab_r2p5': 'along the axes of the scanner, as in older papers; only if the head is '
     'nearly straight; spheres of 2.5 mm radius',
 }
+TITLES = {
+    'alps_reo_r2p5': 'reoriented, 2.5 mm',
+    'alps_reo_r5': 'reoriented, 5 mm',
+    'alps_reo_r2p5_withwmh': 'reoriented, 2.5 mm, with hyperintensities',
+    'alps_pas_r2p5': 'principal axes, 2.5 mm',
+    'alps_lab_r2p5': 'scanner axes, 2.5 mm',
+}
 #: Least voxels that a region should be worth: on the phantom (32 directions, SNR 25, eight places
 #: of the grid) the index of one side spreads by up to 2.6 % (SD) above, and by up to 4.5 % below.
 LEAST_VOXELS = 4
@@ -43,6 +50,8 @@ def _index(name, where, side=''):
         'glymphatic flow.',
         limits=RANGE,
         table=name in ('alps_reo_r2p5', 'alps_reo_r5', 'alps_pas_r2p5') and not side,
+        title=f'DTI-ALPS, {TITLES[name]}' + (f', {of}' if side else ''),
+        primary=name == 'alps_reo_r2p5' and not side,
     )
 
 
@@ -143,6 +152,7 @@ ROOM = Room(
             'diffusivities; it does not show glymphatic flow.',
             build='csvdprep.markers.alps.figures:draw_alps',
             takes=('dwi_fa', 'dwi_direction', 'alps_regions', 'alps_kept'),
+            disease=True,
         ),
     ),
     measures=(

@@ -23,6 +23,7 @@ ROOM = Room(
     name='atrophy',
     title='Atrophy',
     marker=True,
+    order=30,
     needs=(
         't1w',
         'csf_probseg',
@@ -66,6 +67,7 @@ ROOM = Room(
         _pct('hippocampus', 'Proxy of both hippocampi'),
         Measure(
             name='bpf',
+            primary=True,
             units='1',
             method='em-atlas',
             description='Brain parenchymal fraction: volume of grey and white matter (with '

@@ -84,6 +84,8 @@ def _grade(region, name, where):
         f'axial slice {where}; 0 none, 1 up to 10, 2 up to 20, 3 up to 40, 4 more.',
         reference='potter2015',
         levels={'0': 'none', '1': '1 to 10', '2': '11 to 20', '3': '21 to 40', '4': 'over 40'},
+        title=f'Perivascular spaces, {name}, grade',
+        primary=True,
     )
 
 
@@ -111,6 +113,7 @@ ROOM = Room(
     name='cavities',
     title='Lacunes and perivascular spaces',
     marker=True,
+    order=22,
     needs=(
         't1w',
         'anat_preproc',
@@ -250,12 +253,13 @@ ROOM = Room(
             'not count say so. Fluid of sulci and perivascular spaces must not count.',
             build='csvdprep.markers.cavities.figures:draw_lacunes',
             takes=('anat_preproc', 'cavity_candidates', 'lacune_lesions'),
+            disease=True,
         ),
         Figure(
             desc='pvs',
             suffix='{hub}',
             title='Perivascular spaces',
-            caption='Slices of the T1w with the outlines of what counts.',
+            caption='Slices of the T1w that have any, with the outlines of what counts.',
             build='csvdprep.markers.cavities.figures:draw_spaces',
             takes=('anat_preproc', 'brain_mask', 'pvs_mask', 'lacune_mask'),
         ),
@@ -267,6 +271,8 @@ ROOM = Room(
             'matter, brainstem or cerebellum, without contact with fluid of sulci or ventricles',
             reference='duering2023',
             limits=Limits(ok=(0, 5), warn=(0, 20)),
+            title='Lacunes',
+            primary=True,
         ),
         _n('lacune_possible_n', 'candidates that may be lacunes, for review'),
         _n('lacune_deep_n', 'lacunes of deep grey matter and the capsules between', table=False),

@@ -53,7 +53,7 @@ def draw_spaces(
     axis = slice_axis(image)
     cuts, step = every(shown if shown.any() else brain, axis, _MOST)
     outlines = [(spaces, COLOURS['sky']), (lacunes, COLOURS['orange'])]
-    layer = Layer(image, window(image, brain, high=99.5), outlines=outlines, stroke=0.9)
+    layer = Layer(image, window(image, brain, high=99.5), outlines=outlines, stroke=1.4)
     note = 'Every slice' if step == 1 else f'One slice in {step}'
     draw_mosaic(
         out_file,

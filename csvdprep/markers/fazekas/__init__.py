@@ -43,6 +43,7 @@ ROOM = Room(
     name='fazekas',
     title='Fazekas grades',
     marker=True,
+    order=12,
     needs=('zones_dseg', 'flair_preproc', 'flair_to_anat', 'ventricles'),
     makes={},
     measures=(
@@ -52,14 +53,22 @@ ROOM = Room(
             'wall of the lateral ventricles. Grade 2: at least 5 mm on 3 % of the wall; '
             'grade 3: at least 10 mm on 1.5 %. Caps at the ends of the horns do not count.',
             levels=_PERIVENTRICULAR,
+            title='Fazekas grade, periventricular',
+            primary=True,
         ),
         _grade(
             'deep',
             'Deep grade, from the largest axial diameter of the deep hyperintensities, '
             'measured where they are at least a third as wide as long.',
             levels=_DEEP,
+            title='Fazekas grade, deep',
+            primary=True,
         ),
-        _grade('total', 'Sum of the periventricular and the deep Fazekas grade, 0 to 6.'),
+        _grade(
+            'total',
+            'Sum of the periventricular and the deep Fazekas grade, 0 to 6.',
+            title='Fazekas grade, total',
+        ),
         _grade(
             'deep_ladis', 'Deep grade with the size limits of LADIS (10 and 20 mm).', table=False
         ),

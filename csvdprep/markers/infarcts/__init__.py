@@ -54,6 +54,7 @@ ROOM = Room(
     name='infarcts',
     title='Recent infarcts',
     marker=True,
+    order=20,
     needs=(
         'trace_preproc',
         'adc_preproc',
@@ -156,6 +157,7 @@ ROOM = Room(
             'Lesions that are not counted are marked.',
             build='csvdprep.markers.infarcts.figures:draw_infarcts',
             takes=('trace_preproc', 'infarct_candidates', 'infarct_lesions'),
+            disease=True,
         ),
     ),
     measures=(
@@ -165,6 +167,8 @@ ROOM = Room(
             '20 mm in an axial slice, in deep grey matter, white matter or brainstem',
             reference='duering2023',
             limits=Limits(ok=(0, 2)),
+            title='Recent small subcortical infarcts',
+            primary=True,
         ),
         Measure(
             name='rssi_volume_ml',

@@ -96,6 +96,7 @@ ROOM = Room(
     name='microbleeds',
     title='Microbleeds',
     marker=True,
+    order=24,
     needs=(
         'gre',
         'gre_mag',
@@ -203,6 +204,7 @@ ROOM = Room(
             'neighbouring slices before you believe it.',
             build='csvdprep.markers.microbleeds.figures:draw_microbleeds',
             takes=('gre_mag', 'cmb_candidates', 'cmb_lesions'),
+            disease=True,
         ),
     ),
     measures=(
@@ -212,6 +214,8 @@ ROOM = Room(
             'no vein, calcification or mineral',
             reference='duering2023',
             limits=Limits(ok=(0, 50)),
+            title='Microbleeds',
+            primary=True,
         ),
         _n('cmb_possible_n', 'candidates that may be microbleeds, for review'),
         _n('cmb_lobar_n', 'definite microbleeds of lobes and insula', reference='gregoire2009'),

@@ -35,6 +35,15 @@ REGIONS = {
     'wmh_dw': 'deep hyperintensities, without fluid',
     'wmh_jc': 'juxtacortical hyperintensities, without fluid',
 }
+TITLES = {
+    'wm': 'white matter',
+    'nawm': 'normal-appearing white matter',
+    'wmh': 'WMH',
+    'wmh_jv': 'juxtaventricular WMH',
+    'wmh_pv': 'periventricular WMH',
+    'wmh_dw': 'deep WMH',
+    'wmh_jc': 'juxtacortical WMH',
+}
 WATER = (
     ' With two or more shells it is a fitted fraction; with one shell it is a contrast '
     'that assumes the mean diffusivity of tissue (fw_method).'
@@ -60,6 +69,8 @@ def _measures():
                 method=method,
                 table=first,
                 description=f'{what.capitalize()}: mean in {where}.{more}',
+                title=f'{what.capitalize()}, {TITLES[region]}',
+                primary=column in ('fa_nawm', 'md_nawm', 'fw_wm'),
                 limits=LIMITS.get(column),
             )
     yield Measure(
@@ -93,6 +104,7 @@ ROOM = Room(
     name='nawm',
     title='Diffusion in white matter',
     marker=True,
+    order=40,
     pooled_t=(1.5, 3.0),
     needs=(
         'dwi_fa',

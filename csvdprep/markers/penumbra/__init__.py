@@ -62,6 +62,8 @@ def _measures():
                     reference='maillard2011',
                     table=first and stem in ('slope', 'delta'),
                     description=f'{what.capitalize()} around {around}: {text}.{more}',
+                    title=f'{what.capitalize()} around {around}, {stem.replace("_", " ")}',
+                    primary=column == 'pen_delta_md',
                 )
 
 

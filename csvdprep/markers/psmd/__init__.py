@@ -39,7 +39,13 @@ ROOM = Room(
     reads=('dwi_denoise.qc_dwi_snr_b0', 'tensors.dwi_tensor_shells'),
     makes={},
     measures=(
-        _width('psmd_1e4', f'{WHAT}, projected in the space of the FA template.', limits=LIMITS),
+        _width(
+            'psmd_1e4',
+            f'{WHAT}, projected in the space of the FA template.',
+            limits=LIMITS,
+            title='PSMD',
+            primary=True,
+        ),
         _width('psmd_left_1e4', f'{WHAT}, left.', table=False),
         _width('psmd_right_1e4', f'{WHAT}, right.', table=False),
         _width('psmd_nonlesion_1e4', f'{WHAT}, without hyperintensities.', table=False),

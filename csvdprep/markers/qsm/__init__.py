@@ -43,6 +43,7 @@ def _measures():
                 description=f'Susceptibility of the {side} {words}, median, relative to the mean '
                 'of the brain. The place is that of the template, warped.',
                 limits=Limits(ok=(-0.06, 0.3)),
+                primary=name == 'putamen',
                 reference='langkammer2012' if name != 'thalamus' else '',
             )
             yield Measure(

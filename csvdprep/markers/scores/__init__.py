@@ -45,6 +45,8 @@ class _Scale:
     about: str
     reference: str | None = None
     table: bool = True
+    title: str = ''
+    primary: bool = False
 
 
 #: Scores that are sums of points.
@@ -56,6 +58,8 @@ SCALES = (
         '10 (by option 20) perivascular spaces in the basal ganglia, and hyperintensities of '
         'Fazekas grade deep 2 or periventricular 3',
         'staals2014',
+        title='Total SVD score',
+        primary=True,
     ),
     _Scale(
         'svd_lau',
@@ -63,6 +67,7 @@ SCALES = (
         'Modified total score: lacunes 1; 1 microbleed 1, 5 or more 2; more than 20 perivascular '
         'spaces in the basal ganglia 1; sum of the Fazekas grades 3 or 4 1, 5 or 6 2',
         'lau2017',
+        title='Modified total SVD score',
     ),
     _Scale(
         'caa_score',
@@ -71,6 +76,8 @@ SCALES = (
         'cortical superficial siderosis focal 1, disseminated 2; more than 20 perivascular spaces '
         'in the centrum semiovale 1; Fazekas grade deep 2 or periventricular 3 1',
         'charidimou2016',
+        title='Total CAA score',
+        primary=True,
     ),
     _Scale(
         'ha_score',
@@ -113,8 +120,9 @@ _PATTERNS = {
 
 
 def _measures(scale: _Scale) -> tuple[Measure, ...]:
-    def one(end, text, table=False):
+    def one(end, text, table=False, **more):
         return Measure(
+            **more,
             name=f'{scale.name}{end}',
             units='1',
             method='rules',
@@ -124,7 +132,13 @@ def _measures(scale: _Scale) -> tuple[Measure, ...]:
         )
 
     return (
-        one('', f'{scale.about}; 0 to {scale.most}.', scale.table),
+        one(
+            '',
+            f'{scale.about}; 0 to {scale.most}.',
+            scale.table,
+            title=scale.title,
+            primary=scale.primary,
+        ),
         one('_min', f'The least that {scale.name} can be; its value where no input is missing.'),
         one('_max', f'The most that {scale.name} can be; its value where no input is missing.'),
         one('_items_n', f'Number of items of {scale.name} whose points are certain.'),
@@ -167,6 +181,7 @@ ROOM = Room(
     name='scores',
     title='Burden scores',
     marker=True,
+    order=90,
     needs=(),
     either=(('ratings',), *((source.values,) for source in reversed(SOURCES))),
     wants=(

@@ -79,6 +79,7 @@ ROOM = Room(
     name='wmh',
     title='White matter hyperintensities',
     marker=True,
+    order=10,
     needs=(
         'flair_preproc',
         'flair_mask',
@@ -142,11 +143,23 @@ ROOM = Room(
     },
     figures=(
         Figure(
+            desc='wmhlevels',
+            suffix='FLAIR',
+            title='Hyperintensities at three levels',
+            caption='FLAIR at the level of the basal ganglia, of the bodies of the lateral '
+            'ventricles and of the centrum semiovale, with the outline of the hyperintensities.',
+            build='csvdprep.markers.wmh.figures:draw_levels',
+            takes=('flair_preproc', 'wmh_mask'),
+            wants=('flair_mask',),
+            disease=True,
+        ),
+        Figure(
             desc='wmh',
             suffix='FLAIR',
             title='White matter hyperintensities',
-            caption='Every slice of the FLAIR with the outline of the hyperintensities. It '
-            'must not include cortex, choroid plexus, septum or pulsation artefacts.',
+            caption='Every slice of the FLAIR that has hyperintensities, and one on either side, '
+            'with their outline. It must not include cortex, choroid plexus, septum or '
+            'pulsation artefacts.',
             build='csvdprep.markers.wmh.figures:draw_wmh',
             takes=('flair_preproc', 'wmh_mask'),
             wants=('flair_mask',),
@@ -159,12 +172,16 @@ ROOM = Room(
             'brainstem and cerebellum and around old infarcts.',
             reference='duering2023',
             limits=Limits(ok=(0, 150)),
+            title='White matter hyperintensities',
+            primary=True,
         ),
         Measure(
             name='wmh_total_pct_icv',
             units='%',
             method='contrast-hysteresis',
             description='White matter hyperintensities in percent of the intracranial volume.',
+            title='White matter hyperintensities, share of ICV',
+            primary=True,
         ),
         Measure(
             name='wmh_ln_pct_icv',

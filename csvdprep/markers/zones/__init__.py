@@ -145,6 +145,7 @@ ROOM = Room(
     name='zones',
     title='WMH by zone and region',
     marker=True,
+    order=11,
     needs=(
         'wmh_mask',
         'flair_preproc',

@@ -45,7 +45,7 @@ def draw_zones(
         colours=colours,
         opacity=0.6,
         outlines=outlines,
-        stroke=1.1,
+        stroke=1.6,
     )
     apart = f'{step * image.zooms[axis]:.1f} mm apart'
     note = f'Slices with WMH, {apart}.' if zones.any() else f'No WMH were found; slices {apart}.'

@@ -64,8 +64,10 @@ ROOM = Room(
             name='icv_ml',
             units='mL',
             method='brain-mask',
-            description='Intracranial volume: the brain and the inner and outer cerebrospinal '
-            'fluid within the brain mask.',
+            description='Intracranial volume: volume of the brain mask, which holds the brain '
+            'and the cerebrospinal fluid in and around it, but not the fluid between mask and '
+            'skull. It is the denominator of every measure in percent of the intracranial volume.',
+            primary=True,
             limits=Limits(ok=(1000, 2000), warn=(800, 2300)),
         ),
         Measure(

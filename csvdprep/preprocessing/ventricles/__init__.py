@@ -35,6 +35,8 @@ ROOM = Room(
             method='em-atlas',
             qc_id='Q4',
             description='Volume of the lateral ventricles.',
+            title='Lateral ventricles',
+            primary=True,
             limits=Limits(ok=(6, 120), warn=(4, 180)),
         ),
         Measure(
