@@ -139,7 +139,7 @@
 
   /* ---- images ---- */
   const nv = new niivue.Niivue({
-    backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.7, 1, 0.8], crosshairWidth: 0.7, loadingText: '',
+    backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.7, 1, 0.8], crosshairWidth: 0.35, crosshairGap: 5, loadingText: '',
     dragAndDropEnabled: false, show3Dcrosshair: false, isColorbar: false, multiplanarShowRender: 0,
     isRadiologicalConvention: true, isOrientationTextVisible: true, logLevel: 'error',
     viewModeHotKey: '', clipPlaneHotKey: '', cycleClipPlaneHotKey: '', isAlphaClipDark: true,
@@ -186,7 +186,8 @@
   };
   const place = () => {
     if (!S.mm || !nv.volumes.length) return;
-    nv.scene.crosshairPos = nv.mm2frac(S.mm);
+    // Grids are oblique to each other: without the last argument angles are left out.
+    nv.scene.crosshairPos = nv.mm2frac(S.mm, 0, true);
     nv.createOnLocationChange();
     nv.drawScene();
   };
@@ -251,19 +252,19 @@
 
   let asked = 0;
   nv.onLocationChange = (found) => {
-    S.mm = Array.from(found.mm).slice(0, 3);
+    S.mm = Array.from(nv.frac2mm(nv.scene.crosshairPos, 0, true)).slice(0, 3);
     const native = S.list ? apply(invert(S.list.grid.toHub), S.mm) : S.mm;
     const text = (point) => point.map((v) => v.toFixed(1)).join(' ');
     const value = (found.values || []).map((v) => `${(layerOf((v.name || '').replace(/\.nii$/, '')) || {}).title || ''} ${v.label || Number(v.value).toPrecision(4)}`);
     S.where = [`x y z ${text(native)} mm`, 'MNI …', ...value];
-    $('where').textContent = S.where.join('   ');
+    $('where').textContent = S.where.filter(Boolean).join('   ');
     const turn = ++asked, label = S.label, at = S.mm;
     setTimeout(async () => {
-      if (turn !== asked || !backend.writes) { if (!backend.writes) { S.where[1] = ''; $('where').textContent = S.where.join('   '); } return; }
+      if (turn !== asked || !backend.writes) { if (!backend.writes) { S.where[1] = ''; $('where').textContent = S.where.filter(Boolean).join('   '); } return; }
       const answer = await backend.mni(label, at).catch(() => ({ mni: null }));
       if (turn !== asked) return;
       S.where[1] = answer.mni ? `MNI ${text(answer.mni)} mm` : 'MNI not known';
-      $('where').textContent = S.where.join('   ');
+      $('where').textContent = S.where.filter(Boolean).join('   ');
     }, 300);
   };
 
@@ -787,7 +788,7 @@
   $('low').oninput = windowed; $('high').oninput = windowed;
   $('outline').onchange = compose;
   $('neuro').onchange = () => nv.setRadiologicalConvention(!$('neuro').checked);
-  $('cross').onchange = () => nv.setCrosshairWidth($('cross').checked ? 0.7 : 0);
+  $('cross').onchange = () => nv.setCrosshairWidth($('cross').checked ? 0.35 : 0);
   $('accept').onclick = () => judge('accept');
   $('reject').onclick = () => judge('reject');
   $('kind').onchange = () => { const value = $('kind').value; $('kind').blur(); if (value) judge(value); };
