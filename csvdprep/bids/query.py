@@ -15,7 +15,7 @@ from csvdprep.bids.hints import near_misses
 from csvdprep.bids.listing import list_files
 from csvdprep.bids.masks import admit_mask
 from csvdprep.bids.offer import Dataset, Report
-from csvdprep.bids.ratings import LINK, masks_of, ratings_of, read_ratings
+from csvdprep.bids.ratings import DESK_TABLE, LINK, OPTION, masks_of, ratings_of, read_ratings
 from csvdprep.bids.raw import Ignored, check_dataset, choose_labels, sessions_of
 from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError, UsageError
@@ -101,6 +101,12 @@ def _ratings(
 ) -> tuple[dict[Visit, Scan], dict[Visit, dict[str, Path]]]:
     """Read what persons rated of each visit, and which masks they corrected."""
     if settings.manual_ratings is None:
+        there = Path(settings.output_dir) / DESK_TABLE
+        if there.is_file():
+            warn(
+                f'The output folder has ratings ({DESK_TABLE}), which are not used: give '
+                f'{OPTION} {there}.'
+            )
         return {}, {}
     path = Path(os.path.abspath(settings.manual_ratings))
     rows = read_ratings(path, warn)

@@ -30,6 +30,7 @@ from csvdprep.core.ratings import (
 
 __all__ = [
     'COLUMNS',
+    'DESK_TABLE',
     'LINK',
     'OPTION',
     'Row',
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 OPTION = '--manual-ratings'
+#: Where ``csvdprep review`` keeps it, in the output folder.
+DESK_TABLE = 'ratings.tsv'
 #: Name under which the folder of the table is linked (BIDS URI).
 LINK = 'manual-ratings'
 #: Columns of the table, those that it has to have first.

@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the desk until it is interrupted, or write the folder."""
-    from csvdprep.bids.ratings import read_row
+    from csvdprep.bids.ratings import DESK_TABLE, read_row
     from csvdprep.group.visits import computed_visits
     from csvdprep.review.desk import Desk
     from csvdprep.review.store import Store
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             field='output_dir',
             remedy='Give the output folder of csvdprep BIDS_DIR OUTPUT_DIR participant.',
         )
-    table = (args.ratings or out / 'ratings.tsv').absolute()
+    table = (args.ratings or out / DESK_TABLE).absolute()
     if table.suffix != '.tsv':
         raise UsageError('The table of ratings has to end in .tsv.', file=table, field='--ratings')
     check_replaceable(table, 'participant_id', field='--ratings')

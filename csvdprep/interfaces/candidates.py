@@ -26,21 +26,21 @@ def read_candidates(path: Path) -> list[Candidate]:
     -------
     list of Candidate
         One without a probability is certain, as those of a mask that was given are. What the
-        list says to be no lesion is left out.
+        list says to be no lesion is excluded.
     """
     found = []
     for row in read_tsv(path).rows:
-        if row['status'] in NO_LESION:
-            continue
+        excluded = row['status'] in NO_LESION
         sure = row.get('probability', MISSING)
         place = [row.get(axis, MISSING) for axis in 'xyz']
         found.append(
             Candidate(
                 int(row['index']),
-                1.0 if sure == MISSING else float(sure),
-                row['status'] != POSSIBLE,
+                0.0 if excluded else 1.0 if sure == MISSING else float(sure),
+                row['status'] != POSSIBLE and not excluded,
                 row.get('region', ''),
                 () if MISSING in place else tuple(map(float, place)),
+                excluded=excluded,
             )
         )
     return found

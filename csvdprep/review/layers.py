@@ -109,6 +109,7 @@ class Layer:
             'description': self.description,
             'kind': self.kind,
             'frame': self.frame,
+            'grid': _WORDS.get(self.frame, self.frame),
             'voxels': int(math.prod(self.shape)),
             'preview': math.prod(self.shape) > _PREVIEW,
             'toHub': self.to_hub.tolist(),
@@ -227,7 +228,6 @@ def _key(file: Path, visit: Visit) -> str:
 
 _WORDS = {
     'mask': 'mask',
-    'dseg': 'labels',
     'probseg': 'probability',
     'Chimap': 'susceptibility',
     'R2starmap': 'R2*',
@@ -240,6 +240,12 @@ _WORDS = {
 }
 
 
+def _word(name: Name) -> str:
+    if name.suffix == 'dseg':
+        return '' if 'desc' in name.entities else 'tissues'
+    return _WORDS.get(name.suffix, name.suffix)
+
+
 def _title(name: Name) -> str:
     entities = name.entities
     parts = [
@@ -248,7 +254,7 @@ def _title(name: Name) -> str:
         if len(entities.get('param', '')) < 4
         else entities['param'],
         '' if entities.get('desc') in ('preproc', 'b0') else entities.get('desc', ''),
-        _WORDS.get(name.suffix, name.suffix),
+        _word(name),
     ]
     return ' '.join(part for part in parts if part)
 

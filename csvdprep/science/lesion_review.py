@@ -36,6 +36,8 @@ class Candidate:
         Whether a person added it to the list.
     kind : str
         What it is, where a person says that it is no lesion of the list.
+    excluded : bool
+        Whether the list says that it is no lesion, and cannot be one; a person may know better.
     """
 
     index: int
@@ -45,6 +47,7 @@ class Candidate:
     position: tuple[float, ...] = ()
     added: bool = False
     kind: str = ''
+    excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Review:
     Attributes
     ----------
     candidates : tuple of Candidate
-        Those accepted have probability 1 and count, those rejected 0 and do not.
+        Those accepted have probability 1 and count, those rejected 0 and do not. Those that the
+        list excludes are left out, unless a person looked at them.
     raters : tuple of str
         Who said something that was used.
     notes : tuple of str
@@ -131,7 +135,8 @@ def review(
             notes.append(f'{name} {index}: raters disagree where it lies ({told})')
         by[index] = tuple(sorted(final))
     raters = dict.fromkeys(rater for names in by.values() for rater in names)
-    return Review(tuple(by_index.values()), tuple(raters), tuple(notes), by)
+    left = (item for item in by_index.values() if not item.excluded or item.index in by)
+    return Review(tuple(left), tuple(raters), tuple(notes), by)
 
 
 def _places(read: Iterable[Verdict]) -> list[str]:

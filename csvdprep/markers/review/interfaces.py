@@ -127,7 +127,7 @@ class ReviewedList(SimpleInterface):
 
 def _row(item: Candidate, looked: Review, before: list[Candidate]) -> dict:
     by = looked.by.get(item.index, ())
-    machine = {one.index: one.probability for one in before}
+    machine = {one.index: one.probability for one in before if not one.excluded}
     place = item.position or (None, None, None)
     return {
         'index': item.index,
@@ -148,13 +148,14 @@ def _values(room: ListRoom, looked: Review, before: list[Candidate]) -> dict[str
         reason = '; '.join(looked.notes) or 'nobody looked at the candidates of the list'
         return {reviewed_name(name): Value(None, reason=reason) for name in names}
     seen = sum(item.index in looked.by for item in before)
+    unseen = [item for item in before if not item.excluded and item.index not in looked.by]
     reason = '; '.join(
         (
             f'{seen} of {len(before)} candidates were looked at, by {", ".join(looked.raters)}',
             *looked.notes,
         )
     )
-    left = seen < len(before) or looked.notes
+    left = unseen or looked.notes
     found = counted(looked.candidates, room.family)
     return {
         reviewed_name(name): Value(len(found[name]), reason=reason, qc='warn' if left else '')

@@ -379,7 +379,7 @@
     if (changed && list.grid.key !== S.back || !S.images.has(S.back)) await setBack(list.grid.key);
     else place();
     const mask = S.data.layers.find((item) => item.label === list.label && item.kind === 'mask' && item.mask);
-    if (changed && mask && S.label) await turnOn(mask.key, 1);
+    if (changed && mask && S.label) await turnOn(mask.key, 0.5);
     if (changed) drawLayers();
   });
 
@@ -572,7 +572,7 @@
       if (!found.length) continue;
       parts.push(el('h3', {}, title));
       for (const layer of found) {
-        const name = el('span', {}, layer.kind === 'mask' ? el('span', { className: 'swatch' }) : '', layer.title, layer.frame ? ` (${layer.frame})` : '');
+        const name = el('span', {}, layer.kind === 'mask' ? el('span', { className: 'swatch' }) : '', layer.title, layer.kind !== 'image' ? ` (${layer.grid})` : '');
         if (layer.kind === 'mask') name.firstChild.style.background = layer.colour;
         const id = `on-${layer.key}`;
         const slide = el('input', { type: 'range', min: 0, max: 1, step: 0.05, value: S.on.get(layer.key) ?? 0.5, 'aria-label': `opacity of ${layer.title}` });
@@ -630,7 +630,7 @@
     nv.closeDrawing();
     $('brushbar').hidden = true;
     S.images.delete(layer.key);
-    turnOn(layer.key, was || 1);
+    turnOn(layer.key, was || 0.5);
     say('');
     return true;
   };
