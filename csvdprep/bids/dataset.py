@@ -44,6 +44,8 @@ IGNORED = (
     '*_swi.*',
     '*_minIP.*',
     'group_*',
+    'ratings',
+    'ratings.*',
 )
 #: Free space (megabytes) without which no run starts.
 LEAST_FREE_MB = 100.0

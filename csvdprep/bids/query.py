@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from csvdprep.bids.fieldmaps import FIELD_SUFFIXES
 from csvdprep.bids.filters import check_filters
 from csvdprep.bids.hints import near_misses
 from csvdprep.bids.listing import list_files
+from csvdprep.bids.masks import admit_mask
 from csvdprep.bids.offer import Dataset, Report
-from csvdprep.bids.ratings import ratings_of, read_ratings
+from csvdprep.bids.ratings import DESK_TABLE, LINK, OPTION, masks_of, ratings_of, read_ratings
 from csvdprep.bids.raw import Ignored, check_dataset, choose_labels, sessions_of
 from csvdprep.core.declared import Declared
-from csvdprep.core.errors import UsageError
+from csvdprep.core.errors import InputError, UsageError
 from csvdprep.core.plan import Scan, Visit, VisitInput
 from csvdprep.core.room import load
 from csvdprep.core.settings import Settings
@@ -63,7 +64,7 @@ def collect_visits(
     filters = check_filters(settings.bids_filters, declared)
     check_derivatives(settings.derivatives)
     available = check_dataset(root, strict=not settings.skip_bids_validation, warn=warn)
-    ratings = _ratings(settings, root, available, warn)
+    ratings, corrected = _ratings(settings, root, available, warn)
     asked = settings.participant_label or [Visit.of(v).subject for v in settings.visit]
     subjects = choose_labels(asked, available, 'sub')
     visits = _visits(root, subjects, settings.session_label)
@@ -89,7 +90,13 @@ def collect_visits(
         output=Path(settings.output_dir),
     )
     left_out = frozenset(settings.ignore)
-    return [_read(dataset, visit, declared, left_out, ratings.get(visit)) for visit in visits]
+    table = Path(os.path.abspath(settings.manual_ratings or root))
+    return [
+        _read(
+            dataset, visit, declared, left_out, ratings.get(visit), corrected.get(visit, {}), table
+        )
+        for visit in visits
+    ]
 
 
 def _without_excluded(
@@ -122,15 +129,21 @@ def _without_excluded(
 
 def _ratings(
     settings: Settings, root: Path, available: list[str], warn: Callable[[str], None]
-) -> dict[Visit, Scan]:
-    """Read what persons rated of each visit."""
+) -> tuple[dict[Visit, Scan], dict[Visit, dict[str, Path]]]:
+    """Read what persons rated of each visit, and which masks they corrected."""
     if settings.manual_ratings is None:
-        return {}
+        there = Path(settings.output_dir) / DESK_TABLE
+        if there.is_file():
+            warn(
+                f'The output folder has ratings ({DESK_TABLE}), which are not used: give '
+                f'{OPTION} {there}.'
+            )
+        return {}, {}
     path = Path(os.path.abspath(settings.manual_ratings))
     rows = read_ratings(path, warn)
     rated = {row.subject for row in rows}
     sessions = {s: sessions_of(root, s) if s in rated else [] for s in available}
-    return ratings_of(rows, sessions, path, warn)
+    return ratings_of(rows, sessions, path, warn), masks_of(rows, sessions, path, warn)
 
 
 def _read(
@@ -138,7 +151,9 @@ def _read(
     visit: Visit,
     declared: Declared,
     left_out: frozenset[str],
-    ratings: Scan | None = None,
+    ratings: Scan | None,
+    corrected: Mapping[str, Path],
+    table: Path,
 ) -> VisitInput:
     """Choose the scans of a visit."""
     scans: dict[str, Scan] = {}
@@ -177,6 +192,8 @@ def _read(
     used |= {o for o in dataset.derivatives for s in scans.values() if _is_of(s, o)}
     roots = {**dataset.derivatives, 'raw': dataset.root}
     scans = {name: with_files(scan, roots) for name, scan in scans.items()}
+    if corrected and report.facts:
+        scans |= _corrected(corrected, table, dataset, declared, scans, report, left_out)
     if ratings and scans:
         scans[ratings.name] = ratings
     return VisitInput(
@@ -191,6 +208,39 @@ def _read(
 def _is_of(scan: Scan, origin: str) -> bool:
     """Tell whether a scan, or a file that belongs to it, is of a dataset of --derivatives."""
     return any(uri.startswith(f'bids:{origin}:') for uri in (scan.uri, *scan.others))
+
+
+def _corrected(
+    corrected: Mapping[str, Path],
+    table: Path,
+    dataset: Dataset,
+    declared: Declared,
+    scans: Mapping[str, Scan],
+    report: Report,
+    left_out: frozenset[str],
+) -> dict[str, Scan]:
+    """Take in the masks that persons corrected, before those of other tools."""
+    images = {
+        kind: (scans[kind].path, facts)
+        for kind, facts in report.facts.items()
+        if kind in scans and kind not in left_out
+    }
+    found = {}
+    for external in declared.externals:
+        if external.name not in corrected:
+            continue
+        file, root = corrected[external.name], table.parent
+        try:
+            found[external.name] = admit_mask(
+                file, external, LINK, root, images, dataset.inspect, report.notes, declared
+            )
+        except InputError as error:
+            report.refused.append((file.relative_to(root).as_posix(), str(error)))
+            continue
+        report.notes.append(
+            f'{external.title}: {file.name} is used, which a person corrected ({table.name}).'
+        )
+    return found
 
 
 def either(declared: Declared) -> str:

@@ -26,6 +26,7 @@ other commands:
   csvdprep phantom OUT            make a synthetic BIDS dataset with the truth of every marker
   csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
+  csvdprep review OUT             look at results in a browser, and rate them
   csvdprep slurm BIDS OUT         write an array job with one visit per task, and submit it
   csvdprep status OUT             show the state of each visit
   csvdprep options [STEP]         list the options of the steps

@@ -14,6 +14,7 @@ NAMES = {
     'phantom': 'make a synthetic BIDS dataset with the truth of every marker',
     'compare': 'score lesion masks by the WMH Challenge measures',
     'score': "compare an app's output with a phantom's truth",
+    'review': 'look at results in a browser, and keep what persons say of them',
     'slurm': 'write an array job with one visit per task, and submit it',
     'status': 'show the state of each visit',
     'options': 'list the options of the steps',

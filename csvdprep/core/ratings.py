@@ -6,14 +6,158 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ['CONSENSUS', 'FAMILIES', 'LISTS', 'MARKERS', 'VERDICTS', 'Family', 'Marker']
+__all__ = [
+    'ADD',
+    'CONSENSUS',
+    'DECISION',
+    'DECISIONS',
+    'FAMILIES',
+    'KINDS',
+    'LISTS',
+    'MARKERS',
+    'MASKS',
+    'VERDICTS',
+    'Family',
+    'Kind',
+    'Marker',
+    'Verdict',
+    'read_verdict',
+]
 
 #: A rater of this name settles what others disagree about.
 CONSENSUS = 'consensus'
 #: What may be said of a candidate of a list.
 VERDICTS = ('accept', 'reject')
+#: What is said of a lesion that the list does not have; its place follows: 'add lobar'.
+ADD = 'add'
 #: Lists whose candidates may be reviewed, and what is on them.
 LISTS: Mapping[str, str] = {'cmb_lesions': 'microbleeds', 'lacune_lesions': 'lacunes'}
+#: Masks that a person may correct, and the result from outside as which a corrected one is taken.
+MASKS: Mapping[str, str] = {
+    'wmh_mask': 'wmh_external',
+    'cmb_mask': 'cmb_external',
+    'lacune_mask': 'lacune_external',
+    'pvs_mask': 'pvs_external',
+}
+#: Whether a visit may be used, and what may be said of it.
+DECISION = 'qc_decision'
+DECISIONS: Mapping[str, str] = {
+    'accept': 'may be used',
+    'doubtful': 'may be used with care; the reason is given',
+    'exclude': 'is not to be used; the reason is given',
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a candidate of a list is, other than the list says.
+
+    Parameters
+    ----------
+    name : str
+        As in the column ``value``.
+    title : str
+        In words.
+    counts : bool
+        Whether it is a lesion of the list; then ``name`` is the part of the count.
+    """
+
+    name: str
+    title: str
+    counts: bool = False
+
+
+def _kind(name: str, title: str, *, counts: bool = False) -> Kind:
+    return Kind(name=name, title=title, counts=counts)
+
+
+#: By list.
+KINDS: Mapping[str, tuple[Kind, ...]] = {
+    'cmb_lesions': (
+        _kind('lobar', 'lobar microbleed', counts=True),
+        _kind('deep', 'deep microbleed', counts=True),
+        _kind('infratentorial', 'infratentorial microbleed', counts=True),
+        _kind('vein', 'vein'),
+        _kind('calcification', 'calcification'),
+        _kind('mineral', 'mineral of the basal ganglia'),
+        _kind('haemorrhage', 'haemorrhage larger than a microbleed'),
+        _kind('artefact', 'artefact'),
+    ),
+    'lacune_lesions': (
+        _kind('deep', 'deep lacune', counts=True),
+        _kind('lobar', 'lobar lacune', counts=True),
+        _kind('infratentorial', 'infratentorial lacune', counts=True),
+        _kind('pvs', 'perivascular space'),
+        _kind('infarct', 'old infarct larger than a lacune'),
+        _kind('fluid', 'fluid of a sulcus or ventricle'),
+        _kind('artefact', 'artefact'),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a person says of a candidate.
+
+    Attributes
+    ----------
+    counts : bool
+        Whether it is a lesion of the list.
+    place : str
+        Part of the count that it belongs to, where the person says so.
+    added : bool
+        Whether the list does not have it.
+    kind : str
+        What it is, where it is none of the list and the person says so.
+    """
+
+    counts: bool
+    place: str = ''
+    added: bool = False
+    kind: str = ''
+
+
+def read_verdict(name: str, text: str) -> Verdict:
+    """Read what is said of a candidate.
+
+    Parameters
+    ----------
+    name : str
+        One of `LISTS`.
+    text : str
+        'accept', 'reject', one of `KINDS`, or 'add' with one that counts.
+
+    Raises
+    ------
+    ValueError
+        If it is nothing that can be said; tells what can.
+
+    Examples
+    --------
+    >>> read_verdict('cmb_lesions', 'vein')
+    Verdict(counts=False, place='', added=False, kind='vein')
+    >>> read_verdict('cmb_lesions', 'add lobar')
+    Verdict(counts=True, place='lobar', added=True, kind='')
+    >>> read_verdict('cmb_lesions', 'add')
+    Traceback (most recent call last):
+    ValueError: Write accept, reject, lobar, deep, infratentorial, vein, calcification, mineral,
+    haemorrhage, artefact, add lobar, add deep or add infratentorial.
+    """
+    words = text.strip().lower().split()
+    kinds = {kind.name: kind for kind in KINDS[name]}
+    if words == ['accept'] or words == ['reject']:
+        return Verdict(words == ['accept'])
+    if len(words) == 1 and words[0] in kinds:
+        found = kinds[words[0]]
+        return Verdict(True, found.name) if found.counts else Verdict(False, kind=found.name)
+    if len(words) == 2 and words[0] == ADD and words[1] in kinds and kinds[words[1]].counts:
+        return Verdict(True, words[1], added=True)
+    *known, last = (
+        *VERDICTS,
+        *kinds,
+        *(f'{ADD} {kind.name}' for kind in kinds.values() if kind.counts),
+    )
+    raise ValueError(f'Write {", ".join(known)} or {last}.')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,10 @@ def test_whatever_a_visit_leaves(names, tmp_path):
     output = tmp_path / 'out'
     prepare_output(output, bids_dir=raw, command=['csvdprep'])
     rooms = discover(SPACES)
-    plan = make_plan(VisitInput(visit=Visit('01'), scans=scans_of(*names)), rooms)
+    scans = scans_of(*names)
+    if not names:
+        scans['ratings'] = Scan(name='ratings', path='/r.tsv', uri='', content={'ratings': []})
+    plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
     if not names:
         # Every room runs on a visit that has everything.
         assert {room.name for room in rooms} == {step.room.name for step in plan.steps}

@@ -9,6 +9,7 @@ import pytest
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.imaging.transforms import write_linear
+from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.values import read_values
 from csvdprep.markers.microbleeds import ROOM, Options
 from csvdprep.markers.microbleeds.interfaces import Microbleeds
@@ -18,8 +19,8 @@ from csvdprep.markers.microbleeds.science.candidates import FEATURES
 from csvdprep.markers.microbleeds.science.evidence import evidence
 from csvdprep.markers.microbleeds.science.probability import Model
 from csvdprep.markers.microbleeds.science.regions import pattern
-from csvdprep.markers.scores.interfaces import read_candidates
 from csvdprep.phantom.scanner.magnet import GAMMA, sphere_field, tube_field
+from csvdprep.science.lesion_review import review
 
 VOXEL = np.array([0.8, 0.8, 1.6])
 SHAPE = (56, 56, 26)
@@ -262,10 +263,12 @@ def test_a_scan_is_counted_and_listed(files, tmp_path):
 
 def test_calcifications_do_not_enter_scores(files, tmp_path):
     _, _, result = run(files, tmp_path)
-    assert [(c.index, c.counts) for c in read_candidates(Path(result.cmb_lesions))] == [
-        (1, True),
-        (2, True),
-    ]
+    listed = read_candidates(Path(result.cmb_lesions))
+    left = review(listed, [], 'cmb_lesions').candidates
+    assert [(c.index, c.counts) for c in left] == [(1, True), (2, True)]
+    # Unless a person says that one is a microbleed.
+    left = review(listed, [('AB', '3', 'accept')], 'cmb_lesions').candidates
+    assert [(c.index, c.counts) for c in left] == [(1, True), (2, True), (3, True)]
 
 
 def test_without_phase_the_sign_is_not_known(files, tmp_path):

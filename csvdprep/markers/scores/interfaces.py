@@ -18,12 +18,12 @@ from nipype.interfaces.io import add_traits
 
 from csvdprep.bids.tsv import MISSING, read_tsv
 from csvdprep.core.ratings import MARKERS
+from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, read_measure, write_values
 from csvdprep.markers.scores import NO_DIAGNOSIS, ROOM, SCALES
 from csvdprep.markers.scores.science import (
     RULES,
-    Candidate,
     Evidence,
     Machine,
     Rating,
@@ -32,7 +32,6 @@ from csvdprep.markers.scores.science import (
     gather,
     is_multispot,
 )
-from csvdprep.markers.scores.science.candidates import POSSIBLE
 from csvdprep.markers.scores.sources import SOURCES, WMH_LIST, WMH_MEASURE
 
 _EXPERIMENTAL = (
@@ -146,43 +145,6 @@ def read_machine(takes: Mapping[str, str]) -> Machine:
             tuple(f'WMH {r["index"]}' for r in some[:_NAMED]) for some in (near, far)
         )
     return Machine(values, reasons, lists, measures, lesions)
-
-
-#: Status of what is listed though it is no lesion, and cannot be one.
-NO_LESION = ('calcification',)
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """Read a list of candidates.
-
-    Parameters
-    ----------
-    path : Path
-        Table with ``index`` and ``status``, and ``probability``, ``region`` and ``x``, ``y``,
-        ``z`` as far as it has them.
-
-    Returns
-    -------
-    list of Candidate
-        One without a probability is certain, as those of a mask that was given are. What the
-        list says to be no lesion is left out.
-    """
-    found = []
-    for row in read_tsv(path).rows:
-        if row['status'] in NO_LESION:
-            continue
-        sure = row.get('probability', MISSING)
-        place = [row.get(axis, MISSING) for axis in 'xyz']
-        found.append(
-            Candidate(
-                int(row['index']),
-                1.0 if sure == MISSING else float(sure),
-                row['status'] != POSSIBLE,
-                row.get('region', ''),
-                () if MISSING in place else tuple(map(float, place)),
-            )
-        )
-    return found
 
 
 def _number(text: str) -> float:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from csvdprep.core.ratings import FAMILIES, Family
-from csvdprep.markers.scores.science.candidates import Review, counted, part_of
 from csvdprep.markers.scores.science.findings import Finding
 from csvdprep.markers.scores.science.rules import Score
+from csvdprep.science.lesion_review import Review, counted, part_of
 
 __all__ = ['ALL', 'Chance', 'chances']
 
@@ -82,7 +82,7 @@ def chances(
 
     Examples
     --------
-    >>> from csvdprep.markers.scores.science.candidates import Candidate
+    >>> from csvdprep.science.lesion_review import Candidate
     >>> from csvdprep.markers.scores.science.rules import amin_simple
     >>> rows = Review((Candidate(1, 0.5, True),))
     >>> known = {'cmb_n': Finding.of(1), 'lacune_n': Finding.of(0), 'fazekas_pv': Finding.of(0),

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from csvdprep.core.ratings import CONSENSUS, FAMILIES, MARKERS, Family
-from csvdprep.markers.scores.science.candidates import Candidate, Review, counted, part_of, review
 from csvdprep.markers.scores.science.findings import DISAGREE, Finding, hull, missing, pvs_grade
+from csvdprep.science.lesion_review import Candidate, Review, counted, part_of, review
 
 __all__ = ['Evidence', 'Machine', 'Rating', 'gather']
 

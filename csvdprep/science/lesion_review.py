@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from csvdprep.core.ratings import CONSENSUS, Family
+from csvdprep.core.ratings import CONSENSUS, Family, Verdict, read_verdict
 
-__all__ = ['Candidate', 'Review', 'counted', 'part_of', 'review']
+__all__ = ['Candidate', 'Review', 'counted', 'find_candidate', 'part_of', 'review']
 
 #: What lists call a lesion that does not count unless a person accepts it.
 POSSIBLE = 'possible'
@@ -32,6 +32,12 @@ class Candidate:
         Where it lies, as the list says.
     position : tuple of float
         Native x, y, z, mm; empty if the list does not tell.
+    added : bool
+        Whether a person added it to the list.
+    kind : str
+        What it is, where a person says that it is no lesion of the list.
+    excluded : bool
+        Whether the list says that it is no lesion, and cannot be one; a person may know better.
     """
 
     index: int
@@ -39,6 +45,9 @@ class Candidate:
     counts: bool
     region: str = ''
     position: tuple[float, ...] = ()
+    added: bool = False
+    kind: str = ''
+    excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,16 +57,20 @@ class Review:
     Attributes
     ----------
     candidates : tuple of Candidate
-        Those accepted have probability 1 and count, those rejected 0 and do not.
+        Those accepted have probability 1 and count, those rejected 0 and do not. Those that the
+        list excludes are left out, unless a person looked at them.
     raters : tuple of str
         Who said something that was used.
     notes : tuple of str
         What could not be used.
+    by : mapping of int to tuple of str
+        Who said what was used, by the number of the candidate.
     """
 
     candidates: tuple[Candidate, ...]
     raters: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    by: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def review(
@@ -70,15 +83,16 @@ def review(
     candidates : sequence of Candidate
         The list.
     said : iterable of (str, str, str)
-        Rater, candidate (its index, or its position 'x y z' in mm) and 'accept' or 'reject'.
+        Rater, candidate (its index, or its position 'x y z' in mm) and what
+        :func:`csvdprep.core.ratings.read_verdict` reads: 'accept', 'vein', 'add lobar'.
     name : str
-        Name of the list, for notes.
+        Name of the list: messages have it, and it tells which words may be said.
 
     Returns
     -------
     Review
         Where raters disagree, the rater 'consensus' settles it; without, the candidate stays as
-        the detector has it.
+        the detector has it. A lesion that is added near a candidate is that candidate, accepted.
 
     Examples
     --------
@@ -90,29 +104,57 @@ def review(
     ('cmb_lesions 1: raters disagree (AB accept, CD reject), and it is left as it was',)
     >>> review([row], [('AB', '7', 'accept')], 'cmb_lesions').notes
     ('cmb_lesions has no candidate 7, which AB would accept',)
+    >>> found = review([row], [('AB', '10 -4 31', 'add lobar')], 'cmb_lesions')
+    >>> found.candidates[1].index, found.candidates[1].region, found.candidates[1].added
+    (2, 'lobar', True)
     """
-    by_index = {item.index: item for item in candidates}
+    rows = list(candidates)
     verdicts: dict[int, dict[str, str]] = {}
     notes = []
     for rater, which, verdict in said:
-        index = _find(which, candidates)
+        index = find_candidate(which, rows)
+        if index is None and read_verdict(name, verdict).added:
+            index = max((row.index for row in rows), default=0) + 1
+            place = tuple(_numbers(which))
+            rows.append(Candidate(index, 0.0, False, position=place, added=True))
         if index is None:
             notes.append(f'{name} has no candidate {which}, which {rater} would {verdict}')
         else:
             verdicts.setdefault(index, {})[rater] = verdict
-    raters: dict[str, None] = {}
+    by_index = {item.index: item for item in rows}
+    by: dict[int, tuple[str, ...]] = {}
     for index, by_rater in sorted(verdicts.items()):
         final = {r: v for r, v in by_rater.items() if r.lower() == CONSENSUS} or by_rater
-        if len(set(final.values())) > 1:
-            told = ', '.join(f'{r} {v}' for r, v in sorted(final.items()))
+        read = [read_verdict(name, verdict) for verdict in final.values()]
+        told = ', '.join(f'{r} {v}' for r, v in sorted(final.items()))
+        if len({verdict.counts for verdict in read}) > 1:
             notes.append(f'{name} {index}: raters disagree ({told}), and it is left as it was')
             continue
-        accepted = 'accept' in final.values()
-        by_index[index] = replace(
-            by_index[index], counts=accepted, probability=1.0 if accepted else 0.0
-        )
-        raters |= dict.fromkeys(sorted(final))
-    return Review(tuple(by_index.values()), tuple(raters), tuple(notes))
+        by_index[index] = _settled(by_index[index], read)
+        if len(_places(read)) > 1:
+            notes.append(f'{name} {index}: raters disagree where it lies ({told})')
+        by[index] = tuple(sorted(final))
+    raters = dict.fromkeys(rater for names in by.values() for rater in names)
+    left = (item for item in by_index.values() if not item.excluded or item.index in by)
+    return Review(tuple(left), tuple(raters), tuple(notes), by)
+
+
+def _places(read: Iterable[Verdict]) -> list[str]:
+    return list(dict.fromkeys(verdict.place for verdict in read if verdict.place))
+
+
+def _settled(item: Candidate, read: Sequence[Verdict]) -> Candidate:
+    """Return a candidate as all who looked at it have it."""
+    counts = read[0].counts
+    places = _places(read)
+    kinds = {verdict.kind for verdict in read if verdict.kind}
+    return replace(
+        item,
+        counts=counts,
+        probability=1.0 if counts else 0.0,
+        region=places[0] if len(places) == 1 else item.region,
+        kind=kinds.pop() if len(kinds) == 1 else '',
+    )
 
 
 def part_of(region: str, family: Family) -> str:
@@ -148,9 +190,16 @@ def counted(candidates: Iterable[Candidate], family: Family) -> dict[str, list[i
     return found
 
 
-def _find(which: str, candidates: Sequence[Candidate]) -> int | None:
-    """Find a candidate by its index, or by a position."""
-    numbers = [float(text) for text in re.split(r'[\s,;]+', which.strip()) if text]
+def find_candidate(which: str, candidates: Iterable[Candidate]) -> int | None:
+    """Find a candidate by its index, or by a position; None if there is none.
+
+    Examples
+    --------
+    >>> rows = [Candidate(4, 0.5, False, position=(1.0, 2.0, 3.0))]
+    >>> find_candidate('4', rows), find_candidate('1, 2, 5', rows), find_candidate('9 9 9', rows)
+    (4, 4, None)
+    """
+    candidates, numbers = list(candidates), _numbers(which)
     if len(numbers) == 1:
         return next((c.index for c in candidates if c.index == numbers[0]), None)
     near = [
@@ -160,3 +209,7 @@ def _find(which: str, candidates: Sequence[Candidate]) -> int | None:
     ]
     away, index = min(near, default=(NEAR_MM + 1, None))
     return index if away <= NEAR_MM else None
+
+
+def _numbers(which: str) -> list[float]:
+    return [float(text) for text in re.split(r'[\s,;]+', which.strip()) if text]
