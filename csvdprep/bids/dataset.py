@@ -42,6 +42,8 @@ IGNORED = (
     '*_fieldmap.*',
     '*_swi.*',
     '*_minIP.*',
+    '*_dce.*',
+    '**/perf/*map.*',
     'group_*',
 )
 #: Free space (megabytes) without which no run starts.
