@@ -40,6 +40,8 @@ SPOILED = ('spoil', 'spgr', 'flash', 'vibe', 'fspgr', 'lava', 'thrive', 'ffe', '
 LEAST_FRAMES = 8
 #: Durations of a frame that are plausible, s.
 STEP_S = (0.3, 240.0)
+#: Durations of a series that are plausible, s.
+WHOLE_S = (45.0, 7200.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,10 +186,10 @@ def read_protocol(
             'Put all volumes of the series into one file, in the order of their acquisition.',
         )
     _check_sequence(read)
-    tr = read_tr(read)
+    times = _times(read, frames, header_s)
+    tr = read_tr(read, times[1] - times[0])
     flip = read_flip(read, least=3.0)
     te = read.number(('EchoTime',), 2e-4, 0.03, 's', (('ms', 1e-3),))
-    times = _times(read, frames, header_s)
     protocol = Protocol(
         tr_s=tr,
         flip_deg=flip,
@@ -220,11 +222,15 @@ def read_flip_image(
         return None, [*read.notes, str(error)]
 
 
-def read_tr(read: _Reading) -> float:
-    """Read the time between excitations, s."""
+def read_tr(read: _Reading, step_s: float = 0.0) -> float:
+    """Read the time between excitations, s; ``step_s`` is that between volumes, if there are."""
     names = ('RepetitionTimeExcitation', 'RepetitionTime')
-    # Of a series, RepetitionTime is that of the volumes; it is no repetition of excitations then.
-    several = _Reading(read.given, read.shown)
+    given = dict(read.given)
+    volumes = plain_number(given.get('RepetitionTime'))
+    if volumes is not None and step_s and abs(volumes / step_s - 1) < 0.05:
+        # Of a series, RepetitionTime may be that of the volumes.
+        del given['RepetitionTime']
+    several = _Reading(given, read.shown)
     found = {}
     for name in names:
         tr = several.number((name,), 1e-3, 0.1, 's', (('ms', 1e-3), ('us', 1e-6)))
@@ -321,7 +327,7 @@ def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
     """Find the middle of each volume, s."""
     name, value = read.first(('VolumeTiming', 'FrameTimesStart', 'FrameTimes'))
     starts = _numbers(value) if name else None
-    step = _step(read, frames)
+    step = _step(read, frames, header_s)
     if name and starts is None:
         read.note(f'{name} is {_shown(value)}, which is not a list of numbers; it is not used.')
     if starts is not None and len(starts) != frames:
@@ -375,7 +381,8 @@ def _scale_of(read, name: str, step: float, frames: int, known: float) -> float:
     fitting = [
         (unit, factor)
         for unit, factor in units
-        if STEP_S[0] <= step * factor <= STEP_S[1] and 45 <= step * factor * frames <= 2 * 3600
+        if STEP_S[0] <= step * factor <= STEP_S[1]
+        and WHOLE_S[0] <= step * factor * frames <= WHOLE_S[1]
     ]
     if known:
         near = [u for u in units if abs(step * u[1] / known - 1) < 0.05]
@@ -395,35 +402,48 @@ def _scale_of(read, name: str, step: float, frames: int, known: float) -> float:
     return factor
 
 
-def _step(read: _Reading, frames: int) -> float | None:
+def _step(read: _Reading, frames: int, header_s: float) -> float | None:
     """Read the duration of a volume, s; None without."""
-    names = ('AcquisitionDuration', 'FrameDuration', 'TemporalResolution')
-    several = [_numbers(read.given.get(name)) for name in names]
-    single = {n: v for n, v in read.given.items() if not isinstance(v, list)}
-    for name, items in zip(names, several, strict=True):
-        if items and max(items) - min(items) < 0.05 * max(items):
-            single[name] = items[0]
-    given = _Reading(single, read.shown)
-    found = given.number(names, *STEP_S, 's', (('ms', 1e-3),))
-    # The whole series lasts longer than a volume may.
-    whole = plain_number(single.get('AcquisitionDuration'))
-    if found is None and whole and 240 < whole <= 7200 and whole / frames >= STEP_S[0]:
-        read.note(
-            f'AcquisitionDuration is {whole:g} s, which is that of the whole series; a volume '
-            f'takes {whole / frames:.4g} s.'
-        )
-        return whole / frames
-    read.notes += given.notes
-    if found is None:
-        # BIDS' RepetitionTime of a series is that of its volumes.
-        time = plain_number(read.given.get('RepetitionTime'))
-        if (
-            time is not None
-            and 1.0 <= time <= STEP_S[1]
-            and 'RepetitionTimeExcitation' in read.given
-        ):
-            return time
-    return found
+    for name in ('AcquisitionDuration', 'FrameDuration', 'TemporalResolution'):
+        value = read.given.get(name)
+        if value is None or value in ('', 'n/a', []):
+            continue
+        items = _numbers(value) or [plain_number(value)]
+        found = items[0]
+        if found is None or not found > 0 or max(items) - min(items) > 0.05 * max(items):
+            read.note(f'{name} is {_shown(value)}, which is not one duration; it is not used.')
+            continue
+        # Of a volume or of the whole series, in s or in ms.
+        ways = [
+            (words, found * factor)
+            for words, factor in (
+                ('', 1.0),
+                ('in ms', 1e-3),
+                ('that of the whole series', 1 / frames),
+                ('that of the whole series in ms', 1e-3 / frames),
+            )
+        ]
+        fitting = [
+            (words, step)
+            for words, step in ways
+            if STEP_S[0] <= step <= STEP_S[1] and WHOLE_S[0] <= step * frames <= WHOLE_S[1]
+        ]
+        fitting = [w for w in fitting if header_s and abs(w[1] / header_s - 1) < 0.05] or fitting
+        if not fitting:
+            read.note(
+                f'{name} is {found:g}, which is no plausible duration of a volume in s; it is '
+                'not used.'
+            )
+            continue
+        words, step = fitting[0]
+        if words:
+            read.note(f'{name} is {found:g}, which is {words}; a volume takes {step:.4g} s.')
+        return step
+    # BIDS' RepetitionTime of a series is that of its volumes.
+    time = plain_number(read.given.get('RepetitionTime'))
+    if time is not None and 1.0 <= time <= STEP_S[1] and 'RepetitionTimeExcitation' in read.given:
+        return time
+    return None
 
 
 def _injection(read: _Reading, times: Sequence[float]) -> float | None:
@@ -440,7 +460,7 @@ def _injection(read: _Reading, times: Sequence[float]) -> float | None:
         read.note(f'{name} is {_shown(value)}, which is not a number of seconds; it is not used.')
     elif 0 < found < end * 0.9:
         return found
-    elif end <= found and 0 < found / 1000 < end * 0.9:
+    elif end <= found and times[0] <= found / 1000 < end * 0.9:
         read.note(f'{name} is {found:g}, which is in ms; it is read as {found / 1000:g} s.')
         return found / 1000
     elif found <= 0:

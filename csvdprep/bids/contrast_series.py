@@ -26,12 +26,6 @@ VARIANTS = {
 #: What a rule of .bidsignore has to match, too, for a series to be left out by it: a rule that
 #: names the suffix only says that BIDS has none.
 SETTLED = ('perf', 'asl')
-#: Rules for names that BIDS has not settled, by what they are for.
-UNSETTLED = {
-    'DCE-MRI': ('*_dce.*', '*_DCE.*', '*_dcemri.*', '*_DCEMRI.*'),
-    'DSC-MRI': ('*_dsc.*', '*_DSC.*'),
-    'SWI of the scanner': ('*_swi.*', '*_SWI.*'),
-}
 
 
 @dataclass(frozen=True)

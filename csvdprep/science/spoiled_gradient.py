@@ -223,6 +223,8 @@ def to_concentration(
         share = signal / first * (1 - e1) / (1 - e1 * cos)
 
         def solved(of):
+            # Not even fully relaxed protons give more than 1.
+            of = np.where(of < 1, of, np.nan)
             left = (1 - of) / (1 - of * cos)
             return (-np.log(left) / tr_s - rate) / relaxivity
 

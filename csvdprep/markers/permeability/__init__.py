@@ -347,7 +347,7 @@ ROOM = Room(
             desc='ps',
             suffix='dce',
             title='Permeability surface area product',
-            caption='PS of each voxel, -10 to 30 1e-4/min, noisy where one voxel does not tell; '
+            caption='PS of each voxel, -5 to 20 1e-4/min, noisy where one voxel does not tell; '
             'under the pointer the regions whose curves were fitted.',
             build='csvdprep.markers.permeability.figures:draw_permeability',
             takes=('dce_ps', 'dce_baseline', 'dce_mask', 'dce_regions'),
@@ -356,7 +356,7 @@ ROOM = Room(
             desc='vp',
             suffix='dce',
             title='Volume of plasma',
-            caption='Volume of plasma of each voxel, 0 to 4 mL/100 mL; vessels and cortex are '
+            caption='Volume of plasma of each voxel, 0 to 3 mL/100 mL; vessels and cortex are '
             'bright.',
             build='csvdprep.markers.permeability.figures:draw_plasma',
             takes=('dce_vp', 'dce_baseline', 'dce_mask'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib
 import nibabel as nib
 import numpy as np
@@ -15,7 +17,7 @@ from csvdprep.imaging.slices import Cut, as_volume, every, extent, load_volume, 
 _MOST = 21
 _STYLE = {'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'path'}
 #: Black to white, 1/min and mL/mL.
-PS_RANGE, VP_RANGE = (-10e-4, 30e-4), (0.0, 0.04)
+PS_RANGE, VP_RANGE = (-5e-4, 20e-4), (0.0, 0.03)
 _SHOWN = {
     'nawm': ('normal-appearing white matter', '#56b4e9'),
     'wmh': ('hyperintensities', '#d55e00'),
@@ -136,7 +138,7 @@ def draw_permeability(
     draw_mosaic(
         out_file,
         [
-            Layer(load_volume(dce_ps, image), PS_RANGE, name='PS'),
+            Layer(_inside(dce_ps, image, mask, PS_RANGE[0]), PS_RANGE, name='PS'),
             Layer(
                 image,
                 window(image, mask),
@@ -172,7 +174,7 @@ def draw_plasma(*, out_file: str, dce_vp: str, dce_baseline: str, dce_mask: str)
     draw_mosaic(
         out_file,
         [
-            Layer(load_volume(dce_vp, image), VP_RANGE, name='Volume of plasma'),
+            Layer(_inside(dce_vp, image, mask, VP_RANGE[0]), VP_RANGE, name='Volume of plasma'),
             Layer(image, window(image, mask), name='Before the contrast agent'),
         ],
         cuts,
@@ -181,3 +183,9 @@ def draw_plasma(*, out_file: str, dce_vp: str, dce_baseline: str, dce_mask: str)
         note=f'Slices {step * image.zooms[slice_axis(image)]:.1f} mm apart; '
         f'{100 * VP_RANGE[0]:g} to {100 * VP_RANGE[1]:g} mL/100 mL.',
     )
+
+
+def _inside(path: str, image, mask, low: float):
+    """Load a map; black outside of the brain."""
+    found = load_volume(path, image)
+    return replace(found, data=np.where(mask, found.data, low))

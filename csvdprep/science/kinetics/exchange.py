@@ -82,7 +82,7 @@ def extended_tofts_fit(
     """
     time = np.asarray(time_s, float)
     shape = np.shape(tissue)[:-1]
-    plasma, flat, window, weights = checked(time, plasma, tissue, use, weights, 3)
+    plasma, flat, window, weights, broken = checked(time, plasma, tissue, use, weights, 3)
     curve = shifted(time, plasma, delay_s)
     rates = RATES[most_kep >= RATES]
     box = _Box.of(bounds)
@@ -103,6 +103,8 @@ def extended_tofts_fit(
     beta, error, rss, kep, kep_error, lag, aic = (
         np.concatenate(items) for items in zip(*parts, strict=True)
     )
+    for item in (beta, error, rss, kep, kep_error, lag, aic):
+        item[broken] = np.nan
     fitted = None
     if curves:
         fitted = beta[:, :1] * convolve(time, curve, kep) + beta[:, 1:] * curve
@@ -217,8 +219,6 @@ def _tofts(time, curve, window, some, weight, rates, basis, box, most):
         beta = np.where(better[:, None], beta2, beta)
         rss = np.where(better, rss2, rss)
         rest = np.where(better[:, None], rest2, rest)
-    broken = ~np.isfinite(some).all(axis=1)
-    kep = np.where(broken, np.nan, kep)
     return beta, error, rss, kep, errors, lag_one(rest), akaike(rss, some, 3)
 
 
@@ -263,7 +263,7 @@ def two_compartment_fit(
     """
     time = np.asarray(time_s, float)
     shape = np.shape(tissue)[:-1]
-    plasma, flat, window, _ = checked(time, plasma, tissue, use, None, 4)
+    plasma, flat, window, _, broken = checked(time, plasma, tissue, use, None, 4)
     curve = shifted(time, plasma, delay_s)
     single = convolve(time, curve, PAIRS)
     first, second = np.triu_indices(len(PAIRS), 1)
@@ -274,6 +274,7 @@ def two_compartment_fit(
     names = ('ps', 'vp', 'fp', 've')
     table = np.array([row[0] for row in rows]).reshape(-1, 4)
     rss = np.array([row[1] for row in rows])
+    table[broken], rss[broken] = np.nan, np.nan
     rest = np.array([row[2] for row in rows]).reshape(-1, int(window.sum()))
     fitted = np.array([row[3] for row in rows]).reshape(*shape, len(time)) if curves else None
     return Fit(
@@ -292,8 +293,6 @@ def two_compartment_fit(
 def _exchange(time, curve, window, data, design, first, second):
     """Fit one curve; return parameters, sum of squares, differences, fitted curve."""
     inside = data[window]
-    if not np.isfinite(inside).all():
-        return np.full(4, np.nan), np.nan, np.full(len(inside), np.nan), np.full(len(time), np.nan)
     # Amplitudes cannot be negative; each pair is a problem of two columns.
     every = np.broadcast_to(inside, (len(design), len(inside)))
     rss = solve(design[:, window], every, None, (0.0, np.inf))[2]

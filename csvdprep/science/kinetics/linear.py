@@ -69,6 +69,7 @@ def patlak_fit(
     delay_s: float | tuple[float, float] = 0.0,
     rule: str = 'trapezoid',
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    baseline: int = 0,
     curves: bool = False,
 ) -> Fit:
     """Fit Patlak's model: what leaks into the tissue does not come back [1]_.
@@ -99,6 +100,10 @@ def patlak_fit(
         Least and highest value of ``ps`` or ``vp``, as other software has them; infinite where
         there is none. The mean of values that cannot be negative is too high: leave bounds off
         for statistics.
+    baseline : int
+        Number of times that the signal before the contrast agent is the mean of. Its noise
+        shifts the whole curve, which differences from the fit do not show: with it, standard
+        errors count it.
     curves : bool
         Whether the fitted curves are returned.
 
@@ -133,7 +138,18 @@ def patlak_fit(
 
     time = np.asarray(time_s, float)
     return _fit_linear(
-        'patlak', ('ps', 'vp'), design, time, plasma, tissue, use, weights, delay_s, bounds, curves
+        'patlak',
+        ('ps', 'vp'),
+        design,
+        time,
+        plasma,
+        tissue,
+        use,
+        weights,
+        delay_s,
+        bounds,
+        baseline,
+        curves,
     )
 
 
@@ -153,12 +169,17 @@ def plasma_volume_fit(
         weights,
         delay_s,
         None,
+        0,
         curves,
     )
 
 
 def checked(time, plasma, tissue, use, weights, parameters: int):
-    """Check and shape what a fit is given: plasma, curves (m, n), window, weights (m or 1, n)."""
+    """Check and shape what a fit is given.
+
+    Returns plasma, curves (m, n), window, weights (m or 1, n) or None, and which curves are not
+    finite; these are 0.
+    """
     plasma, tissue = np.asarray(plasma, float), np.asarray(tissue, float)
     if time.ndim != 1 or plasma.shape != time.shape or tissue.shape[-1:] != time.shape:
         raise ValueError(
@@ -178,14 +199,29 @@ def checked(time, plasma, tissue, use, weights, parameters: int):
         weights = np.asarray(weights, float)
         weights = np.broadcast_to(weights, (*weights.shape[:-1], len(time)))
         weights = weights.reshape(-1, len(time)) if weights.ndim > 1 else weights[None]
-    return plasma, tissue.reshape(-1, len(time)), window, weights
+    curves = tissue.reshape(-1, len(time))
+    broken = ~np.isfinite(curves).all(axis=1)
+    if broken.any():
+        curves = np.where(broken[:, None], 0.0, curves)
+    return plasma, curves, window, weights, broken
 
 
 def _fit_linear(
-    model, names, design: Callable, time, plasma, tissue, use, weights, delay_s, bounds, curves
+    model,
+    names,
+    design: Callable,
+    time,
+    plasma,
+    tissue,
+    use,
+    weights,
+    delay_s,
+    bounds,
+    baseline,
+    curves,
 ) -> Fit:
     shape = np.shape(tissue)[:-1]
-    plasma, flat, window, weights = checked(time, plasma, tissue, use, weights, len(names))
+    plasma, flat, window, weights, broken = checked(time, plasma, tissue, use, weights, len(names))
     box = box_of(names, bounds)
     delays = _delays(time, *delay_s) if isinstance(delay_s, tuple | list) else np.array([delay_s])
     bases = [design(shifted(time, plasma, float(delay))) for delay in delays]
@@ -195,12 +231,14 @@ def _fit_linear(
         weight = weights
         if weights is not None and len(weights) > 1:
             weight = weights[start : start + BLOCK]
-        parts.append(_best(bases, delays, some, window, weight, box, curves))
+        parts.append(_best(bases, delays, some, window, weight, box, baseline, curves))
     joined = [
         np.concatenate(items) if items[0] is not None else None
         for items in zip(*parts, strict=True)
     ]
     beta, error, rss, delay, lag, aic, fitted = joined
+    for item in (beta, error, rss, aic, lag):
+        item[broken] = np.nan
     return Fit(
         model=model,
         values={name: beta[:, k].reshape(shape) for k, name in enumerate(names)},
@@ -234,12 +272,12 @@ def _delays(time, low: float, high: float) -> np.ndarray:
     return np.linspace(low, high, count)
 
 
-def _best(bases, delays, curves, window, weight, box, wanted):
+def _best(bases, delays, curves, window, weight, box, baseline, wanted):
     """Fit a block of curves with each delay, and keep the best."""
     kept = None
     for basis, delay in zip(bases, delays, strict=True):
         beta, error, rss, rest = solve(
-            basis[window], curves[:, window], weight_in(weight, window), box
+            basis[window], curves[:, window], weight_in(weight, window), box, baseline
         )
         if kept is None:
             kept = [beta, error, rss, np.full(len(curves), float(delay)), rest]
@@ -265,7 +303,7 @@ def weight_in(weight, window):
     return inside / np.maximum(inside.mean(axis=1, keepdims=True), 1e-300)
 
 
-def solve(design, curves, weight=None, bounds=None):
+def solve(design, curves, weight=None, bounds=None, baseline: int = 0):
     """Solve least squares of many curves on one design, or on one for each.
 
     Parameters
@@ -278,6 +316,8 @@ def solve(design, curves, weight=None, bounds=None):
         1/variance.
     bounds : (lower, upper), optional
         Of one or two parameters, each broadcast to (m, k).
+    baseline : int
+        Number of values whose mean was taken off all curves; 0 if none was.
 
     Returns
     -------
@@ -294,8 +334,10 @@ def solve(design, curves, weight=None, bounds=None):
     >>> beta.tolist(), rss.tolist()
     ([[2.0]], [2.0])
     """
+    one = np.ones((1, curves.shape[1]))
     if weight is not None:
         root = np.sqrt(weight)
+        one = one * root
         curves = curves * root
         design = (design if design.ndim == 3 else design[None]) * root[..., None]
         if len(design) == 1:
@@ -309,6 +351,11 @@ def solve(design, curves, weight=None, bounds=None):
     rss = (rest**2).sum(axis=1)
     free = max(curves.shape[1] - beta.shape[1], 1)
     spread = np.diagonal(inverse, axis1=-2, axis2=-1)
+    if baseline:
+        flat = design.ndim == 2
+        side = one @ design if flat else np.einsum('mnk,mn->mk', design, one + 0 * curves)
+        shift = side @ inverse if flat else np.einsum('mkl,ml->mk', inverse, side)
+        spread = spread + shift**2 / baseline
     error = np.sqrt(np.maximum(spread * (rss / free)[:, None], 0))
     return beta, error, rss, rest
 

@@ -162,7 +162,9 @@ def estimate(
     given = {'use': use, 'delay_s': delay_s, 'curves': True}
     fits = {
         'plasma': plasma_volume_fit(time_s, plasma, tissue, **given),
-        'patlak': patlak_fit(time_s, plasma, tissue, **given),
+        'patlak': patlak_fit(
+            time_s, plasma, tissue, baseline=baseline.stop - baseline.start, **given
+        ),
         'extended-tofts': extended_tofts_fit(
             time_s, plasma, tissue, bounds={'ps': (0, 10), 'vp': (0, 1)}, **given
         ),
