@@ -43,6 +43,8 @@ IGNORED = (
     '*_fieldmap.*',
     '*_swi.*',
     '*_minIP.*',
+    '*_dce.*',
+    '**/perf/*map.*',
     'group_*',
     'ratings',
     'ratings.*',

@@ -112,6 +112,8 @@ class Dataset:
         *,
         series: bool = False,
         parts: bool = False,
+        maps: bool = False,
+        settled: tuple[str, str] | None = None,
     ) -> list[Candidate]:
         """Return the images of a visit that an input declares, and tell why others are none.
 
@@ -127,6 +129,12 @@ class Dataset:
             Whether images may have several volumes.
         parts : bool, optional
             Whether phase, real and imaginary images are taken, too.
+        maps : bool, optional
+            Whether the images are maps, which need not look like a head.
+        settled : (str, str), optional
+            For names that BIDS has not settled: folder and suffix of a name that it has. A rule
+            of ``.bidsignore`` that would not leave out a file of that name, too, only says that
+            BIDS has no such name, and leaves nothing out here.
 
         Returns
         -------
@@ -152,11 +160,14 @@ class Dataset:
                     report.notes.append(
                         f'{shown} is not used, because it is not a magnitude image.'
                     )
-                elif self.ignored(shown):
+                elif self.ignored(shown) and (
+                    settled is None or self.ignored(_renamed(shown, name, visit, *settled))
+                ):
                     report.notes.append(f'{shown} is not used, because of .bidsignore.')
                 else:
                     # A phase is no image of a head: it is looked at as a map.
-                    own = {'mask': True} if name.entities.get('part') in NO_MAGNITUDE else more
+                    no_head = maps or name.entities.get('part') in NO_MAGNITUDE
+                    own = {'mask': True} if no_head else more
                     candidates.append(
                         Candidate(
                             path=path, shown=shown, name=name, facts=self.inspect(path, **own)
@@ -192,6 +203,12 @@ class Dataset:
             f'Some metadata of {chosen.shown} were not used: {error}' for error in faults
         ]
         return facts
+
+
+def _renamed(shown: str, name: Name, visit: Visit, datatype: str, suffix: str) -> str:
+    """Return the path that a file would have under another name."""
+    file = shown.rpartition('/')[2].replace(f'_{name.suffix}.', f'_{suffix}.')
+    return f'{visit.folder}/{datatype}/{file}'
 
 
 def _check_place(path: Path, name: Name, visit: Visit) -> None:

@@ -1,4 +1,7 @@
-"""``csvdprep doctor``: check the installation, the templates, write access, memory and disk."""
+"""``csvdprep doctor``: check the installation, the templates, write access, memory and disk.
+
+With ``--bidsignore`` it adds rules for names that BIDS has not settled to a dataset.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '-w', '--work-dir', type=path, default=Path('work'), help='working directory to check'
     )
+    parser.add_argument(
+        '--bidsignore',
+        type=path,
+        metavar='BIDS_DIR',
+        help='instead of the checks: add rules to .bidsignore of this dataset for images whose '
+        'names BIDS has not settled (DCE, DSC, SWI), so that validators pass them',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line a check; the status is 0 if all is well, 3 otherwise."""
+    if args.bidsignore is not None:
+        return _ignore(args.bidsignore)
     checks: dict[str, Callable[[], str]] = {
         'libraries': _libraries,
         'templates': _templates,
@@ -39,6 +51,18 @@ def run(args: argparse.Namespace) -> int:
             failed = True
             print(f'FAIL  {name}: {error}')
     return 3 if failed else 0
+
+
+def _ignore(folder: Path) -> int:
+    """Write rules, and say which."""
+    from csvdprep.bids.bidsignore import write_rules
+
+    rules = write_rules(folder)
+    for rule, count in rules.items():
+        print(f'added {rule} ({count} files)')
+    if not rules:
+        print('nothing to add: every name is settled, or left out already')
+    return 0
 
 
 def _libraries() -> str:

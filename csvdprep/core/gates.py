@@ -63,8 +63,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     'all of hyperintensities': ('wmh_*', 'qc_wmh_*', 'fazekas_*', 'pen_*'),
     'load of hyperintensities': ('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_ln_pct_icv'),
-    'diffusion of hyperintensities': ('??_wmh', '??_wmh_*', 'pen_*'),
-    'diffusion of white matter': ('??_wm', '??_nawm', 'md_nawm_*'),
+    'diffusion of hyperintensities': ('[afmr][adw]_wmh', '[afmr][adw]_wmh_*', 'pen_*'),
+    'diffusion of white matter': ('[afmr][adw]_wm', '[afmr][adw]_nawm', 'md_nawm_*'),
     'skeleton': ('psmd_*', 'msmd_1e3'),
     'recent infarcts': ('rssi_*', 'recent_infarct_*'),
     'lacunes': ('lacune_*',),
@@ -72,12 +72,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'deep grey susceptibility': ('qsm_*', 'r2star_*'),
     'microbleeds': ('cmb_n', 'cmb_*_n', 'cmb_pattern'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
+    'permeability': ('ps_*', 'vp_*', 'vl_*'),
     'all of diffusion': (
-        '??_wm',
-        '??_nawm',
+        '[afmr][adw]_wm',
+        '[afmr][adw]_nawm',
         'md_nawm_*',
-        '??_wmh',
-        '??_wmh_*',
+        '[afmr][adw]_wmh',
+        '[afmr][adw]_wmh_*',
         'pen_*',
         'psmd_*',
         'msmd_1e3',
@@ -101,6 +102,7 @@ _ANATOMY = (
     'perivascular spaces',
     'deep grey susceptibility',
     'microbleeds',
+    'permeability',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -249,6 +251,36 @@ GATES = (
         ),
         stops=('qsm_*',),
         warns=('qsm_*',),
+    ),
+    Gate(
+        name='motion and noise of the dynamic series',
+        judged_by=('qc_dce_motion_max_mm', 'qc_dce_noise_pct'),
+        stops=('permeability',),
+        warns=('permeability',),
+    ),
+    Gate(
+        name='volumes of the dynamic series',
+        judged_by=('dce_step_s', 'dce_duration_min', 'dce_baseline_n'),
+        stops=('permeability',),
+        warns=('permeability',),
+    ),
+    Gate(
+        name='dynamic series on the anatomy',
+        judged_by=('qc_dce_anat_dice', 'qc_dce_coverage_pct'),
+        stops=('permeability',),
+        warns=('permeability',),
+    ),
+    Gate(
+        name='T1 before the contrast agent',
+        judged_by=('t1_nawm_s',),
+        stops=('permeability',),
+        warns=('permeability',),
+    ),
+    Gate(
+        name='input function',
+        judged_by=('qc_vif_peak_mmol', 'qc_vif_tail_mmol', 'qc_ps_autocorrelation'),
+        stops=('permeability',),
+        warns=('permeability',),
     ),
     Gate(
         name='registration of FA to its template',

@@ -53,6 +53,8 @@ class Grid:
         What is odd.
     volumes : int
         Number of volumes.
+    step_s : float
+        Time from volume to volume that the header gives, s; 0 if it gives none.
     """
 
     shape: tuple[int, int, int]
@@ -65,6 +67,7 @@ class Grid:
     inter: float
     warnings: tuple[str, ...]
     volumes: int = 1
+    step_s: float = 0.0
 
 
 def refuse(path: str | os.PathLike, message: str, field: str | None, remedy: str) -> NoReturn:
@@ -120,7 +123,15 @@ def read_header(path: str | os.PathLike, *, series: bool = False) -> Grid:
         inter=inter,
         warnings=tuple(warnings),
         volumes=volumes,
+        step_s=_step(header),
     )
+
+
+def _step(header) -> float:
+    """Read the time from volume to volume, s; a unit that is not given is that of NIfTI."""
+    value = float(header['pixdim'][4])
+    unit = {16: 1e-3, 24: 1e-6}.get(int(header['xyzt_units']) & 0x38, 1.0)
+    return value * unit if np.isfinite(value) and value > 0 else 0.0
 
 
 def _first_bytes(path: str | os.PathLike) -> bytes:

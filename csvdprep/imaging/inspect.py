@@ -68,6 +68,8 @@ class ImageFacts:
         Share of negative values in the sum of all magnitudes.
     levels : int
         Number of different values, as far as they were counted: 3 stands for three or more.
+    step_s : float
+        Time from volume to volume of a series by its header, s; 0 if it gives none.
     warnings : tuple of str
         What is odd, in sentences, and what is done about it.
     """
@@ -82,6 +84,7 @@ class ImageFacts:
     nonfinite: float = 0.0
     negative: float = 0.0
     levels: int = 3
+    step_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
@@ -227,6 +230,7 @@ def inspect_series(path: str | os.PathLike) -> ImageFacts:
         low=counts.low,
         high=counts.high,
         nonfinite=counts.nonfinite / total,
+        step_s=grid.step_s,
         warnings=tuple(warnings),
     )
 

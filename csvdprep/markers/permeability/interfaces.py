@@ -1,0 +1,492 @@
+"""Files in, files out; the numbers are in the science."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+from scipy import ndimage as ndi
+
+from csvdprep.bids.tsv import write_tsv
+from csvdprep.core.errors import MeasureError
+from csvdprep.imaging.atlas import labels_of
+from csvdprep.imaging.frame import ImageFrame
+from csvdprep.imaging.images import load, save
+from csvdprep.interfaces.values import Value, write_values
+from csvdprep.markers.permeability import MAIN, REGIONS, RINGS, ROOM, ZONES
+from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.science.distances import distance_map
+from csvdprep.science.kinetics import describe_curve, leaking_volume, patlak_fit
+from csvdprep.science.morphology import dilate
+from csvdprep.science.spoiled_gradient import to_concentration
+
+#: Nuclei that make up deep grey matter.
+DEEP = ('caudate nucleus', 'putamen', 'pallidum', 'thalamus')
+#: Fewest voxels of a region.
+LEAST_VOXELS = 20
+#: Share of fluid from which a voxel is left out, and distance from fluid that white matter keeps.
+FLUID, FROM_FLUID_MM = 0.05, 2.0
+#: Share of the voxels, those of the highest v_p, that are vessels.
+VESSELS = 0.02
+#: PS is mapped in so many voxels at once.
+BLOCK = 50_000
+#: Blood is looked for where voxels and neighbours enhance most: width (FWHM) of that mean, mm.
+AROUND_MM = 4.0
+#: Volumes shorter than this can tell a delay, s.
+FAST_S = 15.0
+
+
+class _InputSpec(TraitedSpec):
+    dce_preproc = File(exists=True, mandatory=True, desc='series at rest')
+    dce_baseline = File(exists=True, mandatory=True, desc='mean before the contrast agent')
+    dce_mask = File(exists=True, mandatory=True, desc='brain')
+    dce_to_anat = File(exists=True, mandatory=True, desc='resamples it onto the reference')
+    dce_t1 = File(exists=True, mandatory=True, desc='T1')
+    dce_b1 = File(exists=True, mandatory=True, desc='B1')
+    dce_protocol = File(exists=True, mandatory=True, desc='what is known of the sequence')
+    gm_probseg = File(exists=True, mandatory=True, desc='grey matter')
+    wm_probseg = File(exists=True, mandatory=True, desc='white matter')
+    csf_probseg = File(exists=True, mandatory=True, desc='fluid')
+    structures_dseg = File(exists=True, mandatory=True, desc='deep structures')
+    mni_to_anat = File(exists=True, mandatory=True, desc='resamples the template onto it')
+    wmh_mask = File(exists=True, desc='hyperintensities, on the FLAIR')
+    zones_dseg = File(exists=True, desc='their zones')
+    flair_to_anat = File(exists=True, desc='resamples the FLAIR onto the reference')
+    curve = traits.Enum('median', 'mean', mandatory=True, desc='curve of a region')
+    delay = traits.Bool(mandatory=True, desc='whether the delay is fitted')
+    margin_mm = traits.Float(mandatory=True, desc='from where white matter is normal')
+
+
+class _OutputSpec(TraitedSpec):
+    dce_ps = File(exists=True, desc='PS')
+    dce_vp = File(exists=True, desc='volume of plasma')
+    dce_vif_mask = File(exists=True, desc='where blood was measured')
+    dce_regions = File(exists=True, desc='regions')
+    dce_curves = File(exists=True, desc='curves')
+    dce_estimates = File(exists=True, desc='what was found')
+    permeability_values = File(exists=True, desc='measures')
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """The dynamic series, and how it is converted."""
+
+    data: np.ndarray
+    t1: np.ndarray
+    b1: np.ndarray
+    known: dict[str, Any]
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.array(self.known['times_s'])
+
+    @property
+    def baseline(self) -> slice:
+        return slice(*self.known['baseline'])
+
+    def convert(self, signal, t1, b1=1.0) -> np.ndarray:
+        return to_concentration(
+            signal,
+            t1,
+            tr_s=self.known['tr_s'],
+            flip_deg=self.known['flip_deg'],
+            relaxivity=self.known['relaxivity'],
+            baseline=self.baseline,
+            b1=b1,
+        )
+
+
+class MapPermeability(SimpleInterface):
+    """Find the input function, fit curves of regions and of voxels."""
+
+    input_spec = _InputSpec
+    output_spec = _OutputSpec
+
+    def _run_interface(self, runtime):
+        given, folder = self.inputs, Path(runtime.cwd)
+        image = load(given.dce_preproc)
+        data = np.asanyarray(image.dataobj, dtype=np.float32)
+        series = _Series(
+            data,
+            np.asanyarray(load(given.dce_t1).dataobj, dtype=np.float32),
+            np.asanyarray(load(given.dce_b1).dataobj, dtype=np.float32),
+            json.loads(Path(given.dce_protocol).read_text(encoding='utf-8')),
+        )
+        others = {}
+        if isdefined(given.wmh_mask) and isdefined(given.flair_to_anat):
+            others['flair'] = given.flair_to_anat
+        frame = ImageFrame.read(given.dce_baseline, given.dce_to_anat, others)
+        brain = np.asanyarray(load(given.dce_mask).dataobj) > 0
+        regions = self._regions(frame, brain, folder)
+        use, short = fit_window(series.times, series.known['injection_s'])
+        vif, plasma, why = None, None, ''
+        if not (series.t1[brain] > 0).any():
+            why = 'T1 is not known: give images of two flip angles (VFA) or a T1map'
+        else:
+            try:
+                vif = self._input_function(frame, series, brain)
+                plasma = vif.blood / (1 - series.known['haematocrit'])
+            except MeasureError as error:
+                why = f'{error.message} Remedy: {error.remedy}'
+        delay = 0.0
+        ps, vp = np.zeros(brain.shape, np.float32), np.zeros(brain.shape, np.float32)
+        if plasma is not None and not short:
+            delay = self._delay(series, plasma, use, brain)
+            found = _map_voxels(series, plasma, use, brain & (series.t1 > 0), delay)
+            ps, vp = found
+            vessels = vp > np.quantile(vp[brain], 1 - VESSELS)
+            regions = {name: where & ~vessels for name, where in regions.items()}
+        estimates = {}
+        for name, where in regions.items():
+            if plasma is None or short or (where & (series.t1 > 0)).sum() < LEAST_VOXELS:
+                continue
+            estimates[name] = estimate(
+                series.data[where],
+                series.t1[where],
+                series.b1[where],
+                time_s=series.times,
+                plasma=plasma,
+                use=use,
+                baseline=series.baseline,
+                convert=series.convert,
+                injection_s=series.known['injection_s'],
+                delay_s=delay,
+                curve=given.curve,
+            )
+        place = np.zeros(brain.shape, bool)
+        if vif is not None:
+            place[vif.where] = True
+        labels = np.zeros(brain.shape, np.uint8)
+        for number, name in enumerate(MAIN, start=1):
+            if name in regions:
+                labels[regions[name]] = number
+        for name, array in {
+            'dce_ps': ps,
+            'dce_vp': vp,
+            'dce_vif_mask': place.astype(np.uint8),
+            'dce_regions': labels,
+        }.items():
+            self._results[name] = save(array, image, folder / f'{name}.nii.gz')
+        self._results['dce_curves'] = _write_curves(
+            folder / 'curves.tsv', series, plasma, use, estimates
+        )
+        self._results['dce_estimates'] = _write_estimates(
+            folder / 'estimates.tsv', series, regions, estimates
+        )
+        self._results['permeability_values'] = write_values(
+            folder / 'values.json',
+            self._values(series, regions, estimates, vif, plasma, ps, delay, why or short, use),
+            ROOM,
+        )
+        return runtime
+
+    def _regions(self, frame, brain, folder):
+        """Find the regions; those of hyperintensities only where they were segmented."""
+        given = self.inputs
+        grey, white = frame.share(given.gm_probseg), frame.share(given.wm_probseg)
+        fluid = frame.share(given.csf_probseg)
+        structures = np.asanyarray(load(given.structures_dseg).dataobj)
+        all_labels = np.unique(structures[structures > 0])
+        others = frame.share(given.structures_dseg, labels=all_labels)
+        deep = [k for name in DEEP for side in ('left', 'right') for k in _label(side, name)]
+        nuclei = frame.share(given.structures_dseg, labels=deep)
+        dry = brain & (fluid <= FLUID)
+        share = np.zeros(brain.shape, np.float32)
+        if 'flair' in frame.ways:
+            share = frame.share(given.wmh_mask, 'flair')
+        # The anatomy knows fluid finer than the series does.
+        source = load(given.csf_probseg)
+        wet = np.asanyarray(source.dataobj, np.float32) > 0.5
+        wide = dilate(wet, nib.affines.voxel_sizes(source.affine), FROM_FLUID_MM)
+        near = _share_of(frame, wide, source, folder)
+        pure = dry & (white >= 0.9) & (others <= FLUID)
+        away = self._from_lesions(frame, brain & (white > 0))
+        regions = {
+            'nawm': pure & (near <= 0.25) & (away > given.margin_mm),
+            'dgm': dry & (nuclei >= 0.7) & (share < 0.05),
+            'cgm': brain & (grey >= 0.7) & (others <= FLUID) & (fluid <= 0.25),
+        }
+        if 'flair' in frame.ways:
+            regions['wmh'] = dry & (share >= 0.5) & (others <= 0.5)
+            if isdefined(given.zones_dseg):
+                for name, label in ZONES.items():
+                    zone = frame.share(given.zones_dseg, 'flair', labels=[label])
+                    regions[name] = dry & (zone >= 0.5)
+            for name, (low, high) in RINGS.items():
+                ring = (share < 0.05) & (away > low) & (away <= high)
+                regions[name] = pure & (near <= 0.25) & ring
+        return regions
+
+    def _from_lesions(self, frame, where):
+        """Return the distance (mm) from hyperintensities, infinite without any."""
+        far = np.full(where.shape, np.inf, np.float32)
+        if 'flair' not in frame.ways:
+            return far
+        mask = load(self.inputs.wmh_mask)
+        lesions = np.asanyarray(mask.dataobj) > 0
+        if not lesions.any():
+            return far
+        here = np.linalg.inv(frame.ways['flair']) @ mask.affine
+        found = distance_map(lesions, here, where.shape, frame.image.affine, where=where)
+        return np.where(np.isfinite(found), found, np.inf)
+
+    def _input_function(self, frame, series, brain):
+        """Find blood in the superior sagittal sinus; ``where`` are indices of voxels."""
+        data = series.data
+        first = data[..., series.baseline].mean(axis=-1)
+        level = float(np.median(first[brain]))
+        with np.errstate(all='ignore'):
+            rise = data.max(axis=-1) / np.maximum(first, 0.02 * level) - 1
+        there = (rise > 0.3) & (first > 0.02 * level) & (data > 0).all(axis=-1)
+        # Late enhancement of a voxel and its neighbours: highest in the middle of the vessel.
+        late = np.clip(data[..., -max(4, data.shape[3] // 2) :].mean(axis=-1) - first, 0, None)
+        late = np.where(there, late / np.maximum(first, 0.02 * level), 0)
+        depth = ndi.gaussian_filter(late, AROUND_MM / 2.355 / frame.voxel_mm)
+        voxels = np.argwhere(there)
+        if not len(voxels):
+            raise MeasureError(
+                'No voxel enhances as blood does: there is no input function.',
+                remedy='Check that the series shows the bolus.',
+            )
+        world = nib.affines.apply_affine(frame.image.affine, voxels)
+        points = frame.in_template(world, self.inputs.mni_to_anat)
+        volume = float(np.prod(frame.voxel_mm)) / 1000
+        failed = None
+        for box in (0, 1):
+            inside = voxels[in_sinus(points, box)]
+            at = tuple(inside.T)
+            flip = float(np.median(series.b1[at])) if len(inside) else 1.0
+            try:
+                found = find_sinus(
+                    data[at],
+                    series.t1[at],
+                    volume,
+                    series.baseline,
+                    lambda signal, t1, flip=flip: series.convert(signal, t1, flip),
+                    depth[at],
+                )
+            except MeasureError as error:
+                failed = failed or error
+                continue
+            return type(found)(
+                tuple(inside[found.where].T), found.blood, found.t1_s, found.measured_t1_s
+            )
+        raise failed
+
+    def _delay(self, series, plasma, use, brain):
+        """Fit the delay of the mean curve of the brain, where volumes are fast enough."""
+        step = float(np.median(np.diff(series.times)))
+        if not self.inputs.delay or step > FAST_S:
+            return 0.0
+        where = brain & (series.t1 > 0)
+        signal = series.data[where]
+        relative = np.median(signal / signal[:, series.baseline].mean(axis=1)[:, None], axis=0)
+        tissue = series.convert(relative, float(np.median(series.t1[where])))
+        found = patlak_fit(series.times, plasma, tissue, delay_s=(-step, step))
+        return float(found.delay_s)
+
+    def _values(self, series, regions, estimates, vif, plasma, ps, delay, why, use):
+        values = {}
+        for name in REGIONS:
+            values |= _of_region(name, regions.get(name), estimates.get(name), why)
+        for name in MAIN:
+            found, reason = estimates.get(name), _missing(name, regions.get(name), why)
+            if found is None:
+                for stem in (f'ps_drift_sensitivity_{name}_1e4_permin', f'vl_{name}_pct'):
+                    values[stem] = Value(None, reason=reason)
+                values[f'ps_model_{name}'] = Value(None, reason=reason)
+                continue
+            values[f'ps_drift_sensitivity_{name}_1e4_permin'] = Value(
+                1e4 * found.drift, n=found.voxels
+            )
+            share, error = leaking_volume(ps[regions[name]])
+            values[f'vl_{name}_pct'] = Value(
+                100 * share,
+                low=100 * (share - 1.96 * error),
+                high=100 * (share + 1.96 * error),
+                n=found.voxels,
+            )
+            values[f'ps_model_{name}'] = Value(found.best, n=found.voxels)
+        values |= self._foundations(series, regions, estimates, vif, plasma, delay, why)
+        return values
+
+    def _foundations(self, series, regions, estimates, vif, plasma, delay, why):
+        known = series.known
+        white = regions.get('nawm')
+        t1 = series.t1[white] if white is not None else np.zeros(0)
+        t1 = t1[t1 > 0]
+        values = {
+            't1_nawm_s': Value(float(np.median(t1)), n=len(t1))
+            if len(t1) >= LEAST_VOXELS
+            else Value(None, reason=why or 'too little white matter is covered')
+        }
+        names = ('t1_blood_s', 'qc_vif_peak_mmol', 'qc_vif_tail_mmol', 'vif_voxels_n')
+        if vif is None:
+            reason = why or 'there is no input function'
+            values |= {name: Value(None, reason=reason) for name in (*names, 'vif_delay_s')}
+        else:
+            after = series.times - known['injection_s']
+            tail = (after >= 480) & (after <= 720)
+            dose = known['dose'] or 0.1
+            measured = vif.measured_t1_s
+            said = ''
+            if not np.isfinite(measured):
+                said = 'T1 of blood was not measured; 1.65 s is taken'
+            elif measured != vif.t1_s:
+                said = f'T1 measured in blood is {measured:.2f} s, which is not believed'
+            values |= {
+                't1_blood_s': Value(vif.t1_s, reason=said),
+                'qc_vif_peak_mmol': float(plasma.max()),
+                'qc_vif_tail_mmol': Value(
+                    float(plasma[tail].mean()) * 0.1 / dose,
+                    reason='' if known['dose'] else 'the dose is not known: 0.1 mmol/kg is taken',
+                )
+                if tail.any()
+                else Value(None, reason='the series ends before ten minutes'),
+                'vif_voxels_n': len(vif.where[0]),
+                'vif_delay_s': delay,
+            }
+        of = estimates.get('nawm')
+        values['qc_ps_autocorrelation'] = (
+            Value(float(of.fit.autocorrelation), n=of.fit.points)
+            if of
+            else Value(None, reason=_missing('nawm', white, why))
+        )
+        return values
+
+
+def _label(side: str, name: str) -> list[int]:
+    return labels_of('structures', f'{side} {name}')
+
+
+def _share_of(frame, mask, source, folder):
+    """Average a mask of the anatomy over the voxels of the series."""
+    return frame.share(save(mask.astype(np.uint8), source, folder / 'mask.nii'))
+
+
+def _map_voxels(series, plasma, use, where, delay):
+    """Fit Patlak to each voxel; 0 where there is no T1, or no concentration."""
+    ps = np.zeros(where.shape, np.float32)
+    vp = np.zeros(where.shape, np.float32)
+    voxels = np.argwhere(where)
+    for start in range(0, len(voxels), BLOCK):
+        at = tuple(voxels[start : start + BLOCK].T)
+        tissue = series.convert(series.data[at], series.t1[at], series.b1[at])
+        good = np.isfinite(tissue).all(axis=1)
+        tissue[~good] = 0
+        found = patlak_fit(series.times, plasma, tissue, use=use, delay_s=delay)
+        for out, name in ((ps, 'ps'), (vp, 'vp')):
+            out[at] = np.where(good, np.nan_to_num(found.values[name]), 0)
+    return ps, vp
+
+
+def _missing(name, where, why) -> str:
+    if why:
+        return why
+    if where is None:
+        return 'hyperintensities were not segmented'
+    return f'the region has {int(where.sum())} voxels, at least {LEAST_VOXELS} are needed'
+
+
+def _of_region(name, where, found, why):
+    """Return PS and v_p of a region, with intervals."""
+    names = (f'ps_{name}_1e4_permin', f'vp_{name}_ml100ml')
+    if found is None:
+        reason = _missing(name, where, why)
+        return {column: Value(None, reason=reason) for column in names}
+    values = {}
+    for column, key, factor in zip(names, ('ps', 'vp'), (1e4, 100.0), strict=True):
+        low, high = found.fit.interval(key)
+        value = float(found.fit.values[key])
+        negative = key == 'vp' and value < 0
+        values[column] = Value(
+            factor * value,
+            low=factor * float(low),
+            high=factor * float(high),
+            n=found.voxels,
+            reason='the volume of plasma is negative: the fit is not to be believed'
+            if negative
+            else '',
+            qc='warn' if negative else '',
+        )
+    return values
+
+
+def _write_curves(path, series, plasma, use, estimates) -> str:
+    """Write input function, curves and fits over time."""
+    none = [None] * len(series.times)
+    columns = {
+        'time_s': series.times,
+        'fitted': use.astype(int),
+        'plasma': none if plasma is None else plasma,
+    }
+    columns |= {name: estimates[name].tissue if name in estimates else none for name in REGIONS}
+    columns |= {
+        f'{name}_patlak': estimates[name].fit.fitted if name in estimates else none
+        for name in REGIONS
+    }
+    rows = zip(*columns.values(), strict=True)
+    write_tsv(path, [tuple(columns), *rows], digits=6)
+    return str(path)
+
+
+def _write_estimates(path, series, regions, estimates) -> str:
+    """Write what was found of each region; without T1 only the shape of its curve."""
+    names = [column.name for column in ROOM.makes['dce_estimates'].columns]
+    rows = []
+    for name in REGIONS:
+        where = regions.get(name)
+        if where is None or where.sum() < LEAST_VOXELS:
+            continue
+        found = estimates.get(name)
+        row = {'region': name, 'n_voxels': int(where.sum())}
+        if found is None:
+            signal = series.data[where]
+            first = signal[:, series.baseline].mean(axis=1)
+            relative = np.median(signal[first > 0] / first[first > 0, None], axis=0)
+            shape = describe_curve(
+                series.times,
+                100 * (relative - 1),
+                series.baseline.stop,
+                series.known['injection_s'],
+            )
+        else:
+            shape = found.shape
+            row |= _row(found)
+        row |= {
+            'ttp_s': shape.ttp_s,
+            'wash_in': shape.wash_in,
+            'wash_out': shape.wash_out,
+            'auc_0to60s': shape.auc_early,
+            'auc_60to300s': shape.auc_middle,
+            'auc_300s_on': shape.auc_late,
+            'late_slope': shape.late_slope,
+        }
+        rows.append([row.get(column) for column in names])
+    write_tsv(path, [names, *rows], digits=6)
+    return str(path)
+
+
+def _row(found) -> dict[str, Any]:
+    fit, tofts = found.fit, found.others['extended-tofts'].values
+    (ps_low, ps_high), (vp_low, vp_high) = fit.interval('ps'), fit.interval('vp')
+    return {
+        'n_voxels': found.voxels,
+        't1_s': found.t1_s,
+        'ps': float(fit.values['ps']),
+        'ps_low': float(ps_low),
+        'ps_high': float(ps_high),
+        'vp': float(fit.values['vp']),
+        'vp_low': float(vp_low),
+        'vp_high': float(vp_high),
+        'ps_drift_sensitivity': found.drift,
+        'autocorrelation': float(fit.autocorrelation),
+        'best_model': found.best,
+        **{f'aic_{m.replace("-", "_")}': float(f.aic) for m, f in found.others.items()},
+        'tofts_ktrans': float(tofts['ps']),
+        'tofts_vp': float(tofts['vp']),
+        'tofts_kep': float(tofts['kep']),
+    }

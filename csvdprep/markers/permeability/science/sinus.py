@@ -1,0 +1,156 @@
+"""The input function, from the superior sagittal sinus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from csvdprep.core.errors import MeasureError
+
+#: Where the sinus may lie in the template, mm (x to either side, y, z); the wider box is taken if
+#: the first has too few voxels.
+BOXES = (((8.0, (-100.0, -40.0), (5.0, 70.0))), ((14.0, (-112.0, 10.0), (-5.0, 90.0))))
+#: Volume of the sinus that is averaged, mL, and the fewest and most voxels of it.
+VOLUME_ML, LEAST, MOST = 0.5, 8, 50
+#: T1 of blood that is believed where it was measured, s, and what is taken else.
+BLOOD_T1_S, DEFAULT_T1_S = (1.3, 2.0), 1.65
+#: Spread of the baseline of a voxel, relative to its mean, above which it is left out.
+STEADY = 0.1
+#: Concentration in blood that can be told from a signal, mmol/L.
+TOLD = (0.3, 12.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Sinus:
+    """The input function.
+
+    Attributes
+    ----------
+    where : ndarray of bool
+        Which of the candidates it is the mean of.
+    blood : ndarray, shape (n,)
+        Concentration in whole blood, mmol/L.
+    t1_s : float
+        T1 of blood that was taken.
+    measured_t1_s : float
+        T1 measured in these voxels; NaN if it was not.
+    """
+
+    where: np.ndarray
+    blood: np.ndarray
+    t1_s: float
+    measured_t1_s: float
+
+
+def in_sinus(points: np.ndarray, box: int = 0) -> np.ndarray:
+    """Tell which positions of the template may lie in the superior sagittal sinus.
+
+    Parameters
+    ----------
+    points : ndarray, shape (m, 3)
+        RAS+ mm, MNI.
+    box : {0, 1}
+        Which of :data:`BOXES`.
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+
+    Examples
+    --------
+    >>> in_sinus(np.array([[0.0, -80, 40], [30, -80, 40]])).tolist()
+    [True, False]
+    """
+    side, (back, front), (low, high) = BOXES[box]
+    x, y, z = np.asarray(points, float).T
+    return (np.abs(x) <= side) & (y >= back) & (y <= front) & (z >= low) & (z <= high)
+
+
+def find_sinus(
+    signal: np.ndarray,
+    t1_s: np.ndarray,
+    voxel_ml: float,
+    baseline: slice,
+    convert: Callable[[np.ndarray, float], np.ndarray],
+    depth: np.ndarray | None = None,
+) -> Sinus:
+    """Choose the voxels of blood among candidates, and average their concentration.
+
+    Voxels have to be steady before the bolus, to peak within a volume of the others, and not to
+    be saturated. Of these, those of the largest area after the first pass are taken: they hold
+    most blood.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (m, n)
+        Signal of candidates, which lie where the sinus may be.
+    t1_s : ndarray, shape (m,)
+        T1 measured there, 0 where not.
+    voxel_ml : float
+        Volume of a voxel, mL.
+    baseline : slice
+        Volumes before the contrast agent.
+    convert : callable
+        ``convert(signal, t1)`` returns concentrations, mmol/L.
+    depth : ndarray, shape (m,), optional
+        Late enhancement averaged over each voxel and its neighbours; by default the mean
+        concentration of the voxel itself after the first pass.
+
+    Returns
+    -------
+    Sinus
+
+    Raises
+    ------
+    MeasureError
+        If there are too few voxels, or all are saturated.
+    """
+    signal = np.asarray(signal, float)
+    wanted = int(np.clip(round(VOLUME_ML / voxel_ml), LEAST, MOST))
+    first = signal[:, baseline]
+    level = first.mean(axis=1)
+    steady = level > 0
+    if first.shape[1] > 1:
+        steady &= first.std(axis=1, ddof=1) < STEADY * np.maximum(level, 1e-9)
+    rise = np.where(steady, signal.max(axis=1) / np.maximum(level, 1e-9) - 1, 0)
+    # Vessels stand out: what rises less than half as much as the best holds more tissue.
+    bright = rise > 0.5 * np.quantile(rise[steady], 0.98) if steady.any() else steady
+    use = np.flatnonzero(steady & bright & (rise > 0.3))
+    if len(use) < LEAST:
+        raise MeasureError(
+            f'Only {len(use)} voxels where the superior sagittal sinus may lie enhance as blood '
+            'does: there is no input function.',
+            remedy='Check that the series covers the back of the head, and the registration.',
+        )
+    peak = signal[use].argmax(axis=1)
+    use = use[np.abs(peak - np.median(peak)) <= 1]
+    blood = convert(signal[use], DEFAULT_T1_S)
+    with np.errstate(invalid='ignore'):
+        top = np.nanmax(np.where(np.isfinite(blood), blood, -np.inf), axis=1)
+        told = np.isfinite(blood).all(axis=1) & (top >= TOLD[0]) & (top <= TOLD[1])
+    if told.sum() < LEAST:
+        raise MeasureError(
+            f'The signal of the superior sagittal sinus is saturated or too weak (only '
+            f'{int(told.sum())} of {len(use)} voxels can be converted): there is no input '
+            'function.',
+            remedy='Check flip angle and repetition time; a higher flip angle saturates later.',
+        )
+    use, blood = use[told], blood[told]
+    if depth is None:
+        after = min(int(np.median(signal[use].argmax(axis=1))) + 1, blood.shape[1] - 2)
+        rank = blood[:, after:].mean(axis=1)
+    else:
+        rank = np.asarray(depth, float)[use]
+    best = np.argsort(-rank, kind='stable')[:wanted]
+    chosen = use[best]
+    measured = np.asarray(t1_s, float)[chosen]
+    measured = measured[(measured > 0) & np.isfinite(measured)]
+    own = float(np.median(measured)) if len(measured) >= LEAST // 2 else float('nan')
+    t1 = own if BLOOD_T1_S[0] <= own <= BLOOD_T1_S[1] else DEFAULT_T1_S
+    # Converted as one curve: the mean of signals relative to the baseline has least noise.
+    curve = (signal[chosen] / level[chosen, None]).mean(axis=0)
+    where = np.zeros(len(signal), bool)
+    where[chosen] = True
+    return Sinus(where, convert(curve, t1), t1, own)

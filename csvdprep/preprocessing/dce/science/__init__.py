@@ -1,0 +1,14 @@
+"""Motion and bolus of a dynamic series: arrays in, arrays out."""
+
+from csvdprep.preprocessing.dce.science.baseline import find_baseline, temporal_noise
+from csvdprep.preprocessing.dce.science.motion import find_motions, pulled
+from csvdprep.preprocessing.dce.science.scaling import b1_factor, t1_in_seconds
+
+__all__ = [
+    'b1_factor',
+    'find_baseline',
+    'find_motions',
+    'pulled',
+    't1_in_seconds',
+    'temporal_noise',
+]

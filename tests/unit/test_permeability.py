@@ -1,0 +1,351 @@
+"""DCE-MRI: what is found of a dataset, motion, baseline, input function, regions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import head, write_dataset, write_image
+from scipy import ndimage as ndi
+
+from csvdprep.bids.bidsignore import missing_rules, write_rules
+from csvdprep.bids.query import collect_visits
+from csvdprep.core.errors import MeasureError, PreflightError
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import declared
+from csvdprep.imaging.inspect import inspect_image
+from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.phantom.permeability.bolus import frame_means, venous
+from csvdprep.preprocessing.dce.science import find_baseline, find_motions, pulled
+from csvdprep.science.spoiled_gradient import spgr_signal, to_concentration
+
+FRAMES, STEP = 28, 40.0
+SIDE = {
+    'RepetitionTimeExcitation': 0.0054,
+    'FlipAngle': 12,
+    'AcquisitionDuration': STEP,
+    'InjectionStart': 120.0,
+    'Relaxivity': 4.5,
+    'Hematocrit': 0.42,
+    'ContrastBolusDose': 0.1,
+}
+TIME = (np.arange(FRAMES) + 0.5) * STEP
+PLASMA, INTEGRAL = frame_means(lambda t: venous(t - 132), FRAMES, STEP)
+
+
+def series(shape=(40, 48, 40), frames=FRAMES):
+    return np.stack([head(shape, seed=n) for n in range(frames)], axis=-1)
+
+
+def write_dce(root, name='sub-01/perf/sub-01_ce-gadolinium_dce', *, frames=FRAMES, **side):
+    path = write_image(root / f'{name}.nii.gz', series(frames=frames))
+    path.with_name(path.name.replace('.nii.gz', '.json')).write_text(json.dumps(SIDE | side))
+    return path
+
+
+def write_flips(root, angles=(2, 5, 12), name='sub-01/anat/sub-01_flip-{}_VFA', **side):
+    for number, angle in enumerate(angles, start=1):
+        path = write_image(root / f'{name.format(number)}.nii.gz')
+        fields = {'RepetitionTimeExcitation': 0.0054, 'FlipAngle': angle} | side
+        path.with_name(path.name.replace('.nii.gz', '.json')).write_text(json.dumps(fields))
+
+
+def only(root, **asked):
+    (visit,) = collect_visits(
+        Settings(bids_dir=Path(root), output_dir=Path('out'), **asked),
+        declared(),
+        inspect=inspect_image,
+        warn=str,
+    )
+    return visit
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return write_dataset(tmp_path / 'raw', ('sub-01/anat/sub-01_T1w',))
+
+
+# ---- what is found of a dataset
+
+
+def test_series_flips_and_b1_are_found(bids):
+    write_dce(bids)
+    write_flips(bids)
+    b1 = write_image(bids / 'sub-01/fmap/sub-01_TB1map.nii.gz')
+    found = only(bids).scans['dce']
+    assert [item['flip_deg'] for item in found.content['vfa']] == [2, 5, 12]
+    assert found.content['b1map'] == str(b1)
+    assert found.content['protocol']['times_s'][:2] == [20.0, 60.0]
+    assert found.entities == {'ce': 'gadolinium'}
+    assert len(found.others) == 4
+    before = found.digest
+    write_image(b1, head(seed=9))
+    assert only(bids).scans['dce'].digest != before
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/perf/sub-01_dce',
+        'sub-01/perf/sub-01_acq-fast_ce-gadovist_run-1_dce',
+        'sub-01/perf/sub-01_DCE',
+        'sub-01/perf/sub-01_ce-gad_perf',
+        'sub-01/anat/sub-01_dce',
+        'sub-01/dce/sub-01_dce',
+        'sub-01/dce/sub-01_ce-gad_T1w',
+    ],
+)
+def test_names_in_use_are_read(bids, name):
+    write_dce(bids, name)
+    given = only(bids)
+    assert Path(given.scans['dce'].path).name.startswith(Path(name).name)
+    assert any('without T1 there is no concentration' in note for note in given.notes)
+
+
+@pytest.mark.parametrize('rules', ['*_dce.*', 'perf/*_dce*\n**/perf/*_dce*'])
+def test_rules_of_bidsignore_for_the_name_leave_nothing_out(bids, rules):
+    write_dce(bids)
+    (bids / '.bidsignore').write_text(rules + '\n')
+    assert 'dce' in only(bids).scans
+
+
+@pytest.mark.parametrize('rules', ['sub-01', '**/perf', '*gadolinium*'])
+def test_rules_for_the_file_do(bids, rules):
+    write_dce(bids)
+    write_image(bids / 'sub-02/anat/sub-02_T1w.nii.gz')
+    (bids / '.bidsignore').write_text(rules + '\n')
+    given = collect_visits(
+        Settings(bids_dir=bids, output_dir=Path('out'), participant_label=('01',)),
+        declared(),
+        inspect=inspect_image,
+        warn=str,
+    )[0]
+    assert 'dce' not in given.scans
+
+
+def test_a_series_without_flip_angle_is_refused_and_others_go_on(bids):
+    write_dce(bids, FlipAngle=None)
+    given = only(bids)
+    assert set(given.scans) == {'t1w'}
+    ((shown, why),) = given.refused
+    assert shown.endswith('_dce.nii.gz')
+    assert 'field: FlipAngle' in why
+    assert 'Remedy' in why
+
+
+def test_the_longest_series_is_taken(bids):
+    write_dce(bids, 'sub-01/perf/sub-01_run-1_dce', frames=10)
+    write_dce(bids, 'sub-01/perf/sub-01_run-2_dce')
+    given = only(bids)
+    assert given.scans['dce'].entities == {'run': '2'}
+    assert any('longest series' in note for note in given.notes)
+
+
+def test_flips_of_two_repetition_times_do_not_belong_together(bids):
+    write_dce(bids)
+    write_flips(bids)
+    write_flips(bids, (15,), 'sub-01/anat/sub-01_flip-4_VFA', RepetitionTimeExcitation=0.02)
+    write_flips(bids, (2, 15), 'sub-01/anat/sub-01_ce-gad_flip-{}_VFA')
+    given = only(bids)
+    assert [item['flip_deg'] for item in given.scans['dce'].content['vfa']] == [2, 5, 12]
+    said = '\n'.join(given.notes)
+    assert 'one flip angle' in said
+    assert 'acquired with contrast agent' in said
+
+
+def test_a_t1_map_is_taken_where_there_are_no_flips(bids):
+    write_dce(bids)
+    given = write_image(bids / 'sub-01/anat/sub-01_T1map.nii.gz')
+    assert only(bids).scans['dce'].content['t1map'] == str(given)
+    write_flips(bids)
+    assert only(bids).scans['dce'].content['t1map'] is None
+
+
+def test_the_doctor_writes_rules_for_unsettled_names(bids):
+    write_dce(bids)
+    write_dce(bids, 'sub-01/dce/sub-01_dce')
+    (bids / '.bidsignore').write_text('extra')
+    assert missing_rules(bids) == {'*_dce.*': 2, 'dce': 2}
+    write_rules(bids)
+    assert (bids / '.bidsignore').read_text() == 'extra\n*_dce.*\ndce\n'
+    assert write_rules(bids) == {}
+    with pytest.raises(PreflightError, match='no BIDS dataset'):
+        write_rules(bids / 'sub-01')
+
+
+# ---- baseline and motion
+
+
+def enhanced(noise=0.0, first=1.0, seed=0):
+    """A block of tissue with a vessel in it."""
+    rng = np.random.default_rng(seed)
+    rate = np.full((12, 12, 12, FRAMES), 1.0) + 4.5 * 0.006 * PLASMA
+    rate[5:7, 5:7, 3:9] = 1 / 1.6 + 4.5 * 0.58 * PLASMA
+    data = 5000 * spgr_signal(1.0, rate, 0.0054, 12)
+    data[..., 0] *= first
+    return data * (1 + rng.normal(0, noise, data.shape)) if noise else data
+
+
+def test_baseline_is_what_the_injection_says():
+    everywhere = np.ones((12, 12, 12), bool)
+    assert find_baseline(enhanced(0.02), everywhere, TIME, 120.0) == (slice(0, 3), [])
+    # The bolus arrives 12 s into the fourth volume.
+    assert find_baseline(enhanced(0.02), everywhere, TIME)[0] == slice(0, 3)
+
+
+@pytest.mark.parametrize('said', [400.0, 5.0])
+def test_an_injection_that_the_images_contradict_is_not_believed(said):
+    data = enhanced(0.02)
+    if said == 5.0:
+        data = np.concatenate([np.repeat(data[..., :1], 10, axis=3), data], axis=3)
+    times = (np.arange(data.shape[3]) + 0.5) * STEP
+    baseline, notes = find_baseline(data, np.ones((12, 12, 12), bool), times, said)
+    assert baseline.stop in (3, 13)
+    assert 'the images are believed' in notes[0]
+
+
+def test_first_volume_that_is_not_steady_is_left_out():
+    baseline, notes = find_baseline(
+        enhanced(0.01, first=1.15), np.ones((12, 12, 12), bool), TIME, 120.0
+    )
+    assert baseline == slice(1, 3)
+    assert 'steady state' in notes[0]
+
+
+def test_a_series_without_bolus_has_no_baseline():
+    flat = 100 + np.random.default_rng(0).normal(0, 1, (12, 12, 12, FRAMES))
+    baseline, notes = find_baseline(flat, np.ones((12, 12, 12), bool), TIME, 120.0)
+    assert baseline.stop == 0
+    assert notes == ['no bolus is seen in the series']
+
+
+def test_motion_is_found_and_the_bolus_is_none():
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(28)] * 3, indexing='ij'), -1) - 13.5
+    radius = np.linalg.norm(grid / [1, 0.85, 0.9], axis=-1)
+    texture = 300 * ndi.gaussian_filter(rng.normal(0, 1, (28, 28, 28)), 1.6)
+    still = np.where(radius < 11, 300 + texture, 0).astype(np.float32)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -54
+    data = np.repeat(still[..., None], 12, axis=3)
+    data[12:16, 4:7, 12:20, 3:] *= 4  # a vessel
+    data[..., 3:] *= 1.04
+    moved = np.eye(4)
+    moved[:3, 3] = (1.5, -1.0, 0.8)
+    data[..., 7] = pulled(data[..., 7:8], np.linalg.inv(moved)[None], affine)[..., 0]
+    data += rng.normal(0, 4, data.shape).astype(np.float32) * (data > 0)
+    found = find_motions(data, radius < 10, affine, slice(0, 3))
+    shifts = found[:, :3, 3] + found[:, :3, :3] @ [0, 0, 0]
+    assert np.abs(shifts[7] - moved[:3, 3]).max() < 0.25
+    assert np.abs(np.delete(shifts, 7, axis=0)).max() < 0.15
+
+
+# ---- input function
+
+
+def convert(signal, t1, b1=1.0):
+    return to_concentration(
+        signal, t1, tr_s=0.0054, flip_deg=12, relaxivity=4.5, baseline=slice(0, 3), b1=b1
+    )
+
+
+def vessels(count=200, noise=0.02, shares=(0.2, 1.0), seed=0):
+    """Voxels that hold blood by part, at T1 of 1.55 s, and tissue."""
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(*shares, count)
+    blood = spgr_signal(1.0, 1 / 1.55 + 4.5 * 0.58 * PLASMA, 0.0054, 12)
+    tissue = spgr_signal(1.0, 1 / 1.4 + 4.5 * 0.01 * PLASMA, 0.0054, 12)
+    signal = share[:, None] * blood + (1 - share[:, None]) * tissue
+    coil = rng.uniform(0.6, 1.4, (count, 1))
+    noisy = 5000 * coil * (signal + rng.normal(0, noise * signal[:, :1].mean(), signal.shape))
+    return noisy, share
+
+
+def test_blood_is_measured_without_bias_of_choice():
+    for noise, tolerance in ((0.0, 0.002), (0.02, 0.015), (0.05, 0.03)):
+        signal, share = vessels(400, noise)
+        signal[:60], share[:60] = vessels(60, noise, (1.0, 1.0), 1)
+        found = find_sinus(signal, np.full(400, 1.55), 0.02, slice(0, 3), convert, share)
+        assert share[found.where].min() > 0.99
+        assert found.t1_s == 1.55
+        plasma = found.blood / 0.58
+        assert float(plasma[6:].mean() / PLASMA[6:].mean() - 1) == pytest.approx(0, abs=tolerance)
+
+
+@pytest.mark.parametrize(('measured', 'taken'), [(0.0, 1.65), (0.9, 1.65), (1.7, 1.7)])
+def test_t1_of_blood_has_to_be_believable(measured, taken):
+    signal, share = vessels()
+    found = find_sinus(signal, np.full(200, measured), 0.02, slice(0, 3), convert, share)
+    assert found.t1_s == taken
+
+
+def test_no_vessel_and_saturation_are_told():
+    with pytest.raises(MeasureError, match='enhance as blood') as caught:
+        find_sinus(*vessels(5)[:1], np.zeros(5), 0.02, slice(0, 3), convert)
+    assert caught.value.remedy
+    signal, _ = vessels()
+    with pytest.raises(MeasureError, match='saturated'):
+        find_sinus(signal, np.zeros(200), 0.02, slice(0, 3), lambda s, t: np.full(s.shape, np.nan))
+
+
+def test_place_of_the_sinus():
+    points = np.array([[0, -95, 10], [0, -70, 55], [30, -70, 40], [0, 40, 30], [0, -60, -30]])
+    assert in_sinus(points).tolist() == [True, True, False, False, False]
+
+
+# ---- regions
+
+
+@pytest.mark.parametrize(
+    ('name', 'truth'), [('nawm', (3e-4, 0.006, 0.95)), ('cgm', (9e-4, 0.012, 1.4))]
+)
+@pytest.mark.parametrize('curve', ['median', 'mean'])
+def test_a_region_with_the_noise_of_the_phantom(name, truth, curve):
+    ps, vp, t1 = truth
+    rng = np.random.default_rng(6)
+    voxels = 3000
+    b1 = rng.normal(1, 0.02, voxels)
+    spread = rng.normal(1, 0.12, (voxels, 1))
+    rate = 1 / t1 + 4.5 * spread * (vp * PLASMA + ps * INTEGRAL)
+    clean = spgr_signal(1.0, rate, 0.0054, 12 * b1[:, None])
+    coil = rng.uniform(0.6, 1.4, (voxels, 1))
+    noisy = coil * (clean + rng.normal(0, 0.02 * clean.mean(), clean.shape))
+    use, short = fit_window(TIME, 120.0)
+    assert short == ''
+    found = estimate(
+        noisy,
+        t1 * rng.normal(1, 0.04, voxels),
+        b1,
+        time_s=TIME,
+        plasma=PLASMA,
+        use=use,
+        baseline=slice(0, 3),
+        convert=convert,
+        injection_s=120.0,
+        curve=curve,
+    )
+    assert float(found.fit.values['ps']) == pytest.approx(ps, rel=0.05)
+    assert float(found.fit.values['vp']) == pytest.approx(vp, rel=0.05)
+    low, high = found.fit.interval('ps')
+    assert low < found.fit.values['ps'] < high
+    assert found.drift > 0
+    assert set(found.others) == {'plasma', 'patlak', 'extended-tofts', 'two-compartment'}
+    assert found.others['plasma'].aic > found.others['patlak'].aic + 10
+    assert found.shape.late_slope is not None
+
+
+def test_a_short_series_gives_no_ps():
+    use, short = fit_window(TIME[:15], 120.0)
+    assert use.sum() == 9
+    assert 'are needed' in short
+
+
+def test_declared_regions_are_those_of_the_phantom():
+    from csvdprep.markers.permeability import MAIN, ROOM
+
+    names = {measure.name for measure in ROOM.measures}
+    for region in MAIN:
+        assert {f'ps_{region}_1e4_permin', f'vp_{region}_ml100ml'} <= names
+    assert 't1_nawm_s' in names
