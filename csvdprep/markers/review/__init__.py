@@ -44,7 +44,7 @@ _IMAGES = {
 }
 
 
-def rooms_for(specs: tuple[str, ...] = ()) -> tuple[Room, ...]:
+def rooms_for(specs: tuple[str, ...] = (), rooms: tuple[Room, ...] = ()) -> tuple[Room, ...]:
     """Declare the rooms: the decision on the visit, and each list of candidates.
 
     Examples
