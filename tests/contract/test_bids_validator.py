@@ -68,7 +68,12 @@ def test_whatever_a_visit_leaves(names, tmp_path):
     rooms = discover(SPACES)
     scans = scans_of(*names)
     if not names:
-        scans['ratings'] = Scan(name='ratings', path='/r.tsv', uri='', content={'ratings': []})
+        scans['ratings'] = Scan(
+            name='ratings',
+            path='/r.tsv',
+            uri='bids:manual-ratings:r.tsv',
+            content={'ratings': []},
+        )
     plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
     if not names:
         # Every room runs on a visit that has everything.
