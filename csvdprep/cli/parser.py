@@ -21,6 +21,8 @@ other commands:
   csvdprep phantom OUT            make a synthetic BIDS dataset with the truth of every marker
   csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
+  csvdprep harmonise fit|apply|add-site   bring a table of several sites onto one scale
+  csvdprep federate plan|export|fit|apply the same, where sites share sums and no values
   csvdprep slurm BIDS OUT         write an array job with one visit per task, and submit it
   csvdprep status OUT             show the state of each visit
   csvdprep options [STEP]         list the options of the steps

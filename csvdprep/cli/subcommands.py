@@ -14,6 +14,8 @@ NAMES = {
     'phantom': 'make a synthetic BIDS dataset with the truth of every marker',
     'compare': 'score lesion masks by the WMH Challenge measures',
     'score': "compare an app's output with a phantom's truth",
+    'harmonise': 'bring measures of several sites onto one scale, or apply a model that does',
+    'federate': 'harmonise sites that share sums, and no values',
     'slurm': 'write an array job with one visit per task, and submit it',
     'status': 'show the state of each visit',
     'options': 'list the options of the steps',

@@ -11,7 +11,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.dataset.harmonisation.science.gaps import likely, moments
 from csvdprep.dataset.harmonisation.science.mixed import intercepts, random_intercept, unpredicted
 from csvdprep.dataset.harmonisation.science.model import Model
-from csvdprep.dataset.harmonisation.science.priors import FEWEST, shrink
+from csvdprep.dataset.harmonisation.science.priors import FEWEST, shrink_sums
 from csvdprep.science.covariate_design import Term, check_separable, make_columns, make_terms
 
 #: Fewest participants of a site that is taken in without fitting the others anew.
@@ -117,7 +117,7 @@ def fit(
     columns = make_columns(terms, covariates or {}, count)
     check_separable(columns, sites, [term.name for term in terms])
 
-    data = _logged(raw, offset)
+    data = logged_by(raw, offset)
     shape = (len(known), width)
     empty = {name: np.full(width, np.nan) for name in ('alpha', 'sigma')}
     empty |= {n: np.full(shape, np.nan) for n in ('shift', 'scale', 'raw_shift', 'raw_scale')}
@@ -162,9 +162,9 @@ def fit(
             remedy='Look at the measures: these do not vary.',
         )
     for place, site in enumerate(known):
-        model.shift[place], model.scale[place] = _drawn(
+        model.shift[place], model.scale[place] = drawn(
             model,
-            freed[sites == site],
+            _summed(freed[sites == site]),
             model.raw_shift[place],
             model.raw_scale[place],
             site,
@@ -237,7 +237,7 @@ def apply(
     else:
         columns = make_columns(model.terms, covariates or {}, len(raw))
     place = _places(model, sites)
-    scaled, kept = _scaled(model, _logged(raw, model.offset), sites, columns, persons)
+    scaled, kept = _scaled(model, logged_by(raw, model.offset), sites, columns, persons)
     even = (scaled - model.shift[place]) / np.sqrt(model.scale[place])
     if len(model.axes):
         even = _even_covariance(model, even, place)
@@ -310,21 +310,21 @@ def add_site(
             remedy='Add controls, or leave the site as it is and say so.',
         )
     columns = make_columns(model.terms, covariates or {}, len(raw))
-    scaled = (_logged(raw, model.offset) - model.alpha - columns @ model.beta) / _total(model)
+    scaled = (logged_by(raw, model.offset) - model.alpha - columns @ model.beta) / _total(model)
     count = np.isfinite(scaled).sum(axis=0)
     enough = (count >= least) & np.isfinite(model.alpha)
     shift = np.full(len(enough), np.nan)
     shift[enough] = np.nanmean(scaled[:, enough], axis=0)
     scale = np.where(enough, _variance(scaled), np.nan)
-    drawn = _drawn(model, scaled, shift, scale, site)
+    taken = drawn(model, _summed(scaled), shift, scale, site)
     # What is estimated here is in units of the spread between participants.
     unit = _total(model) / model.sigma
     add = lambda old, new: np.concatenate([old, new[None]])  # noqa: E731
     return replace(
         model,
         sites=(*model.sites, site),
-        shift=add(model.shift, drawn[0] * unit),
-        scale=add(model.scale, drawn[1]),
+        shift=add(model.shift, taken[0] * unit),
+        scale=add(model.scale, taken[1]),
         raw_shift=add(model.raw_shift, shift * unit),
         raw_scale=add(model.raw_scale, scale),
         count=add(model.count, count.astype(float)),
@@ -353,7 +353,7 @@ def expected(model: Model, covariates: Mapping[str, Sequence] | None, count: int
 
 def logged(model: Model, values: np.ndarray) -> np.ndarray:
     """Return values on the scale on which the fit was made; shape as given."""
-    return _logged(np.asarray(values, float), model.offset)
+    return logged_by(np.asarray(values, float), model.offset)
 
 
 def _check_sites(known, sites, persons, reference: str) -> None:
@@ -458,17 +458,35 @@ def _freed(model: Model, scaled, sites, persons) -> np.ndarray:
     return out
 
 
-def _drawn(
-    model: Model, scaled, shift, scale, site: str, tolerance: float = 1e-4
+def drawn(
+    model: Model, sums, shift, scale, site: str, tolerance: float = 1e-4
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the effects of a site that are taken away."""
+    """Return the effects of a site that are taken away.
+
+    Parameters
+    ----------
+    model : Model
+        Whose options tell what is to be done.
+    sums : tuple of (ndarray, shape (p,))
+        Number, mean, and squares about the mean, of the standardised values of the site.
+    shift, scale : ndarray, shape (p,)
+        Effects as estimated; NaN where there is none.
+    site : str
+        Its name.
+    tolerance : float, optional
+        Relative change at which empirical Bayes ends.
+
+    Returns
+    -------
+    shift, scale : ndarray, shape (p,)
+    """
     known = np.isfinite(shift) & np.isfinite(scale)
     new_shift, new_scale = np.where(known, shift, np.nan), np.where(known, scale, np.nan)
     if model.reference and site == model.reference:
         return np.where(known, 0.0, np.nan), np.where(known, 1.0, np.nan)
     if model.eb and known.sum() >= FEWEST:
-        new_shift[known], new_scale[known] = shrink(
-            scaled[:, known],
+        new_shift[known], new_scale[known] = shrink_sums(
+            *(part[known] for part in sums),
             shift[known],
             scale[known],
             mean_only=model.mean_only,
@@ -564,7 +582,15 @@ def _total(model: Model) -> np.ndarray:
     return model.sigma * np.sqrt(1 + model.ratio)
 
 
-def _logged(values: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _summed(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return number, mean, and squares about the mean."""
+    count = np.isfinite(scaled).sum(axis=0)
+    middle = np.nansum(scaled, axis=0) / np.maximum(count, 1)
+    return count, middle, np.nansum((scaled - middle) ** 2, axis=0)
+
+
+def logged_by(values: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Take logarithms where an offset is a number; what has none is NaN. Shape as given."""
     with np.errstate(divide='ignore', invalid='ignore'):
         logs = np.log(values + offset)
     # No lesion has no logarithm, and is left as it is.

@@ -93,7 +93,9 @@ def fit_mixed(
     Log-likelihoods are concave in what is estimated, so that Newton's steps find it; what is at
     random, and the fixed effects, are integrated out by Laplace's approximation (restricted
     likelihood), of which spread between sites and overdispersion are the maximum (Breslow &
-    Clayton 1993, doi:10.1080/01621459.1993.10594284; proportional odds: McCullagh 1980,
+    Clayton 1993, doi:10.1080/01621459.1993.10594284). The spread has a gamma prior of shape 2, as
+    few sites would often give 0, and intervals that are too short (Chung 2013,
+    doi:10.1007/s11336-013-9328-2). Grades have proportional odds (McCullagh 1980,
     doi:10.1111/j.2517-6161.1980.tb01109.x).
 
     Examples
@@ -138,7 +140,7 @@ def fit_mixed(
         errors=errors[base : base + k],
         site_effects=point[base + k :],
         site_errors=errors[base + k :],
-        spread=float(np.exp(log_spread)) if chi > 0 else 0.0,
+        spread=float(np.exp(log_spread)),
         p_sites=float(stats.chi2.sf(chi, 1) / 2) if chi > 0 else 1.0,
         base=point[:base],
         shape=float(np.exp(log_shape)) if kind != 'ordinal' else np.nan,
@@ -184,7 +186,7 @@ class _Problem:
             if spread is not None:
                 return spread, 0.0
             found = optimize.minimize_scalar(
-                lambda s: self.objective(s, 0.0), bounds=_SPREAD, method='bounded'
+                lambda s: self.objective(s, 0.0) - s, bounds=_SPREAD, method='bounded'
             )
             return float(found.x), 0.0
         if spread is not None:
@@ -193,7 +195,7 @@ class _Problem:
             )
             return spread, float(found.x)
         found = optimize.minimize(
-            lambda p: self.objective(*p),
+            lambda p: self.objective(*p) - p[0],
             np.array([np.log(0.3), 0.5]),
             method='Nelder-Mead',
             bounds=(_SPREAD, _SHAPE),
