@@ -258,9 +258,11 @@ def leaving(sums: Sums, protocol: Protocol, notes: Sequence[str] = ()) -> list[s
         ),
         f'- which measures are held back, and why (fewer than {protocol.cell} participants)',
         '',
-        'No label, no value and no date of a participant. No sum is of fewer than '
-        f'{protocol.cell} participants; nor is the difference of those of two measures, where the '
-        'participants of one are among those of the other.',
+        (
+            'No label, no value and no date of a participant. No sum is of fewer than '
+            f'{protocol.cell} participants; nor is the difference of those of two measures, where '
+            'the participants of one are among those of the other.'
+        ),
         '',
         'measure\tparticipants\tnumbers that leave',
     ]
