@@ -16,6 +16,7 @@ NAMES = {
     'score': "compare an app's output with a phantom's truth",
     'harmonise': 'bring measures of several sites onto one scale, or apply a model that does',
     'federate': 'harmonise sites that share sums, and no values',
+    'norms': 'apply saved norms of controls to other visits',
     'slurm': 'write an array job with one visit per task, and submit it',
     'status': 'show the state of each visit',
     'options': 'list the options of the steps',

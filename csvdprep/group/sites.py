@@ -19,6 +19,7 @@ from csvdprep.dataset.harmonisation.science.suited import log_offset, unsuited
 from csvdprep.group.study import Study, read_study
 
 _TABLE, _MODEL = 'participant_id\tsession_id\tsite', '"features":'
+_ROWS = 'participant_id\tsession_id'
 
 
 def harmonise(
@@ -170,12 +171,12 @@ def read_for(model: Model, path: Path, *, more=None, site='', name='', at_means=
 
 def read_model(path: Path) -> Model:
     """Read a model of a file."""
-    return _named(path, Model.read)
+    return read_named(path, Model.read)
 
 
 def read_protocol(path: Path) -> Protocol:
     """Read a protocol of a file."""
-    return _named(path, Protocol.read)
+    return read_named(path, Protocol.read)
 
 
 def export(
@@ -277,7 +278,7 @@ def leaving(sums: Sums, protocol: Protocol, notes: Sequence[str] = ()) -> list[s
 
 def fit_federated(protocol: Protocol, paths: Sequence[Path]) -> Model:
     """Fit the sums of all sites."""
-    return fit_sums(protocol, [_named(path, Sums.read) for path in paths])
+    return fit_sums(protocol, [read_named(path, Sums.read) for path in paths])
 
 
 def write_harmonised(path: Path, study: Study, model: Model, values, inputs: Sequence) -> None:
@@ -303,6 +304,39 @@ def write_protocol(path: Path, protocol: Protocol) -> None:
     atomic_write(path, protocol.text())
 
 
+def write_rows(path: Path, study: Study, names: Sequence[str], values, inputs: Sequence) -> None:
+    """Write a table of what was found of each row of a study; NaN is n/a.
+
+    Parameters
+    ----------
+    path : Path
+        TSV to write.
+    study : Study
+        Whose rows they are.
+    names : sequence of str
+        Columns.
+    values : ndarray, shape (n, len(names))
+        What was found.
+    inputs : sequence of Path
+        Files that are not to be written over.
+    """
+    _check(path, _ROWS, inputs)
+    table = [['participant_id', 'session_id', *names]]
+    for (person, session), row in zip(study.who, values, strict=True):
+        table.append([person, session, *(None if np.isnan(v) else float(v) for v in row)])
+    write_tsv(path, table, digits=4)
+
+
+def read_named(path: Path, read):
+    """Read a file, whose name stands in the message if it cannot be read."""
+    try:
+        return read(read_any_text(path)[0])
+    except FileNotFoundError as error:
+        raise InputError('The file does not exist.', file=path) from error
+    except InputError as error:
+        raise InputError(error.message, file=path, remedy=error.remedy) from error
+
+
 def _lost(study: Study, used: np.ndarray) -> list[str]:
     notes = []
     if many := int((study.sites == MISSING).sum()):
@@ -312,16 +346,6 @@ def _lost(study: Study, used: np.ndarray) -> list[str]:
         if many := int((gone & ~used).sum()):
             notes.append(f'{name} of {many} rows is not known; they are n/a.')
     return notes
-
-
-def _named(path: Path, read):
-    """Read a file, whose name stands in the message if it cannot be read."""
-    try:
-        return read(read_any_text(path)[0])
-    except FileNotFoundError as error:
-        raise InputError('The file does not exist.', file=path) from error
-    except InputError as error:
-        raise InputError(error.message, file=path, remedy=error.remedy) from error
 
 
 def _check(path: Path, sign: str, inputs: Sequence) -> None:

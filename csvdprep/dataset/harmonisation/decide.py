@@ -196,7 +196,13 @@ def choose(
         If a covariate does not exist, or no visit has it.
     """
     sites = np.array([row[by] for row in rows])
-    people = np.array([row['participant_id'] for row in rows])
+    # Who was scanned at several sites under several labels is one person.
+    people = np.array(
+        [
+            row['participant_id'] if row.get('person', 'n/a') == 'n/a' else row['person']
+            for row in rows
+        ]
+    )
     columns = read_numbers(measures, [n for n in names if n not in KNOWN])[1]
     covariates, left = {}, []
     used = sites != 'n/a'
