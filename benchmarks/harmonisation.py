@@ -9,8 +9,11 @@ MATLAB (github.com/Jfortin1/ComBatHarmonization, ``Testing/``), named
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,7 @@ def main(argv: list[str]) -> None:
         for name, program, gap in references(Path(argv[0])):
             print(f'| {name} | {program} | {gap:.1e} |')
         print()
+        combinations(Path(argv[0]))
     for title, rows in (
         ('one visit each', cross_sectional()),
         ('new site by 20 controls', controls()),
@@ -52,14 +56,68 @@ def references(folder: Path) -> list[tuple[str, str, float]]:
     given = np.loadtxt(folder / 'input.csv', delimiter=',', skiprows=1).T
     batch, group = ['1'] * 5 + ['2'] * 5, {'group': np.array([1.0, 0] * 5)}
     found = []
-    for path in sorted(folder.glob('parametric_*.csv')):
-        parts = re.fullmatch(r'parametric_(un)?adjusted_?(\w*?)_?(r|python|matlab)', path.stem)
+    for path in sorted(folder.glob('*parametric_*.csv')):
+        name = path.stem
+        prior = {'parametric': not name.startswith('non')}
+        name = name.removeprefix('non')
+        parts = re.fullmatch(r'parametric_(un)?adjusted_?(\w*?)_?(r|python|matlab)', name)
         # The program in MATLAB ends its iteration at another change than the others.
         more = {'tolerance': 1e-3 if parts[3] == 'matlab' else 1e-4}
-        ours = fit(given, batch, None if parts[1] else group, **HOW[parts[2]], **more)[1]
+        ours = fit(given, batch, None if parts[1] else group, **HOW[parts[2]], **prior, **more)[1]
         theirs = np.loadtxt(path, delimiter=',', skiprows=int(parts[3] == 'r')).T
         found.append((path.stem, parts[3], float(np.abs(ours - theirs).max())))
     return found
+
+
+def combinations(folder: Path) -> None:
+    """Compare all combinations of options with neuroCombat (Python), if it is installed."""
+    try:
+        import pandas as pd
+        from neuroCombat import neuroCombat, neuroCombatFromTraining
+    except ImportError:
+        print('neuroCombat is not installed: combinations of options are not compared\n')
+        return
+    vars(np)['int'] = int  # neuroCombat 0.2.12 is older than numpy 1.24
+    given = np.loadtxt(folder / 'input.csv', delimiter=',', skiprows=1)
+    batch, group = np.array([1] * 5 + [2] * 5), np.array([1.0, 0] * 5)
+    table = pd.DataFrame({'batch': batch, 'group': group.astype(int)})
+    largest = {'fit': [0.0, 0], 'new subjects': [0.0, 0]}
+    for eb, parametric, mean_only, home, kept in product(
+        (1, 0), (1, 0), (0, 1), (None, 1, 2), (0, 1)
+    ):
+        with contextlib.redirect_stdout(io.StringIO()):
+            theirs = neuroCombat(
+                dat=given,
+                covars=table,
+                batch_col='batch',
+                continuous_cols=['group'] if kept else None,
+                eb=bool(eb),
+                parametric=bool(parametric),
+                mean_only=bool(mean_only),
+                ref_batch=home,
+            )
+        model, ours = fit(
+            given.T,
+            batch.astype(str),
+            {'group': group} if kept else None,
+            eb=bool(eb),
+            parametric=bool(parametric),
+            mean_only=bool(mean_only),
+            reference=str(home or ''),
+        )
+        gaps = {'fit': np.abs(ours.T - theirs['data']).max()}
+        if not home:  # with a reference, neuroCombatFromTraining does not know the batches
+            with contextlib.redirect_stdout(io.StringIO()):
+                new = neuroCombatFromTraining(
+                    dat=given + 0.3, batch=batch, estimates=theirs['estimates']
+                )['data']
+            again = apply(model, given.T + 0.3, batch.astype(str), at_means=True)
+            gaps['new subjects'] = np.abs(again.T - new).max()
+        for name, gap in gaps.items():
+            largest[name] = [max(largest[name][0], gap), largest[name][1] + 1]
+    for name, (gap, count) in largest.items():
+        print(f'neuroCombat, {name}: {count} combinations of options, {gap:.1e} at most')
+    print()
 
 
 class Study:

@@ -82,11 +82,17 @@ def make_raw(raw: Path, count: int) -> None:
     """Write a dataset of which only the first participant has images that can be read."""
     make_tiny(raw)
     rng = np.random.default_rng(1)
-    rows = [('participant_id', 'age', 'sex', 'site')]
+    rows = [('participant_id', 'age', 'sex', 'site', 'group')]
     for number in range(1, count + 1):
         label = f'{number:02d}'
         rows.append(
-            (f'sub-{label}', f'{rng.normal(68, 9):.1f}', 'MF'[number % 2], f'S{number % SITES}')
+            (
+                f'sub-{label}',
+                f'{rng.normal(68, 9):.1f}',
+                'MF'[number % 2],
+                f'S{number % SITES}',
+                'patient' if number % 3 else 'control',
+            )
         )
         if number == 1:
             continue
@@ -103,7 +109,9 @@ def make_output(out: Path, raw: Path, count: int) -> None:
     """Write status and tables of visits that were not computed: values are drawn by chance."""
     rng = np.random.default_rng(2)
     rooms = discover()
-    names = [m.name for room in rooms for m in room.measures]
+    measures = [m for room in rooms for m in room.measures]
+    counts = np.array([m.name.endswith('_n') for m in measures])
+    grades = np.array([bool(m.levels) for m in measures])
     moments = {'started': '2026-01-01T00:00:00+00:00', 'finished': '2026-01-01T00:12:00+00:00'}
     out.mkdir(parents=True)
     (out / 'dataset_description.json').write_text(
@@ -146,9 +154,11 @@ def make_output(out: Path, raw: Path, count: int) -> None:
         )
         status.write(out, visit)
         rows = collect(rooms, {}, {})
-        factors = np.exp(rng.normal(0, 0.4, len(names)))
-        for row, factor in zip(rows, factors, strict=True):
-            row |= {'value': float(10 * factor), 'qc': 'ok', 'reason': None, 'ungated': None}
+        values = 10 * np.exp(rng.normal(0, 0.4, len(measures)))
+        values[counts] = rng.poisson(rng.gamma(1, 2, counts.sum()))
+        values[grades] = rng.integers(0, 4, grades.sum())
+        for row, value in zip(rows, values, strict=True):
+            row |= {'value': float(value), 'qc': 'ok', 'reason': None, 'ungated': None}
         write_tables(visit, Judged(rows), rooms, out)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from csvdprep.bids.raw import bare_label
 from csvdprep.bids.tsv import MISSING, Table, read_tsv
@@ -19,6 +20,9 @@ SITE = ('site', 'site_id', 'centre', 'center', 'institution', 'cohort')
 AGE = ('age', 'age_years', 'age_at_scan', 'age_at_visit')
 SEX = ('sex', 'gender')
 COLUMNS = {'site': SITE, 'age': AGE, 'sex': SEX}
+#: Columns that tell controls from patients, and who is the same person under several labels.
+GROUP = ('group', 'diagnosis', 'dx', 'participant_group', 'patient_group')
+PERSON = ('travelling_subject_id', 'traveling_subject_id', 'travelling_id', 'person_id')
 #: Words (in lower case) for a value that is not known; more of them where a number is due.
 UNKNOWN = frozenset({'', MISSING, 'nan'})
 UNKNOWN_AGE = UNKNOWN | {'na', 'none', 'null', 'unknown', 'missing', '.', '-', '?'}
@@ -88,6 +92,33 @@ class Covariates:
             return facts | {key: value for key, value in said.items() if value != MISSING}
         return facts | self._agreed(found, self._people, visit.subject)
 
+    def others(self, visit: Visit) -> dict[str, str]:
+        """Return what other columns say of a visit; what contradicts itself is left out.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> text = 'participant_id\\tage\\tGroup\\nsub-01\\t71\\tcontrol\\n'
+        >>> _ = (root / 'participants.tsv').write_text(text)
+        >>> Covariates(root).others(Visit('01', None))
+        {'group': 'control'}
+        """
+        found = self._people.of(visit.subject)
+        parts = [found]
+        if visit.session:
+            same = [row for row in found if _alike(row['session']) == _alike(visit.session)]
+            name = f'sub-{visit.subject}'
+            path = self._root / name / f'{name}_sessions.tsv'
+            parts = [same or found, self._sessions(path, 'ses', 'session_id').of(visit.session)]
+        out: dict[str, str] = {}
+        for rows in parts:
+            for column in dict.fromkeys(c for row in rows for c in row['others']):
+                values = {row['others'].get(column, MISSING) for row in rows} - {MISSING}
+                if len(values) == 1:
+                    out[column] = values.pop()
+        return out
+
     def finish(self) -> None:
         """Tell which visits that were asked for the tables do not name, or not by their label."""
         if self._renamed:
@@ -131,10 +162,21 @@ class Covariates:
         people = _People(path.name, path.parent, prefix, self._renamed)
         columns = {kind: table.named(*names) for kind, names in COLUMNS.items()}
         session = table.named('session_id', 'session') if prefix == 'sub' else []
+        taken = {*labels, *session, *(name for names in columns.values() for name in names)}
+        others = {
+            column: re.sub(r'[^a-z0-9]+', '_', column.lower()).strip('_')
+            for column in table.columns
+            if column and column not in taken
+        }
         for row in table.rows:
             if label := bare_label(row[labels[0]], prefix):
                 facts = {kind: _first(row, names, kind) for kind, names in columns.items()}
                 facts['session'] = bare_label(row[session[0]], 'ses') if session else ''
+                facts['others'] = {
+                    name: ' '.join(row[column].split())
+                    for column, name in others.items()
+                    if not _unknown(row[column], 'age')
+                }
                 people.add(label, facts)
         self._tell_doubles(path.name, table, columns)
         return people
@@ -175,14 +217,14 @@ class _People:
     folder: Path = Path()
     prefix: str = ''
     renamed: dict[str, str] = field(default_factory=dict)
-    rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     near: dict[str, set[str]] = field(default_factory=dict)
 
-    def add(self, label: str, facts: dict[str, str]) -> None:
+    def add(self, label: str, facts: dict[str, Any]) -> None:
         self.rows.setdefault(label, []).append(facts)
         self.near.setdefault(_alike(label), set()).add(label)
 
-    def of(self, label: str) -> list[dict[str, str]]:
+    def of(self, label: str) -> list[dict[str, Any]]:
         """Return the rows of a label, or of the one that a spreadsheet may have made of it."""
         if label in self.rows:
             return self.rows[label]

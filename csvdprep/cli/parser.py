@@ -27,6 +27,9 @@ other commands:
   csvdprep score OUT TRUTH        compare an app's output with a phantom's truth
   csvdprep compare REF PRED ...   score lesion masks by the WMH Challenge measures
   csvdprep review OUT             look at results in a browser, and rate them
+  csvdprep harmonise fit|apply|add-site   bring a table of several sites onto one scale
+  csvdprep federate plan|export|fit|apply the same, where sites share sums and no values
+  csvdprep norms NORMS TABLE      percentiles of visits by saved norms of controls
   csvdprep slurm BIDS OUT         write an array job with one visit per task, and submit it
   csvdprep status OUT             show the state of each visit
   csvdprep options [STEP]         list the options of the steps

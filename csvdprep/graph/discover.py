@@ -14,7 +14,14 @@ WINGS = ('csvdprep.preprocessing', 'csvdprep.markers', 'csvdprep.longitudinal', 
 #: What each visit leaves besides the products of its rooms: the table of its measures.
 LEFT = 'measures'
 #: What the group level leaves to the rooms of the dataset.
-TABLES = ('group_measures', 'group_qc', 'group_covariates', 'group_dictionary', 'group_change')
+TABLES = (
+    'group_measures',
+    'group_qc',
+    'group_covariates',
+    'group_dictionary',
+    'group_intervals',
+    'group_change',
+)
 #: Files of the output's root, without extension, that the group level writes itself.
 OWN = frozenset({*TABLES, 'group_status', 'group_values'})
 #: What persons rated of a visit (``--manual-ratings``).

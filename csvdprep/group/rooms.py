@@ -30,7 +30,12 @@ from csvdprep.report.content import list_content
 
 
 def dataset_input(
-    folder: Path, covariates: Sequence[Mapping[str, Any]], rooms: Iterable[Room], *, changes: bool
+    folder: Path,
+    covariates: Sequence[Mapping[str, Any]],
+    rooms: Iterable[Room],
+    *,
+    changes: bool,
+    bounds: Mapping[str, Mapping[int, Sequence[float]]] | None = None,
 ) -> VisitInput:
     """Offer the tables of the group to the rooms of the dataset.
 
@@ -39,12 +44,15 @@ def dataset_input(
     folder : Path
         Where the tables lie.
     covariates : sequence of mapping
-        ``participant_id, session_id, site, scanner, age, sex`` of each row of the tables, in
-        their order; they are handed on as they are, as no table of the group holds age or sex.
+        ``participant_id, session_id, site, scanner, age, sex, group, person, others`` of each
+        row of the tables, in their order; they are handed on as they are, as no table of the
+        group holds age or sex.
     rooms : iterable of Room
         Rooms of the visits, whose measures are the columns.
     changes : bool
         Whether differences between visits were written.
+    bounds : mapping of str to (mapping of int to (low, high)), optional
+        95 % intervals of measures, by row of the tables.
 
     Returns
     -------
@@ -73,6 +81,15 @@ def dataset_input(
     content = {
         'group_covariates': ({'rows': [dict(row) for row in covariates]}, 'raw:participants.tsv'),
         'group_dictionary': ({'measures': measures}, ':group_dictionary.json'),
+        'group_intervals': (
+            {
+                'measures': {
+                    name: {str(row): list(pair) for row, pair in found.items()}
+                    for name, found in (bounds or {}).items()
+                }
+            },
+            ':group_measures.tsv',
+        ),
     }
     for name, (facts, uri) in content.items():
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

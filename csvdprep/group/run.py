@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from csvdprep.bids.covariates import Covariates, about_ages, age_of, number
+from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
 from csvdprep.bids.files import content_missing, lock
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.failure import said
@@ -53,6 +53,8 @@ class Gathered:
     scanners: list[str] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
     sexes: list[str] = field(default_factory=list)
+    others: list[dict[str, str]] = field(default_factory=list)
+    bounds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
     values: dict[str, list[float]] = field(default_factory=dict)
     states: Counter = field(default_factory=Counter)
     flags: dict[str, Counter] = field(default_factory=dict)
@@ -64,9 +66,12 @@ class Gathered:
     origins: dict[str, Counter] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, entry, facts, rows) -> None:
+    def add(self, entry, facts, others, rows) -> None:
         """Take in one visit."""
         status = entry.status
+        for name, bounds in rows['bounds'].items():
+            self.bounds.setdefault(name, {})[len(self.visits)] = bounds
+        self.others.append(others)
         self.visits.append(entry.visit)
         self.states[entry.state] += 1
         self.sites.append(facts['site'])
@@ -129,11 +134,24 @@ class Gathered:
                 'scanner': scanner,
                 'age': None if np.isnan(age) else age,
                 'sex': sex,
+                'group': _named(others, GROUP),
+                'person': _named(others, PERSON),
+                'others': {k: v for k, v in others.items() if k not in (*GROUP, *PERSON)},
             }
-            for visit, site, scanner, age, sex in zip(
-                self.visits, self.sites, self.scanners, self.ages, self.sexes, strict=True
+            for visit, site, scanner, age, sex, others in zip(
+                self.visits,
+                self.sites,
+                self.scanners,
+                self.ages,
+                self.sexes,
+                self.others,
+                strict=True,
             )
         ]
+
+
+def _named(others: dict[str, str], names: tuple[str, ...]) -> str:
+    return next((others[name] for name in names if name in others), 'n/a')
 
 
 def run_group(
@@ -234,7 +252,7 @@ def _write_tables(
             absent += [fault for path in left if (fault := content_missing(path))]
             facts = covariates(visit)
             given.append(facts['age'])
-            gathered.add(entry, facts, write(entry, facts))
+            gathered.add(entry, facts, covariates.others(visit), write(entry, facts))
     if absent:
         tell(
             f'{absent[0]} In total, the content of {len(absent)} tables or status files of '
@@ -249,7 +267,9 @@ def _write_tables(
 
 def _offer(gathered: Gathered, settings: Settings, folder: Path, changes: bool) -> VisitInput:
     rooms = discover(settings.output_spaces)
-    return dataset_input(folder, gathered.covariates(), rooms, changes=changes)
+    return dataset_input(
+        folder, gathered.covariates(), rooms, changes=changes, bounds=gathered.bounds
+    )
 
 
 def _rooms(gathered, settings: Settings, changes, say, progress, prepare) -> tuple[Shown, int]:

@@ -103,15 +103,20 @@ class GroupWriter:
             yield write
         atomic_write(self._into / 'group_dictionary.json', json_text(self.dictionary()))
 
-    def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
-        """Return the row of a visit in each table, values as text."""
+    def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Return the row of a visit in each table, values as text; and bounds of intervals."""
         visit, status = entry.visit, entry.status
         who = {'participant_id': f'sub-{visit.subject}'}
         who |= {'session_id': f'ses-{visit.session}'} if visit.session else {}
         values, flags = dict(who), dict(who)
+        bounds = {}
         for row in read_long(self._dir, visit):
             values[row['measure']] = row.get('value') or MISSING
             flags[row['measure']] = row.get('qc') or MISSING
+            try:
+                bounds[row['measure']] = [float(row['low']), float(row['high'])]
+            except (KeyError, ValueError):
+                continue
         verdict = status.verdict if status else 'n/a'
         values['qc'] = flags['qc'] = VERDICTS.get(verdict, 'na') if status else MISSING
         state: dict[str, Any] = {**who, 'state': entry.state, 'site': facts.get('site')}
@@ -130,7 +135,7 @@ class GroupWriter:
                 'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
                 **{INPUT.format(name): uri for name, uri in status.inputs.items()},
             }
-        return {'measures': values, 'qc': flags, 'status': state}
+        return {'measures': values, 'qc': flags, 'status': state, 'bounds': bounds}
 
     def dictionary(self) -> dict[str, Any]:
         """Describe every column of every table."""

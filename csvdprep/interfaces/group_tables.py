@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,3 +58,50 @@ def _number(text: str) -> float:
     except ValueError:
         return np.nan
     return value if abs(value) < np.inf else np.nan
+
+
+#: Words for one sex.
+SEXES = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
+
+
+def controls_of(rows: Sequence[Mapping[str, Any]], words: str) -> np.ndarray:
+    """Tell which visits are the first of a control.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``group_covariates``.
+    words : str
+        What the column ``group`` says of controls, separated by commas.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> rows = [{'participant_id': 'sub-1', 'group': 'HC', 'person': 'n/a'}] * 2
+    >>> controls_of(rows, 'control, hc')
+    array([ True, False])
+    """
+    known = {word.strip().casefold() for word in words.split(',') if word.strip()}
+    seen: set[str] = set()
+    out = np.zeros(len(rows), bool)
+    for at, row in enumerate(rows):
+        who = row['participant_id'] if row.get('person', 'n/a') == 'n/a' else row['person']
+        if row.get('group', 'n/a').casefold() in known and who not in seen:
+            seen.add(who)
+            out[at] = True
+    return out
+
+
+def ages_and_sexes(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return age (NaN where unknown) and sex ('F', 'M', as written, or 'n/a') of each visit.
+
+    Examples
+    --------
+    >>> ages_and_sexes([{'age': 70.0, 'sex': 'female'}, {'age': None, 'sex': 'n/a'}])
+    (array([70., nan]), array(['F', 'n/a'], dtype='<U3'))
+    """
+    ages = np.array([np.nan if row['age'] is None else row['age'] for row in rows], float)
+    return ages, np.array([SEXES.get(row['sex'].casefold(), row['sex']) for row in rows])

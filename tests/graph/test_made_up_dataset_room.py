@@ -160,7 +160,7 @@ def test_one_folder_is_enough(tally, study, capsys):
     from csvdprep.cli.parser import get_parser
 
     _, out, asked = study
-    assert 'outliers, tally)' in ' '.join(get_parser().format_help().split())
+    assert 'outliers, site_audit, tally)' in ' '.join(get_parser().format_help().split())
     assert run(['options', 'tally']) == 0
     assert 'tally.unit = auto  [auto, site, all]' in capsys.readouterr().out
 
@@ -200,7 +200,10 @@ def test_one_folder_is_enough(tally, study, capsys):
     assert ['tally_sites_n', '2'] in values
     assert 'Counting' in (out / 'logs' / 'group' / 'CITATION.md').read_text()
     state = json.loads((out / 'logs' / 'group' / 'status.json').read_text())
-    assert (state['state'], state['rooms']) == ('ok', {'outliers': 'done', 'tally': 'done'})
+    assert (state['state'], state['rooms']) == (
+        'ok',
+        {'outliers': 'done', 'site_audit': 'done', 'tally': 'done'},
+    )
     capsys.readouterr()
     assert run(['status', str(out)]) == 0
     assert 'steps on the group tables: ok' in capsys.readouterr().out
@@ -316,4 +319,4 @@ def test_without_it_nothing_is_left(clean, study):
     assert 'tally' not in (out / 'group.html').read_text().lower()
     assert 'tally' not in (out / 'group_values.tsv').read_text()
     state = json.loads((out / 'logs' / 'group' / 'status.json').read_text())
-    assert state['rooms'].keys() == {'outliers'}
+    assert state['rooms'].keys() == {'outliers', 'site_audit'}

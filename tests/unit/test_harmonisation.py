@@ -1,22 +1,25 @@
 """ComBat: equal to the reference programs, true on simulated sites, plain where it refuses."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
-from csvdprep.core.errors import InputError
+from csvdprep.core.errors import InputError, MeasureError
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.room import NoPlace
 from csvdprep.dataset.harmonisation import Options
 from csvdprep.dataset.harmonisation.decide import resolve
 from csvdprep.dataset.harmonisation.science import Model, add_site, apply, fit, site_effects
-from csvdprep.dataset.harmonisation.science.design import Term, without_overlap
+from csvdprep.dataset.harmonisation.science.counts import fit_mixed
 from csvdprep.dataset.harmonisation.science.mixed import random_intercept
 from csvdprep.dataset.harmonisation.science.priors import shrink
 from csvdprep.dataset.harmonisation.science.suited import log_offset, unsuited
+from csvdprep.science.covariate_design import Term, overlap
 from tests.builders import leave_visit
 
 # Three features of ten subjects, and what ComBat in R makes of them without empirical Bayes:
@@ -211,8 +214,39 @@ def test_covariance_of_sites_comes_together():
     assert apart(whole) < 0.4 * apart(plain)
     model = Model.read(fit(seen, site, covbat=0.95)[0].text())
     assert np.allclose(apply(model, seen[:5], site[:5]), whole[:5])
-    with pytest.raises(InputError, match='no missing values'):
+    with pytest.raises(InputError, match='fitted without missing values'):
         apply(model, np.where(np.arange(5) == 2, np.nan, seen[:5]), site[:5])
+
+
+def test_covbat_with_missing_values():
+    rng = np.random.default_rng(9)
+    site = np.repeat(['A', 'B'], 500)
+    mix = np.linalg.cholesky(0.8 * np.ones((5, 5)) + 0.2 * np.eye(5))
+    full = rng.normal(size=(1000, 5))
+    full[site == 'A'] = full[site == 'A'] @ mix.T
+    gaps = np.where(rng.random(full.shape) < 0.1, np.nan, full)
+    gaps[0] = np.nan
+    model, found = fit(gaps, site, covbat=0.9)
+    assert np.array_equal(np.isnan(found), np.isnan(gaps))
+    whole = fit(full, site, covbat=0.9)[1]
+    assert np.nanstd(found - whole) < 0.15 < 0.25 < np.nanstd(fit(gaps, site)[1] - whole)
+    again = apply(Model.read(model.text()), gaps[:9], site[:9])
+    assert np.allclose(again, found[:9], equal_nan=True)
+
+
+def test_no_lesion_stays_no_lesion():
+    rng = np.random.default_rng(2)
+    site = np.repeat(['A', 'B'], 100)
+    seen = np.exp(rng.normal(np.where(site == 'A', 0.0, 1.0)[:, None], 1, (200, 3)))
+    seen[::10, 1] = 0
+    model, found = fit(seen, site, offset=np.zeros(3))
+    assert (found[::10, 1] == 0).all()
+    assert (np.delete(found[:, 1], slice(None, None, 10)) > 0).all()
+    assert model.count[:, 1].tolist() == [90, 90]
+    positive = found[:, 1] > 0
+    logs = np.log(found[positive, 1])
+    assert abs(logs[site[positive] == 'A'].mean() - logs[site[positive] == 'B'].mean()) < 0.15
+    assert apply(Model.read(model.text()), np.zeros((1, 3)), ['A']).tolist() == [[0, 0, 0]]
 
 
 # ---- keep, apply, take in
@@ -263,6 +297,59 @@ def test_missing_values_and_small_sites_are_left_as_they_are():
     assert np.isnan(found[:, 2]).all()
 
 
+# ---- counts and grades
+
+
+@pytest.mark.parametrize('kind', ['negative binomial', 'ordinal'])
+def test_counts_and_grades_of_sites(kind):
+    rng = np.random.default_rng(1)
+    truth = np.array([-0.8, -0.2, 0.1, 0.4, 0.5])
+    site, x = np.repeat(np.arange(5), 400), rng.normal(size=(2000, 1))
+    eta = 0.5 * x[:, 0] + truth[site]
+    if kind == 'ordinal':
+        y = np.digitize(eta + rng.logistic(size=2000), [-1.0, 0.5, 2])
+    else:
+        y = rng.poisson(rng.gamma(1.5, np.exp(eta) / 1.5))
+    found = fit_mixed(y, site.astype(str), x, kind=kind)
+    assert abs(found.effects[0] - 0.5) < 2.5 * found.errors[0] < 0.2
+    off = found.site_effects - (truth - truth.mean())
+    assert (np.abs(off - off.mean()) < 0.2).all()
+    assert found.p_sites < 1e-6
+    if kind != 'ordinal':
+        assert found.shape == pytest.approx(1.5, rel=0.2)
+    none = fit_mixed(rng.permutation(y), site.astype(str), x, kind=kind)
+    assert none.p_sites > 0.01
+    assert none.spread < 0.12
+
+
+def test_with_fixed_sites_grades_are_those_of_statsmodels():
+    # Wide apart, sites at random are sites at fixed effects; statsmodels 0.15 OrderedModel,
+    # distr='logit', gives the same slope for the same data.
+    ordered = pytest.importorskip('statsmodels.miscmodels.ordinal_model')
+    rng = np.random.default_rng(2)
+    site, x = np.repeat([0, 1], 300), rng.normal(size=(600, 1))
+    y = np.digitize(x[:, 0] + 3.0 * site + rng.logistic(size=600), [0.0, 2])
+    found = fit_mixed(y, site.astype(str), x, kind='ordinal')
+    design = np.column_stack([x, site])
+    theirs = ordered.OrderedModel(y, design, distr='logit').fit(method='bfgs', disp=0).params
+    assert found.effects[0] == pytest.approx(theirs[0], abs=0.01)
+    assert np.diff(found.site_effects)[0] == pytest.approx(theirs[1], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ('values', 'kind', 'why'),
+    [
+        ([1, 1, 1, 1], 'ordinal', 'all values are the same'),
+        ([0, 1.5, 2, 0], 'negative binomial', 'no counts'),
+        ([0, -1, 2, 0], 'negative binomial', 'no counts'),
+        (list(range(40)), 'ordinal', 'grades have up to 12'),
+    ],
+)
+def test_what_is_no_count_and_no_grade(values, kind, why):
+    with pytest.raises(MeasureError, match=why):
+        fit_mixed(values, ['A', 'B'] * (len(values) // 2), np.zeros((len(values), 0)), kind=kind)
+
+
 # ---- what is refused
 
 
@@ -289,10 +376,6 @@ def test_what_cannot_be_fitted_is_said():
         ),
         ('No measure can be harmonised: all values', {'values': np.ones((40, 4))}),
         ('No measure can be harmonised: fewer', {'least': 30}),
-        (
-            'CovBat takes no missing',
-            {'values': np.where(data == data[0, 0], np.nan, data), 'covbat': 0.9},
-        ),
     ):
         given = {'values': data, 'sites': site, 'covariates': None} | more
         with pytest.raises(InputError, match=words):
@@ -326,10 +409,14 @@ def test_what_cannot_be_applied_is_said():
             Model.read(text)
 
 
-def test_ranges_that_do_not_meet_are_told():
-    site = np.array(['A'] * 3 + ['B'] * 3)
-    assert len(without_overlap('age', [50, 55, 60, 61, 70, 80], site)) == 2
-    assert without_overlap('age', [50, 55, 60, 60, 70, 80], site) == []
+@pytest.mark.parametrize(('apart', 'least', 'most'), [(0, 0.85, 1), (2, 0.2, 0.45), (9, 0, 0.01)])
+def test_overlap_of_two_distributions(apart, least, most):
+    rng = np.random.default_rng(0)
+    for count in (400, 3000):
+        ages = 70 + 5 * np.concatenate([rng.normal(0, 1, count), rng.normal(apart, 1, count)])
+        # Two normal distributions d apart overlap by 2 Phi(-d / 2): 0.317 for d = 2.
+        assert least <= overlap(ages, np.arange(2 * count) < count) <= most
+    assert np.isnan(overlap([1.0, 2.0], np.array([True, False])))
 
 
 def test_what_combat_is_made_for():
@@ -340,7 +427,7 @@ def test_what_combat_is_made_for():
     assert unsuited(np.full(9, np.nan), 'mL') == 'no visit has a value'
     skewed = np.exp(rng.normal(0, 1, 200))
     assert log_offset(skewed) == 0
-    assert log_offset(np.append(skewed, 0)) == pytest.approx(skewed.min() / 2)
+    assert log_offset(np.append(skewed, [0, 0])) == 0
     assert np.isnan(log_offset(skewed - 1))
     assert np.isnan(log_offset(rng.normal(9, 1, 200)))
 
@@ -438,6 +525,17 @@ def test_the_group_level_harmonises(study):
     assert 'of the values are 0' in told['recent_infarct_ml', 'n/a']['reason']
     assert 'quality' in told['qc_cnr', 'n/a']['reason']
     assert told['icv_ml', 'n/a']['reason'] == 'no visit has a value'
+    counted = rows(out / 'group_counts.tsv')
+    assert {(r['measure'], r['model']) for r in counted if r['ratio'] != 'n/a'} == {
+        ('rssi_n', 'negative binomial'),
+        ('fazekas_pv', 'ordinal'),
+    }
+    assert [r['term'] for r in counted if r['measure'] == 'rssi_n'] == [
+        *('site A', 'site B', 'age, by 10 years', 'sex M, not F')
+    ]
+    counted = [r for r in counted if r['ratio'] != 'n/a']
+    assert {r['n'] for r in counted} == {'48'}
+    assert all(float(r['ratio_low']) <= float(r['ratio']) for r in counted)
     values = {r['measure']: r for r in rows(out / 'group_values.tsv')}
     assert values['harmonised_n']['value'] == '4'
     assert values['harmonised_sites_n']['value'] == '2'
@@ -549,10 +647,15 @@ def offered(tmp_path, **more):
 
 def test_what_is_told_of_the_plan(tmp_path):
     options = Options(least_n=5)
-    chosen, decisions = resolve(offered(tmp_path), options)
+    chosen, decisions = resolve(offered(tmp_path), replace(options, overlap=0))
     assert (chosen.method, chosen.by, chosen.longitudinal) == ('combat', 'site', 'no')
-    told = [str(item) for item in decisions]
-    assert sum('does not meet that of any other site' in item for item in told) == 2
+    # No age of anybody is told.
+    with pytest.raises(NoPlace, match=r'age at A overlaps .* by 0\.00; 0\.5 is needed') as caught:
+        resolve(offered(tmp_path), options)
+    assert not re.search(r'\b(5[0-4]|7[0-4])\b', str(caught.value) + str(decisions))
+    options = replace(options, overlap=0)
+    names = offered(tmp_path, site=['Site A'] * 5 + ['site-a'] * 5)
+    assert 'Site A and site-a may be one site' in str(resolve(names, options)[1])
     unknown = [50.0, None, 52, 53, 54, 70, 71, 72, 73, 74]
     with pytest.raises(NoPlace, match=r'age of 1 visits is not known. A has 4 participants; 5'):
         resolve(offered(tmp_path, age=unknown), options)
@@ -562,8 +665,8 @@ def test_what_is_told_of_the_plan(tmp_path):
     with pytest.raises(NoPlace, match='sex is the same for all'):
         resolve(offered(tmp_path, sex=['M', 'male'] * 5), options)
     scanners = offered(tmp_path, site=['A'] * 10, scanner=list('XYXYXYXYXY'))
-    assert resolve(scanners, Options(least_n=5, covariates='age'))[0].by == 'scanner'
+    assert resolve(scanners, replace(options, covariates='age'))[0].by == 'scanner'
     several = offered(tmp_path)
     for k, row in enumerate(several['group_covariates'].content['rows']):
         row['participant_id'] = f'sub-{k % 5}{row["site"]}' if k % 5 else 'sub-0'
-    assert resolve(several, Options(least_n=4))[0].longitudinal == 'no'
+    assert resolve(several, replace(options, least_n=4))[0].longitudinal == 'no'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,14 +12,9 @@ import numpy as np
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan
 from csvdprep.core.room import Decision, NoPlace
-from csvdprep.dataset.harmonisation.science.design import (
-    check_separable,
-    make_columns,
-    make_terms,
-    without_overlap,
-)
-from csvdprep.dataset.harmonisation.science.suited import unsuited
+from csvdprep.dataset.harmonisation.science.suited import COUNTED, unsuited
 from csvdprep.interfaces.group_tables import read_numbers
+from csvdprep.science.covariate_design import check_separable, make_columns, make_terms, overlap
 
 #: What ``group_covariates`` has that can be kept.
 KNOWN = ('age', 'sex')
@@ -93,13 +89,16 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
         )
     names = listed(options.covariates)
     try:
-        chosen = choose(rows, scans['group_measures'].path, by, names, options.least_n)
+        chosen = choose(
+            rows, scans['group_measures'].path, by, names, options.least_n, options.overlap
+        )
         sites = chosen.sites[chosen.used]
         if len(set(sites)) < 2:
             raise InputError(
                 f'Fewer than two {by}s have {options.least_n} participants whose '
                 f'{" and ".join(names) or by} are known. {" ".join(chosen.left)}'.strip(),
-                remedy='Set harmonisation.least_n lower, or pool more participants.',
+                remedy='Set harmonisation.least_n or harmonisation.overlap lower, or pool more '
+                'participants.',
             )
         if options.reference and options.reference not in set(sites):
             raise InputError(
@@ -120,11 +119,8 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
         raise NoPlace(str(error)) from error
     for said in chosen.left:
         decisions.append(Decision('left out', 'not harmonised', said.rstrip('.')))
-    for name, values in chosen.kept().items():
-        if values.dtype.kind == 'f':
-            for said in without_overlap(name, values, sites):
-                decisions.append(Decision('overlap', 'look before use', said.rstrip('.')))
     people, counts = np.unique(chosen.people[chosen.used], return_counts=True)
+    decisions += _alike(sites)
     several, longitudinal = int((counts > 1).sum()), options.longitudinal
     if longitudinal == 'auto':
         longitudinal = 'yes' if several >= SEVERAL else 'no'
@@ -141,6 +137,18 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     return chosen_options, tuple(decisions)
 
 
+def _alike(sites: np.ndarray) -> list[Decision]:
+    """Tell of sites whose names differ in case, blanks or signs only."""
+    spelt: dict[str, set[str]] = {}
+    for site in sites:
+        spelt.setdefault(re.sub(r'[\W_]+', '', site).casefold(), set()).add(str(site))
+    return [
+        Decision('names', 'look before use', f'{" and ".join(sorted(same))} may be one site')
+        for same in spelt.values()
+        if len(same) > 1
+    ]
+
+
 def listed(text: str) -> tuple[str, ...]:
     """Read names that commas separate; 'none' is none.
 
@@ -154,7 +162,12 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def choose(
-    rows: Sequence[Mapping[str, Any]], measures: str, by: str, names: Sequence[str], least: int
+    rows: Sequence[Mapping[str, Any]],
+    measures: str,
+    by: str,
+    names: Sequence[str],
+    least: int,
+    least_overlap: float = 0.0,
 ) -> Chosen:
     """Find the visits that can be harmonised.
 
@@ -170,6 +183,8 @@ def choose(
         Covariates: 'age', 'sex', or measures.
     least : int
         Fewest participants of a site.
+    least_overlap : float, optional
+        Least overlap of the ages at a site with those of the others.
 
     Returns
     -------
@@ -181,7 +196,13 @@ def choose(
         If a covariate does not exist, or no visit has it.
     """
     sites = np.array([row[by] for row in rows])
-    people = np.array([row['participant_id'] for row in rows])
+    # Who was scanned at several sites under several labels is one person.
+    people = np.array(
+        [
+            row['participant_id'] if row.get('person', 'n/a') == 'n/a' else row['person']
+            for row in rows
+        ]
+    )
     columns = read_numbers(measures, [n for n in names if n not in KNOWN])[1]
     covariates, left = {}, []
     used = sites != 'n/a'
@@ -218,7 +239,31 @@ def choose(
         if count < least:
             left.append(f'{site} has {count} participants; {least} are needed.')
             used &= sites != site
+    left += _without_overlap(covariates, sites, used, least_overlap)
     return Chosen(used, sites, people, covariates, tuple(left))
+
+
+def _without_overlap(covariates, sites, used, least: float) -> list[str]:
+    """Take out sites whose participants are unlike all others; the most unlike first."""
+    left = []
+    while least > 0 and len(there := sorted(set(sites[used]))) > 1:
+        found = [
+            (overlap(values[used], sites[used] == site), site, name)
+            for name, values in covariates.items()
+            if name == 'age'
+            for site in there
+        ]
+        worst = min(found, default=None)
+        if worst is None or not worst[0] < least:
+            break
+        share, site, name = worst
+        left.append(
+            f'{name} at {site} overlaps with that of the other sites by {share:.2f}; {least:g} is '
+            f'needed to tell what is due to {site} from what is due to {name} '
+            '(harmonisation.overlap=0 takes it in all the same).'
+        )
+        used &= sites != site
+    return left
 
 
 def measures_of(
@@ -263,7 +308,7 @@ def measures_of(
         elif name.startswith('qc_'):
             why = 'judges the quality of one scan'
         elif described[name]['levels']:
-            why = 'a grade: shifted and scaled it would be none'
+            why = f'a grade: {COUNTED} none'
         else:
             why = unsuited(some, described[name]['units'])
         found = np.isfinite(some)

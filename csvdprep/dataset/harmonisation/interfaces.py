@@ -8,14 +8,20 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
 from csvdprep.bids.tsv import write_tsv
+from csvdprep.core.errors import CsvdprepError, MeasureError
 from csvdprep.dataset.harmonisation import ROOM
 from csvdprep.dataset.harmonisation.decide import choose, listed, measures_of
 from csvdprep.dataset.harmonisation.science import fit, site_effects
 from csvdprep.dataset.harmonisation.science.combat import expected, logged
+from csvdprep.dataset.harmonisation.science.counts import fit_mixed, ratio
 from csvdprep.dataset.harmonisation.science.priors import FEWEST
-from csvdprep.dataset.harmonisation.science.suited import log_offset
+from csvdprep.dataset.harmonisation.science.suited import COUNTED, log_offset
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.covariate_design import make_columns, make_terms
+
+#: Model of counts.
+COUNTS = 'negative binomial'
 
 
 class _InputSpec(TraitedSpec):
@@ -28,6 +34,7 @@ class _InputSpec(TraitedSpec):
 class _OutputSpec(TraitedSpec):
     harmonised_table = File(exists=True, desc='measures')
     harmonisation_list = File(exists=True, desc='effects of sites')
+    site_counts = File(exists=True, desc='effects of sites on counts and grades')
     harmonisation_model = File(exists=True, desc='model')
     harmonisation_values = File(exists=True, desc='measures of the dataset')
 
@@ -41,7 +48,9 @@ class Harmonise(SimpleInterface):
     def _run_interface(self, runtime):
         folder, o = Path(runtime.cwd), self.inputs.options
         names, rows = listed(o['covariates']), self.inputs.group_covariates['rows']
-        chosen = choose(rows, self.inputs.group_measures, o['by'], names, o['least_n'])
+        chosen = choose(
+            rows, self.inputs.group_measures, o['by'], names, o['least_n'], o['overlap']
+        )
         who, numbers, reasons = measures_of(
             self.inputs.group_measures,
             self.inputs.group_dictionary['measures'],
@@ -61,6 +70,8 @@ class Harmonise(SimpleInterface):
             people=chosen.people[used] if o['longitudinal'] == 'yes' else None,
             reference=o['reference'],
             eb=o['eb'] and len(features) >= FEWEST,
+            parametric=o['parametric'],
+            tolerance=o['tolerance'],
             mean_only=o['mean_only'],
             splines=('age',) if o['age_curve'] else (),
             offset=offset,
@@ -92,6 +103,13 @@ class Harmonise(SimpleInterface):
             'harmonisation_model': str(folder / 'model.json'),
             'harmonisation_list': write_rows(
                 lines, ROOM.makes['harmonisation_list'].columns, folder / 'list.tsv'
+            ),
+            'site_counts': write_rows(
+                _counts(numbers, reasons, chosen, who, self.inputs.group_dictionary['measures'])
+                if o['counts']
+                else [],
+                ROOM.makes['site_counts'].columns,
+                folder / 'counts.tsv',
             ),
             'harmonisation_values': write_values(
                 folder / 'values.json',
@@ -152,3 +170,59 @@ def _line(name: str, site: str, count: int, scale: str, why: str | None = None):
         'transform': scale,
         'reason': why,
     }
+
+
+def _counts(numbers, reasons, chosen, who, described):
+    """Return rows of what sites do to counts and grades: the first visit of each participant."""
+    first, seen = np.zeros(len(who), bool), set()
+    for at, person in enumerate(chosen.people):
+        if chosen.used[at] and person not in seen:
+            seen.add(person)
+            first[at] = True
+    empty = dict.fromkeys(column.name for column in ROOM.makes['site_counts'].columns)
+    lines = []
+    for name, why in reasons.items():
+        if COUNTED not in why:
+            continue
+        kind = 'ordinal' if described[name]['levels'] or not name.endswith('_n') else COUNTS
+        there = first & np.isfinite(numbers[name])
+        line = empty | {'measure': name, 'model': kind, 'n': int(there.sum())}
+        try:
+            if not there.any():
+                raise MeasureError('no visit has a value')
+            kept = {n: v[there] for n, v in chosen.covariates.items()}
+            terms = make_terms(kept)
+            columns = make_columns(terms, kept, int(there.sum()))
+            sites = chosen.sites[there]
+            if len(set(sites)) < 2:
+                raise MeasureError('fewer than two sites have values')
+            found = fit_mixed(numbers[name][there], sites, columns, kind=kind)
+        except CsvdprepError as error:
+            lines.append(line | {'reason': str(error)})
+            continue
+        line |= {'sites_sd': found.spread, 'p_sites': found.p_sites}
+        told = zip(found.sites, found.site_effects, found.site_errors, strict=True)
+        rows = [(f'site {site}', effect, error) for site, effect, error in told]
+        for (term, unit), effect, error in zip(
+            _units(terms), found.effects, found.errors, strict=True
+        ):
+            rows.append((term, effect * unit, error * unit))
+        for term, effect, error in rows:
+            keys = ('ratio', 'ratio_low', 'ratio_high')
+            lines.append(
+                line | {'term': term} | dict(zip(keys, ratio(effect, error), strict=True))
+            )
+    return lines
+
+
+def _units(terms):
+    """Name the columns of the covariates, and the unit in which their effect is told."""
+    for term in terms:
+        if term.levels:
+            yield from (
+                (f'{term.name} {level}, not {term.levels[0]}', 1.0) for level in term.levels[1:]
+            )
+        elif term.name == 'age':
+            yield 'age, by 10 years', 10 / term.spread
+        else:
+            yield f'{term.name}, by standard deviation', 1.0

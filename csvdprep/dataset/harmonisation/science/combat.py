@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from csvdprep.core.errors import InputError
-from csvdprep.dataset.harmonisation.science.design import check_separable, make_columns, make_terms
+from csvdprep.dataset.harmonisation.science.gaps import likely, moments
 from csvdprep.dataset.harmonisation.science.mixed import intercepts, random_intercept, unpredicted
 from csvdprep.dataset.harmonisation.science.model import Model
-from csvdprep.dataset.harmonisation.science.priors import FEWEST, shrink
+from csvdprep.dataset.harmonisation.science.priors import FEWEST, shrink_sums
+from csvdprep.science.covariate_design import Term, check_separable, make_columns, make_terms
 
 #: Fewest participants of a site that is taken in without fitting the others anew.
 CONTROLS = 20
@@ -30,6 +31,7 @@ def fit(
     mean_only: bool = False,
     splines: Iterable[str] = (),
     offset: np.ndarray | None = None,
+    terms: Sequence[Term] | None = None,
     covbat: float = 0.0,
     least: int = 2,
     tolerance: float = 1e-4,
@@ -59,7 +61,10 @@ def fit(
     splines : iterable of str, optional
         Covariates whose effect is a restricted cubic spline with four knots, in place of a line.
     offset : ndarray, shape (p,), optional
-        Added before the logarithm is taken; NaN where none is taken.
+        Added before the logarithm is taken; NaN where none is taken. Where it is 0, values of 0
+        (no lesion) take no part, and stay 0.
+    terms : sequence of Term, optional
+        Covariates as described elsewhere (knots, groups), in place of ``splines``.
     covbat : float, optional
         Share of the variance in components whose scores are harmonised, too (CovBat, Chen 2022);
         0 is plain ComBat.
@@ -108,11 +113,11 @@ def fit(
     persons = np.arange(count).astype(str) if people is None else np.asarray(people).astype(str)
     known = tuple(sorted(set(sites)))
     _check_sites(known, sites, persons, reference)
-    terms = make_terms(covariates or {}, splines)
+    terms = make_terms(covariates or {}, splines) if terms is None else list(terms)
     columns = make_columns(terms, covariates or {}, count)
     check_separable(columns, sites, [term.name for term in terms])
 
-    data = _logged(raw, offset)
+    data = logged_by(raw, offset)
     shape = (len(known), width)
     empty = {name: np.full(width, np.nan) for name in ('alpha', 'sigma')}
     empty |= {n: np.full(shape, np.nan) for n in ('shift', 'scale', 'raw_shift', 'raw_scale')}
@@ -129,6 +134,7 @@ def fit(
         parametric=parametric,
         mean_only=mean_only,
         left_out={},
+        means=columns.mean(axis=0),
         **empty,
     )
     for at in range(width):
@@ -156,9 +162,9 @@ def fit(
             remedy='Look at the measures: these do not vary.',
         )
     for place, site in enumerate(known):
-        model.shift[place], model.scale[place] = _drawn(
+        model.shift[place], model.scale[place] = drawn(
             model,
-            freed[sites == site],
+            _summed(freed[sites == site]),
             model.raw_shift[place],
             model.raw_scale[place],
             site,
@@ -176,6 +182,7 @@ def apply(
     covariates: Mapping[str, Sequence] | None = None,
     *,
     people: Sequence[str] | None = None,
+    at_means: bool = False,
 ) -> np.ndarray:
     """Harmonise visits, also of participants that the fit did not have.
 
@@ -192,6 +199,9 @@ def apply(
     people : sequence of str, length n, optional
         Participant of each visit, for a model with a random intercept: it is predicted from the
         visits given here.
+    at_means : bool, optional
+        Take all covariates as they were on average in the fit, as ``neuroCombatFromTraining``
+        does: where a site's variance is changed, what is due to age is changed with it.
 
     Returns
     -------
@@ -220,9 +230,14 @@ def apply(
     sites = np.asarray(sites).astype(str)
     _check_known(model, sites)
     persons = np.arange(len(raw)).astype(str) if people is None else np.asarray(people).astype(str)
-    columns = make_columns(model.terms, covariates or {}, len(raw))
+    if at_means:
+        if len(model.means) != len(model.beta):
+            raise InputError('The model does not tell the means of its covariates: fit it anew.')
+        columns = np.tile(model.means, (len(raw), 1))
+    else:
+        columns = make_columns(model.terms, covariates or {}, len(raw))
     place = _places(model, sites)
-    scaled, kept = _scaled(model, _logged(raw, model.offset), sites, columns, persons)
+    scaled, kept = _scaled(model, logged_by(raw, model.offset), sites, columns, persons)
     even = (scaled - model.shift[place]) / np.sqrt(model.scale[place])
     if len(model.axes):
         even = _even_covariance(model, even, place)
@@ -230,6 +245,8 @@ def apply(
     with np.errstate(over='ignore', invalid='ignore'):
         linear = np.exp(out) - model.offset
     out = np.where(np.isnan(model.offset), out, np.where(linear < 0, 0.0, linear))
+    none = (raw == 0) & (model.offset == 0) & np.isfinite(model.shift[place])
+    out = np.where(none, 0.0, out)
     if model.reference:
         stays = sites == model.reference
         out[stays] = np.where(np.isfinite(out[stays]), raw[stays], np.nan)
@@ -293,21 +310,21 @@ def add_site(
             remedy='Add controls, or leave the site as it is and say so.',
         )
     columns = make_columns(model.terms, covariates or {}, len(raw))
-    scaled = (_logged(raw, model.offset) - model.alpha - columns @ model.beta) / _total(model)
+    scaled = (logged_by(raw, model.offset) - model.alpha - columns @ model.beta) / _total(model)
     count = np.isfinite(scaled).sum(axis=0)
     enough = (count >= least) & np.isfinite(model.alpha)
     shift = np.full(len(enough), np.nan)
     shift[enough] = np.nanmean(scaled[:, enough], axis=0)
     scale = np.where(enough, _variance(scaled), np.nan)
-    drawn = _drawn(model, scaled, shift, scale, site)
+    taken = drawn(model, _summed(scaled), shift, scale, site)
     # What is estimated here is in units of the spread between participants.
     unit = _total(model) / model.sigma
     add = lambda old, new: np.concatenate([old, new[None]])  # noqa: E731
     return replace(
         model,
         sites=(*model.sites, site),
-        shift=add(model.shift, drawn[0] * unit),
-        scale=add(model.scale, drawn[1]),
+        shift=add(model.shift, taken[0] * unit),
+        scale=add(model.scale, taken[1]),
         raw_shift=add(model.raw_shift, shift * unit),
         raw_scale=add(model.raw_scale, scale),
         count=add(model.count, count.astype(float)),
@@ -336,7 +353,7 @@ def expected(model: Model, covariates: Mapping[str, Sequence] | None, count: int
 
 def logged(model: Model, values: np.ndarray) -> np.ndarray:
     """Return values on the scale on which the fit was made; shape as given."""
-    return _logged(np.asarray(values, float), model.offset)
+    return logged_by(np.asarray(values, float), model.offset)
 
 
 def _check_sites(known, sites, persons, reference: str) -> None:
@@ -441,17 +458,35 @@ def _freed(model: Model, scaled, sites, persons) -> np.ndarray:
     return out
 
 
-def _drawn(
-    model: Model, scaled, shift, scale, site: str, tolerance: float = 1e-4
+def drawn(
+    model: Model, sums, shift, scale, site: str, tolerance: float = 1e-4
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the effects of a site that are taken away."""
+    """Return the effects of a site that are taken away.
+
+    Parameters
+    ----------
+    model : Model
+        Whose options tell what is to be done.
+    sums : tuple of (ndarray, shape (p,))
+        Number, mean, and squares about the mean, of the standardised values of the site.
+    shift, scale : ndarray, shape (p,)
+        Effects as estimated; NaN where there is none.
+    site : str
+        Its name.
+    tolerance : float, optional
+        Relative change at which empirical Bayes ends.
+
+    Returns
+    -------
+    shift, scale : ndarray, shape (p,)
+    """
     known = np.isfinite(shift) & np.isfinite(scale)
     new_shift, new_scale = np.where(known, shift, np.nan), np.where(known, scale, np.nan)
     if model.reference and site == model.reference:
         return np.where(known, 0.0, np.nan), np.where(known, 1.0, np.nan)
     if model.eb and known.sum() >= FEWEST:
-        new_shift[known], new_scale[known] = shrink(
-            scaled[:, known],
+        new_shift[known], new_scale[known] = shrink_sums(
+            *(part[known] for part in sums),
             shift[known],
             scale[known],
             mean_only=model.mean_only,
@@ -468,34 +503,50 @@ def _fit_covariance(model: Model, scaled, sites, share: float) -> Model:
     place = _places(model, sites)
     even = (scaled - model.shift[place]) / np.sqrt(model.scale[place])
     used = np.isfinite(model.alpha) & ~np.isin(model.features, list(model.left_out))
-    if not np.isfinite(even[:, used]).all():
-        raise InputError(
-            'CovBat takes no missing values.',
-            remedy='Leave visits or measures with missing values out, or use ComBat.',
-        )
-    centre = np.zeros(len(used))
-    centre[used] = even[:, used].mean(axis=0)
-    _, spread, axes = np.linalg.svd(even[:, used] - centre[used], full_matrices=False)
-    part = np.cumsum(spread**2) / (spread**2).sum()
-    number = int(np.searchsorted(part, share)) + 1
+    part = even[:, used]
+    rows = np.isfinite(part).any(axis=1)
+    centre, spread = np.zeros(len(used)), np.zeros((0, 0))
+    if np.isfinite(part).all():
+        centre[used] = part.mean(axis=0)
+        _, roots, axes = np.linalg.svd(part - centre[used], full_matrices=False)
+        powers = roots**2
+    else:
+        middle, spread = moments(part[rows])
+        centre[used] = middle
+        powers, axes = np.linalg.eigh(spread)
+        powers, axes = powers[::-1], axes.T[::-1]
+    gained = np.cumsum(powers) / powers.sum()
+    number = int(np.searchsorted(gained, share)) + 1
     whole = np.zeros((min(number, len(axes)), len(used)))
     whole[:, used] = axes[: len(whole)]
-    scores = (even - centre)[:, used] @ whole[:, used].T
-    by_site = np.stack([scores[sites == site].mean(axis=0) for site in model.sites])
-    counts = np.array([(sites == site).sum() for site in model.sites])
+    cover = np.zeros((len(used), len(used)) if spread.size else (0, 0))
+    if spread.size:
+        cover[np.ix_(used, used)] = spread
+        part[rows] = likely(part[rows], middle, spread)
+    # Who has no value at all says nothing about the components.
+    known, at = np.flatnonzero(rows), place[rows]
+    scores = (part - centre[used])[known] @ whole[:, used].T
+    counts = np.bincount(at, minlength=len(model.sites))
+    if counts.min() < 2:
+        raise InputError(
+            f'{model.sites[counts.argmin()]} has too few values for CovBat.',
+            remedy='Leave the site out, or use ComBat.',
+        )
+    by_site = np.stack([scores[at == k].mean(axis=0) for k in range(len(counts))])
     home = model.sites.index(model.reference) if model.reference else None
     alpha = counts @ by_site / counts.sum() if home is None else by_site[home]
-    squares = (scores - by_site[place]) ** 2
-    sigma = np.sqrt((squares if home is None else squares[place == home]).mean(axis=0))
+    squares = (scores - by_site[at]) ** 2
+    sigma = np.sqrt((squares if home is None else squares[at == home]).mean(axis=0))
     unit = (scores - alpha) / sigma
-    shift = np.stack([unit[place == k].mean(axis=0) for k in range(len(counts))])
-    scale = np.stack([unit[place == k].var(axis=0, ddof=1) for k in range(len(counts))])
+    shift = np.stack([unit[at == k].mean(axis=0) for k in range(len(counts))])
+    scale = np.stack([unit[at == k].var(axis=0, ddof=1) for k in range(len(counts))])
     if home is not None:
         shift[home], scale[home] = 0.0, 1.0
     return replace(
         model,
         axes=whole,
         centre=centre,
+        cover=cover,
         score_alpha=alpha,
         score_sigma=sigma,
         score_shift=shift,
@@ -505,10 +556,17 @@ def _fit_covariance(model: Model, scaled, sites, share: float) -> Model:
 
 def _even_covariance(model: Model, even: np.ndarray, place: np.ndarray) -> np.ndarray:
     used = np.abs(model.axes).sum(axis=0) > 0
-    rest = np.where(used, even - model.centre, 0.0)
-    if np.isnan(rest).any():
-        raise InputError('CovBat takes no missing values.', remedy='Leave these visits out.')
-    scores = rest @ model.axes.T
+    rest = even[:, used]
+    if not np.isfinite(rest).all():
+        rows = np.isfinite(rest).any(axis=1)
+        if not len(model.cover):
+            raise InputError(
+                'This CovBat was fitted without missing values, and takes none.',
+                remedy='Leave these visits out, or fit with visits that lack values, too.',
+            )
+        rest[rows] = likely(rest[rows], model.centre[used], model.cover[np.ix_(used, used)])
+        rest[~rows] = model.centre[used]
+    scores = (rest - model.centre[used]) @ model.axes[:, used].T
     unit = (scores - model.score_alpha) / model.score_sigma
     unit = (unit - model.score_shift[place]) / np.sqrt(model.score_scale[place])
     better = unit * model.score_sigma + model.score_alpha
@@ -524,9 +582,19 @@ def _total(model: Model) -> np.ndarray:
     return model.sigma * np.sqrt(1 + model.ratio)
 
 
-def _logged(values: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _summed(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return number, mean, and squares about the mean."""
+    count = np.isfinite(scaled).sum(axis=0)
+    middle = np.nansum(scaled, axis=0) / np.maximum(count, 1)
+    return count, middle, np.nansum((scaled - middle) ** 2, axis=0)
+
+
+def logged_by(values: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Take logarithms where an offset is a number; what has none is NaN. Shape as given."""
     with np.errstate(divide='ignore', invalid='ignore'):
-        return np.where(np.isnan(offset), values, np.log(values + offset))
+        logs = np.log(values + offset)
+    # No lesion has no logarithm, and is left as it is.
+    return np.where(np.isnan(offset), values, np.where(np.isfinite(logs), logs, np.nan))
 
 
 def _variance(scaled: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from csvdprep.core.errors import InputError
-from csvdprep.dataset.harmonisation.science.design import Term
+from csvdprep.science.covariate_design import Term
 
 #: Raised when the meaning of the numbers changes.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Model:
         CovBat: mean and standard deviation of the scores.
     score_shift, score_scale : ndarray, shape (s, q)
         CovBat: what is removed from them.
+    cover : ndarray, shape (p, p)
+        CovBat: covariance of the standardised values, where some were missing; else empty.
+    means : ndarray, shape (k,)
+        Means of the columns of the covariates in the fit.
     left_out : mapping of str to str
         Measures that could not be fitted, with the reason.
 
@@ -91,6 +95,8 @@ class Model:
     score_sigma: np.ndarray = field(default_factory=lambda: np.zeros(0))
     score_shift: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     score_scale: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    cover: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    means: np.ndarray = field(default_factory=lambda: np.zeros(0))
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -116,7 +122,7 @@ class Model:
         """
         try:
             facts = json.loads(text)
-            if facts.pop('format') != FORMAT:
+            if facts.pop('format') not in (1, FORMAT):
                 raise ValueError('another format')
             made = {}
             for name, value in facts.items():

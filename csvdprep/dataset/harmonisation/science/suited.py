@@ -9,6 +9,8 @@ from scipy import stats
 SKEWED = 1.0
 #: Share of zeros above which a measure has no distribution that could be shifted.
 ZEROS = 0.25
+#: Begin of the reason why counts and grades are left as they are.
+COUNTED = 'shifted and scaled it would be'
 
 
 def unsuited(values: np.ndarray, units: str) -> str:
@@ -37,7 +39,7 @@ def unsuited(values: np.ndarray, units: str) -> str:
     if not len(some):
         return 'no visit has a value'
     if units == '1' and np.array_equal(some, np.round(some)):
-        return 'a count or a grade: shifted and scaled it would be neither'
+        return f'a count or a grade: {COUNTED} neither'
     if np.ptp(some) == 0:
         return 'all values are the same'
     if (share := (some == 0).mean()) > ZEROS:
@@ -56,8 +58,9 @@ def log_offset(values: np.ndarray) -> float:
     Returns
     -------
     float
-        0 where all are positive, half of the smallest positive one where some are 0; NaN where
-        the measure is not skewed, has negative values, or is more skewed as a logarithm.
+        0 where the logarithm is to be taken; values of 0 (no lesion) have none, and are left as
+        they are. NaN where the measure is not skewed, has negative values, or is more skewed as a
+        logarithm.
 
     Examples
     --------
@@ -70,5 +73,5 @@ def log_offset(values: np.ndarray) -> float:
     skew = stats.skew(some)
     if skew <= SKEWED:
         return np.nan
-    offset = 0.0 if some.min() > 0 else float(some[some > 0].min()) / 2
-    return offset if abs(stats.skew(np.log(some + offset))) < skew else np.nan
+    logs = np.log(some[some > 0])
+    return 0.0 if np.ptp(logs) > 0 and abs(stats.skew(logs)) < skew else np.nan

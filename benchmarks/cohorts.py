@@ -1,0 +1,282 @@
+"""Measure what the group level makes of simulated cohorts whose truth is known.
+
+    python benchmarks/cohorts.py [federated|counts|norms|burden|shared|programs ...]
+
+``programs`` compares with neuroCombat and neuroHarmonize, where they are installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+
+import numpy as np
+from scipy import stats
+
+from csvdprep.dataset.burden.science import (
+    TERMS,
+    deviates,
+    distances,
+    fit_reference,
+    index,
+    interval,
+)
+from csvdprep.dataset.harmonisation.science import apply, fit
+from csvdprep.dataset.harmonisation.science.counts import fit_mixed
+from csvdprep.dataset.harmonisation.science.federated import Protocol, Sums, fit_sums, sums_of
+from csvdprep.dataset.norms.science import fit_norm, scores
+from csvdprep.dataset.site_audit.science import travelling
+from csvdprep.science.covariate_design import Term
+
+FEATURES = tuple(f'm{k}' for k in range(12))
+
+
+def main(argv: list[str]) -> None:
+    """Print what was asked for, in Markdown."""
+    parts = {
+        'federated': federated,
+        'counts': counts,
+        'norms': norms,
+        'burden': burden,
+        'shared': shared,
+        'programs': programs,
+    }
+    for name in argv or parts:
+        print(f'## {name}\n')
+        parts[name]()
+        print()
+
+
+def cohort(seed: int, count: int, sites: int = 4, features: int = 12):
+    """Return values, truth, site, age and sex of sites whose mean ages lie four years apart."""
+    rng = np.random.default_rng(seed)
+    at = np.repeat(np.arange(sites), count)
+    age = rng.uniform(50, 70, len(at)) + 4 * at
+    sex = rng.integers(0, 2, len(at))
+    slope = 0.05 * rng.choice([-1, 1], features)
+    fixed = (age - 66)[:, None] * slope + 0.3 * sex[:, None]
+    noise = 0.6 * rng.normal(size=(len(at), 1)) + 0.8 * rng.normal(size=fixed.shape)
+    effect = rng.normal(0.3, 0.3, (sites, 1)) + rng.normal(0, 0.5, (sites, features))
+    scale = rng.uniform(0.7, 1.4, (sites, features))
+    seen = fixed + effect[at] + scale[at] * noise
+    return seen, fixed + noise, np.array([f'S{k}' for k in at]), age, np.array(['F', 'M'])[sex]
+
+
+def federated() -> None:
+    """Compare the fit of sums with that of pooled values."""
+    print('| options | largest difference of a harmonised value |\n|---|---|')
+    for words, options, knots in (
+        ('empirical Bayes', {}, ()),
+        ('without empirical Bayes', {'eb': False}, ()),
+        ('non-parametric', {'parametric': False}, ()),
+        ('means only', {'mean_only': True}, ()),
+        ('reference site', {'reference': 'S1'}, ()),
+        ('age as a curve', {}, (52.0, 62.0, 70.0, 80.0)),
+    ):
+        gap = 0.0
+        for seed in range(20):
+            seen, _, site, age, sex = cohort(seed, 60)
+            terms = (
+                Term('age', middle=65, spread=10, knots=knots),
+                Term('sex', levels=('F', 'M')),
+            )
+            protocol = Protocol(FEATURES, terms, **options)
+            sums = []
+            for name in np.unique(site):
+                here = site == name
+                found = sums_of(protocol, name, seen[here], {'age': age[here], 'sex': sex[here]})
+                sums.append(Sums.read(found.text()))
+            given = {'age': age, 'sex': sex}
+            theirs = fit(seen, site, given, features=FEATURES, terms=terms, least=20, **options)[1]
+            ours = apply(fit_sums(protocol, sums), seen, site, given)
+            gap = max(gap, float(np.abs(ours - theirs).max()))
+        print(f'| {words} | {gap:.0e} |')
+
+
+def counts() -> None:
+    """Tell how often intervals of sites and covariates hold the truth, and false alarms."""
+    print('| model | sites | slope, bias | slope, coverage | site effects, coverage | p < 0.05 |')
+    print('|---|---|---|---|---|---|')
+    for kind in ('negative binomial', 'ordinal'):
+        for sites, spread in ((4, 0.4), (4, 0.0), (12, 0.4), (12, 0.0)):
+            slope, inside, at_sites, alarm = [], [], [], []
+            for seed in range(60):
+                rng = np.random.default_rng(seed)
+                truth = spread * rng.normal(size=sites)
+                at = np.repeat(np.arange(sites), 60)
+                x = rng.normal(size=(len(at), 1))
+                eta = 0.4 * x[:, 0] + truth[at]
+                if kind == 'ordinal':
+                    y = np.digitize(eta + rng.logistic(size=len(at)), [-1.0, 0.5, 2.0])
+                else:
+                    y = rng.poisson(rng.gamma(1.5, np.exp(eta) / 1.5))
+                found = fit_mixed(y, at.astype(str), x, kind=kind)
+                place = [int(s) for s in found.sites]
+                slope.append(found.effects[0] - 0.4)
+                inside.append(abs(found.effects[0] - 0.4) < 1.96 * found.errors[0])
+                off = found.site_effects - (truth[place] - truth.mean())
+                at_sites += list(np.abs(off) < 1.96 * found.site_errors)
+                alarm.append(found.p_sites < 0.05)
+            words = f'{sites}, SD {spread}'
+            print(
+                f'| {kind} | {words} | {np.mean(slope):+.3f} | {100 * np.mean(inside):.0f} % | '
+                f'{100 * np.mean(at_sites):.0f} % | {100 * np.mean(alarm):.0f} % |'
+            )
+
+
+def norms() -> None:
+    """Tell how far percentiles are from the true ones."""
+    print(
+        '| controls | error of a percentile, mean | between 5 and 95 % | z within its interval |'
+    )
+    print('|---|---|---|---|')
+    for count in (40, 60, 100, 200, 500, 1000):
+        error, within, covered = [], [], []
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            norm = fit_norm('volume', *_volumes(rng, count)[:3])
+            values, age, male, z = _volumes(rng, 4000, 50, 80)
+            found, percent, off = scores(norm, values, age, male)
+            error.append(np.nanmean(np.abs(percent - 100 * stats.norm.cdf(z))))
+            within.append(np.nanmean((percent > 5) & (percent < 95)))
+            covered.append(np.nanmean(np.abs(found - z) < 1.96 * off))
+        print(
+            f'| {count} | {np.mean(error):.1f} | {100 * np.mean(within):.0f} % | '
+            f'{100 * np.mean(covered):.0f} % |'
+        )
+
+
+def _volumes(rng, count, low=45.0, high=85.0):
+    """Volumes that are skewed, curve over age, and scatter more with it."""
+    age, male, z = rng.uniform(low, high, count), rng.random(count) < 0.5, rng.normal(size=count)
+    middle = 1.2 + 0.05 * (age - 65) + 0.001 * np.clip(age - 65, 0, None) ** 2 + 0.2 * male
+    return np.exp(middle + 0.8 * np.exp(0.01 * (age - 65)) * z), age, male, z
+
+
+def burden() -> None:
+    """Measure the index of controls and patients, and its interval."""
+    print('| controls | index of controls | of patients | interval holds the truth | abstained |')
+    print('|---|---|---|---|---|')
+    names = [term[0] for term in TERMS[:5]]
+    for count in (40, 100, 400):
+        rows = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            many = count + 200
+            patient = np.arange(many) >= count
+            common = rng.normal(size=many) + 1.2 * patient
+            age, male = rng.uniform(50, 80, many), rng.random(many) < 0.5
+            clean = {
+                name: 0.6 * common + 0.8 * rng.normal(size=many) + 0.03 * (age - 65)
+                for name in names
+            }
+            errors = np.array([0.2, 0.3, 0.3, 0.4, 0.1])
+            seen = {
+                name: values + errors[k] * rng.normal(size=many)
+                for k, (name, values) in enumerate(clean.items())
+            }
+            reference = fit_reference(seen, age, male, ~patient)
+            z = deviates(reference, seen, age, male)
+            total = index(reference, z)[0]
+            truth = index(reference, deviates(reference, clean, age, male))[0]
+            half = 1.96 * errors / reference.spread
+            low, high = interval(
+                reference, [(z[:, k] - half[k], z[:, k] + half[k]) for k in range(5)], z
+            )
+            rows.append(
+                [
+                    total[~patient].mean(),
+                    total[~patient].std(),
+                    total[patient].mean(),
+                    ((low < truth) & (truth < high)).mean(),
+                    (distances(z) < 0.01).mean(),
+                ]
+            )
+        mean = np.mean(rows, axis=0)
+        print(
+            f'| {count} | {mean[0]:.2f} (SD {mean[1]:.2f}) | {mean[2]:.2f} | '
+            f'{100 * mean[3]:.0f} % | {100 * mean[4]:.1f} % |'
+        )
+
+
+def shared() -> None:
+    """Measure what persons whom sites share tell of them."""
+    print('| persons | ICC(2,1), true 0.83 | effects of sites, SD of error | coverage |')
+    print('|---|---|---|---|')
+    for count in (3, 5, 10, 20):
+        icc, off, inside = [], [], []
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            truth = rng.normal(0, 0.8, 4)
+            truth -= truth.mean()
+            persons, at = np.repeat(np.arange(count), 4), np.tile(np.arange(4), count)
+            values = 20 + rng.normal(0, 2, count)[persons] + truth[at]
+            values += rng.normal(0, 0.4, len(at))
+            found, effects = travelling(values, persons.astype(str), at.astype(str))
+            icc.append(found['icc'])
+            for k, effect in enumerate(effects):
+                off.append(effect['effect'] - truth[k])
+                inside.append(abs(off[-1]) < 1.96 * effect['error'])
+        print(
+            f'| {count} | {np.mean(icc):.2f} (SD {np.std(icc):.2f}) | {np.std(off):.2f} | '
+            f'{100 * np.mean(inside):.0f} % |'
+        )
+
+
+def programs() -> None:
+    """Compare with other programs on sites with known truth."""
+    import pandas as pd
+    from neuroCombat import neuroCombat
+    from neuroHarmonize import harmonizationLearn
+
+    vars(np)['int'] = int  # neuroCombat 0.2.12 is older than numpy 1.24
+    print('| effect of age | program | sites apart, SD | effect of age kept | true values, r |')
+    print('|---|---|---|---|---|')
+    for curve in (False, True):
+        found: dict[str, list] = {}
+        for seed in range(20):
+            seen, truth, site, age, sex = cohort(seed, 50)
+            if curve:
+                bend = (0.006 * np.clip(age - 66, 0, None) ** 2)[:, None]
+                seen, truth = seen + bend, truth + bend
+            male = (sex == 'M').astype(float)
+            table = pd.DataFrame({'SITE': site, 'AGE': age, 'SEX': male})
+            kept = {'age': age, 'sex': sex}
+            with contextlib.redirect_stdout(io.StringIO()):
+                made = {
+                    'as measured': seen,
+                    'neuroCombat': neuroCombat(
+                        dat=seen.T,
+                        covars=table,
+                        batch_col='SITE',
+                        continuous_cols=['AGE'],
+                        categorical_cols=['SEX'],
+                    )['data'].T,
+                    'neuroHarmonize': harmonizationLearn(seen, table)[1],
+                    'csvdprep': fit(seen, site, kept)[1],
+                }
+                if curve:
+                    made['neuroHarmonize, GAM'] = harmonizationLearn(
+                        seen, table, smooth_terms=['AGE']
+                    )[1]
+                    made['csvdprep, age as a curve'] = fit(seen, site, kept, splines=('age',))[1]
+            design = np.stack([np.ones_like(age), age], axis=1)
+            true = np.linalg.lstsq(design, truth, rcond=None)[0][1]
+            for name, values in made.items():
+                off = values - truth
+                apart = np.std([off[site == s].mean(0) for s in np.unique(site)], axis=0, ddof=1)
+                ours = np.linalg.lstsq(design, values, rcond=None)[0][1]
+                r = np.mean(
+                    [np.corrcoef(a, b)[0, 1] for a, b in zip(values.T, truth.T, strict=True)]
+                )
+                found.setdefault(name, []).append((apart.mean(), ours @ true / (true @ true), r))
+        for name, rows in found.items():
+            apart, kept, r = np.mean(rows, axis=0)
+            spread = np.std(rows, axis=0)[1]
+            words = 'a curve' if curve else 'a line'
+            print(f'| {words} | {name} | {apart:.2f} | {kept:.2f} (SD {spread:.2f}) | {r:.3f} |')
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
