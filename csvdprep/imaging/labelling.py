@@ -63,10 +63,10 @@ class Plan:
     Examples
     --------
     >>> import tempfile
-    >>> plan = Plan(labelling='PCASL', pairs=[(0, 1, 1.8, 1.8)], slice_times=[0.0, 0.1])
+    >>> plan = Plan(labelling='PCASL', pairs=[(0, 1, 1.8, 1.8)], slice_times=[0.0, 0.5])
     >>> again = Plan.read(plan.write(f'{tempfile.mkdtemp()}/plan.json'))
     >>> again == plan, again.delay_map((1, 1, 2), 1.8).ravel().tolist()
-    (True, [1.8, 1.9])
+    (True, [1.8, 2.3])
     """
 
     labelling: str

@@ -164,7 +164,7 @@ ROOM = Room(
             description='Mean difference of control and label in the brain over its standard '
             'error, which says whether the series shows blood at all. Where it was negative, '
             'control and label were exchanged.',
-            limits=Limits(ok=(5, None), warn=(2, None)),
+            limits=Limits(ok=(5, None), warn=(3, None)),
         ),
         Measure(
             name='qc_asl_control_m0',

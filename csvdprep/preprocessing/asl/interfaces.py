@@ -25,11 +25,14 @@ from csvdprep.preprocessing.asl.science import (
     relaxed,
 )
 from csvdprep.science.head_motion import displacement, rotation_angles
+from csvdprep.science.morphology import close_mm, fill_holes, largest_component, open_mm
 from csvdprep.science.slab_brain import brain_by_threshold, is_slab
 from csvdprep.science.spin_labelling import PARTITION, blood_t1, tissue_t1
 
 #: A difference of fewer standard errors is none.
-SEEN = 2.0
+SEEN = 3.0
+#: Width of gaps of the brain's edge that are closed, and of bridges that are cut, mm.
+GAP_MM, BRIDGE_MM = 7.0, 4.0
 COLUMNS = (
     'volume',
     'volume_type',
@@ -207,6 +210,9 @@ def _brain(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
         mask = brain_by_threshold(image, size)
     else:
         mask = np.asarray(extract_brain(nib.Nifti1Image(image, affine))[0]) > 0
+        # Thick slices leave its edge ragged.
+        closed = fill_holes(close_mm(mask, size, GAP_MM))
+        mask = largest_component(open_mm(closed, size, BRIDGE_MM))
     if not mask.any():
         raise MeasureError(
             'There is no brain in the ASL series.', remedy='Look at the series and at its M0.'

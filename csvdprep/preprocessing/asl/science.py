@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 #: A difference that is this many standard errors from zero has a sign.
 SURE = 5.0
@@ -140,6 +141,8 @@ def difference_sign(differences: np.ndarray) -> tuple[float, float]:
     values = np.asarray(differences, float)
     middle = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - middle))) / np.sqrt(len(values))
+    # A few pairs scatter less than they should by chance.
+    spread *= float(stats.t.ppf(0.975, max(len(values) - 1, 1))) / 1.96
     if spread == 0:
         return middle, float(np.sign(middle) * np.inf) if middle else 0.0
     return middle, middle / spread

@@ -155,8 +155,10 @@ def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None) ->
     Returns
     -------
     Fit
-        Arrival is NaN where it is at an end of the range (0 to 3.5 s, and no later than label
-        would still be seen), or flow is not positive; flow then is that of the nearest arrival.
+        Arrival is NaN where it is at the end of the range (3.5 s, or when label would still be
+        seen), or flow is not positive; flow then is that of the nearest arrival. Where label was
+        all there before the first delay (PASL: before the bolus was cut off, as seen from it),
+        that time stands for the arrival.
 
     References
     ----------
@@ -187,7 +189,8 @@ def _fit(seen, delays, durations, root, labelling):
     since = durations if labelling.kind != 'PASL' else 0 * durations
     # Later than this, no delay but perhaps the last would hold any label.
     latest = min(LATEST, float((delays + since).max()) - STEP)
-    grid = np.arange(EARLIEST, latest + STEP / 2, STEP)
+    # The latest first: before the first delay all arrival times are the same.
+    grid = np.arange(EARLIEST, latest + STEP / 2, STEP)[::-1]
     best = np.zeros(len(seen))
     unique, group = np.unique(delays, axis=0, return_inverse=True)
     group = np.ravel(group)
@@ -199,7 +202,7 @@ def _fit(seen, delays, durations, root, labelling):
         best[own] = grid[score.argmax(axis=1)]
     step = STEP
     while step > 1e-4:
-        offsets = np.linspace(-step, step, 2 * FINER + 1)
+        offsets = np.linspace(step, -step, 2 * FINER + 1)
         tried = np.clip(best[:, None] + offsets, EARLIEST, latest)
         model = difference(tried[..., None], delays[:, None], durations, labelling) * root
         size = np.sqrt((model**2).sum(axis=2))
@@ -208,7 +211,7 @@ def _fit(seen, delays, durations, root, labelling):
         step /= FINER
     model = difference(best[:, None], delays, durations, labelling) * root
     flow = (seen * model).sum(axis=1) / np.maximum((model**2).sum(axis=1), 1e-24)
-    known = (best > EARLIEST + STEP) & (best < latest - STEP) & (flow > 0)
+    known = (best < latest - STEP) & (flow > 0)
     return flow, np.where(known, best, np.nan)
 
 

@@ -19,8 +19,8 @@ def kept_pairs(
 
     First those are left out whose mean over grey matter (tissue 1) is far from that of the rest
     (as labelling that failed, or a head that moved, leaves it). Then, one after the other, that
-    which is most like the mean, as long as the variance within the tissues falls: what is added
-    to a mean by one pair makes it like that pair.
+    without which the variance within the tissues is least, as long as it falls: a mean of fewer
+    good pairs varies more.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def kept_pairs(
     References
     ----------
     .. [1] Dolui S. et al. (2017) Structural correlation-based outlier rejection (SCORE) algorithm
-       for arterial spin labeling time series. doi:10.1002/jmri.25436
+       for arterial spin labeling time series, whose criterion is the same variance.
+       doi:10.1002/jmri.25436
 
     Examples
     --------
@@ -63,29 +64,30 @@ def kept_pairs(
         keep = ~counted | (np.abs(level - middle) <= OUTLYING * max(spread, 1e-12))
     for one in np.unique(group):
         own = np.flatnonzero(keep & (group == one))
-        if len(own) >= LEAST_PAIRS:
-            keep[own] = _alike(pairs[own], tissue)
+        # Without tissues every likeness is that of the whole brain: nothing is told by it.
+        if len(own) >= LEAST_PAIRS and len(np.unique(tissue[tissue > 0])) > 1:
+            keep[own] = _steady(pairs[own], tissue)
     return keep
 
 
-def _alike(pairs: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+def _steady(pairs: np.ndarray, tissue: np.ndarray) -> np.ndarray:
     keep = np.ones(len(pairs), bool)
     least = max(3, int(np.ceil(KEPT_SHARE * len(pairs))))
-    before = _within(pairs.mean(axis=0), tissue)
-    use = tissue > 0
+    total = pairs.sum(axis=0)
+    before = _within(total / len(pairs), tissue)
     while keep.sum() > least:
-        mean = pairs[keep].mean(axis=0)
-        likeness = np.array(
-            [np.corrcoef(pair[use], mean[use])[0, 1] if k else -2.0
-             for pair, k in zip(pairs, keep, strict=True)]
-        )  # fmt: skip
-        tried = keep.copy()
-        tried[int(likeness.argmax())] = False
-        after = _within(pairs[tried].mean(axis=0), tissue)
-        # A mean of fewer pairs scatters more: only what is worse than that is left out.
-        if after >= before:
+        left = int(keep.sum()) - 1
+        tried = np.array(
+            [
+                _within((total - pair) / left, tissue) if use else np.inf
+                for pair, use in zip(pairs, keep, strict=True)
+            ]
+        )
+        worst = int(tried.argmin())
+        if tried[worst] >= before:
             break
-        keep, before = tried, after
+        keep[worst], before = False, tried[worst]
+        total = total - pairs[worst]
     return keep
 
 
