@@ -42,6 +42,11 @@ IGNORED = (
     '*_fieldmap.*',
     '*_swi.*',
     '*_minIP.*',
+    '*_aslref.*',
+    '*_cbf.*',
+    '*_att.*',
+    '**/perf/*_mask.*',
+    '**/perf/*_dseg.*',
     'group_*',
 )
 #: Free space (megabytes) without which no run starts.
