@@ -155,7 +155,8 @@ def read_protocol(
     else:
         durations = _durations(metadata, labelled, labelling, said)
     slice_axis, slice_times = _slices(metadata, shape, affine, zooms, said)
-    suppressed = _flag(metadata, 'BackgroundSuppression', said)
+    # Flow that the scanner has computed asks for nothing more.
+    suppressed = any(labelled) and _flag(metadata, 'BackgroundSuppression', said)
     efficiency, origin = _efficiency(metadata, labelling, suppressed, said)
     repetition = _repetition(metadata, kinds, said)
     found = _m0(metadata, kinds, suppressed, repetition, m0, said)

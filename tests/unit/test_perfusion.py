@@ -247,6 +247,18 @@ def test_several_delays_give_flow_and_arrival(how):
     assert np.abs(weighted - att)[inner].max() < 0.02
 
 
+def test_noise_does_not_raise_flow():
+    """The best of many arrival times that fit has too much flow; the most probable has not."""
+    rng = np.random.default_rng(0)
+    delays, durations = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0]), np.full(6, 1.8)
+    clean = 20 * difference(1.5, delays, durations, PCASL)
+    seen = clean + rng.normal(0, 0.002, (4000, 6))
+    best = fit_delays(seen, delays, durations, PCASL).cbf.mean()
+    probable = fit_delays(seen, delays, durations, PCASL, noise=np.full(4000, 0.002)).cbf.mean()
+    assert best > 26
+    assert probable == pytest.approx(20, abs=2)
+
+
 def test_what_shows_no_label_has_no_arrival():
     delays = np.array([0.5, 1.0, 1.5, 2.0])
     fit = fit_delays(-np.ones((3, 4)), delays, np.full(4, 1.8), PCASL)
@@ -398,7 +410,7 @@ def test_an_impossible_flow_does_not_come_out(series, scale):
 
 
 def test_a_series_without_label_is_refused(series):
-    with pytest.raises(MeasureError, match='do not differ|which is which') as caught:
+    with pytest.raises(MeasureError, match=r'do not differ|which is which') as caught:
         series(cbf=0.0, noise=3.0)
     assert 'aslcontext.tsv' in caught.value.remedy
 

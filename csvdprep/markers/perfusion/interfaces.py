@@ -231,7 +231,7 @@ def _average(values, place, words, doubt='') -> Value:
     """Return the mean of a place; n/a where too little of it is covered."""
     count = int(place.sum())
     if count < LEAST_VOXELS:
-        return Value(None, reason=f'there are {count} voxels of these: {words}')
+        return Value(None, reason=f'too few voxels ({count}) of these: {words}')
     return Value(
         float(values[place].mean(dtype=np.float64)),
         n=count,
@@ -244,7 +244,9 @@ def _median(att, place, words, doubt='') -> Value:
     """Return the median arrival time of a place, where it is known."""
     found = att[place & (att > 0)]
     if len(found) < LEAST_VOXELS:
-        return Value(None, reason=f'arrival is known in {len(found)} voxels of these: {words}')
+        return Value(
+            None, reason=f'arrival is known in too few voxels ({len(found)}) of these: {words}'
+        )
     return Value(float(np.median(found)), n=len(found), reason=doubt, qc='warn' if doubt else '')
 
 

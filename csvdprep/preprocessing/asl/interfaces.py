@@ -25,7 +25,7 @@ from csvdprep.preprocessing.asl.science import (
     relaxed,
 )
 from csvdprep.science.head_motion import displacement, rotation_angles
-from csvdprep.science.morphology import close_mm, fill_holes, largest_component, open_mm
+from csvdprep.science.morphology import close_mm, dilate, fill_holes, largest_component, open_mm
 from csvdprep.science.slab_brain import brain_by_threshold, is_slab
 from csvdprep.science.spin_labelling import PARTITION, blood_t1, tissue_t1
 
@@ -33,6 +33,8 @@ from csvdprep.science.spin_labelling import PARTITION, blood_t1, tissue_t1
 SEEN = 3.0
 #: Width of gaps of the brain's edge that are closed, and of bridges that are cut, mm.
 GAP_MM, BRIDGE_MM = 7.0, 4.0
+#: Around the brain, as far as images are compared, mm.
+AROUND_MM = 20.0
 COLUMNS = (
     'volume',
     'volume_type',
@@ -77,9 +79,7 @@ class PrepareSeries(SimpleInterface):
         m0, own_m0 = self._m0_as_acquired(image, kinds)
         # With background suppression the brain is dark: M0 shows it.
         shown = m0 if m0 is not None else data[..., controls].mean(axis=3) if controls else None
-        if shown is None:
-            shown = np.abs(data).mean(axis=3)
-        brain = _brain(shown, affine)
+        brain = _brain(shown, affine) if shown is not None else _brain_of_flow(data, affine)
         centre = middle_of(brain, affine)
         motions = np.stack([np.eye(4)] * len(kinds))
         aligned = self.inputs.motion and {'control', 'label'} <= {*kinds}
@@ -91,8 +91,7 @@ class PrepareSeries(SimpleInterface):
         some = controls or range(len(kinds))
         reference = data[..., list(some)].mean(axis=3)
         if m0 is not None:
-            m0 = self._m0_aligned(m0, own_m0, like(reference, image), brain)
-            brain = _brain(m0, affine)
+            m0, brain = self._m0_aligned(m0, own_m0, like(reference, image), brain)
         pairs = pair_up(kinds, given['delays'], given['durations'])
         doubts = list(given['doubts'])
         pairs, told = _with_sign(pairs, data, brain, doubts, kinds)
@@ -159,14 +158,17 @@ class PrepareSeries(SimpleInterface):
         return None, None
 
     def _m0_aligned(self, m0, own, reference, brain):
-        """Bring M0 to the aligned series (mutual information: contrasts differ)."""
+        """Bring M0 and its brain to the aligned series (mutual information: contrasts differ)."""
         if not self.inputs.motion:
-            return m0
-        masked = like(np.asanyarray(reference.dataobj) * brain, reference)
-        around = resample(like(brain.astype(np.float32), reference), own) > 0.1
-        moving = like(np.asanyarray(own.dataobj) * around, own)
+            return m0, brain
+        size = nib.affines.voxel_sizes(reference.affine)
+        # Wide enough that its edge is in air: the edge of a mask would hold the images in place.
+        around = like(dilate(brain, size, AROUND_MM).astype(np.float32), reference)
+        masked = like(np.asanyarray(reference.dataobj) * np.asanyarray(around.dataobj), reference)
+        moving = like(np.asanyarray(own.dataobj) * (resample(around, own) > 0.5), own)
         matrix = realign(masked, moving, np.eye(4))
-        return resample(own, reference, matrix=matrix)
+        there = resample(like(brain.astype(np.float32), reference), reference, matrix=matrix)
+        return resample(own, reference, matrix=matrix), there > 0.5
 
     def _scaled_m0(self, m0, reference, given):
         """Return M0, and what recovery makes of it."""
@@ -218,6 +220,18 @@ def _brain(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
             'There is no brain in the ASL series.', remedy='Look at the series and at its M0.'
         )
     return mask
+
+
+def _brain_of_flow(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Find the brain where there is nothing but differences or flow."""
+    shown = np.abs(data).mean(axis=3)
+    try:
+        return _brain(shown, affine)
+    except MeasureError:
+        mask = brain_by_threshold(shown, nib.affines.voxel_sizes(affine))
+        if not mask.any():
+            raise
+        return mask
 
 
 def _with_sign(

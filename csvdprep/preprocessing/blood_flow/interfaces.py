@@ -179,7 +179,8 @@ class MapFlow(SimpleInterface):
         durations = np.array([key[1] for key in keys])
         weights = np.array([len(groups[key]) for key in keys])
         if self.inputs.att_method == 'least-squares':
-            fit = fit_delays(ratios, times, durations, how, weights)
+            noise = _noise(pairs, list(groups.values()), known) / m0[known]
+            fit = fit_delays(ratios, times, durations, how, weights, noise)
             cbf[known], att[known] = fit.cbf, fit.att
             return cbf, att
         arrival, late = np.full(len(ratios), np.nan), times[:, 0] - keys[0][0]
@@ -206,6 +207,16 @@ def _groups(plan, kept) -> dict[tuple[float, float], list[int]]:
     for n in kept:
         groups.setdefault(plan.pairs[n][2:], []).append(n)
     return groups
+
+
+def _noise(pairs, groups, known) -> np.ndarray:
+    """Return the standard deviation of a single difference; 0 where each delay has one only."""
+    squares, count = 0.0, 0
+    for own in groups:
+        some = pairs[own][:, known]
+        squares = squares + ((some - some.mean(axis=0)) ** 2).sum(axis=0)
+        count += len(own) - 1
+    return np.sqrt(squares / count) if count else np.zeros(int(known.sum()))
 
 
 def _snr(plan, pairs, kept, known) -> Value:

@@ -17,6 +17,8 @@ PER_MINUTE = 6000.0
 #: Arrival times that are looked for, s, and the steps of the search: each goes through the two
 #: steps of the one before it.
 EARLIEST, LATEST, STEP, FINER = 0.0, 3.5, 0.02, 10
+#: Arrival time before any measurement, and its standard deviation, s.
+EXPECTED = (1.3, 0.5)
 #: Voxels that are fitted at once.
 AT_ONCE = 20_000
 
@@ -133,11 +135,14 @@ class Fit:
     att: np.ndarray
 
 
-def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None) -> Fit:
+def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None, noise=None) -> Fit:
     """Fit flow and arrival time to several delays (least squares).
 
     Flow is linear in the model, so that it follows from the arrival time, over which alone is
-    searched: on a grid, then ever finer around its best point.
+    searched: on a grid, then ever finer around its best point. Where noise is large, differences
+    of many arrival times fit about as well, and the best of them has too much flow; with the
+    noise given, the most probable arrival is taken, which before the measurement is that of
+    :data:`EXPECTED`.
 
     Parameters
     ----------
@@ -151,6 +156,8 @@ def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None) ->
         How blood was labelled.
     weights : ndarray, shape (d,), optional
         Number of pairs of each delay.
+    noise : ndarray, shape (n,), optional
+        Standard deviation of the ratio of a single pair.
 
     Returns
     -------
@@ -177,15 +184,21 @@ def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None) ->
     delays = np.broadcast_to(np.asarray(delays, float), ratios.shape)
     root = np.sqrt(np.ones(ratios.shape[1]) if weights is None else np.asarray(weights, float))
     cbf, att = np.zeros(len(ratios)), np.full(len(ratios), np.nan)
+    noise = np.zeros(len(ratios)) if noise is None else np.asarray(noise, float)
     for start in range(0, len(ratios), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         cbf[part], att[part] = _fit(
-            ratios[part] * root, delays[part], np.asarray(durations, float), root, labelling
+            ratios[part] * root,
+            delays[part],
+            np.asarray(durations, float),
+            root,
+            labelling,
+            noise[part],
         )
     return Fit(cbf, att)
 
 
-def _fit(seen, delays, durations, root, labelling):
+def _fit(seen, delays, durations, root, labelling, noise):
     since = durations if labelling.kind != 'PASL' else 0 * durations
     # Later than this, no delay but perhaps the last would hold any label.
     latest = min(LATEST, float((delays + since).max()) - STEP)
@@ -199,6 +212,7 @@ def _fit(seen, delays, durations, root, labelling):
         model = difference(grid[:, None], times, durations, labelling) * root
         size = np.sqrt((model**2).sum(axis=1))
         score = seen[own] @ (model / np.maximum(size, 1e-12)[:, None]).T
+        score = _likely(score, grid, noise[own, None])
         best[own] = grid[score.argmax(axis=1)]
     step = STEP
     while step > 1e-4:
@@ -207,12 +221,19 @@ def _fit(seen, delays, durations, root, labelling):
         model = difference(tried[..., None], delays[:, None], durations, labelling) * root
         size = np.sqrt((model**2).sum(axis=2))
         score = np.einsum('nd,ntd->nt', seen, model) / np.maximum(size, 1e-12)
+        score = _likely(score, tried, noise[:, None])
         best = np.take_along_axis(tried, score.argmax(axis=1)[:, None], axis=1)[:, 0]
         step /= FINER
     model = difference(best[:, None], delays, durations, labelling) * root
     flow = (seen * model).sum(axis=1) / np.maximum((model**2).sum(axis=1), 1e-24)
     known = (best < latest - STEP) & (flow > 0)
     return flow, np.where(known, best, np.nan)
+
+
+def _likely(score, att, noise):
+    """Return twice the logarithm of the posterior, times the variance: a projection squared."""
+    middle, spread = EXPECTED
+    return score * np.abs(score) - (noise * (att - middle) / spread) ** 2
 
 
 def weighted_delay(ratios, delays, durations, labelling: Labelling) -> np.ndarray:
