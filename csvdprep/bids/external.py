@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.files import file_digest
-from csvdprep.bids.masks import admit_mask, name_of, rank_mask
+from csvdprep.bids.masks import admit_map, admit_mask, name_of, rank_map, rank_mask
 from csvdprep.bids.names import Name, fill
 from csvdprep.core.declared import Declared, External
 from csvdprep.core.errors import InputError, UsageError
@@ -132,6 +132,11 @@ def find_external(
                             file=file,
                             remedy='Rename it with a lower-case ending.',
                         )
+                    if external.suffix:
+                        fitting.append(
+                            admit_map(file, external, origin, root, images, inspect, declared)
+                        )
+                        continue
                     fitting.append(
                         admit_mask(file, external, origin, root, images, inspect, notes, declared)
                     )
@@ -208,6 +213,9 @@ def _ranked(
     if external.transform:
         found = [file for file in files if _is_transform(file, external.transform, hub)]
         return sorted((0, file.relative_to(root).as_posix(), file) for file in found)
+    if external.suffix:
+        maps = ((rank_map(file, external), file) for file in files)
+        return sorted((r, f.relative_to(root).as_posix(), f) for r, f in maps if r is not None)
     others = [
         re.compile(item.words) for item in declared.externals if item.lesion and not item.otherwise
     ]

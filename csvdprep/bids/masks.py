@@ -218,6 +218,79 @@ def admit_mask(
     )
 
 
+def rank_map(file: Path, external: External) -> int | None:
+    """Say how clearly a file is a map of a kind (0 is clearest), None if it is not.
+
+    Examples
+    --------
+    >>> flow = External(name='cbf', title='', description='', grids=(), words='', suffix='cbf')
+    >>> [rank_map(Path(f'sub-01_{rest}cbf.nii.gz'), flow) for rest in (
+    ...     '', 'desc-basil_', 'space-T1w_', 'desc-pvGM_', 'space-MNI152NLin6Asym_', 'mean_')]
+    [0, 1, 10, None, None, None]
+    """
+    name = name_of(file)
+    if name is None or name.suffix != external.suffix or not file.name.endswith(('.nii', '.gz')):
+        return None
+    desc = name.entities.get('desc', '').lower()
+    # Of one tissue, or of another statistic: no map of the whole brain.
+    if {'label', 'atlas', 'seg', 'stat'} & name.entities.keys() or re.search('pv|gm|wm', desc):
+        return None
+    place = name.entities.get('space', '').lower()
+    spaces = {'': 0, 'asl': 0, 'aslref': 0, 't1w': 10}
+    return None if place not in spaces else spaces[place] + bool(desc)
+
+
+def admit_map(
+    file: Path,
+    external: External,
+    origin: str,
+    root: Path,
+    images: Mapping[str, tuple[str, Any]],
+    inspect: Callable[..., Any],
+    declared: Declared,
+) -> Scan:
+    """Take a map of values in, if it is known where it lies and holds anything.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    facts = inspect(file, mask=True)
+    shown = file.relative_to(root).as_posix()
+    name = name_of(file)
+    space = (name.entities.get('space', '') if name else '').lower()
+    grid = next(
+        (g for g in external.grids if g in images and same_grid(facts, images[g][1])), None
+    ) or next((g for g in external.grids if g in images and g == space), None)
+    if grid is None:
+        titles = ' or '.join(_title(one, declared) for one in sorted(external.grids))
+        raise InputError(
+            f'The {external.title} ({" x ".join(map(str, facts.shape))} voxels) does not match '
+            'the grid of any image of the visit.',
+            file=file,
+            field='affine',
+            remedy=f'Give it on the grid of the raw {titles}, or name its space (space-T1w).',
+        )
+    if not facts.low < facts.high:
+        raise InputError(
+            f'The {external.title} holds one value only.',
+            file=file,
+            field='voxel data',
+            remedy='Give another, or none.',
+        )
+    image = images[grid][0]
+    behind = [grid, file_digest(file), file_digest(image)]
+    return Scan(
+        name=external.name,
+        path=str(file),
+        uri=f'bids:{origin}:{shown}',
+        metadata={'grid': _grid(grid, declared), 'origin': origin},
+        content={'mask': str(file), 'image': image, 'on': grid, 'title': _title(grid, declared)},
+        digest=hashlib.sha256(' '.join(behind).encode()).hexdigest(),
+    )
+
+
 def _check_values(
     file: Path, external: External, facts: Any, labels: list[int], shown: str, notes: list[str]
 ) -> None:

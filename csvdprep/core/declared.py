@@ -91,7 +91,7 @@ class Input:
 class External:
     """A file that another tool, or a person, may have made in place of a room or for it.
 
-    It is a mask, unless ``classes`` or ``transform`` say otherwise.
+    It is a mask, unless ``classes``, ``transform`` or ``suffix`` say otherwise.
 
     Parameters
     ----------
@@ -117,6 +117,9 @@ class External:
         For a segmentation that replaces several maps at once: regular expression, for lower case,
         of the names that look-up tables give to the values of each class; the first that fits
         counts, and all classes have to be there.
+    suffix : str
+        For a map of values: suffix of its BIDS name ('cbf'). It lies on the grid of an image of
+        ``grids``, or its name says in the space of which of them (``space-T1w``).
     transform : (str, str)
         For a transform: values of ``from`` and ``to``, ``{hub}`` standing for the suffix of the
         anatomical reference.
@@ -132,6 +135,7 @@ class External:
     otherwise: bool = False
     rows: str = ''
     classes: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ''
     transform: tuple[str, str] | None = None
 
 

@@ -70,6 +70,31 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'lacunes': ('lacune_*',),
     'perivascular spaces': ('pvs_*',),
     'deep grey susceptibility': ('qsm_*', 'r2star_*'),
+    'blood flow': (
+        'cbf_brain',
+        'cbf_gm',
+        'cbf_dgm',
+        'cbf_wm',
+        'cbf_nawm',
+        'cbf_??_pvc',
+        'cbf_gm_wm_ratio',
+        'cbf_gm_asymmetry_pct',
+        'cbf_?ca_*',
+        'cbf_wmh*',
+        'cbf_ring_*',
+    ),
+    'regional blood flow': (
+        'cbf_gm*',
+        'cbf_dgm',
+        'cbf_wm*',
+        'cbf_nawm',
+        'cbf_?ca_*',
+        'cbf_ring_*',
+        'cbf_arterial_pct',
+        'cbf_snr_*',
+        'att_*',
+    ),
+    'blood flow of hyperintensities': ('cbf_nawm', 'cbf_wmh*', 'cbf_ring_*', 'cbf_snr_wmh'),
     'microbleeds': ('cmb_n', 'cmb_*_n', 'cmb_pattern'),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'permeability': ('ps_*', 'vp_*', 'vl_*'),
@@ -103,6 +128,7 @@ _ANATOMY = (
     'deep grey susceptibility',
     'microbleeds',
     'permeability',
+    'regional blood flow',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -140,7 +166,11 @@ GATES = (
     Gate(
         name='FLAIR on T1w',
         judged_by=('qc_flair_t1w_edges', 'qc_flair_mask_dice'),
-        stops=('all of hyperintensities', 'diffusion of hyperintensities'),
+        stops=(
+            'all of hyperintensities',
+            'diffusion of hyperintensities',
+            'blood flow of hyperintensities',
+        ),
         warns=('load of hyperintensities', 'zones and grades', 'diffusion of white matter'),
     ),
     Gate(
@@ -173,12 +203,14 @@ GATES = (
             'wmh_*_right_ml',
             'zones and grades',
             'diffusion of hyperintensities',
+            'blood flow of hyperintensities',
         ),
         warns=(
             'wmh_total_pct_icv',
             'wmh_ln_pct_icv',
             'zones and grades',
             'diffusion of hyperintensities',
+            'blood flow of hyperintensities',
             'diffusion of white matter',
         ),
     ),
@@ -212,10 +244,15 @@ GATES = (
         stops=(
             'diffusion of white matter',
             'diffusion of hyperintensities',
+            'blood flow of hyperintensities',
             'psmd_nonlesion_1e4',
             'psmd_lesion_pct',
         ),
-        warns=('diffusion of white matter', 'diffusion of hyperintensities'),
+        warns=(
+            'diffusion of white matter',
+            'diffusion of hyperintensities',
+            'blood flow of hyperintensities',
+        ),
     ),
     Gate(
         name='trace image and ADC',
@@ -281,6 +318,30 @@ GATES = (
         judged_by=('qc_vif_peak_mmol', 'qc_vif_tail_mmol', 'qc_ps_autocorrelation'),
         stops=('permeability',),
         warns=('permeability',),
+    ),
+    Gate(
+        name='delay of the labelling',
+        judged_by=('asl_delay_s',),
+        stops=('blood flow',),
+        warns=('blood flow',),
+    ),
+    Gate(
+        name='ASL series',
+        judged_by=('qc_asl_fd_mm', 'qc_asl_label_t', 'qc_asl_control_m0', 'asl_efficiency'),
+        stops=('blood flow', 'regional blood flow'),
+        warns=('blood flow', 'regional blood flow'),
+    ),
+    Gate(
+        name='map of blood flow',
+        judged_by=('qc_cbf_snr', 'qc_cbf_negative_pct', 'qc_cbf_high_pct', 'qc_cbf_qei'),
+        stops=('regional blood flow',),
+        warns=('blood flow', 'regional blood flow'),
+    ),
+    Gate(
+        name='ASL series on the anatomy',
+        judged_by=('qc_asl_anat_dice', 'qc_asl_anat_edges', 'qc_asl_coverage_pct'),
+        stops=('regional blood flow',),
+        warns=('regional blood flow',),
     ),
     Gate(
         name='registration of FA to its template',

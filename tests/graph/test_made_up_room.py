@@ -308,7 +308,7 @@ def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     from csvdprep.cli.parser import get_parser
 
     said = ' '.join(get_parser().format_help().split())
-    assert 'scans (t1w, flair, gre, t2w, glow, dwi, trace, dce)' in said
+    assert 'scans (t1w, flair, gre, t2w, glow, dwi, trace, asl, dce)' in said
     assert 'fazekas, glow, infarcts, microbleeds, nawm' in said
     out = tmp_path / 'out'
     asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']

@@ -1,0 +1,173 @@
+"""Pairs of control and label, motion that labelling pretends, and which of the two is which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+#: A difference that is this many standard errors from zero has a sign.
+SURE = 5.0
+#: Fewest pairs of which the sign is judged.
+LEAST_PAIRS = 2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Control and label that are subtracted.
+
+    Attributes
+    ----------
+    control, label : int
+        Volumes; equal where the series holds differences already.
+    delay, duration : float
+        PLD and labelling duration, or TI and TI1, s.
+    """
+
+    control: int
+    label: int
+    delay: float
+    duration: float
+
+
+def pair_up(
+    kinds: Sequence[str], delays: Sequence[float], durations: Sequence[float]
+) -> list[Pair]:
+    """Put control and label volumes together: neighbours of one delay.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        'control', 'label', 'deltam' or what is left out, of each volume.
+    delays, durations : sequence of float
+        Of each volume, s.
+
+    Returns
+    -------
+    list of Pair
+        In the order of acquisition. Where there are differences (deltam), these alone.
+
+    Examples
+    --------
+    >>> pairs = pair_up(['m0scan', 'label', 'control', 'label', 'control'], [0, 1, 1, 2, 2],
+    ...                 [0, 1.8, 1.8, 1.8, 1.8])
+    >>> [(pair.control, pair.label, pair.delay) for pair in pairs]
+    [(2, 1, 1), (4, 3, 2)]
+    """
+    made = [
+        Pair(n, n, delays[n], durations[n]) for n, kind in enumerate(kinds) if kind == 'deltam'
+    ]
+    if made:
+        return made
+    pairs = []
+    for setting in dict.fromkeys(zip(delays, durations, strict=True)):
+        own = [
+            n
+            for n, kind in enumerate(kinds)
+            if kind in ('control', 'label') and (delays[n], durations[n]) == setting
+        ]
+        waiting: int | None = None
+        for n in own:
+            if waiting is None or kinds[waiting] == kinds[n]:
+                # Of two of one kind in a row the later is nearer to what follows.
+                waiting = n
+                continue
+            control, label = (n, waiting) if kinds[n] == 'control' else (waiting, n)
+            pairs.append(Pair(control, label, *setting))
+            waiting = None
+    return sorted(pairs, key=lambda pair: min(pair.control, pair.label))
+
+
+def without_zigzag(parameters: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+    """Take out of motion what follows the order of control and label.
+
+    Labelling darkens the brain, which an alignment mistakes for motion; subtraction would turn
+    that into perfusion (Wang 2012, doi:10.1016/j.mri.2012.05.004).
+
+    Parameters
+    ----------
+    parameters : ndarray, shape (n, p)
+        Shifts and rotations of each volume.
+    kinds : sequence of str
+        'control', 'label' or others, of each volume.
+
+    Returns
+    -------
+    ndarray, shape (n, p)
+
+    Examples
+    --------
+    >>> drift, zigzag = np.arange(4.0), np.array([0.1, -0.1, 0.1, -0.1])
+    >>> kinds = ['control', 'label'] * 2
+    >>> without_zigzag((drift + zigzag)[:, None], kinds).ravel().round(3)[1:].tolist()
+    [1.0, 2.0, 3.0]
+    """
+    signs = np.array([{'control': 1.0, 'label': -1.0}.get(kind, 0.0) for kind in kinds])
+    parameters = np.array(parameters, float)
+    use = signs != 0
+    if np.unique(signs[use]).size < 2 or use.sum() < 4:
+        return parameters
+    place = np.linspace(-1, 1, len(signs))
+    # A drift must not pass for the difference of the two kinds.
+    design = np.stack([signs, np.ones_like(place), place, place**2], axis=1)
+    columns = 3 if use.sum() < 8 else 4
+    fitted = np.linalg.lstsq(design[use, :columns], parameters[use], rcond=None)[0]
+    return parameters - np.outer(signs, fitted[0])
+
+
+def difference_sign(differences: np.ndarray) -> tuple[float, float]:
+    """Tell which way control and label differ.
+
+    Parameters
+    ----------
+    differences : ndarray, shape (n,)
+        Mean of the brain of control minus label, of each pair.
+
+    Returns
+    -------
+    mean, t : float
+        Mean over the pairs, and over its standard error; the median of absolute deviations
+        stands for the scatter, so that a moved pair does not hide the rest. Infinite t where
+        nothing scatters.
+
+    Examples
+    --------
+    >>> mean, t = difference_sign(np.array([8.0, 9, 10, 8, 9, 100]))
+    >>> float(mean), bool(t > SURE)
+    (9.0, True)
+    """
+    values = np.asarray(differences, float)
+    middle = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - middle))) / np.sqrt(len(values))
+    # A few pairs scatter less than they should by chance.
+    spread *= float(stats.t.ppf(0.975, max(len(values) - 1, 1))) / 1.96
+    if spread == 0:
+        return middle, float(np.sign(middle) * np.inf) if middle else 0.0
+    return middle, middle / spread
+
+
+def relaxed(m0: np.ndarray, repetition: float | None, t1: float) -> np.ndarray:
+    """Correct M0 for what has not relaxed within its repetition time.
+
+    Parameters
+    ----------
+    m0 : ndarray
+        Signal.
+    repetition : float or None
+        s; None: taken as fully relaxed.
+    t1 : float
+        Of tissue, s.
+
+    Returns
+    -------
+    ndarray
+        ``M0 / (1 - exp(-TR/T1))`` (Alsop 2015, doi:10.1002/mrm.25197).
+
+    Examples
+    --------
+    >>> round(float(relaxed(np.array(1.0), 2.0, 1.607)), 3)
+    1.405
+    """
+    return m0 if repetition is None else m0 / -np.expm1(-repetition / t1)

@@ -1,0 +1,1 @@
+"""Blood flow from differences of control and label: arrays in, arrays out."""
