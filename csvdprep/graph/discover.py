@@ -13,6 +13,10 @@ from csvdprep.core.room import Room
 WINGS = ('csvdprep.preprocessing', 'csvdprep.markers', 'csvdprep.longitudinal', 'csvdprep.dataset')
 #: What each visit leaves besides the products of its rooms: the table of its measures.
 LEFT = 'measures'
+#: How rooms of the participant name a product of all visits: EACH and its name.
+EACH = 'each_'
+#: With what protocols the visits were scanned.
+PROTOCOLS = 'protocols'
 #: What the group level leaves to the rooms of the dataset.
 TABLES = (
     'group_measures',
@@ -83,8 +87,9 @@ def discover(
                 rooms.append(module.ROOM)
     rooms += [room for rooms_for in later for room in rooms_for(output_spaces, tuple(rooms))]
     outside = Declared.of(rooms)
-    known = {*outside.names, REFERENCE, LEFT, RATINGS, *TABLES}
+    known = {*outside.names, REFERENCE, LEFT, PROTOCOLS, RATINGS, *TABLES}
     known |= {name for room in rooms for name in room.outputs()}
+    known |= {EACH + name for room in rooms if room.level == 'visit' for name in room.outputs()}
     frames = {frame.name for frame in outside.frames}
     for room in rooms:
         if strange := sorted({*room.asks} - known):

@@ -5,20 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.files import file_digest, is_held
 from csvdprep.bids.names import is_label
+from csvdprep.bids.raw import metadata_of
 from csvdprep.bids.visit_times import VisitTime, visit_times
+from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit, VisitInput
 from csvdprep.core.settings import Settings
-from csvdprep.graph.discover import LEFT
-from csvdprep.graph.status import read_status
+from csvdprep.graph.discover import EACH, LEFT, PROTOCOLS, discover
+from csvdprep.graph.status import Status, read_status
 from csvdprep.graph.tables import long_table
+from csvdprep.graph.visit import checkpoint_folder
+from csvdprep.resources import resource
 
 #: Visits from which on there is something to compare.
 LEAST = 2
+#: Fields of sidecars that tell one protocol from another.
+PROTOCOL = (
+    'Manufacturer',
+    'ManufacturersModelName',
+    'MagneticFieldStrength',
+    'ReceiveCoilName',
+    'MRAcquisitionType',
+    'RepetitionTime',
+    'EchoTime',
+    'InversionTime',
+    'FlipAngle',
+)
+#: How sidecars name images of the raw dataset.
+_RAW = 'bids:raw:'
 
 
 def with_several_visits(output_dir: Path, subjects: Iterable[str] | None = None) -> list[str]:
@@ -56,6 +76,9 @@ def participant_inputs(
         One a participant of whom two visits or more have a table of measures, and none is being
         computed: ``scans['measures']`` has them in ``content['visits']``, in the order of time:
         ``session``, ``years`` since the first (None where nothing tells), ``table`` (path).
+        ``scans['each_<product>']``, for products that rooms of the participant take, has the
+        files of the visits that have one in ``content['visits']``, by session, and
+        ``scans['protocols']`` what sidecars tell of the scans, by session and scan.
     """
     found = []
     for subject in subjects:
@@ -96,7 +119,15 @@ def participant_inputs(
         times = visit_times(settings.bids_dir, usable, notes.append)
         notes.append(_told(times))
         found.append(
-            VisitInput(visit=whole, scans={LEFT: _measures(times, settings)}, notes=tuple(notes))
+            VisitInput(
+                visit=whole,
+                scans={
+                    LEFT: _measures(times, settings),
+                    PROTOCOLS: _protocols(times, states, settings),
+                    **_products(times, states, settings),
+                },
+                notes=tuple(notes),
+            )
         )
     return found
 
@@ -119,9 +150,101 @@ def _measures(times: list[VisitTime], settings: Settings) -> Scan:
         path='',
         uri=uris[0],
         others=tuple(uris[1:]),
-        digest=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        digest=_digest(content),
         content={'visits': visits},
     )
+
+
+def _products(
+    times: list[VisitTime], states: Mapping[Visit, Status], settings: Settings
+) -> dict[str, Scan]:
+    """Gather the files of each product that a room of the participant takes."""
+    wanted = {
+        name.removeprefix(EACH)
+        for room in discover(level='participant')
+        for name in room.asks
+        if name.startswith(EACH)
+    }
+    found: dict[str, dict[str, str]] = {}
+    for item in times:
+        for name, path in _files(item.visit, states[item.visit], wanted, settings).items():
+            found.setdefault(name, {})[f'ses-{item.visit.session}'] = path
+    root = Path(settings.output_dir)
+    scans = {}
+    for name, files in sorted(found.items()):
+        own = [Path(path) for path in files.values()]
+        uris = [
+            f'bids::{path.relative_to(root).as_posix()}'
+            for path in own
+            if path.is_relative_to(root)
+        ]
+        scans[EACH + name] = Scan(
+            name=EACH + name,
+            path='',
+            uri=(uris or [''])[0],
+            others=tuple(uris[1:]),
+            digest=_digest([[key, file_digest(Path(path))] for key, path in files.items()]),
+            content={'visits': files},
+        )
+    return scans
+
+
+def _files(visit: Visit, status: Status, wanted: set[str], settings: Settings) -> dict[str, str]:
+    """Return the products of a visit that rooms finished, by name."""
+    root = Path(settings.output_dir)
+    finished = {name for name, state in status.rooms.items() if state in ('done', 'cached')}
+    rooms = [room for room in discover(settings.output_spaces) if room.outputs()]
+    found: dict[str, str] = {}
+    for room in rooms:
+        if room.name in finished and wanted & room.outputs().keys():
+            files = read_checkpoint(checkpoint_folder(visit, root), room.name, root=root) or {}
+            found |= {name: path for name, path in files.items() if name in wanted}
+    # Where a room had no place, other products stand for its own, as in the plan of the visit.
+    for room in rooms:
+        other = room.otherwise
+        if room.name in finished or not other or not status.inputs.keys() >= {*other.given}:
+            continue
+        for name, target in other.names.items():
+            if name not in wanted or name in found:
+                continue
+            if target.startswith('resource:'):
+                found[name] = str(resource(target.removeprefix('resource:')))
+            elif path := _files(visit, status, {target}, settings).get(target):
+                found[name] = path
+    return found
+
+
+def _protocols(times: list[VisitTime], states: Mapping[Visit, Status], settings: Settings) -> Scan:
+    """Gather what the sidecars of the scans tell of how they were made."""
+    root = Path(settings.bids_dir)
+    content: dict[str, dict[str, dict]] = {}
+    uris = []
+    for item in times:
+        scans = content.setdefault(f'ses-{item.visit.session}', {})
+        for name, uri in sorted(states[item.visit].inputs.items()):
+            if not uri.startswith(_RAW):
+                continue
+            facts: Mapping = {}
+            with suppress(OSError, ValueError, InputError):  # the raw dataset may have moved
+                facts = metadata_of(root, root / uri.removeprefix(_RAW))[0]
+            uris.append(uri)
+            scans[name] = {
+                field: facts[field]
+                for field in PROTOCOL
+                if isinstance(facts.get(field), str | int | float)
+            }
+    return Scan(
+        name=PROTOCOLS,
+        path='',
+        uri=(uris or [''])[0],
+        others=tuple(uris[1:]),
+        digest=_digest(content),
+        content={'visits': content},
+    )
+
+
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _told(times: list[VisitTime]) -> str:

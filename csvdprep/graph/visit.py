@@ -12,7 +12,7 @@ from nipype.pipeline import engine as pe
 from csvdprep.bids import names
 from csvdprep.bids.sidecar import sidecar
 from csvdprep.bids.tsv import tsv_text
-from csvdprep.core.plan import Plan, Step
+from csvdprep.core.plan import Plan, Step, Visit
 from csvdprep.interfaces.sink import Checkpoint, DrawFigure, SaveDerivative
 from csvdprep.resources import resource
 
@@ -38,7 +38,12 @@ def room_of(node) -> str:
 
 def checkpoints(plan: Plan, output_dir: Path) -> Path:
     """Return the folder in which a visit's finished rooms are noted."""
-    return Path(output_dir) / plan.visit.log / 'checkpoints'
+    return checkpoint_folder(plan.visit, output_dir)
+
+
+def checkpoint_folder(visit: Visit, output_dir: Path) -> Path:
+    """Return the same by the visit alone."""
+    return Path(output_dir) / visit.log / 'checkpoints'
 
 
 def figure_path(plan: Plan, figure, output_dir: Path) -> Path:

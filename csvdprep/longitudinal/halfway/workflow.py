@@ -1,0 +1,25 @@
+"""The graph of the registration of visits."""
+
+from csvdprep.interfaces.wiring import init_single_wf
+from csvdprep.longitudinal.halfway.interfaces import RegisterFlair, RegisterT1w
+
+
+def init_halfway_wf(*, room, options, context):
+    """Register the images of all visits to the space half-way between them.
+
+    Inputs
+    ------
+    measures, protocols
+        Visits in the order of time, and how they were scanned.
+    each_flair_preproc, each_flair_mask, or each_anat_preproc, each_brain_mask
+        Images and brains by visit.
+
+    Outputs
+    -------
+    halfway_<contrast>, halfway_<contrast>_poses, halfway_<contrast>_error,
+    halfway_<contrast>_values
+        Images on one grid, poses, error of the registration, measures.
+
+    """
+    interface = RegisterFlair() if room.contrast == 'FLAIR' else RegisterT1w()
+    return init_single_wf(interface, room=room, mem_gb=3.0)
