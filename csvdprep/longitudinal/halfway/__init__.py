@@ -29,7 +29,7 @@ _POSE = tuple(
 )
 
 
-def rooms_for(_spaces: tuple[str, ...] = ()) -> tuple[Room, ...]:
+def rooms_for(_spaces: tuple[str, ...] = (), _rooms: tuple[Room, ...] = ()) -> tuple[Room, ...]:
     """Return a room for FLAIR and one for T1w.
 
     Examples
