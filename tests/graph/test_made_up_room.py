@@ -398,7 +398,7 @@ def test_visits_of_a_participant_are_compared(glow, bids, tmp_path, capsys):
 
 def test_without_it_nothing_is_left(clean, bids, tmp_path):
     with pytest.raises(
-        NothingToDo, match=r'No T1w, FLAIR, T2\*w or SWI, T2w, DWI, trace with ADC or DCE-MRI'
+        NothingToDo, match=r'No T1w, FLAIR, T2\*w or SWI, T2w, DWI, trace with ADC, ASL or DCE-MRI'
     ):
         run([str(bids), str(tmp_path / 'out'), 'participant', '-w', str(tmp_path / 'work')])
 
