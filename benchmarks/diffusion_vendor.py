@@ -66,7 +66,7 @@ def main(data: Path, output: Path | None = None, picture: Path | None = None) ->
     after = {}
     for direction in ('AP', 'PA'):
         folder = output / direction
-        fa = nib.load(next(folder.rglob('*param-fa_dwimap.nii.gz')))
+        fa = nib.load(next(folder.rglob('*[0-9]_model-tensor_param-fa_dwimap.nii.gz')))
         mask = nib.load(next(folder.rglob('*space-dwi_desc-brain_mask.nii.gz')))
         after[direction] = (np.asanyarray(fa.dataobj), np.asanyarray(mask.dataobj) > 0, fa.affine)
     print('\n| FA of AP and PA | r in both brains | mean absolute difference |\n|---|---|---|')

@@ -85,7 +85,9 @@ def score(files: dict[str, dict[str, Path]], output: Path) -> pd.DataFrame:
         truth_image = nib.load(case['truth'])
         truth = on_grid(case['truth'], truth_image)
         wide = truth | on_grid(case['rim'], truth_image) if 'rim' in case else None
-        ours = next((output / f'sub-{name}' / 'anat').glob('*_label-WMH_mask.nii.gz'), output)
+        ours = next(
+            (output / f'sub-{name}' / 'anat').glob('*_space-FLAIR_label-WMH_mask.nii.gz'), output
+        )
         candidates = {'csvdprep': ours, **{r: case[r] for r in RIVALS if r in case}}
         ml = float(np.abs(np.linalg.det(truth_image.affine[:3, :3]))) / 1000
         for tool, path in candidates.items():

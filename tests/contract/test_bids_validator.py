@@ -18,7 +18,7 @@ from tests.builders import write_dataset, write_image
 
 VALIDATOR = Path(sys.executable).with_name('bids-validator-deno')
 TEXT = {'.bval': '0\n', '.bvec': '0\n0\n0\n', '.json': '{}\n'}
-SPACES = ('MNI152NLin2009aSym', 'MNI152NLin6Asym:res-2')
+SPACES = ('MNI152NLin2009aSym', 'MNI152NLin6Asym:res-2', 'T1w', 'FLAIR', 'dwi')
 
 
 def scans_of(*names):

@@ -268,3 +268,22 @@ def test_every_file_behind_a_series_is_named(tmp_path):
         'fmap/sub-01_dir-PA_epi.json',
         'fmap/sub-01_dir-PA_epi.nii.gz',
     ]
+
+
+def test_lesions_to_be_filled_are_taken_once(tmp_path):
+    from csvdprep.phantom.into.visits import _own_lesions
+
+    names = (
+        'space-FLAIR_label-WMH_mask',
+        'space-T1w_label-WMH_mask',
+        'space-MNI152NLin2009aSym_res-02_label-WMH_mask',
+        'label-lacune_mask',
+    )
+    (tmp_path / 'anat').mkdir()
+    for name in names:
+        (tmp_path / 'anat' / f'sub-01_{name}.nii.gz').touch()
+    found = _own_lesions(tmp_path, 'sub-01_', 'T1w')
+    assert [(space, path.name[7:-7]) for space, path in found] == [
+        ('T1w', 'label-lacune_mask'),
+        ('FLAIR', 'space-FLAIR_label-WMH_mask'),
+    ]

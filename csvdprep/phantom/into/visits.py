@@ -285,11 +285,19 @@ def read_given(derivatives: Path, visit: Visit, lesions: Path | None = None) -> 
 
 
 def _own_lesions(folder: Path, stem: str, hub: str) -> tuple[tuple[str, Path], ...]:
-    """Find masks of lesions; one without ``space`` lies on the reference."""
-    found = []
+    """Find masks of lesions; one without ``space`` lies on the reference.
+
+    Copies in a template, or on the reference beside those on the scan itself, are left out.
+    """
+    found: dict[tuple, list[tuple[str, Path]]] = {}
     for path in sorted(folder.glob(f'*/{stem}*_mask.nii.gz')):
         entities = parse(path).entities
         if entities.get('label') in OWN_LESIONS and entities.get('desc') != 'preliminary':
             space = entities.get('space', 'dwi' if path.parent.name == 'dwi' else hub)
-            found.append((space, path))
-    return tuple(found)
+            if 'res' not in entities and not space.startswith('MNI'):
+                kind = (entities['label'], entities.get('desc'))
+                found.setdefault(kind, []).append((space, path))
+    for kind, masks in found.items():
+        elsewhere = [item for item in masks if item[0] != hub]
+        found[kind] = elsewhere or masks
+    return tuple(sorted((item for masks in found.values() for item in masks), key=lambda x: x[1]))
