@@ -11,6 +11,7 @@ from csvdprep.bids.names import ENTITIES, INDICES, Name
 from csvdprep.bids.raw import read_json
 from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError, UsageError
+from csvdprep.core.words import choices
 
 #: Queries of other applications: a filter file shared with them may hold these.
 OTHER_QUERIES = frozenset(
@@ -53,6 +54,8 @@ LONG_NAMES = {
 }
 #: What a filter can hold, by the names of pybids.
 FILTERABLE = {LONG_NAMES.get(key, key) for key in ENTITIES} | {'suffix', 'datatype', 'extension'}
+#: Entities that usually tell two images of a kind apart.
+USUAL = {'acquisition', 'run', 'reconstruction', 'ceagent', 'direction', 'echo', 'part', 'space'}
 
 
 def read_filters(path: str | os.PathLike, declared: Declared) -> dict[str, dict[str, Any]]:
@@ -109,7 +112,7 @@ def check_filters(
     for query, wanted in content.items():
         if query not in {*declared.names} | OTHER_QUERIES:
             refuse(
-                f'There is no query "{query}".', f'The queries are: {", ".join(declared.names)}.'
+                f'There is no query "{query}".', choices(query, declared.names, 'The queries are')
             )
         if not isinstance(wanted, Mapping):
             refuse(
@@ -122,7 +125,9 @@ def check_filters(
             if query in declared.names and name not in FILTERABLE:
                 refuse(
                     f'BIDS has no entity "{entity}" that can filter {query}.',
-                    f'The entities are: {", ".join(sorted(FILTERABLE))}.',
+                    choices(
+                        entity, sorted(USUAL), 'Entities are, among others,', FILTERABLE | USUAL
+                    ),
                 )
             values = value if isinstance(value, list) else [value]
             if not all(item is None or isinstance(item, str | int) for item in values):

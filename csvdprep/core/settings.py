@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from csvdprep.core.errors import UsageError
+from csvdprep.core.words import choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,8 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         raise UsageError(
             f'Unknown setting: {", ".join(unknown)}.',
             file=path,
-            remedy=f'The known settings are: {", ".join(sorted(known))}.',
+            remedy=choices(unknown[0], sorted(known), 'The settings are')
+            + ' They are the options of csvdprep --help, with underscores.',
         )
     hints = get_type_hints(Settings, include_extras=True)
     for name, value in asked.items():

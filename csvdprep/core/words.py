@@ -40,7 +40,7 @@ def choices(
     """
     listed = list(listed)
     by_small = {name.lower(): name for name in (listed if known is None else known)}
-    near = difflib.get_close_matches(wrong.lower(), by_small, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(wrong.lower(), by_small, n=3, cutoff=0.65)
     # The beginning may be right, and the end forgotten: seedz, seed_contrast.
     start = wrong.lower()[: max(4, len(wrong) - 1)]
     near += [name for name in by_small if name.startswith(start) and name not in near]

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from csvdprep.core.errors import PreflightError, UsageError, plain
+from csvdprep.core.words import choices
 from csvdprep.resources import SPACE, shipped_uri, template_file, templates
 
 _SEVERAL = re.compile(r'[A-Za-z0-9]+(:(res|resolution|cohort)-[0-9]{1,4})*')
@@ -403,5 +404,7 @@ def _missing(spec: str, name: str, images: list[Path]) -> PreflightError:
         said,
         file=templateflow_home(),
         field='--output-spaces',
-        remedy=f'Known spaces: {", ".join(here) or "none"}.',
+        remedy=f'Write {name}:res-N with one of these.'
+        if images
+        else choices(name, here, 'The spaces are'),
     )
