@@ -57,7 +57,9 @@ def test_all_echoes_with_their_phases(raw):
     assert [echo['time'] for echo in content['echoes']] == [0.005, 0.012, 0.02]
     assert all('echo-2_part' in e for e in (content['echoes'][0]['mag'],))
     assert content['tesla'] == 3
-    assert len(scans['gre'].others) == 5
+    others = scans['gre'].others
+    assert sum(uri.endswith('.nii.gz') for uri in others) == 5
+    assert sum(uri.endswith('.json') for uri in others) == 6
     assert scans['gre_phase'].content == content
     phase, unit, known = load_phases(content['echoes'])
     image, magnitude = load_magnitudes(content['echoes'])

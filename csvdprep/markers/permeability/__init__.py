@@ -252,6 +252,7 @@ ROOM = Room(
             metadata={'SkullStripped': True},
             description='Permeability surface area product of each voxel, Patlak; not cut at 0. '
             'For the eye: means of voxels are noisier than fits to the curves of regions.',
+            resampled='linear',
         ),
         'dce_vp': Derivative(
             suffix='vpmap',
@@ -260,6 +261,7 @@ ROOM = Room(
             units='mL/mL',
             metadata={'SkullStripped': True},
             description='Volume of plasma of each voxel, Patlak.',
+            resampled='linear',
         ),
         'dce_vif_mask': Derivative(
             suffix='mask',

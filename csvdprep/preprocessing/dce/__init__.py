@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ ROOM = Room(
             space='dce',
             datatype='perf',
             source='dce',
+            image='dce_baseline',
+            to_anat='dce_to_anat',
         ),
     ),
     makes={
@@ -236,6 +239,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    resources=BRAIN,
     build='csvdprep.preprocessing.dce.workflow:init_dce_wf',
     methods='Volumes of the dynamic series were aligned (rigid) first with the mean of those '
     'before the contrast agent, then each with the mean of its neighbours, and interpolated once. '
