@@ -37,7 +37,7 @@ def shell_lines(text):
     prose = re.sub(r'```.*?```', '', text, flags=re.DOTALL)
     for code in re.findall(r'(?<!`)`(csvdprep [^`\n]+)`', prose):
         # "csvdprep status", "csvdprep options [STEP]": what is talked about, not a command.
-        if code.count(' ') > 1 and not re.search(r'\.\.\.|…|\[|\{|<', code):
+        if re.search(r'[A-Z/]| -', code) and not re.search(r'\.\.\.|…|\[|\{|<', code):
             yield code
 
 

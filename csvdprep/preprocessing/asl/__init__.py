@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,14 @@ ROOM = Room(
         ),
     ),
     frames=(
-        Frame(name='asl', description='Grid of the ASL series.', datatype='perf', source='asl'),
+        Frame(
+            name='asl',
+            description='Grid of the ASL series.',
+            datatype='perf',
+            source='asl',
+            image='asl_ref',
+            to_anat='asl_to_anat',
+        ),
     ),
     makes={
         'asl_preproc': Derivative(
@@ -177,6 +185,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    resources=BRAIN,
     build='csvdprep.preprocessing.asl.workflow:init_asl_wf',
     methods='Volumes of the ASL series were aligned with the mean of the control volumes (rigid); '
     'what of their motion follows the order of control and label was removed [@wang2012]. M0 was '

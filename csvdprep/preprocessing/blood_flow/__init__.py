@@ -62,6 +62,7 @@ ROOM = Room(
             units='mL/100 g/min',
             metadata={'SkullStripped': True},
             description='Blood flow; 0 outside the brain, and where M0 is hardly there.',
+            resampled='linear',
         ),
         'att': Derivative(
             suffix='att',
