@@ -234,3 +234,50 @@ def test_templates_are_kept_out_of_a_home_without_them(study, tmp_path, monkeypa
     monkeypatch.setenv('TEMPLATEFLOW_HOME', '')
     _prepare_templateflow(asked, cache)
     assert templateflow_home() == cache / 'templateflow'
+
+
+def test_the_demo_ends_in_words(tmp_path):
+    from csvdprep.cli.demo import SHOWN, summary
+    from csvdprep.graph.discover import discover
+    from csvdprep.scoring import Scores
+
+    first, second = (
+        {'participant_id': 'sub-01', 'session_id': f'ses-{session}'} for session in '12'
+    )
+    scores = Scores(
+        'an app',
+        'a phantom',
+        ('sub-01_ses-1', 'sub-01_ses-2'),
+        (),
+        masks=[{**first, 'label': 'WMH', 'space': 'FLAIR', 'dice': 0.713}],
+        pairs=[
+            {**first, 'measure': 'wmh_total_ml', 'truth': 14.0, 'found': 12.34},
+            {**first, 'measure': 'fa_nawm', 'truth': 0.4, 'found': 0.39},
+            {**second, 'measure': 'wmh_total_ml', 'truth': 20.0, 'found': None},
+        ],
+    )
+    reports = [tmp_path / 'sub-01.html', tmp_path / 'sub-01_ses-1.html']
+    said = summary(scores, 'tiny', reports, tmp_path / 'score.html')
+    lines = said.splitlines()
+    row = next(line for line in lines if 'hyperintensities' in line)
+    assert row.split()[-5:] == ['mL', '12.34', 'of', '14', '-']
+    assert not any('Microbleeds' in line for line in lines if ' of ' in line)
+    assert '0.71' in said
+    assert str(reports[1]) in said
+    assert '2 mm' in said
+    assert '2 mm' not in summary(scores, 'full', reports, tmp_path / 'score.html')
+    assert max(len(line) for line in lines if str(tmp_path) not in line) < 100
+    measures = {m.name for room in discover(level='') for m in room.measures}
+    assert {*SHOWN} <= measures
+    # Pages that are named exist.
+    root = Path(__file__).parents[2]
+    if (root / 'docs').is_dir():
+        assert (root / 'docs' / 'howto' / 'eyes.md').is_file()
+
+
+def test_the_quick_demo_has_one_visit_with_all_scans():
+    from csvdprep.phantom.dataset.demo import PERSONS, _quick
+
+    made = [state.modalities for person in _quick() for state in person.states]
+    assert made == [(), ('T1w', 'FLAIR'), ('T1w', 'FLAIR')]
+    assert sum(len(person.states) for person in PERSONS) == 4

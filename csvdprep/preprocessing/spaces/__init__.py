@@ -13,6 +13,8 @@ from csvdprep.imaging.spaces import SPACE, parse_space, reference_uri, scan_spac
 
 #: Grid of the anatomical reference, and that of templates.
 ANAT, TEMPLATE = 'anat', 'mni'
+#: Shipped files by space and resolution.
+SHIPPED = {(SPACE, 1): ('template',), (SPACE, 2): ('template_2mm',)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class _Space:
     target: str = ''
     ways: tuple[tuple[str, bool], ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    resources: tuple[str, ...] = ()
 
 
 def rooms_for(specs: tuple[str, ...], rooms: tuple[Room, ...]) -> tuple[Room, ...]:
@@ -130,6 +133,7 @@ def _space(spec: str, frames: dict[str, Frame]) -> _Space | None:
         res=res,
         ways=((way, False),),
         metadata=tuple(told.items()),
+        resources=SHIPPED.get((name, resolution or 1), ()) if cohort is None else (),
     )
 
 
@@ -195,6 +199,7 @@ def _carriers(
                 (name, f'{name}_in_{space.tag}', item.resampled) for name, item in made.items()
             ),
             ways=ways,
+            resources=space.resources,
             build='csvdprep.preprocessing.spaces.workflow:init_space_wf',
             methods=f'Results of the step "{room.title}" were resampled into {space.entity}.',
         )
