@@ -401,6 +401,15 @@ def test_images_lie_in_the_coordinates_of_the_reference(out):
     there = coarse.affine @ [3, 4, 5, 1]
     assert made.affine @ [6, 8, 10, 1] == pytest.approx(there)
     assert layers['dseg'].shown()['toHub'] == np.eye(4).tolist()
+    # What was resampled onto the reference is there already, on its own grid.
+    anat = out / 'sub-01/ses-1/anat'
+    write_image(anat / 'sub-01_ses-1_space-T1w_label-CMB_mask.nii.gz', np.ones(SHAPE, 'uint8'))
+    write_image(anat / 'sub-01_ses-1_desc-preproc_swi.nii.gz', np.ones(SHAPE, 'int16'))
+    write_image(anat / 'sub-01_ses-1_desc-brain_mask.nii.gz', np.ones(SHAPE, 'uint8'))
+    layers = {item.key: item for item in find_layers(out, VISIT)}
+    assert layers['desc-brain_mask'].frame == 'T1w'
+    assert 'space-T1w_label-CMB_mask' not in layers
+    assert layers['desc-preproc_swi'].frame == 'T2starw'
 
 
 def test_an_edited_mask_is_kept_on_the_grid_of_the_mask(serve, out, tmp_path):
