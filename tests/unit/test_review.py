@@ -378,6 +378,7 @@ def test_a_report_leads_to_the_desk_and_may_ask_it_for_nothing(serve):
     status, data, headers = client.ask('/report/sub-01_ses-1.html')
     assert status == 200
     assert b'<a href="/#visit=sub-01_ses-1" target="_top">' in data
+    assert b'<a href="/#visit=sub-01_ses-1&amp;lesion=CMB-2" target="_top"' in data
     assert "connect-src 'none'" in headers['Content-Security-Policy']
     figure = '/report/sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
     assert client.ask(figure)[2]['Content-Type'] == 'image/svg+xml'
