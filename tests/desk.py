@@ -65,5 +65,7 @@ def write_output(out, subject='01', *, region=''):
     )
     (folder / 'figures').mkdir()
     (folder / 'figures' / f'{label}_desc-wmh_FLAIR.svg').write_text('<svg/>')
-    (out / f'{label}.html').write_text('<html><body class="x"><p>Report</p></body></html>')
+    row = '<tr data-lesion="CMB-2"><td class="number">2</td><td>deep</td></tr>'
+    page = f'<html><body class="x"><table>{row}</table></body></html>'
+    (out / f'{label}.html').write_text(page)
     return out

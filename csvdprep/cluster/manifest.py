@@ -10,8 +10,10 @@ from pathlib import Path
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write, read_text
+from csvdprep.bids.ratings import OPTION, latest, read_rows
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
+from csvdprep.core.ratings import MASKS
 
 #: Options whose files are copied beside the list, so that a later edit changes no task.
 FILES = ('--bids-filter-file', '--config-file', '--manual-ratings', '--use-plugin')
@@ -96,6 +98,8 @@ def freeze_files(options: Sequence[str], folder: Path) -> tuple[str, ...]:
                 raise InputError(
                     f'The file cannot be copied ({error.strerror}).', file=value, field=name
                 ) from error
+            if name == OPTION:
+                _copy_masks(Path(value), folder)
             out += [name, str(copy)]
             pending = ''
         elif name in FILES:
@@ -103,6 +107,16 @@ def freeze_files(options: Sequence[str], folder: Path) -> tuple[str, ...]:
         else:
             out.append(option)
     return tuple(out)
+
+
+def _copy_masks(table: Path, folder: Path) -> None:
+    """Copy the masks that a table of ratings names by their way from its folder."""
+    rows, _ = read_rows(table, lambda line: None)
+    for row in latest(rows):
+        if row.marker in MASKS and row.value is not None:
+            copy = folder / str(row.value)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(table.parent / str(row.value), copy)
 
 
 def manifests(output_dir: Path) -> list[Manifest]:

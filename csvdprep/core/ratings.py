@@ -9,6 +9,7 @@ from dataclasses import dataclass
 __all__ = [
     'ADD',
     'CONSENSUS',
+    'DECIDED',
     'DECISION',
     'DECISIONS',
     'FAMILIES',
@@ -41,6 +42,8 @@ MASKS: Mapping[str, str] = {
 }
 #: Whether a visit may be used, and what may be said of it.
 DECISION = 'qc_decision'
+#: Measure that hands it on.
+DECIDED = 'review_decision'
 DECISIONS: Mapping[str, str] = {
     'accept': 'may be used',
     'doubtful': 'may be used with care; the reason is given',

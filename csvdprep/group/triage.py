@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from csvdprep.bids import covariates
+from csvdprep.bids.tsv import MISSING
 from csvdprep.core.plan import Visit
+from csvdprep.core.ratings import DECIDED
 from csvdprep.core.room import Figure, Measure
 from csvdprep.group.tables import public
 from csvdprep.group.visits import STATES, Entry
@@ -62,6 +64,8 @@ def triage_row(
         value = f'{measure.heading} {shown(rows["measures"].get(measure.name))}{unit}'
         why.append(f'{value}: {reason}' if reason else value)
     why += [f'{item[0]} could not be used' for item in status.refused] if status else []
+    if (decided := rows['measures'].get(DECIDED) or MISSING) != MISSING:
+        why.insert(0, f'decided by a reader: {decided}')
     if not why and entry.state not in ('ok', 'waiting'):
         why.append(STATES[entry.state])
     return {

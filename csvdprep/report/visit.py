@@ -236,10 +236,7 @@ def _sections(
         yield Section('Files', [_part('files', files=files)])
     rest = [(item, found) for item, found in read.values() if found]
     if rest:
-        parts = [
-            _part('lesions', lists=item.lists, what=item.rows or what, none=none, **found)
-            for item, found in rest
-        ]
+        parts = [_list_part(item, item.rows or what, none, found) for item, found in rest]
         yield Section(title, parts)
     if failed or status.get('warnings'):
         warnings = status.get('warnings') or []
@@ -274,8 +271,14 @@ def _marker(step, plan, known, status, read, drawn, output_dir, what, none) -> l
         _, found = read.pop(id(item), (item, None))
         if found:
             what = item.rows or what
-            parts.append(_part('lesions', lists=item.lists, what=what, none=none, **found))
+            parts.append(_list_part(item, what, none, found))
     return parts
+
+
+def _list_part(item: Derivative, what: str, none: str, found: Mapping[str, Any]) -> Part:
+    """Return a list; its rows have names by which a reviewing desk leads to each lesion."""
+    label = '' if item.desc else item.label or ''
+    return _part('lesions', lists=item.lists, what=what, none=none, label=label, **found)
 
 
 def _figure_parts(step, plan, status, drawn, output_dir) -> list[Part]:

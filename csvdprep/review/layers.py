@@ -7,7 +7,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,32 @@ import numpy as np
 
 from csvdprep.bids.names import Name, parse
 from csvdprep.bids.tsv import read_tsv
+from csvdprep.core.declared import Declared
 from csvdprep.core.errors import CsvdprepError
 from csvdprep.core.plan import Visit
 from csvdprep.core.ratings import MASKS
+from csvdprep.core.room import Derivative
+from csvdprep.graph.discover import discover
 from csvdprep.imaging.transforms import read_linear
 
 __all__ = ['Layer', 'find_layers', 'mask_array', 'to_mni', 'voxels']
 
 #: Suffixes of images that a reader looks at, in the order in which they are offered.
-IMAGES = ('FLAIR', 'T1w', 'T2w', 'T2starw', 'swi', 'minIP', 'trace', 'ADC', 'dwiref')
+IMAGES = (
+    'FLAIR',
+    'T1w',
+    'T2w',
+    'T2starw',
+    'swi',
+    'minIP',
+    'trace',
+    'ADC',
+    'dwiref',
+    'angio',
+    'dce',
+    'asl',
+    'm0scan',
+)
 #: Suffixes of maps that are shown over them, and the colours of each.
 MAPS = {
     'probseg': 'warm',
@@ -33,6 +50,12 @@ MAPS = {
     'T2starmap': 'viridis',
     'fieldmap': 'blue2red',
     'dwimap': 'viridis',
+    'T1map': 'viridis',
+    'TB1map': 'viridis',
+    'PSmap': 'viridis',
+    'vpmap': 'viridis',
+    'cbf': 'viridis',
+    'att': 'viridis',
 }
 #: Colours of masks by their label (Okabe and Ito).
 COLOURS = {
@@ -156,6 +179,8 @@ def find_layers(output_dir: Path, visit: Visit) -> list[Layer]:
             shape = nib.load(file).shape
         except Exception:  # readers raise anything on a damaged file
             continue
+        if name.entities.get('space') == hub:
+            continue  # the same as on its own grid, resampled
         if frame not in ways or len(shape) != 3 or math.prod(shape) > _MOST_VOXELS:
             continue
         found.append(
@@ -183,7 +208,7 @@ def _kind(name: Name) -> str:
     desc = name.entities.get('desc', '')
     if name.suffix in IMAGES:
         # What was filled or made for computing is nothing to look at.
-        return 'image' if desc in ('', 'preproc', 'b0') else ''
+        return 'image' if desc in ('', 'preproc', 'b0', 'baseline') else ''
     if name.suffix == 'mask':
         return 'mask'
     if name.suffix == 'dseg':
@@ -198,12 +223,31 @@ def _rank(name: Name) -> tuple[int, str]:
 
 
 def _frame(file: Path, name: Name, hub: str) -> str:
-    space = name.entities.get('space', '')
-    if space:
+    if space := name.entities.get('space'):
         return space
-    if name.suffix in IMAGES and name.suffix not in ('dwiref', 'ADC', 'minIP'):
-        return name.suffix
-    return 'dwi' if file.parent.name == 'dwi' else hub
+    said = tuple(name.entities.get(key) for key in ('label', 'desc', 'param'))
+    found = _grids().get((name.suffix, *said))
+    if found is None:
+        found = name.suffix if name.suffix in IMAGES else '{hub}'
+    return 'dwi' if file.parent.name == 'dwi' and not found else found.replace('{hub}', hub)
+
+
+@cache
+def _grids() -> dict[tuple, str]:
+    """Return the grid of each product whose file name need not tell it."""
+    rooms = discover()
+    spaces = {frame.name: frame.space or '' for frame in Declared.of(rooms).frames}
+    found: dict[tuple, str] = {}
+    for made in (made for room in rooms for made in room.makes.values()):
+        if made.saved and made.extension == '.nii.gz':
+            key, grid = _said(made), spaces.get(made.frame, '')
+            # Where several grids have such a file, the reference is the one without its name.
+            found[key] = grid if key not in found or grid == '{hub}' else found[key]
+    return found
+
+
+def _said(made: Derivative) -> tuple:
+    return made.suffix, made.label, made.desc, made.param
 
 
 def _ways(folder: Path, hub: str) -> dict[str, np.ndarray]:
@@ -216,9 +260,6 @@ def _ways(folder: Path, hub: str) -> dict[str, np.ndarray]:
             ways.setdefault(found[1], np.linalg.inv(read_linear(file)))
         except (CsvdprepError, OSError, ValueError, np.linalg.LinAlgError, TypeError):
             continue
-    # The SWI of a scanner lies on the grid of the gradient echo.
-    if 'T2starw' in ways:
-        ways.setdefault('swi', ways['T2starw'])
     return ways
 
 
@@ -253,7 +294,7 @@ def _title(name: Name) -> str:
         entities.get('param', '').upper()
         if len(entities.get('param', '')) < 4
         else entities['param'],
-        '' if entities.get('desc') in ('preproc', 'b0') else entities.get('desc', ''),
+        '' if entities.get('desc') in ('preproc', 'b0', 'baseline') else entities.get('desc', ''),
         _word(name),
     ]
     return ' '.join(part for part in parts if part)

@@ -40,6 +40,8 @@ _REPORT = re.compile(
     r'(?:sub-[A-Za-z0-9+]+(?:_ses-[A-Za-z0-9+]+)?|group)\.html'
     r'|sub-[A-Za-z0-9+]+/(?:ses-[A-Za-z0-9+]+/)?figures/[A-Za-z0-9+_-]+\.(?:svg|png)'
 )
+#: A row of a list of lesions in a report.
+_LESION = re.compile(rb'(<tr data-lesion="([A-Za-z]+-\d+)"><td[^>]*>)(\d+)(</td>)')
 _KINDS = {'.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.png': 'image/png'}
 #: What the page may load: nothing from elsewhere.
 _POLICY = (
@@ -299,6 +301,8 @@ def _linked(page: bytes, label: str) -> bytes:
     """Lead from a report back to the desk."""
     target = '/' if label == 'group' else f'/#visit={label}'
     link = f'<p class="desk"><a href="{target}" target="_top">Open in the review desk</a></p>'
+    lesion = f'<a href="{target}&amp;lesion=\\2" target="_top" title="Review desk">\\3</a>'
+    page = _LESION.sub(rb'\1' + lesion.encode() + rb'\4', page)
     found = re.search(rb'<body[^>]*>', page)
     at = found.end() if found else 0
     return page[:at] + link.encode() + page[at:]

@@ -197,7 +197,8 @@ class Store:
                     stream.truncate(cut)
                 elif end and _last(stream) != b'\n':
                     line = b'\n' + line
-                os.write(stream.fileno(), line)
+                if os.write(stream.fileno(), line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(stream.fileno())
                 return
 

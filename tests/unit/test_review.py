@@ -20,10 +20,13 @@ from csvdprep.bids.query import collect_visits
 from csvdprep.bids.ratings import masks_of, read_ratings
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
+from csvdprep.cluster.manifest import freeze_files
 from csvdprep.core.errors import CsvdprepError, InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
+from csvdprep.group.triage import triage_row
+from csvdprep.group.visits import Entry
 from csvdprep.imaging.inspect import inspect_image
 from csvdprep.interfaces.values import read_values
 from csvdprep.markers.review import rooms_for
@@ -378,6 +381,7 @@ def test_a_report_leads_to_the_desk_and_may_ask_it_for_nothing(serve):
     status, data, headers = client.ask('/report/sub-01_ses-1.html')
     assert status == 200
     assert b'<a href="/#visit=sub-01_ses-1" target="_top">' in data
+    assert b'<a href="/#visit=sub-01_ses-1&amp;lesion=CMB-2" target="_top"' in data
     assert "connect-src 'none'" in headers['Content-Security-Policy']
     figure = '/report/sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
     assert client.ask(figure)[2]['Content-Type'] == 'image/svg+xml'
@@ -401,6 +405,15 @@ def test_images_lie_in_the_coordinates_of_the_reference(out):
     there = coarse.affine @ [3, 4, 5, 1]
     assert made.affine @ [6, 8, 10, 1] == pytest.approx(there)
     assert layers['dseg'].shown()['toHub'] == np.eye(4).tolist()
+    # What was resampled onto the reference is there already, on its own grid.
+    anat = out / 'sub-01/ses-1/anat'
+    write_image(anat / 'sub-01_ses-1_space-T1w_label-CMB_mask.nii.gz', np.ones(SHAPE, 'uint8'))
+    write_image(anat / 'sub-01_ses-1_desc-preproc_swi.nii.gz', np.ones(SHAPE, 'int16'))
+    write_image(anat / 'sub-01_ses-1_desc-brain_mask.nii.gz', np.ones(SHAPE, 'uint8'))
+    layers = {item.key: item for item in find_layers(out, VISIT)}
+    assert layers['desc-brain_mask'].frame == 'T1w'
+    assert 'space-T1w_label-CMB_mask' not in layers
+    assert layers['desc-preproc_swi'].frame == 'T2starw'
 
 
 def test_an_edited_mask_is_kept_on_the_grid_of_the_mask(serve, out, tmp_path):
@@ -453,6 +466,17 @@ def test_an_edited_mask_goes_before_those_of_other_tools(tmp_path):
     found = given()
     assert 'wmh_external' not in found.scans
     assert 'does not match the grid' in found.refused[0][1]
+
+
+def test_array_jobs_take_edited_masks_with_the_table(store, tmp_path):
+    edited = 'ratings/sub-01/anat/sub-01_label-WMH_desc-edited1_mask.nii.gz'
+    write_image(tmp_path / edited, np.ones(SHAPE, 'uint8'))
+    store.add(VISIT, 'AB', 'wmh_mask', edited)
+    _, table = freeze_files(['--manual-ratings', str(store.path)], tmp_path / 'job')
+    rows = read_ratings(Path(table), pytest.fail)
+    found = masks_of(rows, {'01': ['1']}, Path(table), pytest.fail)[VISIT]['wmh_external']
+    assert found.is_relative_to(tmp_path / 'job')
+    assert found.read_bytes() == (tmp_path / edited).read_bytes()
 
 
 def test_the_viewer_is_what_was_vendored():
@@ -559,3 +583,12 @@ def test_a_list_at_which_nobody_looked_is_not_counted(out, tmp_path):
     assert values['cmb_reviewed_n'].value == 1
     assert 'raters disagree (AB accept, CD reject)' in values['cmb_reviewed_n'].reason
     assert values['cmb_reviewed_n'].qc == 'warn'
+
+
+def test_the_decision_is_told_first_in_the_list_of_visits():
+    def why(decision):
+        rows = {'measures': {'review_decision': decision}, 'qc': {}}
+        return triage_row(Entry(VISIT, 'failed'), rows, (), (), (), Path())['why']
+
+    assert why('exclude')[0] == 'decided by a reader: exclude'
+    assert len(why('n/a')) == 1

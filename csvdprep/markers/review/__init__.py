@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from csvdprep.core.lesionlist import IDENTITY
 from csvdprep.core.options import option
-from csvdprep.core.ratings import DECISIONS, FAMILIES, KINDS, LISTS, MARKERS, Family
+from csvdprep.core.ratings import DECIDED, DECISIONS, FAMILIES, KINDS, LISTS, MARKERS, Family
 from csvdprep.core.room import Column, Derivative, Measure, Room
 
 
@@ -150,7 +150,7 @@ _DECISION = Room(
     makes={},
     measures=(
         Measure(
-            name='review_decision',
+            name=DECIDED,
             units='',
             method='rated',
             description='Whether persons say that the visit may be used. Where they disagree, '

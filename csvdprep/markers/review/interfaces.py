@@ -8,7 +8,7 @@ import numpy as np
 from nipype.interfaces.base import DynamicTraitedSpec, File, SimpleInterface, TraitedSpec, traits
 from nipype.interfaces.io import add_traits
 
-from csvdprep.core.ratings import CONSENSUS, DECISIONS
+from csvdprep.core.ratings import CONSENSUS, DECIDED, DECISIONS
 from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.lists import write_rows
@@ -38,7 +38,7 @@ class Decision(SimpleInterface):
         room = rooms_for()[0]
         value = decide(self.inputs.ratings.get('decisions', ()))
         file = Path(runtime.cwd) / 'values.json'
-        self._results['review_values'] = write_values(file, {'review_decision': value}, room)
+        self._results['review_values'] = write_values(file, {DECIDED: value}, room)
         return runtime
 
 

@@ -16,6 +16,7 @@
     ['x', 'take the lesion at the crosshair out of the mask'],
     ['u', 'undo the last rating'],
     ['o', 'overlays on and off'],
+    ['+, -, 0', 'closer, farther, whole slices'],
     ['1, 2, 3', 'lesions, grades, overlays'],
     ['?', 'this list'],
   ];
@@ -104,7 +105,7 @@
 
   const S = {
     about: null, rater: '', visits: [], shown: [], label: '', data: null, list: null, at: -1, mm: null,
-    images: new Map(), on: new Map(), back: '', undo: [], brush: null, turn: 0, local: new Map(), visible: true,
+    images: new Map(), on: new Map(), back: '', undo: [], brush: null, zoom: 1, turn: 0, local: new Map(), visible: true,
   };
   const backend = window.CSVDPREP_EXPORT ? new Folder(window.CSVDPREP_EXPORT) : new Server();
 
@@ -139,7 +140,7 @@
 
   /* ---- images ---- */
   const nv = new niivue.Niivue({
-    backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.7, 1, 0.8], crosshairWidth: 0.35, crosshairGap: 5, loadingText: '',
+    backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.7, 1, 0.8], crosshairWidth: 0.35, crosshairGap: 8, loadingText: '',
     dragAndDropEnabled: false, show3Dcrosshair: false, isColorbar: false, multiplanarShowRender: 0,
     isRadiologicalConvention: true, isOrientationTextVisible: true, logLevel: 'error',
     viewModeHotKey: '', clipPlaneHotKey: '', cycleClipPlaneHotKey: '', isAlphaClipDark: true,
@@ -189,6 +190,14 @@
     // Grids are oblique to each other: without the last argument angles are left out.
     nv.scene.crosshairPos = nv.mm2frac(S.mm, 0, true);
     nv.createOnLocationChange();
+    closer(S.zoom);
+  };
+  /* What is under the crosshair stays where it is on the screen. */
+  const closer = (zoom) => {
+    S.zoom = Math.min(Math.max(zoom, 1), 8);
+    $('zoom').value = String(S.zoom);
+    const at = nv.frac2mm(nv.scene.crosshairPos);
+    nv.scene.pan2Dxyzmm = [...[0, 1, 2].map((i) => (1 - S.zoom) * at[i]), S.zoom];
     nv.drawScene();
   };
   const go = (mm) => { S.mm = mm; place(); };
@@ -311,7 +320,7 @@
     const decided = S.visits.filter((item) => item.decision).length;
     const done = S.visits.reduce((sum, item) => sum + Math.min(item.done, item.candidates), 0);
     const all = S.visits.reduce((sum, item) => sum + item.candidates, 0);
-    $('progress').textContent = `${decided} of ${S.visits.length} visits decided, ${done} of ${all} candidates looked at`;
+    $('progress').textContent = `${decided} of ${S.visits.length} visits decided, ${done} of ${all} candidates`;
   };
   const step = (by) => {
     const at = S.shown.findIndex((item) => item.visit === S.label) + by;
@@ -706,6 +715,7 @@
     j: () => move(1), k: () => move(-1), n: () => step(1), p: () => step(-1),
     a: () => judge('accept'), r: () => judge('reject'), c: () => { tab('lesions'); $('kind').focus(); }, i: add, u: undo, '?': help,
     b: startBrush, o: () => { S.visible = !S.visible; compose(); },
+    '+': () => closer(S.zoom * 2), '=': () => closer(S.zoom * 2), '-': () => closer(S.zoom / 2), 0: () => closer(1),
     1: () => tab('lesions'), 2: () => tab('grades'), 3: () => tab('layers'),
   };
   const BRUSH = {
@@ -786,6 +796,7 @@
   $('image').onchange = guard(() => setBack($('image').value));
   $('planes').onchange = () => nv.setSliceType(Number($('planes').value));
   $('low').oninput = windowed; $('high').oninput = windowed;
+  $('zoom').onchange = () => closer(Number($('zoom').value));
   $('outline').onchange = compose;
   $('neuro').onchange = () => nv.setRadiologicalConvention(!$('neuro').checked);
   $('cross').onchange = () => nv.setCrosshairWidth($('cross').checked ? 0.35 : 0);
