@@ -68,6 +68,7 @@ STATUS: dict[str, str] = {
     'failures': 'Steps that failed, each with the reason.',
     'not_run': 'Steps that did not apply to the visit, each with the reason.',
     'refused': 'Files that could not be used, each with the reason.',
+    'unused': 'Images that no step takes, each with the reason.',
 }
 VERDICT_LEVELS = {
     'ok': 'all results are within their plausible ranges, and none contradicts another',
@@ -195,6 +196,7 @@ class GroupWriter:
                 'failures': public('; '.join(f'{f.room}: {f}' for f in status.failures)),
                 'not_run': public('; '.join(f'{k}: {v}' for k, v in status.skipped.items())),
                 'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
+                'unused': public('; '.join(': '.join(map(str, i)) for i in status.unused)),
                 **{INPUT.format(name): uri for name, uri in status.inputs.items()},
             }
         return {

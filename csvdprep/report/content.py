@@ -221,6 +221,10 @@ def headline(
         )
     if state == 'ok' and not (odd or bad or taken) and any(f == 'ok' for f in flags):
         said.append('All results are within their plausible ranges, and none contradicts another.')
+    if plan.unused:
+        said.append(
+            f'{_count(len(plan.unused), "image")} of the visit {_are(len(plan.unused))} not used.'
+        )
     if plan.skipped:
         said.append(
             f'{_count(len(plan.skipped), "step")} did not apply to this visit; the section '
@@ -382,6 +386,7 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
         ],
         'notes': plan.notes,
         'refused': plan.refused,
+        'unused': plan.unused,
         'steps': steps,
         'skipped': [
             {'title': titles.get(name, name), 'why': worded(why, scans)}
