@@ -289,8 +289,7 @@ def _figure_parts(step, plan, status, drawn, output_dir) -> list[Part]:
                 (status.get('rooms') or {}).get(step.room.name, ''),
                 'the image that it shows was not produced',
             )
-        # nireports has escaped the caption.
-        caption = Markup(drawn.get(name) or '')
+        caption = str(drawn.get(name) or '')
         parts.append(
             Part(_render('figure', figure=shown), title=shown['title'], caption=caption, id=name)
         )
