@@ -128,7 +128,7 @@ _STRIPS = {
         'is the median. Without one, the bar is the plausible range.',
     },
     False: {
-        'strip_title': 'In the plausible range',
+        'strip_title': 'Plausible',
         'strip_note': 'The bar is the range within which a value is plausible; beyond it, a value '
         'is flagged. It is not a reference range of healthy people.',
     },

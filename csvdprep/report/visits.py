@@ -115,7 +115,7 @@ def _row(measure: Measure, cells: Sequence[Mapping[str, str]], last: int) -> dic
         change = told if told == '0' or told.startswith('\N{MINUS SIGN}') else f'+{told}'
     return {
         'label': measure.heading,
-        'units': '' if measure.units == '1' else measure.units,
+        'units': content.unit_text(measure.units),
         'cells': shown,
         'change': change,
     }
