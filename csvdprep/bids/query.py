@@ -18,6 +18,7 @@ from csvdprep.bids.masks import admit_mask
 from csvdprep.bids.offer import Dataset, Report
 from csvdprep.bids.ratings import DESK_TABLE, LINK, OPTION, masks_of, ratings_of, read_ratings
 from csvdprep.bids.raw import Ignored, check_dataset, choose_labels, sessions_of
+from csvdprep.bids.unused import unused_images
 from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError, UsageError
 from csvdprep.core.plan import Scan, Visit, VisitInput
@@ -202,6 +203,7 @@ def _read(
         notes=tuple(report.notes),
         refused=tuple(report.refused),
         derivatives=tuple(sorted(used)),
+        unused=tuple(unused_images(dataset, visit, declared, scans, report.refused, report.notes)),
     )
 
 

@@ -89,6 +89,8 @@ def visit_times(
     'sessions.tsv: days_since_first_session'
     """
     visits = sorted(visits, key=lambda visit: _natural(visit.session or ''))
+    if not visits:
+        return []
     for source, years in _ways(Path(root), visits, warn):
         # Ages in whole years, or dates that were taken out, may not tell visits apart.
         if all(visit in years for visit in visits) and len({*years.values()}) == len(visits):

@@ -242,12 +242,14 @@ def _longitudinal(settings, subjects, progress) -> int:
     """Compute what the visits of participants tell together."""
     from csvdprep.graph.participants import participant_inputs, with_several_visits
     from csvdprep.graph.run import run_participants
+    from csvdprep.graph.side_by_side import show_side_by_side
 
     several = with_several_visits(settings.output_dir, subjects)
     given = participant_inputs(settings, several, say=progress.say)
     if not given:
         return 0
     outcome = run_participants(given, settings, say=progress.say, progress=progress)
+    show_side_by_side(given, settings, say=progress.say)
     if outcome.interrupted:
         progress.say('csvdprep: interrupted; the next run goes on from here')
         return 130

@@ -143,6 +143,8 @@ class VisitInput:
         Files that cannot be used, each with what is wrong and what to do.
     derivatives : tuple of str
         Names of the given datasets that have a usable file.
+    unused : tuple of (str, str)
+        Images that no step takes, and why.
     """
 
     visit: Visit
@@ -150,6 +152,7 @@ class VisitInput:
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     derivatives: tuple[str, ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class Plan:
         Inputs, results from outside and grids that rooms declare.
     aliases : mapping of str to str
         Products that stand for others, or ``resource:<file>``.
-    notes, refused
+    notes, refused, unused
         As in :class:`VisitInput`.
     """
 
@@ -213,6 +216,7 @@ class Plan:
     aliases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -425,6 +429,7 @@ def make_plan(
         aliases=aliases,
         notes=given.notes,
         refused=given.refused,
+        unused=given.unused,
     )
 
 

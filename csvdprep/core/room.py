@@ -162,6 +162,9 @@ class Measure:
     primary : bool
         Whether it stands for its marker: on the first screen of the report, and in the core
         table of the group.
+    interval : bool
+        Whether its value may have a 95 % interval: the tables of the group then have the columns
+        ``<name>_low`` and ``<name>_high``.
     """
 
     name: str
@@ -175,6 +178,7 @@ class Measure:
     table: bool = True
     title: str = ''
     primary: bool = False
+    interval: bool = False
 
     @property
     def heading(self) -> str:

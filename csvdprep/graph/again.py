@@ -11,6 +11,8 @@ from csvdprep.core.plan import VisitInput
 from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
+from csvdprep.graph.participants import participant_inputs, with_several_visits
+from csvdprep.graph.side_by_side import show_side_by_side
 from csvdprep.graph.status import read_status
 
 
@@ -62,6 +64,8 @@ def rewrite(given: list[VisitInput], settings: Settings, *, say: Callable[[str],
             continue
         states.append(status.state)
         say(f'{item.visit.label}: report and tables are written ({status.state})')
+    several = with_several_visits(settings.output_dir, sorted({v.visit.subject for v in given}))
+    show_side_by_side(participant_inputs(settings, several, say=lambda _: None), settings, say=say)
     if not states:
         raise NothingToDo('No visit has been processed.', remedy='Run without --reports-only.')
     return 0 if all(state == 'ok' for state in states) else 1

@@ -98,6 +98,7 @@ def describe(plan: Plan) -> str:
         lines.append(f'  reference      {plan.context.hub}')
     lines += [f'  note           {note}' for note in plan.notes]
     lines += [f'  refused        {file}: {why}' for file, why in plan.refused]
+    lines += [f'  not used       {file}: {why}' for file, why in plan.unused]
     running = plan.running
     for step in plan.steps:
         state = 'will run' if step.room.name in running else 'complete'

@@ -27,7 +27,7 @@ TABLES = (
     'group_change',
 )
 #: Files of the output's root, without extension, that the group level writes itself.
-OWN = frozenset({*TABLES, 'group_status', 'group_values'})
+OWN = frozenset({*TABLES, 'group_core', 'group_long', 'group_status', 'group_values'})
 #: What persons rated of a visit (``--manual-ratings``).
 RATINGS = 'ratings'
 #: The anatomical reference of a visit: the input of the first rank that it has.

@@ -114,6 +114,7 @@ def judge_together(
     'lateral ventricles failed: 0.1 mL where 5 to 180 is plausible'
 
     """
+    rooms = tuple(rooms)
     measures = {m.name: m for room in rooms for m in room.measures}
     by_name = {row['name']: {**row, 'ungated': None} for row in rows}
     numbers = {name: row['value'] for name, row in by_name.items() if _is_number(row['value'])}
@@ -132,6 +133,7 @@ def judge_together(
     ]
     for row in by_name.values():
         _inherit(row, by_name)
+    _inherit_by_needs(rooms, by_name)
     # What is not given out needs no defence.
     found = [item for item in found if any(_is_given(by_name.get(name)) for name in item.concerns)]
     return Judged(list(by_name.values()), found, footings, _verdict(by_name, measures))
@@ -187,6 +189,51 @@ def _inherit(row: dict[str, Any], rows: Mapping[str, Mapping]) -> None:
         elif source['qc'] in ('warn', 'fail'):
             verb = 'must not be used' if source['qc'] == 'fail' else 'asks for a look'
             _flag(row, source['qc'], f'rests on {name}, which {verb}')
+
+
+def _inherit_by_needs(rooms: Iterable[Room], rows: Mapping[str, dict]) -> None:
+    """Let what a marker measures on the result of another be worth no more than that.
+
+    Which marker stands on which follows from ``needs`` and ``reads``; what preprocessing means for
+    the measures is said by the gates. The result of a marker is judged by its primary measures.
+    A room whose values name what they were computed from has said all.
+    """
+    markers = [room for room in rooms if room.marker]
+    makers = {name: room for room in markers for name in room.outputs()}
+    known = {room.name: room for room in markers}
+    worst: dict[str, tuple[str, str]] = {}
+
+    def behind(room: Room) -> list[Room]:
+        read = (known.get(name.partition('.')[0]) for name in room.reads)
+        found = (*(makers.get(name) for name in room.needs), *read)
+        named = {other.name: other for other in found if other and other is not room}
+        return [*named.values()]
+
+    def standing(room: Room) -> tuple[str, str]:
+        """Return the worst flag of a room's result, and the measure that has it."""
+        if room.name not in worst:
+            worst[room.name] = ('ok', '')  # while it is sought
+            own = [m.name for m in room.measures if m.primary and _is_given(rows.get(m.name))]
+            found = [(rows[name]['qc'], name) for name in own]
+            found += [standing(other) for other in behind(room)]
+            worst[room.name] = max(
+                found, key=lambda item: _ORDER.index(item[0]), default=('ok', '')
+            )
+        return worst[room.name]
+
+    for room in markers:
+        own = [rows[m.name] for m in room.measures if m.name in rows]
+        if any(row.get('of') for row in own):
+            continue
+        found = [standing(other) for other in behind(room)]
+        flag, name = max(found, key=lambda item: _ORDER.index(item[0]), default=('ok', ''))
+        if flag == 'ok':
+            continue
+        verb = 'must not be used' if flag == 'fail' else 'asks for a look'
+        for row in own:
+            judges = row['name'].startswith('qc_') or row['name'] == name
+            if _is_given(row) and not judges and _ORDER.index(row['qc']) < _ORDER.index(flag):
+                _flag(row, flag, f'rests on {name}, which {verb}')
 
 
 def _take(row: dict[str, Any], words: str) -> None:

@@ -61,6 +61,8 @@ class Status:
         ``manufacturer``, ``model`` and ``field_t``, as far as the sidecars tell.
     refused : list of (str, str)
         Files that could not be used, and why.
+    unused : list of (str, str)
+        Images that no step takes, and why.
     peak_mb : float, optional
         Most memory (10^6 bytes, resident, all processes) while this visit was computed alone.
     """
@@ -83,6 +85,7 @@ class Status:
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
     scanner: Mapping[str, str] = field(default_factory=dict)
     refused: Sequence[Sequence[str]] = ()
+    unused: Sequence[Sequence[str]] = ()
     peak_mb: float | None = None
 
     @classmethod
@@ -97,6 +100,7 @@ class Status:
             skipped=dict(plan.skipped),
             origins=plan.origins,
             refused=plan.refused,
+            unused=plan.unused,
             inputs={name: scan.uri for name, scan in plan.scans.items() if name != 'anat'},
             scanner=_scanner(plan),
         )
@@ -153,6 +157,8 @@ def _is_sound(status: Status) -> bool:
         and all(_are_texts(names) for names in status.origins.values())
         and isinstance(status.refused, list | tuple)
         and all(map(_are_texts, status.refused))
+        and isinstance(status.unused, list | tuple)
+        and all(map(_are_texts, status.unused))
         and _are_texts(status.warnings)
         and _are_pairs(status.remarks)
         and isinstance(status.nodes, int)

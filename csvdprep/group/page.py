@@ -20,7 +20,7 @@ from csvdprep.report import pages
 #: Most rows of a list on the page, and of the list of visits; the tables have all of them.
 ROWS, MOST = 200, 2000
 #: Tables that the page links.
-TABLES = ('measures', 'qc', 'status')
+TABLES = ('core', 'measures', 'long', 'qc', 'status')
 #: Flags, the worst first.
 FLAGS = ('fail', 'warn', 'na', 'ok')
 

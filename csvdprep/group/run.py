@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
 from csvdprep.bids.files import content_missing, lock
+from csvdprep.bids.visit_times import visit_times
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.failure import said
 from csvdprep.core.plan import Visit, VisitInput
@@ -162,7 +163,7 @@ def run_group(
     prepare: Callable[[], None] = lambda: None,
     show: Callable[[str], None] = print,
 ) -> int:
-    """Write ``group_measures.tsv``, ``group_qc.tsv``, ``group_status.tsv`` and ``group.html``.
+    """Write the tables ``group_*.tsv`` with their sidecars, and ``group.html``.
 
     Parameters
     ----------
@@ -246,11 +247,11 @@ def _write_tables(
     given: list[str] = []
     absent: list[str] = []
     with writer.open() as write:
-        for visit in (first, *visits):
+        for visit, years in _with_times(chain([first], visits), settings.bids_dir, tell):
             entry = look_up(visit, output_dir)
             left = (status_path(output_dir, visit), long_table(output_dir, visit))
             absent += [fault for path in left if (fault := content_missing(path))]
-            facts = covariates(visit)
+            facts = covariates(visit) | {'interval_years': years}
             given.append(facts['age'])
             gathered.add(entry, facts, covariates.others(visit), write(entry, facts))
     if absent:
@@ -263,6 +264,19 @@ def _write_tables(
         tell(sentence)
     gathered.notes = [public(sentence) for sentence in notes]
     return gathered, write_changes(output_dir, wanted, folder, settings.leaves_out) is not None
+
+
+def _with_times(
+    visits: Iterable[Visit], bids_dir: Path, warn: Callable[[str], None]
+) -> Iterator[tuple[Visit, str]]:
+    """Yield visits, which come by participant, with the years since the participant's first."""
+    for _, own in groupby(visits, key=lambda visit: visit.subject):
+        own = list(own)
+        times = {
+            item.visit: '' if item.years is None else f'{item.years:g}'
+            for item in visit_times(bids_dir, [v for v in own if v.session], warn)
+        }
+        yield from ((visit, times.get(visit, '')) for visit in own)
 
 
 def _offer(gathered: Gathered, settings: Settings, folder: Path, changes: bool) -> VisitInput:

@@ -4,31 +4,62 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.checkpoints import json_text
+from csvdprep.bids.covariates import age_of, number
 from csvdprep.bids.files import atomic_write, replacing
 from csvdprep.bids.tsv import MISSING, read_tsv, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
-from csvdprep.core.room import Room
+from csvdprep.core.room import Measure, Room
 from csvdprep.graph.judging import VERDICTS
-from csvdprep.graph.tables import FLAGS, long_table, wide_dictionary
+from csvdprep.graph.tables import FLAGS, RANGE, long_table, wide_dictionary
 from csvdprep.group.visits import STATES, Entry
 
 WHO = ('participant_id', 'session_id')
+_WHO = {
+    'participant_id': {'Description': 'Label of the participant.'},
+    'session_id': {'Description': 'Label of the session; n/a if there is none.'},
+}
+#: Columns of each table about the visit beside its images.
+COVARIATES: dict[str, dict[str, str]] = {
+    'age': {
+        'Description': 'Age at the visit, from participants.tsv or sessions.tsv; of an age that '
+        'is only a lower bound (89+), the bound.',
+        'Units': 'year',
+    },
+    'sex': {'Description': 'Sex, as participants.tsv has it.'},
+    'site': {'Description': 'Site, from participants.tsv.'},
+    'manufacturer': {'Description': 'Manufacturer of the scanner.'},
+    'model': {'Description': 'Model of the scanner.'},
+    'field_t': {'Description': 'Field strength.', 'Units': 'T'},
+    'interval_years': {
+        'Description': 'Time since the first visit of the participant, from acq_time or other '
+        'times of sessions.tsv and scans.tsv; n/a if they tell none.',
+        'Units': 'year',
+    },
+}
+#: Columns of ``group_long.tsv`` after those.
+LONG: dict[str, dict[str, Any]] = {
+    'measure': {'Description': 'Name of the measure, a column of group_measures.tsv.'},
+    'value': {'Description': 'Value; n/a if there is none, or if it is a word.'},
+    'word': {'Description': 'Value of a measure that is a word; n/a of all others.'},
+    'low': {'Description': f'Lower bound of the {RANGE}; n/a of measures without an interval.'},
+    'high': {'Description': 'Upper bound of the interval.'},
+    'units': {'Description': 'Unit of value, low and high.'},
+    'n': {'Description': 'Number of voxels or lesions behind the value.'},
+    'flag': {'Description': 'Quality flag.', 'Levels': FLAGS},
+    'reason': {'Description': 'Why there is no value, or what to consider when using it.'},
+}
 #: Columns of ``group_status.tsv`` beside who it is.
 STATUS: dict[str, str] = {
     'state': 'State of the processing of the visit.',
     'verdict': 'Whether the results may be used, judged by their flags: ok, check or failed.',
     'remarks': 'Contradictions between measures, and processing steps that failed their '
     'quality check.',
-    'site': 'Site, from participants.tsv.',
-    'manufacturer': 'Manufacturer of the scanner.',
-    'model': 'Model of the scanner.',
-    'field_t': 'Field strength.',
     'version': 'Version of csvdprep that computed the visit.',
     'key': 'Digest of inputs, options and version: visits with the same key had the same input.',
     'started': 'Start of the last run (UTC).',
@@ -37,6 +68,7 @@ STATUS: dict[str, str] = {
     'failures': 'Steps that failed, each with the reason.',
     'not_run': 'Steps that did not apply to the visit, each with the reason.',
     'refused': 'Files that could not be used, each with the reason.',
+    'unused': 'Images that no step takes, each with the reason.',
 }
 VERDICT_LEVELS = {
     'ok': 'all results are within their plausible ranges, and none contradicts another',
@@ -74,14 +106,26 @@ class GroupWriter:
         scans: Sequence[str],
         folder: Path | None = None,
     ):
+        ordered = sorted(rooms, key=lambda room: room.order)
         self.measures = [measure.name for room in rooms for measure in room.measures]
         self._dir, self._rooms, self._scans = Path(output_dir), rooms, scans
         self._into = Path(folder or output_dir)
+        self._declared = {m.name: m for room in rooms for m in room.measures}
+        self._core = [m.name for room in ordered for m in room.measures if m.primary]
+        about = [*WHO, *COVARIATES]
         self.columns = {
-            'measures': [*WHO, *self.measures, 'qc'],
-            'qc': [*WHO, *self.measures, 'qc'],
-            'status': [*WHO, *STATUS, *(INPUT.format(name) for name in scans)],
+            'core': [*about, 'qc', *self._with_bounds(self._core)],
+            'measures': [*about, 'qc', *self._with_bounds(self.measures)],
+            'long': [*about, *LONG],
+            'qc': [*about, 'qc', *self.measures],
+            'status': [*about, *STATUS, *(INPUT.format(name) for name in scans)],
         }
+
+    def _with_bounds(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            yield name
+            if self._declared[name].interval:
+                yield from (f'{name}_low', f'{name}_high')
 
     @contextmanager
     def open(self) -> Iterator[Callable[[Entry, Mapping[str, str]], dict[str, dict[str, str]]]]:
@@ -94,37 +138,56 @@ class GroupWriter:
             for name, file in files.items():
                 file.write(_line(self.columns[name]))
 
-            def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+            def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 rows = self.rows(entry, facts)
                 for name, file in files.items():
-                    file.write(_line(rows[name].get(c) for c in self.columns[name]))
-                return rows
+                    for row in rows[name]:
+                        file.write(_line(row.get(c) for c in self.columns[name]))
+                first = {name: rows[name][0] for name in ('measures', 'qc', 'status')}
+                return first | {'bounds': rows['bounds']}
 
             yield write
-        atomic_write(self._into / 'group_dictionary.json', json_text(self.dictionary()))
+        dictionary = self.dictionary()
+        atomic_write(self._into / 'group_dictionary.json', json_text(dictionary))
+        for name in self.columns:
+            described = dictionary[f'group_{name}.tsv']
+            atomic_write(self._into / f'group_{name}.json', json_text(described))
 
-    def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Return the row of a visit in each table, values as text; and bounds of intervals."""
+    def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the rows of a visit in each table, values as text.
+
+        ``facts`` are ``age``, ``sex``, ``site`` and ``interval_years``, as far as they are known; ``bounds`` are those
+        of intervals, as numbers.
+        """
         visit, status = entry.visit, entry.status
         who = {'participant_id': f'sub-{visit.subject}'}
         who |= {'session_id': f'ses-{visit.session}'} if visit.session else {}
+        who |= {name: facts[name] for name in COVARIATES if facts.get(name)}
+        years, _ = age_of(facts.get('age') or '')
+        who['age'] = MISSING if years is None else f'{years:g}'
+        if status:
+            who |= {k: str(v) for k, v in status.scanner.items() if k in COVARIATES}
         values, flags = dict(who), dict(who)
-        bounds = {}
+        long, bounds = [], {}
         for row in read_long(self._dir, visit):
-            values[row['measure']] = row.get('value') or MISSING
-            flags[row['measure']] = row.get('qc') or MISSING
-            try:
-                bounds[row['measure']] = [float(row['low']), float(row['high'])]
-            except (KeyError, ValueError):
+            name = row['measure']
+            measure = self._declared.get(name)
+            if measure is None:
                 continue
+            long.append(_long_row(row, measure, who))
+            values[name] = _number(row.get('value'), measure)
+            for end in ('low', 'high'):
+                values[f'{name}_{end}'] = row.get(end) or MISSING
+            flags[name] = row.get('qc') or MISSING
+            with suppress(KeyError, ValueError):
+                bounds[name] = [float(row['low']), float(row['high'])]
         verdict = status.verdict if status else 'n/a'
         values['qc'] = flags['qc'] = VERDICTS.get(verdict, 'na') if status else MISSING
-        state: dict[str, Any] = {**who, 'state': entry.state, 'site': facts.get('site')}
+        state: dict[str, Any] = {**who, 'state': entry.state}
         if status:
             state |= {
                 'verdict': verdict,
                 'remarks': public(' '.join(words for _, words in status.remarks)),
-                **status.scanner,
                 'version': status.version,
                 'key': status.key,
                 'started': status.started,
@@ -133,36 +196,50 @@ class GroupWriter:
                 'failures': public('; '.join(f'{f.room}: {f}' for f in status.failures)),
                 'not_run': public('; '.join(f'{k}: {v}' for k, v in status.skipped.items())),
                 'refused': public('; '.join(': '.join(map(str, i)) for i in status.refused)),
+                'unused': public('; '.join(': '.join(map(str, i)) for i in status.unused)),
                 **{INPUT.format(name): uri for name, uri in status.inputs.items()},
             }
-        return {'measures': values, 'qc': flags, 'status': state, 'bounds': bounds}
+        return {
+            'core': [values],
+            'measures': [values],
+            'long': long,
+            'qc': [flags],
+            'status': [state],
+            'bounds': bounds,
+        }
 
     def dictionary(self) -> dict[str, Any]:
         """Describe every column of every table."""
-        who = {
-            'participant_id': {'Description': 'Label of the participant.'},
-            'session_id': {'Description': 'Label of the session; n/a if there is none.'},
-        }
-        measures = wide_dictionary(self._rooms, who)
+        about = _WHO | COVARIATES
+        measures = wide_dictionary(self._rooms, dict.fromkeys(WHO))
         for room in self._rooms:
             for measure in room.measures:
-                measures[measure.name]['Step'] = room.name
-        return {
-            'group_measures.tsv': measures,
-            'group_qc.tsv': {
-                **who,
-                **{
-                    name: {'Description': f'Quality flag of {name}.', 'Levels': FLAGS}
-                    for name in self.measures
-                },
-                'qc': measures['qc'],
+                measures[measure.name] |= {
+                    'LongName': measure.heading,
+                    'Format': 'number' if measure.units else 'string',
+                    'Step': room.name,
+                    'Primary': measure.primary,
+                }
+                for end, side in (('low', 'Lower'), ('high', 'Upper')):
+                    measures[f'{measure.name}_{end}'] = {
+                        'Description': f'{side} bound of {measure.name}: {RANGE}.',
+                        'Units': measure.units,
+                        'Format': 'number',
+                    }
+        wide = dict.fromkeys(('measures', 'core'), measures | about)
+        tables = wide | {
+            'long': about | LONG,
+            'qc': about
+            | {'qc': measures['qc']}
+            | {
+                name: {'Description': f'Quality flag of {name}.', 'Levels': FLAGS}
+                for name in self.measures
             },
-            'group_status.tsv': {
-                **who,
+            'status': {
+                **about,
                 **{name: {'Description': text} for name, text in STATUS.items()},
                 'state': {'Description': STATUS['state'], 'Levels': STATES},
                 'verdict': {'Description': STATUS['verdict'], 'Levels': VERDICT_LEVELS},
-                'field_t': {'Description': STATUS['field_t'], 'Units': 'T'},
                 'peak_mb': {'Description': STATUS['peak_mb'], 'Units': 'MB'},
                 **{
                     INPUT.format(name): {'Description': f'Image that was used as {name}.'}
@@ -170,6 +247,49 @@ class GroupWriter:
                 },
             },
         }
+        return {
+            f'group_{name}.tsv': {
+                column: _formatted(tables[name][column], column) for column in columns
+            }
+            for name, columns in self.columns.items()
+        }
+
+
+#: Columns of numbers that are no measures.
+_NUMBERS = frozenset({'age', 'field_t', 'interval_years', 'value', 'low', 'high', 'n', 'peak_mb'})
+
+
+def _formatted(described: Mapping[str, Any], column: str) -> dict[str, Any]:
+    kind = 'number' if column in _NUMBERS else 'string'
+    return {'Format': kind} | dict(described)
+
+
+def _number(text: str | None, measure: Measure) -> str:
+    """Keep what is no number out of a column of numbers: programs would read all of it as text.
+
+    Examples
+    --------
+    >>> ml = Measure(name='a_ml', units='mL', description='', method='')
+    >>> _number('1.5', ml), _number('broken', ml), _number('', ml)
+    ('1.5', 'n/a', 'n/a')
+    """
+    text = text or MISSING
+    return text if not measure.units or number(text) is not None else MISSING
+
+
+def _long_row(
+    row: Mapping[str, str], measure: Measure, who: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return the row of a measure in the long table."""
+    word = not measure.units
+    return {
+        **who,
+        **{name: row.get(name) for name in LONG},
+        'value': MISSING if word else _number(row.get('value'), measure),
+        'word': row.get('value') if word else MISSING,
+        'flag': row.get('qc'),
+        'reason': public(row.get('reason') or MISSING),
+    }
 
 
 def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:

@@ -15,7 +15,7 @@ from csvdprep.core.ratings import DECIDED
 from csvdprep.core.room import Figure, Measure
 from csvdprep.group.tables import public
 from csvdprep.group.visits import STATES, Entry
-from csvdprep.report.content import number, standing
+from csvdprep.report.content import number, standing, unit_text
 
 
 def triage_row(
@@ -60,7 +60,7 @@ def triage_row(
         reason = reasons.get(measure.name, '')
         if reason and reason.split(';')[0] in told:
             continue
-        unit = '' if measure.units == '1' else f' {measure.units}'
+        unit = unit_text(measure.units, before=' ')
         value = f'{measure.heading} {shown(rows["measures"].get(measure.name))}{unit}'
         why.append(f'{value}: {reason}' if reason else value)
     why += [f'{item[0]} could not be used' for item in status.refused] if status else []

@@ -107,7 +107,7 @@ def measure_rows(
                 'label': title,
                 'meaning': meaning if meaning.rstrip('.') != title else '',
                 'value': number(value),
-                'units': '' if measure.units == '1' else measure.units,
+                'units': unit_text(measure.units),
                 'interval': _DASH
                 if low is None or high is None
                 else f'{number(low)} to {number(high)}',
@@ -136,8 +136,23 @@ def _computed(found: Mapping[str, Any], measure: Measure) -> str:
     """Tell the value that a failed foundation took."""
     if found.get('ungated') is None:
         return ''
-    unit = '' if measure.units == '1' else f' {measure.units}'
+    unit = unit_text(measure.units, before=' ')
     return f'computed, not to be used: {number(found["ungated"])}{unit}'
+
+
+def unit_text(units: str, *, before: str = '') -> str:
+    """Write a unit as a person reads it; that of ratios and counts is nothing.
+
+    Examples
+    --------
+    >>> unit_text('1e-3 mm2/s'), unit_text('1'), unit_text('mL', before=' ')
+    ('10⁻³ mm²/s', '', ' mL')
+    """
+    if units in ('', '1'):
+        return ''
+    raised = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
+    text = re.sub(r'\b1e(-?\d+)', lambda found: f'10{found[1].translate(raised)}', units)
+    return before + re.sub(r'(?<=m)([23])\b', lambda found: found[1].translate(raised), text)
 
 
 def _beyond(limits: Limits | None) -> str:
@@ -221,10 +236,14 @@ def headline(
         )
     if state == 'ok' and not (odd or bad or taken) and any(f == 'ok' for f in flags):
         said.append('All results are within their plausible ranges, and none contradicts another.')
+    if plan.unused:
+        said.append(
+            f'{_count(len(plan.unused), "image")} of the visit {_are(len(plan.unused))} not used.'
+        )
     if plan.skipped:
         said.append(
             f'{_count(len(plan.skipped), "step")} did not apply to this visit; the section '
-            'on the plan gives the reasons.'
+            'Images and steps gives the reasons.'
         )
     facts = [
         'All visits of the participant' if plan.visit.level == 'participant' else '',
@@ -382,6 +401,7 @@ def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str
         ],
         'notes': plan.notes,
         'refused': plan.refused,
+        'unused': plan.unused,
         'steps': steps,
         'skipped': [
             {'title': titles.get(name, name), 'why': worded(why, scans)}

@@ -13,7 +13,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan
 from csvdprep.core.room import Derivative, Measure, Room
 from csvdprep.graph.judging import counts
-from csvdprep.report.content import distinct, measure_rows, named, number, scan_titles
+from csvdprep.report.content import distinct, measure_rows, named, number, scan_titles, unit_text
 
 
 def who(plan: Plan, person: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -170,7 +170,7 @@ def needs_look(
         reason = found.get('reason') or 'flagged'
         if reason.split(';')[0].rstrip('.').lower() in told:
             continue
-        unit = '' if measure.units == '1' else f' {measure.units}'
+        unit = unit_text(measure.units, before=' ')
         said = f'{fill(measure.heading, plan.context.hub)} {number(found.get("value"))}{unit}'
         why.setdefault((found['qc'], reason), []).append(said)
     look += [

@@ -128,7 +128,7 @@ _STRIPS = {
         'is the median. Without one, the bar is the plausible range.',
     },
     False: {
-        'strip_title': 'In the plausible range',
+        'strip_title': 'Plausible',
         'strip_note': 'The bar is the range within which a value is plausible; beyond it, a value '
         'is flagged. It is not a reference range of healthy people.',
     },
@@ -292,8 +292,7 @@ def _figure_parts(step, plan, status, drawn, output_dir) -> list[Part]:
                 (status.get('rooms') or {}).get(step.room.name, ''),
                 'the image that it shows was not produced',
             )
-        # nireports has escaped the caption.
-        caption = Markup(drawn.get(name) or '')
+        caption = str(drawn.get(name) or '')
         parts.append(
             Part(_render('figure', figure=shown), title=shown['title'], caption=caption, id=name)
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -49,7 +51,10 @@ def report(tmp_path_factory) -> Path:
     nb.Nifti1Image(data, np.diag([1, 1, 4, 1])).to_filename(folder / 'a.nii.gz')
     volume, cuts = load_volume(folder / 'a.nii.gz'), [Cut(2, 3), Cut(2, 6)]
     layer = Layer(volume, name='before')
-    draw_mosaic(figures / 'sub-01_desc-plain_FLAIR.svg', layer, cuts, columns=2)
+    lesion = np.zeros(volume.data.shape, bool)
+    lesion[10:20, 10:20, 3] = True
+    outlined = Layer(volume, outlines=[(lesion, '#e69f00')])
+    draw_mosaic(figures / 'sub-01_desc-plain_FLAIR.svg', outlined, cuts, columns=2)
     draw_mosaic(
         figures / 'sub-01_desc-flicker_FLAIR.svg',
         [layer, Layer(volume, name='after')],
@@ -62,6 +67,7 @@ def report(tmp_path_factory) -> Path:
         needs=('flair',),
         build='',
         methods='Made.',
+        marker=True,
         inputs=declared().inputs,
         makes={'wmh_mask': Derivative(suffix='mask', description='')},
         figures=tuple(
@@ -72,10 +78,13 @@ def report(tmp_path_factory) -> Path:
                 caption=HOSTILE,
                 build='',
                 takes=(),
+                disease=desc == 'plain',
             )
             for desc in ('plain', 'flicker')
         ),
-        measures=(Measure(name='wmh_ml', units=HOSTILE, description=HOSTILE, method='m'),),
+        measures=(
+            Measure(name='wmh_ml', units=HOSTILE, description=HOSTILE, method='m', primary=True),
+        ),
     )
     flair = Scan(
         name='flair', path='/a', uri=HOSTILE, digest=HOSTILE, metadata={'Manufacturer': HOSTILE}
@@ -150,7 +159,7 @@ def test_nothing_is_missing_said_or_fetched(opened, report):
     assert opened.missed == []
     assert all(url.startswith(('file://', 'data:')) for url in opened.asked)
     drawn = opened.evaluate(
-        '[...document.querySelectorAll("object")].map(o => [o.data, o.getBoundingClientRect()])'
+        '[...document.querySelectorAll(".reportlet object")].map(o => [o.data, o.getBoundingClientRect()])'
         '.map(([url, r]) => [url, r.width, r.height])'
     )
     assert len(drawn) == 2
@@ -163,13 +172,65 @@ def test_nothing_is_missing_said_or_fetched(opened, report):
 
 def test_hostile_text_is_inert(opened):
     assert opened.evaluate('window.hacked') is None
-    assert opened.evaluate('document.querySelectorAll("script, img, svg").length') == 0
-    assert opened.inner_text('main').count('window.hacked=1') >= 15
+    counts = {
+        kind: opened.evaluate(f'document.querySelectorAll("{kind}").length')
+        for kind in ('script', 'img', 'svg')
+    }
+    assert counts == {'script': 1, 'img': 1, 'svg': 0}
+    assert opened.inner_text('main').count('window.hacked=1') >= 10
 
 
-def test_nothing_overflows_a_laptop(opened):
+@pytest.mark.parametrize('width', [1366, 420])
+def test_nothing_overflows(opened, width):
+    opened.set_viewport_size({'width': width, 'height': 800})
     wide = opened.evaluate('document.documentElement.scrollWidth - window.innerWidth')
     assert wide <= 0
+
+
+def test_outlines_go_and_come(opened):
+    opened.locator('object[data*=plain]').first.scroll_into_view_if_needed()
+    frame = next(f for f in opened.frames if 'plain' in f.url)
+
+    def shown():
+        return frame.evaluate('getComputedStyle(document.querySelector(".o")).display') != 'none'
+
+    assert shown()
+    frame.locator('a.hide').click()
+    assert not shown()
+    frame.locator('a.show').click()
+    assert shown()
+
+
+def test_a_picture_opens_large_and_closes(opened):
+    dialog = opened.locator('dialog')
+    assert not dialog.is_visible()
+    opened.locator('.tiles a.large').first.click()
+    assert dialog.is_visible()
+    assert opened.locator('dialog object').get_attribute('data').endswith('desc-plain_FLAIR.svg')
+    opened.keyboard.press('+')
+    assert '150%' in opened.locator('dialog object').get_attribute('style')
+    opened.keyboard.press('Escape')
+    assert not dialog.is_visible()
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_axe_finds_no_serious_fault(browser, report, scheme):
+    found = importlib.util.find_spec('axe_playwright_python')
+    if found is None:
+        pytest.skip('axe_playwright_python, which has a copy of axe-core, is not installed')
+    axe = Path(found.origin).with_name('axe.min.js').read_text(encoding='utf-8')
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.evaluate('document.querySelectorAll("details").forEach(part => { part.open = true; })')
+    page.evaluate(axe)
+    faults = page.evaluate('axe.run(document, {iframes: false})')['violations']
+    context.close()
+    assert [
+        (fault['id'], fault['nodes'][0]['html'])
+        for fault in faults
+        if fault['impact'] in ('serious', 'critical')
+    ] == []
 
 
 def test_the_flicker_follows_the_pointer(opened):
@@ -190,5 +251,7 @@ def test_it_prints(opened, tmp_path):
     pdf = (tmp_path / 'report.pdf').read_bytes()
     assert pdf.startswith(b'%PDF')
     assert pdf.count(b'/Subtype /Image') >= 2
+    # The summary alone.
+    assert len(re.findall(rb'/Type\s*/Page\b', pdf)) <= 2
     opened.emulate_media(media='print')
     assert not opened.locator('nav').is_visible()

@@ -33,6 +33,7 @@ anat/sub-01_ses-1_label-WM_probseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-brain_mask.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-wmhzone_dseg.tsv
+anat/sub-01_ses-1_space-FLAIR_desc-wmhlesions_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.nii.gz
 anat/sub-01_ses-1_space-FLAIR_desc-subcortical_dseg.tsv
 anat/sub-01_ses-1_label-WMH_bullseye.tsv
@@ -71,6 +72,7 @@ figures/sub-01_ses-1_desc-lesions_FLAIR.svg
 figures/sub-01_ses-1_desc-registration_T1w.svg
 figures/sub-01_ses-1_desc-tissues_T1w.svg
 figures/sub-01_ses-1_desc-wmh_FLAIR.svg
+figures/sub-01_ses-1_desc-wmhlevels_FLAIR.svg
 figures/sub-01_ses-1_desc-zones_FLAIR.svg
 sub-01_ses-1_desc-csvd_measures.tsv
 sub-01_ses-1_desc-csvdlong_measures.tsv

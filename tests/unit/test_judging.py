@@ -288,3 +288,35 @@ def test_bright_cortex_is_too_thin_to_count():
     flair = np.full((40, 40, 40), 100.0) + np.random.default_rng(0).normal(0, 3, (40, 40, 40))
     flair[20:22] = 140
     assert suggested_volumes(flair, np.ones(flair.shape), (1, 1, 1))[0] == 0
+
+
+def test_flags_follow_what_a_marker_needs():
+    """A grade of a mask that asks for a look asks for one; what reads neither does not."""
+    rows = [row for room in ROOMS for row in _rows_of(room)]
+    by_name = {row['name']: row for row in rows}
+    by_name['wmh_total_ml'] |= {'qc': 'warn', 'reason': 'beside the cortex'}
+    judged = {row['name']: row for row in judge_together(rows, ROOMS, gates=(), checks=()).rows}
+    for name in ('fazekas_pv', 'fazekas_deep', 'wmh_jv_ml', 'pen_delta_md'):
+        assert judged[name]['qc'] == 'warn', name
+        assert judged[name]['reason'] == 'rests on wmh_total_ml, which asks for a look', name
+    assert judged['wmh_total_ml']['reason'] == 'beside the cortex'
+    for name in ('lacune_n', 'bpf', 'psmd_1e4', 'qc_wmh_cortex_pct'):
+        assert judged[name]['qc'] == 'ok', name
+
+
+def test_a_result_that_says_what_it_is_made_of_is_believed():
+    rows = [row for room in ROOMS for row in _rows_of(room)]
+    by_name = {row['name']: row for row in rows}
+    by_name['wmh_total_ml'] |= {'qc': 'fail', 'reason': 'odd'}
+    by_name['fazekas_pv']['of'] = ('lv_ml',)
+    judged = {row['name']: row for row in judge_together(rows, ROOMS, gates=(), checks=()).rows}
+    assert judged['fazekas_pv']['qc'] == 'ok'
+    assert judged['wmh_jv_ml']['qc'] == 'fail'
+
+
+def _rows_of(room):
+    return [
+        {'name': m.name, 'value': 1, 'low': None, 'high': None, 'n': None, 'reason': ''}
+        | {'qc': 'ok', 'units': m.units, 'of': ()}
+        for m in room.measures
+    ]

@@ -952,3 +952,35 @@ def test_clinical():
     assert {label for label, scans in found.items() if scans == {'flair'}} == alone
     assert all(scans == {'t1w', 'flair'} for label, scans in found.items() if label not in alone)
     assert len(found) == 10
+
+
+def test_images_that_nothing_takes_are_told_with_the_reason(tmp_path):
+    from csvdprep.graph.decide import decide, describe
+
+    root = write_dataset(
+        tmp_path,
+        [
+            'sub-01/anat/sub-01_T1w',
+            'sub-01/anat/sub-01_run-1_FLAIR',
+            'sub-01/anat/sub-01_run-2_FLAIR',
+            'sub-01/anat/sub-01_PDw',
+            'sub-01/ses-9/anat/sub-01_ses-9_PDw',
+        ],
+    )
+    given = next(v for v in collect(root) if v.visit.session is None)
+    assert given.unused == (
+        ('sub-01/anat/sub-01_PDw.nii.gz', 'no step takes images of this kind'),
+        ('sub-01/anat/sub-01_run-2_FLAIR.nii.gz', 'another FLAIR image was chosen'),
+    )
+    plan = decide(given, Settings(bids_dir=root, output_dir=tmp_path / 'out'))
+    assert plan.unused == given.unused
+    assert 'not used       sub-01/anat/sub-01_PDw.nii.gz: no step takes' in describe(plan)
+
+
+def test_a_filter_that_leaves_nothing_says_so_by_query(tmp_path):
+    root = write_dataset(tmp_path, ['sub-01/anat/sub-01_T1w', 'sub-01/anat/sub-01_FLAIR'])
+    given = only(root, bids_filters={'flair': {'acq': 'none'}})
+    assert given.unused == (
+        ('sub-01/anat/sub-01_FLAIR.nii.gz', 'the filter of the query flair leaves it out'),
+    )
+    assert any(note.startswith('flair: no file of sub-01 matches') for note in given.notes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from csvdprep.core.options import option
-from csvdprep.core.room import Derivative, Figure, Measure, Room
+from csvdprep.core.room import Column, Derivative, Figure, Measure, Room
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,38 @@ ROOM = Room(
             description='Mean and free diffusion, anisotropy and FLAIR intensity in rings of 1 mm '
             'around hyperintensities: number of voxels, mean distance, median, mean '
             'and its standard error.',
+            columns=(
+                Column(
+                    name='kind',
+                    description='Hyperintensities around which the rings lie.',
+                    levels={
+                        'all': KINDS[''],
+                        'periventricular': KINDS['_pv'],
+                        'deep': KINDS['_deep'],
+                    },
+                ),
+                Column(
+                    name='map',
+                    description='What was measured.',
+                    levels={name: what for name, (what, _, _) in MAPS.items()}
+                    | {'flair': 'FLAIR intensity over that of white matter far from lesions'},
+                ),
+                Column(name='units', description='Unit of median, mean and se.'),
+                Column(
+                    name='ring',
+                    description='Least and largest distance from the hyperintensities, in mm: '
+                    '0-1 is the first ring.',
+                ),
+                Column(name='n_voxels', description='Number of voxels of the ring.'),
+                Column(
+                    name='distance_mm',
+                    description='Mean distance of these voxels from the hyperintensities.',
+                    units='mm',
+                ),
+                Column(name='median', description='Median over the voxels of the ring.'),
+                Column(name='mean', description='Mean over the voxels of the ring.'),
+                Column(name='se', description='Standard error of the mean.'),
+            ),
         )
     },
     figures=(

@@ -174,6 +174,7 @@ ROOM = Room(
             limits=Limits(ok=(0, 150)),
             title='White matter hyperintensities',
             primary=True,
+            interval=True,
         ),
         Measure(
             name='wmh_total_pct_icv',
@@ -182,6 +183,7 @@ ROOM = Room(
             description='White matter hyperintensities in percent of the intracranial volume.',
             title='White matter hyperintensities, share of ICV',
             primary=True,
+            interval=True,
         ),
         Measure(
             name='wmh_ln_pct_icv',

@@ -178,6 +178,13 @@ ROOM = Room(
                 {'index': 7, 'name': 'confluent', 'abbreviation': 'CF', 'color': '#999999'},
             ),
         ),
+        'wmh_numbers': Derivative(
+            suffix='dseg',
+            desc='wmhlesions',
+            frame='flair',
+            description='Single WMH lesions on the FLAIR grid: the value is the index of the '
+            'lesion in the list of lesions, 0 elsewhere and in lesions too small for the list.',
+        ),
         'wmh_lesions': Derivative(
             suffix='lesions',
             label='WMH',
@@ -327,7 +334,7 @@ ROOM = Room(
         *_CLASSES,
         *_ARWMC,
     ),
-    version=2,
+    version=3,
     build='csvdprep.markers.zones.workflow:init_zones_wf',
     options=Options,
     methods=(

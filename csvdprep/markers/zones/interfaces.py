@@ -67,6 +67,7 @@ class _ZonesInputSpec(TraitedSpec):
 
 class _ZonesOutputSpec(TraitedSpec):
     zones_dseg = File(exists=True, desc='zone of each voxel')
+    wmh_numbers = File(exists=True, desc='index of each lesion')
     wmh_lesions = File(exists=True, desc='list of lesions')
     wmh_bullseye = File(exists=True, desc='volumes by lobe and depth')
     zones_values = File(exists=True, desc='measures')
@@ -103,7 +104,7 @@ class Zones(SimpleInterface):
         probability = None
         if isdefined(given.wmh_probseg):
             probability = np.asanyarray(load(given.wmh_probseg).dataobj, dtype=np.float32)
-        rows, _ = lesion_table(
+        rows, numbers = lesion_table(
             zones,
             affine,
             d_v=d_v,
@@ -122,6 +123,9 @@ class Zones(SimpleInterface):
             bullseye(white, d_v, d_j, lobes, affine, label_names('lobes')), folder / 'bullseye.tsv'
         )
         self._results['zones_dseg'] = save(zones, space.image, folder / 'zones.nii.gz')
+        self._results['wmh_numbers'] = save(
+            numbers.astype(np.uint16), space.image, folder / 'lesions.nii.gz'
+        )
         self._results['wmh_lesions'] = write_rows(
             rows, ROOM.makes['wmh_lesions'].columns, folder / 'lesions.tsv'
         )

@@ -18,8 +18,8 @@ def init_zones_wf(*, room, options, context):
 
     Outputs
     -------
-    zones_dseg, wmh_lesions, wmh_bullseye, zones_values
-        Labels, list of lesions, volumes by lobe and depth, measures.
+    zones_dseg, wmh_numbers, wmh_lesions, wmh_bullseye, zones_values
+        Labels, index of each lesion, list of lesions, volumes by lobe and depth, measures.
 
     """
     interface = Zones(scheme=options.scheme, minimum_mm3=options.minimum_mm3)

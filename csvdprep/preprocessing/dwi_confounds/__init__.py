@@ -1,6 +1,6 @@
 """Confounds: how the head moved in a diffusion series, and which slices lost signal."""
 
-from csvdprep.core.room import Derivative, Limits, Measure, Room
+from csvdprep.core.room import Column, Derivative, Limits, Measure, Room
 
 ROOM = Room(
     name='dwi_confounds',
@@ -14,6 +14,46 @@ ROOM = Room(
             extension='.tsv',
             description='For each volume: b-value, gradient, motion (mm, degrees), framewise '
             'displacement (mm), slices that lost signal.',
+            columns=(
+                Column(name='volume', description='Volume of the series, the first is 0.'),
+                Column(name='b_value', description='Diffusion weighting.', units='s/mm2'),
+                *(
+                    Column(
+                        name=f'gradient_{axis}',
+                        description=f'Direction of the gradient, {axis} in scanner coordinates '
+                        '(RAS+), turned with the head; 0 without diffusion weighting.',
+                    )
+                    for axis in 'xyz'
+                ),
+                *(
+                    Column(
+                        name=f'trans_{axis}',
+                        units='mm',
+                        description=f'Translation of the head along {axis} (RAS+), at the middle '
+                        'of the brain.',
+                    )
+                    for axis in 'xyz'
+                ),
+                *(
+                    Column(
+                        name=f'rot_{axis}',
+                        units='degree',
+                        description=f'Rotation of the head about {axis} (RAS+).',
+                    )
+                    for axis in 'xyz'
+                ),
+                Column(
+                    name='framewise_displacement',
+                    units='mm',
+                    description='Displacement of the head from the volume before; n/a of the '
+                    'first.',
+                ),
+                Column(
+                    name='lost_slices',
+                    description='Slices of the brain that lost over a fifth of their signal, by '
+                    'index, separated by commas; n/a if none.',
+                ),
+            ),
         )
     },
     measures=(
