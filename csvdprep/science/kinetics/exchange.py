@@ -26,6 +26,12 @@ from csvdprep.science.kinetics.linear import (
 RATES = np.concatenate([[0.0], np.geomspace(1e-3, 20.0, 128)])
 #: Rates of the two exponentials of the exchange model, 1/min.
 PAIRS = np.geomspace(2e-3, 200.0, 56)
+#: What parameters can be.
+PHYSICAL: Mapping[str, tuple[float, float]] = {
+    'ps': (0.0, np.inf),
+    'vp': (0.0, 1.0),
+    've': (0.0, 1.0),
+}
 #: Steps of the search between the rates.
 STEPS = 12
 
@@ -38,7 +44,7 @@ def extended_tofts_fit(
     use=None,
     weights=None,
     delay_s: float = 0.0,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = PHYSICAL,
     most_kep: float = 5.0,
     curves: bool = False,
 ) -> Fit:
@@ -54,8 +60,10 @@ def extended_tofts_fit(
         See :func:`csvdprep.science.kinetics.patlak_fit`.
     delay_s : float
         How much later than the vessel the tissue is reached, s.
-    bounds : mapping of str to (float, float), optional
-        Least and highest value of ``ps``, ``vp`` or ``ve``, held exactly.
+    bounds : mapping of str to (float, float) or None
+        Least and highest value of ``ps``, ``vp`` or ``ve``, held exactly; None for none. By
+        default what can be: nothing is negative, and no volume above 1. Without bounds, noise
+        makes large K^trans and negative v_p that cancel each other.
     most_kep : float
         Highest k_ep, 1/min. Where a curve cannot tell it, K^trans has no upper bound without.
 

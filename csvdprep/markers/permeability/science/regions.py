@@ -165,9 +165,7 @@ def estimate(
         'patlak': patlak_fit(
             time_s, plasma, tissue, baseline=baseline.stop - baseline.start, **given
         ),
-        'extended-tofts': extended_tofts_fit(
-            time_s, plasma, tissue, bounds={'ps': (0, 10), 'vp': (0, 1)}, **given
-        ),
+        'extended-tofts': extended_tofts_fit(time_s, plasma, tissue, **given),
         'two-compartment': two_compartment_fit(time_s, plasma, tissue, **given),
     }
 
