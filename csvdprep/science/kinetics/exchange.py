@@ -16,6 +16,7 @@ from csvdprep.science.kinetics.linear import (
     amplitudes,
     box_of,
     checked,
+    inverted,
     lag_one,
     misfit,
     solve,
@@ -176,13 +177,29 @@ def _tofts(time, curve, window, some, weight, rates, basis, box, most):
             normal = design.T @ (design if weight is None else design * weight[0][:, None])
         else:
             normal = np.einsum('nk,mn,nl->mkl', design, weight, design)
-        inverse = np.linalg.pinv(normal, hermitian=True)
+        inverse = inverted(normal)
         cost = misfit(normal, right, amplitudes(normal, inverse, right, box.at(rate)))
         lower = cost < least
         least[lower], best[lower] = cost[lower], k
     kep = rates[best]
     low = rates[np.maximum(best - 1, 0)]
     high = rates[np.minimum(best + 1, len(rates) - 1)]
+
+    inside = curve[window]
+    weighed = inside if weight is None else weight * inside
+    of_plasma = scaled @ inside
+    plasma_square = (weighed * inside).sum(axis=-1)
+
+    def cost_at(rate):
+        """Return the sum of squares less that of the data, without its differences."""
+        leaked = convolve(time, curve, rate)[:, window]
+        lifted = leaked if weight is None else leaked * weight
+        normal = np.empty((len(some), 2, 2))
+        normal[:, 0, 0] = np.einsum('mn,mn->m', lifted, leaked)
+        normal[:, 0, 1] = normal[:, 1, 0] = lifted @ inside
+        normal[:, 1, 1] = plasma_square
+        right = np.stack([np.einsum('mn,mn->m', leaked, scaled), of_plasma], axis=-1)
+        return misfit(normal, right, amplitudes(normal, inverted(normal), right, box.at(rate)))
 
     def at(rate):
         leaked = convolve(time, curve, rate)[:, window]
@@ -193,19 +210,17 @@ def _tofts(time, curve, window, some, weight, rates, basis, box, most):
     # Golden section within the neighbours: the profile has one minimum there.
     share = (np.sqrt(5) - 1) / 2
     left, right = high - share * (high - low), low + share * (high - low)
-    of_left, of_right = at(left)[1][2], at(right)[1][2]
-    least = at(kep)[1][2]
+    of_left, of_right = cost_at(left), cost_at(right)
     for _ in range(STEPS):
         down = of_left < of_right
         low, high = np.where(down, low, left), np.where(down, right, high)
         fresh_left = high - share * (high - low)
         fresh_right = low + share * (high - low)
-        fresh = at(np.where(down, fresh_left, fresh_right))[1][2]
+        fresh = cost_at(np.where(down, fresh_left, fresh_right))
         of_left, of_right = np.where(down, fresh, of_right), np.where(down, of_left, fresh)
         left, right = fresh_left, fresh_right
     middle = (low + high) / 2
-    found = at(middle)[1][2]
-    kep = np.where(found < least, middle, kep)
+    kep = np.where(cost_at(middle) < least, middle, kep)
     # Gauss-Newton on all three ends what is left.
     design, (beta, error, rss, rest) = at(kep)
     errors = np.full(len(some), np.nan)

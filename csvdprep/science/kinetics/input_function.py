@@ -69,7 +69,8 @@ def convolve(time_s: np.ndarray, plasma: np.ndarray, rate) -> np.ndarray:
     rate = np.asarray(rate, float)
     plasma = np.asarray(plasma, float)
     steps = np.diff(time_s) / 60
-    out = np.zeros((*rate.shape, len(time_s)))
+    # Times first: each is one piece of memory.
+    out = np.zeros((len(time_s), *rate.shape))
     known: dict[float, tuple] = {}
     for i, step in enumerate(steps):
         key = round(float(step), 12)
@@ -77,8 +78,8 @@ def convolve(time_s: np.ndarray, plasma: np.ndarray, rate) -> np.ndarray:
             known[key] = _interval(rate * step)
         left, of_both, of_end = known[key]
         gain = step * (plasma[i] * (of_both - of_end) + plasma[i + 1] * of_end)
-        out[..., i + 1] = out[..., i] * left + gain
-    return out
+        out[i + 1] = out[i] * left + gain
+    return np.moveaxis(out, 0, -1)
 
 
 def _interval(x: np.ndarray):

@@ -13,7 +13,7 @@ from csvdprep.science.kinetics.input_function import integrate, shifted
 #: Sums of squares below this share of that of the data are rounding.
 ROUNDING = 1e-20
 #: Curves that are fitted at once.
-BLOCK = 40_000
+BLOCK = 10_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -344,7 +344,7 @@ def solve(design, curves, weight=None, bounds=None, baseline: int = 0):
             design = design[0]
     normal = np.swapaxes(design, -1, -2) @ design
     right = curves @ design if design.ndim == 2 else np.einsum('mnk,mn->mk', design, curves)
-    inverse = np.linalg.pinv(normal, hermitian=True)
+    inverse = inverted(normal)
     beta = amplitudes(normal, inverse, right, bounds)
     model = beta @ design.T if design.ndim == 2 else np.einsum('mnk,mk->mn', design, beta)
     rest = curves - model
@@ -387,11 +387,19 @@ def amplitudes(normal, inverse, right, bounds=None) -> np.ndarray:
     if bounds is None:
         return beta
     low, high = (np.broadcast_to(np.asarray(b, float), beta.shape) for b in bounds)
-    inside = ((beta >= low) & (beta <= high)).all(axis=1)
     if beta.shape[1] == 1:
         return np.clip(beta, low, high)
-    # The minimum of a convex function of two over a box lies on one of four edges.
-    best, least = beta, np.where(inside, -np.inf, np.inf)
+    out = ((beta < low) | (beta > high)).any(axis=1)
+    if out.any():
+        beta = beta.copy()
+        some = normal if one else normal[out]
+        beta[out] = _on_edges(some, right[out], low[out], high[out])
+    return beta
+
+
+def _on_edges(normal, right, low, high) -> np.ndarray:
+    """Find the minimum on the edges of a box: there it is if it is not inside."""
+    best, least = np.zeros_like(right), np.full(len(right), np.inf)
     for fixed in (0, 1):
         free = 1 - fixed
         for edge in (low, high):
@@ -399,16 +407,38 @@ def amplitudes(normal, inverse, right, bounds=None) -> np.ndarray:
             if not there.any():
                 continue
             at = np.where(there, edge[:, fixed], 0.0)
-            with np.errstate(invalid='ignore'):
+            with np.errstate(invalid='ignore', divide='ignore'):
                 other = (right[:, free] - normal[..., free, fixed] * at) / normal[..., free, free]
-            other = np.clip(other, low[:, free], high[:, free])
-            tried = np.empty_like(beta)
+            other = np.clip(np.nan_to_num(other), low[:, free], high[:, free])
+            tried = np.empty_like(right)
             tried[:, fixed], tried[:, free] = at, other
             cost = misfit(normal, right, tried)
             better = there & (cost < least)
             best = np.where(better[:, None], tried, best)
             least = np.where(better, cost, least)
     return best
+
+
+def inverted(normal: np.ndarray) -> np.ndarray:
+    """Invert symmetric matrices of up to three rows; pseudo-inverse where they are singular.
+
+    Examples
+    --------
+    >>> inverted(np.array([[[2.0, 0], [0, 4]], [[1, 1], [1, 1]]])).round(3).tolist()
+    [[[0.5, 0.0], [0.0, 0.25]], [[0.25, 0.25], [0.25, 0.25]]]
+    """
+    if normal.ndim == 2 or normal.shape[-1] != 2:
+        return np.linalg.pinv(normal, hermitian=True)
+    a, b, c = normal[:, 0, 0], normal[:, 0, 1], normal[:, 1, 1]
+    size = a * c
+    determinant = size - b * b
+    sound = determinant > 1e-12 * size
+    with np.errstate(divide='ignore', invalid='ignore'):
+        out = np.stack([np.stack([c, -b], -1), np.stack([-b, a], -1)], -2)
+        out = out / determinant[:, None, None] + 0.0
+    if not sound.all():
+        out[~sound] = np.linalg.pinv(normal[~sound], hermitian=True)
+    return out
 
 
 def misfit(normal, right, beta) -> np.ndarray:
