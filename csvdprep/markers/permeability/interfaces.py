@@ -35,6 +35,8 @@ VESSELS = 0.02
 BLOCK = 50_000
 #: Blood is looked for where voxels and neighbours enhance most: width (FWHM) of that mean, mm.
 AROUND_MM = 4.0
+#: The coil's sensitivity is taken from means of this width (FWHM), mm.
+COIL_MM = 20.0
 #: Volumes shorter than this can tell a delay, s.
 FAST_S = 15.0
 
@@ -241,10 +243,13 @@ class MapPermeability(SimpleInterface):
         with np.errstate(all='ignore'):
             rise = data.max(axis=-1) / np.maximum(first, 0.02 * level) - 1
         there = (rise > 0.3) & (first > 0.02 * level) & (data > 0).all(axis=-1)
-        # Late enhancement of a voxel and its neighbours: highest in the middle of the vessel.
+        # Late enhancement of a voxel and its neighbours: highest in the middle of the vessel. It
+        # is relative to the surroundings before the bolus: relative to the voxel itself, those
+        # would be chosen that noise made dark before the bolus.
         late = np.clip(data[..., -max(4, data.shape[3] // 2) :].mean(axis=-1) - first, 0, None)
-        late = np.where(there, late / np.maximum(first, 0.02 * level), 0)
-        depth = ndi.gaussian_filter(late, AROUND_MM / 2.355 / frame.voxel_mm)
+        around = ndi.gaussian_filter(first, COIL_MM / 2.355 / frame.voxel_mm)
+        depth = np.where(there, late / np.maximum(around, 0.02 * level), 0)
+        depth = ndi.gaussian_filter(depth, AROUND_MM / 2.355 / frame.voxel_mm)
         voxels = np.argwhere(there)
         if not len(voxels):
             raise MeasureError(
@@ -258,15 +263,15 @@ class MapPermeability(SimpleInterface):
         for box in (0, 1):
             inside = voxels[in_sinus(points, box)]
             at = tuple(inside.T)
-            flip = float(np.median(series.b1[at])) if len(inside) else 1.0
             try:
                 found = find_sinus(
                     data[at],
                     series.t1[at],
                     volume,
                     series.baseline,
-                    lambda signal, t1, flip=flip: series.convert(signal, t1, flip),
+                    series.convert,
                     depth[at],
+                    series.b1[at],
                 )
             except MeasureError as error:
                 failed = failed or error
