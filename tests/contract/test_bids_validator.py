@@ -69,10 +69,7 @@ def test_whatever_a_visit_leaves(names, tmp_path):
     scans = scans_of(*names)
     if not names:
         scans['ratings'] = Scan(
-            name='ratings',
-            path='/r.tsv',
-            uri='bids:manual-ratings:r.tsv',
-            content={'ratings': []},
+            name='ratings', path='/r.tsv', uri='bids:manual-ratings:r.tsv', content={'ratings': []}
         )
     plan = make_plan(VisitInput(visit=Visit('01'), scans=scans), rooms)
     if not names:
