@@ -287,7 +287,9 @@ def test_no_vessel_and_saturation_are_told():
     assert caught.value.remedy
     signal, _ = vessels()
     with pytest.raises(MeasureError, match='saturated'):
-        find_sinus(signal, np.zeros(200), 0.02, slice(0, 3), lambda s, t: np.full(s.shape, np.nan))
+        find_sinus(
+            signal, np.zeros(200), 0.02, slice(0, 3), lambda s, t, b: np.full(s.shape, np.nan)
+        )
 
 
 def test_place_of_the_sinus():
