@@ -13,6 +13,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.science.regressions import proportional_odds
 
 #: Most grades that a measure may have; a count of more kinds is a count.
 GRADES = 12
@@ -174,8 +175,6 @@ class _Problem:
         if kind == 'ordinal':
             share = np.cumsum(np.bincount(y, minlength=levels))[:-1] / len(y)
             self._start[: self.base] = special.logit(share)
-            self._low = np.flatnonzero(y > 0)
-            self._high = np.flatnonzero(y < levels - 1)
         else:
             self._start[0] = np.log(y.mean())
             self._kinds, self._each = np.unique(y, return_counts=True)
@@ -257,37 +256,4 @@ class _Problem:
         return value, whole.T @ first, (whole * second[:, None]).T @ whole
 
     def _grades(self, point, _):
-        """Derivatives of log(F(upper - eta) - F(lower - eta)) for the logistic F."""
-        cuts, eta = point[: self.base], self.design @ point[self.base :]
-        if (np.diff(cuts) <= 0).any():
-            return -np.inf, np.zeros_like(point), np.eye(len(point))
-        y, count = self.y, len(self.y)
-        upper, lower = np.full(count, np.inf), np.full(count, -np.inf)
-        upper[self._high] = cuts[y[self._high]]
-        lower[self._low] = cuts[y[self._low] - 1]
-        b, a = special.expit(upper - eta), special.expit(lower - eta)
-        p = np.maximum(b - a, 1e-300)
-        fb, fa = b * (1 - b), a * (1 - a)
-        gb, ga = fb * (1 - 2 * b), fa * (1 - 2 * a)
-        up, down = fb / p, -fa / p  # of upper and lower
-        uu, dd, ud = gb / p - up**2, -ga / p - down**2, -up * down
-        # Columns of upper and lower by threshold, and of eta, which moves both down.
-        slope = np.zeros(len(point))
-        slope[: self.base] = np.bincount(y[self._high], up[self._high], minlength=self.base)
-        slope[: self.base] += np.bincount(y[self._low] - 1, down[self._low], minlength=self.base)
-        slope[self.base :] = -self.design.T @ (up + down)
-        curve = np.zeros((len(point), len(point)))
-        inner = np.bincount(y[self._high], uu[self._high], minlength=self.base)
-        inner += np.bincount(y[self._low] - 1, dd[self._low], minlength=self.base)
-        curve[: self.base, : self.base] = np.diag(inner)
-        middle = self._high[y[self._high] > 0]
-        np.add.at(curve, (y[middle], y[middle] - 1), ud[middle])
-        np.add.at(curve, (y[middle] - 1, y[middle]), ud[middle])
-        cross = np.zeros((self.base, self.design.shape[1]))
-        np.add.at(cross, y[self._high], -(uu + ud)[self._high, None] * self.design[self._high])
-        np.add.at(cross, y[self._low] - 1, -(dd + ud)[self._low, None] * self.design[self._low])
-        curve[: self.base, self.base :] = cross
-        curve[self.base :, : self.base] = cross.T
-        whole = uu + dd + 2 * ud
-        curve[self.base :, self.base :] = (self.design * whole[:, None]).T @ self.design
-        return float(np.log(p).sum()), slope, -curve
+        return proportional_odds(point, self.design, self.y, self.levels)
