@@ -190,7 +190,8 @@ ROOM = Room(
     build='csvdprep.preprocessing.asl.workflow:init_asl_wf',
     methods='Volumes of the ASL series were aligned with the mean of the control volumes (rigid); '
     'what of their motion follows the order of control and label was removed [@wang2012]. M0 was '
-    'aligned with them (rigid, mutual information). The brain was found by a network and completed '
+    'aligned with them (rigid, mutual information). The brain was found by a network and '
+    'completed '
     'at the vertex.',
     references=('alsop2015', 'wang2012', 'garcia2005', 'power2012'),
 )
