@@ -110,6 +110,6 @@ ROOM = Room(
     methods='The burden of small vessel disease (CSVD-Q) is the sum of deviates of its terms from '
     'controls of the same age and sex ({o.weights}), over the standard deviation of that sum in '
     'the controls; intervals are those of the measures, propagated by simulation; contributions '
-    'are exact [@lundberg2017].',
-    references=('lundberg2017',),
+    'are exact [@strumbelj2014].',
+    references=('strumbelj2014',),
 )
