@@ -444,7 +444,7 @@
       parts.push(table);
     }
     if (S.data.remarks.length) {
-      parts.push(el('h3', {}, 'To be minded in this visit'), el('ul', { className: 'remarks' }, ...S.data.remarks.map(([, text]) => el('li', {}, text))));
+      parts.push(el('h2', {}, 'To be minded in this visit'), el('ul', { className: 'remarks' }, ...S.data.remarks.map(([, text]) => el('li', {}, text))));
     }
     if (S.data.report) parts.push(el('p', {}, el('a', { href: `report/${S.label}.html`, target: '_blank', rel: 'noopener' }, 'Report of the visit')));
     $('facts').replaceChildren(...parts);
@@ -591,7 +591,7 @@
     for (const [kind, title] of Object.entries(kinds)) {
       const found = S.data.layers.filter((item) => item.kind === kind && item.key !== S.back);
       if (!found.length) continue;
-      parts.push(el('h3', {}, title));
+      parts.push(el('h2', {}, title));
       for (const layer of found) {
         const name = el('span', {}, layer.kind === 'mask' ? el('span', { className: 'swatch' }) : '', layer.title, layer.kind !== 'image' ? ` (${layer.grid})` : '');
         if (layer.kind === 'mask') name.firstChild.style.background = layer.colour;
