@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from csvdprep.bids.files import FETCH, content_missing
 from csvdprep.bids.raw import bare_label
-from csvdprep.bids.tsv import MISSING, NAMED, read_tsv, tsv_cell
+from csvdprep.bids.tsv import MISSING, NAMED, Table, read_tsv, tsv_cell
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
 from csvdprep.core.ratings import (
@@ -40,6 +40,7 @@ __all__ = [
     'read_ratings',
     'read_row',
     'read_rows',
+    'rows_of',
 ]
 
 OPTION = '--manual-ratings'
@@ -178,6 +179,13 @@ def read_rows(
             field=OPTION,
             remedy='Check the path.',
         ) from error
+    return rows_of(table, path, warn)
+
+
+def rows_of(
+    table: Table, path: Path, warn: Callable[[str], None]
+) -> tuple[list[Row], list[tuple[str, str, str]]]:
+    """Read the rows of a table that was parsed; the rest is as for :func:`read_rows`."""
     for note in table.notes:
         warn(note)
     columns = _columns(table, path, warn)

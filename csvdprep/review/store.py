@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write, replacing
-from csvdprep.bids.ratings import Row, latest, read_row, read_rows
-from csvdprep.bids.tsv import MISSING, tsv_cell, tsv_text
+from csvdprep.bids.ratings import Row, latest, read_row, read_rows, rows_of
+from csvdprep.bids.tsv import MISSING, parse_tsv, tsv_cell, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.ratings import DECISION, DECISIONS, KINDS, LISTS, MARKERS, MASKS
@@ -65,7 +65,9 @@ class Store:
     def __init__(self, path: Path):
         self.path = Path(path)
         self._lock = threading.Lock()
-        self._read: tuple[tuple, list[Row]] = ((), [])
+        self._stamped: tuple = ()
+        self._known = b''
+        self._rows: list[Row] = []
 
     @property
     def folder(self) -> Path:
@@ -132,10 +134,25 @@ class Store:
         """Return every row that can be meant, in the order in which they were added."""
         stamp = self._stamp()
         with self._lock:
-            if stamp != self._read[0]:
-                found = read_rows(self.path, lambda line: None)[0] if stamp else []
-                self._read = (stamp, found)
-            return list(self._read[1])
+            if stamp != self._stamped:
+                self._rows = self._read() if stamp else []
+                self._stamped = stamp
+            return list(self._rows)
+
+    def _read(self) -> list[Row]:
+        """Read what was added since the last time; all of it if anything else was changed."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            self._known = b''
+            return []
+        known, self._known = self._known, data if data.endswith(b'\n') else b''
+        if known and data.startswith(known):
+            head = known[: known.index(b'\n') + 1]
+            with contextlib.suppress(UnicodeDecodeError):
+                table = parse_tsv((head + data[len(known) :]).decode('utf-8-sig'))
+                return self._rows + rows_of(table, self.path, _unheard)[0]
+        return read_rows(self.path, _unheard)[0]
 
     def current(self, visit: Visit | None = None) -> list[Row]:
         """Return what holds: the last row of each rater about each thing, unless taken back."""
@@ -244,6 +261,10 @@ class Store:
         ]
         with replacing(self.path) as draft:
             draft.write(('\n'.join(wide) + '\n').encode())
+
+
+def _unheard(line: str) -> None:
+    """Leave what is odd about the table to the participant level."""
 
 
 def now() -> str:

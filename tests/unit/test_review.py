@@ -187,6 +187,20 @@ def test_a_table_that_a_person_began_is_gone_on_with(store):
     assert read_tsv(store.path).rows[0]['time'] == 'n/a'
 
 
+def test_what_others_add_or_change_is_read_again(store):
+    other = Store(store.path)
+    store.add(VISIT, 'AB', 'css', 'none')
+    assert [row.value for row in store.rows()] == [0]
+    other.add(VISIT, 'CD', 'css', 'focal')
+    assert [row.value for row in store.rows()] == [0, 1]
+    # An editor leaves no last line end, and replaces what was there.
+    text = store.path.read_text().replace('none', 'disseminated').rstrip('\n')
+    store.path.write_text(text)
+    assert [row.value for row in store.rows()] == [2, 1]
+    other.add(VISIT, 'EF', 'css', 'none')
+    assert [row.value for row in store.rows()] == [2, 1, 0] == [r.value for r in other.rows()]
+
+
 # The server
 
 

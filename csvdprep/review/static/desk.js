@@ -146,6 +146,12 @@
     viewModeHotKey: '', clipPlaneHotKey: '', cycleClipPlaneHotKey: '', isAlphaClipDark: true,
   });
 
+  /* Shaders are compiled while the first image is on its way. */
+  let attached = null;
+  const ready = () => {
+    attached = attached || nv.attachToCanvas($('canvas')).then(() => nv.setSliceType(nv.sliceTypeMultiplanar));
+    return attached;
+  };
   const load = async (layer, options = {}) => {
     const data = await backend.volume(S.label, layer.key, options);
     const image = await niivue.NVImage.loadFromUrl({ url: data, name: `${layer.key}.nii`, colormap: 'gray' });
@@ -210,14 +216,18 @@
     if (!S.images.has(key)) {
       $('wait').textContent = `${layer.title} …`;
       if (layer.preview && !whole && backend.writes) {
-        const coarse = await load(layer, { step: 2 });
+        const coming = load(layer, { step: 2 });
+        await ready();
+        const coarse = await coming;
         if (turn !== S.turn) return;
         S.images.set(key, coarse);
         S.back = key;
         ranges(coarse); compose();
         document.body.dataset.shown = performance.now();
       }
-      const image = await load(layer);
+      const coming = load(layer);
+      await ready();
+      const image = await coming;
       if (turn !== S.turn) return;
       S.images.set(key, image);
       image.whole = true;
@@ -267,15 +277,17 @@
     const value = (found.values || []).map((v) => `${(layerOf((v.name || '').replace(/\.nii$/, '')) || {}).title || ''} ${v.label || Number(v.value).toPrecision(4)}`);
     S.where = [`x y z ${text(native)} mm`, 'MNI …', ...value];
     $('where').textContent = S.where.filter(Boolean).join('   ');
-    const turn = ++asked, label = S.label, at = S.mm;
-    setTimeout(async () => {
-      if (turn !== asked || !backend.writes) { if (!backend.writes) { S.where[1] = ''; $('where').textContent = S.where.filter(Boolean).join('   '); } return; }
-      const answer = await backend.mni(label, at).catch(() => ({ mni: null }));
-      if (turn !== asked) return;
-      S.where[1] = answer.mni ? `MNI ${text(answer.mni)} mm` : 'MNI not known';
-      $('where').textContent = S.where.filter(Boolean).join('   ');
-    }, 300);
+    template(++asked, S.label, S.mm, text);
   };
+  /* The template can wait: the server needs seconds to get ready for it, which images need more. */
+  const template = (turn, label, at, text) => setTimeout(async () => {
+    if (turn !== asked) return;
+    if (!document.body.dataset.whole) { template(turn, label, at, text); return; }
+    const answer = backend.writes ? await backend.mni(label, at).catch(() => ({ mni: null })) : null;
+    if (turn !== asked) return;
+    S.where[1] = !answer ? '' : answer.mni ? `MNI ${text(answer.mni)} mm` : 'MNI not known';
+    $('where').textContent = S.where.filter(Boolean).join('   ');
+  }, 400);
 
   /* ---- visits ---- */
   const STATE = { failed: 'a step failed', lost: 'was killed', interrupted: 'interrupted', running: 'running' };
@@ -432,7 +444,7 @@
       parts.push(table);
     }
     if (S.data.remarks.length) {
-      parts.push(el('h3', {}, 'To be minded in this visit'), el('ul', { className: 'remarks' }, ...S.data.remarks.map(([, text]) => el('li', {}, text))));
+      parts.push(el('h2', {}, 'To be minded in this visit'), el('ul', { className: 'remarks' }, ...S.data.remarks.map(([, text]) => el('li', {}, text))));
     }
     if (S.data.report) parts.push(el('p', {}, el('a', { href: `report/${S.label}.html`, target: '_blank', rel: 'noopener' }, 'Report of the visit')));
     $('facts').replaceChildren(...parts);
@@ -579,7 +591,7 @@
     for (const [kind, title] of Object.entries(kinds)) {
       const found = S.data.layers.filter((item) => item.kind === kind && item.key !== S.back);
       if (!found.length) continue;
-      parts.push(el('h3', {}, title));
+      parts.push(el('h2', {}, title));
       for (const layer of found) {
         const name = el('span', {}, layer.kind === 'mask' ? el('span', { className: 'swatch' }) : '', layer.title, layer.kind !== 'image' ? ` (${layer.grid})` : '');
         if (layer.kind === 'mask') name.firstChild.style.background = layer.colour;
@@ -770,13 +782,12 @@
     $('rater').value = S.rater;
     $('rater').disabled = Boolean(S.about.rater);
     $('agree').hidden = S.about.blind || !backend.writes;
-    await nv.attachToCanvas($('canvas'));
-    nv.setSliceType(nv.sliceTypeMultiplanar);
     await refresh();
     const asked = fromHash();
     if (asked) await open(...asked);
     else if (S.visits.length) await open(S.visits[0].visit);
     else say('No visit was found in this folder.', true);
+    await ready();
     document.body.dataset.ready = 'yes';
   });
 
