@@ -156,8 +156,8 @@ class GroupWriter:
     def rows(self, entry: Entry, facts: Mapping[str, str]) -> dict[str, Any]:
         """Return the rows of a visit in each table, values as text.
 
-        ``facts`` are ``age``, ``sex``, ``site`` and ``interval_years``, as far as they are known; ``bounds`` are those
-        of intervals, as numbers.
+        ``facts`` are ``age``, ``sex``, ``site`` and ``interval_years``, as far as they are known;
+        ``bounds`` are those of intervals, as numbers.
         """
         visit, status = entry.visit, entry.status
         who = {'participant_id': f'sub-{visit.subject}'}

@@ -159,7 +159,8 @@ def test_nothing_is_missing_said_or_fetched(opened, report):
     assert opened.missed == []
     assert all(url.startswith(('file://', 'data:')) for url in opened.asked)
     drawn = opened.evaluate(
-        '[...document.querySelectorAll(".reportlet object")].map(o => [o.data, o.getBoundingClientRect()])'
+        '[...document.querySelectorAll(".reportlet object")]'
+        '.map(o => [o.data, o.getBoundingClientRect()])'
         '.map(([url, r]) => [url, r.width, r.height])'
     )
     assert len(drawn) == 2
