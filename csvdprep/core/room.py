@@ -85,6 +85,9 @@ class Derivative:
     """What the rows of a table are, where the report is to show it: 'WMH lesions'."""
     rows: str = ''
     """What to call these rows, where they are no lesions: 'items'."""
+    percentiles: bool = False
+    """Whether it is a table of the dataset with a row a visit, whose other columns are percentiles
+    of measures: the report of a visit then shows them."""
     saved: bool = True
     """Whether BIDS users look for it; False keeps it among the visit's checkpoints."""
     kept: bool = True

@@ -19,6 +19,7 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import judge_together
+from csvdprep.graph.percentiles import percentiles_of
 from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, text, write_tables
 from csvdprep.graph.visit import checkpoints
@@ -96,6 +97,7 @@ def finish(
             titles={room.name: room.title for room in rooms},
             rooms=rooms,
             person=person_of(plan.visit, settings.bids_dir),
+            percentiles=percentiles_of(plan.visit, output_dir),
         )
     if folder := {'visit': 'logs', 'dataset': plan.visit.log}.get(plan.visit.level):
         parts['methods text'] = lambda: write_citation(plan, output_dir / folder)

@@ -472,6 +472,7 @@ def list_content(
             row[name] = cell
     return {
         'names': names,
+        'about': {column.name: column.description for column in derivative.columns},
         'numbers': numbers,
         'rows': shown,
         'total': len(rows),

@@ -109,7 +109,7 @@ def _strip(
             'at': _share(place, 0, 100),
             'low': None,
             'wide': 0,
-            'words': f'percentile {place:.0f} for age and sex',
+            'words': f'percentile {place:.0f} of controls of the same age and sex',
         }
     low, high = measure.limits.ok if measure.limits else (None, None)
     if low is None or high is None:

@@ -124,8 +124,8 @@ def write_visit_report(
 _STRIPS = {
     True: {
         'strip_title': 'Percentile',
-        'strip_note': 'Percentiles are those of the group for age and sex; the middle of the bar '
-        'is the median. Without one, the bar is the plausible range.',
+        'strip_note': 'Green bars: percentile among controls of the same age and sex, by the last '
+        'run of the group level. Grey bars: range within which a value is plausible.',
     },
     False: {
         'strip_title': 'Plausible',

@@ -256,3 +256,52 @@ def test_it_prints(opened, tmp_path):
     assert len(re.findall(rb'/Type\s*/Page\b', pdf)) <= 2
     opened.emulate_media(media='print')
     assert not opened.locator('nav').is_visible()
+
+
+@pytest.fixture
+def group_page(browser, tmp_path, monkeypatch):
+    """Open the page of a group of three visits, one to be checked."""
+    from csvdprep.core.settings import Settings
+    from csvdprep.group import page as group
+    from csvdprep.group.run import _write_tables
+    from tests.builders import leave_visit
+
+    monkeypatch.setattr(group, 'draw', lambda *given: '<svg></svg>')
+    for label, ml in (('01', 9.5), ('02', 100.0), ('03', 20.0)):
+        verdict = 'check' if label == '03' else 'ok'
+        remarks = [('warn', f'Look. {HOSTILE}')] if label == '03' else ()
+        leave_visit(
+            tmp_path,
+            Visit(label),
+            value={'wmh_total_ml': ml, 'bpf': 0.8},
+            verdict=verdict,
+            remarks=remarks,
+        )
+    settings = Settings(bids_dir=tmp_path / 'raw', output_dir=tmp_path)
+    gathered, _ = _write_tables(settings, tmp_path, lambda line: None)
+    written = group.write_page(gathered, tmp_path, group.Shown())
+    page = browser.new_page(viewport={'width': 1366, 'height': 900})
+    page.said = []
+    page.on('console', lambda message: page.said.append(message.text))
+    page.on('pageerror', lambda error: page.said.append(str(error)))
+    page.goto(written.as_uri())
+    yield page
+    page.close()
+
+
+def test_the_list_of_visits_is_sorted_and_filtered(group_page):
+    def visits():
+        return group_page.locator('#visits tbody tr:visible td:first-child').all_inner_texts()
+
+    assert visits() == ['sub-03', 'sub-01', 'sub-02']
+    assert 'Finished, please check' in group_page.locator('#visits tbody tr').first.inner_text()
+    column = group_page.locator('#visits th', has_text='White matter hyperintensities, mL')
+    column.locator('button').click()
+    assert visits() == ['sub-01', 'sub-03', 'sub-02']
+    column.locator('button').click()
+    assert visits() == ['sub-02', 'sub-03', 'sub-01']
+    assert column.get_attribute('aria-sort') == 'descending'
+    group_page.locator('#visits input').fill('please look')
+    assert visits() == ['sub-03']
+    assert group_page.said == []
+    assert group_page.evaluate('window.hacked') is None

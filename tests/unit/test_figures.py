@@ -207,6 +207,16 @@ def test_the_largest_lesions_are_named_after_the_table(head, tmp_path):
     written = ' '.join(texts(out.read_text()))
     assert '#7' in written
     assert 'right parietal' in written
+    table.write_text(table.read_text().replace('right\tparietal', 'right\tright parietal lobe'))
+    draw_lesions(
+        out_file=str(out),
+        flair_preproc=paths['image'],
+        wmh_mask=paths['lesion'],
+        wmh_lesions=str(table),
+    )
+    written = ' '.join(texts(out.read_text()))
+    assert 'right parietal lobe' in written
+    assert 'right right' not in written
     assert '#3' not in written
 
 
@@ -309,3 +319,24 @@ def test_registration_is_drawn_on_the_template(tmp_path, kind):
     half = len(found) // 2
     for one, other in zip(found[:half], found[half:], strict=True):
         assert np.abs(one.astype(int) - other).mean() < 4
+
+
+def test_all_slices_with_lesions_are_shown_and_outlines_can_be_hidden(tmp_path):
+    from csvdprep.markers.wmh.figures import draw_levels, draw_wmh
+
+    data = np.full((30, 36, 60), 100, np.float32)
+    lesion = np.zeros(data.shape, np.uint8)
+    lesion[10:14, 10:14, 5:55] = 1
+    affine = np.diag([4.0, 4.0, 2.0, 1.0])
+    files = {}
+    for name, array in (('flair_preproc', data), ('wmh_mask', lesion), ('flair_mask', data > 0)):
+        files[name] = str(tmp_path / f'{name}.nii.gz')
+        nb.Nifti1Image(np.asarray(array, np.float32), affine).to_filename(files[name])
+    draw_wmh(out_file=str(tmp_path / 'all.svg'), **files)
+    written = (tmp_path / 'all.svg').read_text()
+    assert 'All 52 slices with hyperintensities and one on either side' in written
+    assert written.count('class="o"') == 50
+    assert 'href="#plain"' in written
+    assert '<view id="key"' in written
+    draw_levels(out_file=str(tmp_path / 'levels.svg'), **files)
+    assert (tmp_path / 'levels.svg').read_text().count('<image') == 3

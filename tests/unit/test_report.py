@@ -12,7 +12,7 @@ from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.graph.discover import declared
-from csvdprep.report import boilerplate, references
+from csvdprep.report import boilerplate, references, summary
 from csvdprep.report.spec import bootstrap_text, report_spec
 from csvdprep.report.visit import write_visit_report
 
@@ -397,3 +397,97 @@ def test_what_is_wrong_is_told_first_and_a_lost_value_beside_its_reason(plan, tm
     assert text.index('The mask has 0 mL.') < text.index('Look here.') < text.index('0 to 10')
     assert '1 result is not reported' in text
     assert 'lateral ventricles failed; computed, not to be used: 3' in text
+
+
+def test_the_profile_shows_percentiles_that_the_group_left(tmp_path):
+    from csvdprep.bids.names import dataset_file
+    from csvdprep.graph.discover import discover
+    from csvdprep.graph.percentiles import percentiles_of
+
+    made = [
+        (name, item)
+        for found in discover(level='dataset')
+        for name, item in found.makes.items()
+        if item.percentiles
+    ]
+    assert len(made) == 1
+    (tmp_path / dataset_file(*made[0])).write_text(
+        'participant_id\tsession_id\twmh_ml\tx\nsub-01\tses-1\t97.5\tn/a\nsub-01\tses-2\t1\t2\n'
+    )
+    assert percentiles_of(Visit('01', '1'), tmp_path) == {'wmh_ml': 97.5}
+    assert percentiles_of(Visit('02'), tmp_path) == {}
+    primary = Measure(
+        name='wmh_ml',
+        units='mL',
+        description='Volume: of it.',
+        method='',
+        limits=Limits(ok=(0, 10)),
+        primary=True,
+    )
+    value = {'wmh_ml': {'value': 4.0, 'low': 3.0, 'high': 6.0, 'qc': 'ok', 'reason': ''}}
+    rooms = [room(measures=(primary,)), room('cmb', measures=(primary,), makes={})]
+    (row,), absent = summary.profile(rooms, {'wmh'}, value, 'T1w', {'wmh_ml': 97.5})
+    assert (row['strip']['kind'], row['strip']['at']) == ('percentile', 97.5)
+    assert absent == [('Room cmb', 'not computed')]
+    (row,), _ = summary.profile(rooms, {'wmh'}, value, 'T1w')
+    assert row['strip'] | {'words': ''} == {
+        'kind': 'plausible',
+        'at': 40.0,
+        'low': 30.0,
+        'wide': 30.0,
+        'words': '',
+    }
+
+
+def test_points_and_what_needs_a_look_carry_their_values(plan, tmp_path):
+    table = tmp_path / 'points.tsv'
+    table.write_text(
+        'score\titem\tpoints\tpoints_min\tpoints_max\tmax\tvalue\n'
+        'total\tlacunes\t1\t1\t1\t1\t2\ntotal\tspaces\tn/a\t0\t1\t1\tn/a\nother\tx\t1\t1\t1\t1\t2\n'
+    )
+    columns = tuple(
+        Column(name=name, description='') for name in ('score', 'item', 'points', 'max')
+    )
+    points = Derivative(suffix='scores', extension='.tsv', description='', columns=columns)
+    total = Measure(name='total', units='1', description='Total.', method='', primary=True)
+    (found,) = summary.burden(
+        [(points, table)], [room(measures=(total,))], {'total': {'value': 1}}
+    )
+    assert (found['title'], found['value'], found['most']) == ('Total', '1', 2)
+    assert [(i['name'], i['points'], i['kind']) for i in found['items']] == [
+        ('lacunes', '1 of 1', 'has'),
+        ('spaces', '0 to 1 of 1', 'open'),
+    ]
+    look = summary.needs_look(plan, VALUES, STATUS)
+    assert {
+        'flag': 'warn',
+        'words': 'Outside the plausible range:',
+        'values': ['Volume 12.35 mL'],
+    } in look
+
+
+def test_visits_stand_side_by_side(plan, tmp_path):
+    from csvdprep.report.visits import insert_visits
+
+    write(plan, tmp_path)
+    tables = []
+    for session, value in (('1', '4.5'), ('2', '5')):
+        tables.append(tmp_path / f'{session}.tsv')
+        tables[-1].write_text(f'measure\tvalue\tqc\nwmh_ml\t{value}\tok\ngone\tn/a\tna\n')
+    visits = [
+        {'session': f'ses-{k + 1}', 'years': 2 * k, 'table': str(table)}
+        for k, table in enumerate(tables)
+    ]
+    measures = tuple(
+        Measure(name=name, units='mL', description='Volume.', method='', primary=True)
+        for name in ('wmh_ml', 'gone')
+    )
+    for _ in range(2):  # again, it is replaced
+        pages = insert_visits(tmp_path, '01', visits, [room(measures=measures)])
+    assert [page.name for page in pages] == ['sub-01_ses-1.html']
+    html = pages[0].read_text(encoding='utf-8')
+    assert html.count('Visits side by side') == 1
+    text = ' '.join(Page(html).text.split())
+    assert 'ses-1, this visit 0 years' in text
+    assert 'ses-2 2 years' in text
+    assert re.search(r'Volume\s*mL\s*4.5\s*5', text)

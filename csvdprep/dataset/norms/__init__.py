@@ -66,6 +66,7 @@ ROOM = Room(
         'percentiles': Derivative(
             suffix='percentiles',
             extension='.tsv',
+            percentiles=True,
             description='Percent of controls of the same age and sex with lower values: the '
             'visits of group_measures.tsv, a column a measure. n/a where there is no value, where '
             'age or sex is not known, or the age is beyond that of the controls.',

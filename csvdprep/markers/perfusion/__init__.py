@@ -20,6 +20,17 @@ class Options:
 
 
 FLOW = 'mL/100 g/min'
+TITLES = {
+    'gm': 'cortical grey matter',
+    'dgm': 'deep grey matter',
+    'wm': 'white matter',
+    'nawm': 'normal-appearing white matter',
+    'wmh': 'WMH',
+    'wmh_jv': 'juxtaventricular WMH',
+    'wmh_pv': 'periventricular WMH',
+    'wmh_dw': 'deep WMH',
+    'wmh_jc': 'juxtacortical WMH',
+}
 REGIONS = {
     'gm': 'voxels with at least 70 % grey matter of the cerebral cortex',
     'dgm': 'voxels with at least 70 % caudate, putamen, pallidum or thalamus',
@@ -56,6 +67,8 @@ def _measures():
             method='mean',
             table=name in ('gm', 'nawm', 'wmh'),
             description=f'Blood flow: mean over {where}.',
+            title=f'Blood flow, {TITLES[name]}',
+            primary=name in ('gm', 'nawm'),
             limits=LIMITS.get(name),
             reference='alsop2015' if name == 'gm' else None,
         )

@@ -27,6 +27,16 @@ class Options:
     )
 
 
+TITLES = {
+    'nawm': 'normal-appearing white matter',
+    'wmh': 'WMH',
+    'wmh_jv': 'juxtaventricular WMH',
+    'wmh_pv': 'periventricular WMH',
+    'wmh_dw': 'deep WMH',
+    'wmh_jc': 'juxtacortical WMH',
+    'dgm': 'deep grey matter',
+    'cgm': 'cortical grey matter',
+}
 REGIONS = {
     'nawm': 'normal-appearing cerebral white matter, more than 2 mm from hyperintensities',
     'wmh': 'hyperintensities (voxels at least half hyperintense), without fluid',
@@ -76,6 +86,8 @@ def _measures():
             method='patlak',
             reference='patlak1983',
             table=main,
+            title=f'Permeability PS, {TITLES.get(region, region)}',
+            primary=region == 'nawm',
             description=f'Permeability surface area product (CAPLEX PS, Q.PH1.004), Patlak fit to '
             f'the curve of {where}. Not cut at 0. 1e-4/min are 0.01 mL/min/100 mL.',
             limits=_PS.get(region),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
-from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.resources import BRAIN
 
 
@@ -84,6 +84,37 @@ ROOM = Room(
             extension='.tsv',
             description='For each volume: what it is, delay (s), motion (mm, degrees) without '
             'what follows the order of control and label, framewise displacement (mm).',
+            columns=(
+                Column(name='volume', description='Volume of the series, the first is 0.'),
+                Column(
+                    name='volume_type',
+                    description='What it is, as in aslcontext.tsv; n/a if unknown.',
+                ),
+                Column(name='delay', description='Time from labelling to the image.', units='s'),
+                *(
+                    Column(
+                        name=f'trans_{axis}',
+                        units='mm',
+                        description=f'Translation of the head along {axis} (RAS+), at the middle '
+                        'of the brain.',
+                    )
+                    for axis in 'xyz'
+                ),
+                *(
+                    Column(
+                        name=f'rot_{axis}',
+                        units='degree',
+                        description=f'Rotation of the head about {axis} (RAS+).',
+                    )
+                    for axis in 'xyz'
+                ),
+                Column(
+                    name='framewise_displacement',
+                    units='mm',
+                    description='Displacement of the head from the volume before; n/a of the '
+                    'first.',
+                ),
+            ),
         ),
         'asl_plan': Derivative(
             suffix='plan',
