@@ -19,12 +19,13 @@ SHOWN = {
     'wmh_total_ml': 'White matter hyperintensities (WMH), mL',
     'fazekas_total': 'Fazekas grade, 0 to 6',
     'lacune_n': 'Lacunes',
-    'cmb_n': 'Microbleeds',
     'rssi_n': 'Recent small subcortical infarcts',
     'fa_nawm': 'FA of normal-appearing white matter',
     'md_nawm': 'MD of normal-appearing white matter',
     'psmd_1e4': 'PSMD, 1e-4 mm2/s',
 }
+#: Lesions of the summary, by label.
+KINDS = {'WMH': 'WMH', 'CMB': 'microbleeds', 'lacune': 'lacunes', 'PVS': 'perivascular spaces'}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +109,7 @@ def summary(scores, preset: str, reports: list[Path], page: Path) -> str:
     ]
     if overlaps:
         lines.append(f'{"Overlap of the masks of WMH (Dice, best 1)":44}{", ".join(overlaps):>18}')
-    lines += ['', *_remarks(preset), '', 'Open next']
+    lines += ['', *_remarks(scores, preset), '', 'Open next']
     first = next((file for file in reports if '_' in file.stem), None)
     lines += [f'  {first}  (report of one visit; the others lie beside it)'] if first else []
     lines += [
@@ -124,11 +125,34 @@ _MEANING = """\
 rests on failed its quality check. A phantom is cleaner than a patient; results in people are in
 README.md, "How well it does"."""
 _COARSE = """\
-What voxels of 2 mm cannot show: lacunes, microbleeds and perivascular spaces of a few mm are one
-or two voxels, and most are missed or not counted. Masks overlap less than at 1 mm, since most of a
-lesion is border. Flags for low resolution are right. The same with 1 mm: --preset demo."""
+What voxels of 2 mm cannot show: lacunes and perivascular spaces of a few mm are one or two voxels
+and are missed, as are small hyperintensities, so that their volume is too low. Flags for low
+resolution in the reports are right. The same with 1 mm, which takes longer: --preset demo."""
 
 
-def _remarks(preset: str) -> list[str]:
+def _remarks(scores, preset: str) -> list[str]:
     """Say what the figures mean."""
-    return ['What to make of it', *([_COARSE] if preset == 'tiny' else []), _MEANING]
+    lines = ['What to make of it']
+    for words, names in (
+        ('intracranial volume, grey and white matter', ('icv_ml', 'gm_ml', 'wm_ml')),
+        ('ventricles', ('lv_ml',)),
+        ('hyperintensities', ('wmh_total_ml',)),
+    ):
+        off = [
+            100 * abs(row['found'] / row['truth'] - 1)
+            for row in scores.pairs
+            if row['measure'] in names and row['truth'] and row['found'] is not None
+        ]
+        if off:
+            lines.append(f'Found within {max(off):.0f} % of the truth: {words}.')
+    found = [
+        f'{KINDS[row["label"]]} {row["tp"]} of {row["n_true"]} ({row["fp"]})'
+        for row in scores.detection
+        if row['size'] == 'all' and row['label'] in KINDS
+    ]
+    if found:
+        lines += [
+            'Lesions found (in brackets: marked where there is none):',
+            f'  {", ".join(found)}.',
+        ]
+    return [*lines, *([_COARSE] if preset == 'tiny' else []), _MEANING]

@@ -250,6 +250,7 @@ def test_the_demo_ends_in_words(tmp_path):
         ('sub-01_ses-1', 'sub-01_ses-2'),
         (),
         masks=[{**first, 'label': 'WMH', 'space': 'FLAIR', 'dice': 0.713}],
+        detection=[{'label': 'CMB', 'size': 'all', 'tp': 5, 'n_true': 6, 'fp': 1}],
         pairs=[
             {**first, 'measure': 'wmh_total_ml', 'truth': 14.0, 'found': 12.34},
             {**first, 'measure': 'fa_nawm', 'truth': 0.4, 'found': 0.39},
@@ -261,8 +262,10 @@ def test_the_demo_ends_in_words(tmp_path):
     lines = said.splitlines()
     row = next(line for line in lines if 'hyperintensities' in line)
     assert row.split()[-5:] == ['mL', '12.34', 'of', '14', '-']
-    assert not any('Microbleeds' in line for line in lines if ' of ' in line)
+    assert not any('Lacunes' in line for line in lines)
     assert '0.71' in said
+    assert '  microbleeds 5 of 6 (1).' in lines
+    assert 'Found within 12 % of the truth: hyperintensities.' in lines
     assert str(reports[1]) in said
     assert '2 mm' in said
     assert '2 mm' not in summary(scores, 'full', reports, tmp_path / 'score.html')
