@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from csvdprep.core.declared import Frame, Input
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
+from csvdprep.resources import BRAIN
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,13 @@ ROOM = Room(
             limits=Limits(ok=(0, 1.25), warn=(0, 2)),
         ),
     ),
+    resources=BRAIN,
     options=Options,
+    version=2,
     build='csvdprep.preprocessing.asl.workflow:init_asl_wf',
     methods='Volumes of the ASL series were aligned with the mean of the control volumes (rigid); '
     'what of their motion follows the order of control and label was removed [@wang2012]. M0 was '
-    'aligned with them (rigid, mutual information).',
-    references=('alsop2015', 'wang2012', 'garcia2005', 'power2012'),
+    'aligned with them (rigid, mutual information). The brain was found with the networks of '
+    'deepbet [@fisch2024] and completed at the vertex.',
+    references=('alsop2015', 'wang2012', 'garcia2005', 'power2012', 'fisch2024'),
 )

@@ -23,6 +23,7 @@ from csvdprep.preprocessing.asl.science import (
     difference_sign,
     pair_up,
     relaxed,
+    whole_vertex,
 )
 from csvdprep.science.head_motion import displacement, rotation_angles
 from csvdprep.science.morphology import close_mm, dilate, fill_holes, largest_component, open_mm
@@ -212,6 +213,7 @@ def _brain(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
         mask = brain_by_threshold(image, size)
     else:
         mask = np.asarray(extract_brain(nib.Nifti1Image(image, affine))[0]) > 0
+        mask = whole_vertex(image, mask, affine)
         # Thick slices leave its edge ragged.
         closed = fill_holes(close_mm(mask, size, GAP_MM))
         mask = largest_component(open_mm(closed, size, BRIDGE_MM))

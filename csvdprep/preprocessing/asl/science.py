@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage as ndi
 from scipy import stats
+
+from csvdprep.science.morphology import dilate, open_mm
 
 #: A difference that is this many standard errors from zero has a sign.
 SURE = 5.0
+#: Share of the brightness of the brain beside it from which a voxel is brain, how far around that
+#: is averaged, how far from a mask it may be, and width of bridges that lead to no brain, mm.
+BRIGHT, BESIDE_MM, REACH_MM, NARROW_MM = 0.6, 6.0, 12.0, 4.0
 #: Fewest pairs of which the sign is judged.
 LEAST_PAIRS = 2
 
@@ -146,6 +152,46 @@ def difference_sign(differences: np.ndarray) -> tuple[float, float]:
     if spread == 0:
         return middle, float(np.sign(middle) * np.inf) if middle else 0.0
     return middle, middle / spread
+
+
+def whole_vertex(image: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Add to a brain mask what it lacks at the vertex, where slices are thick.
+
+    Above the middle of the brain there are neither eyes nor muscles: what is nearly as bright as
+    the brain beside it, and connected with it, is brain. The skull is dark.
+
+    Parameters
+    ----------
+    image : ndarray, shape (nx, ny, nz)
+        M0 or control, not negative.
+    mask : ndarray of bool, shape (nx, ny, nz)
+        Brain, as it was found.
+    affine : ndarray, shape (4, 4)
+        Voxel to world (RAS+), mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (nx, ny, nz)
+
+    Examples
+    --------
+    >>> image = np.zeros((20, 20, 20)); image[4:16, 4:16, 2:16] = 100
+    >>> mask = image > 0; mask[4:7, :, 14:] = False
+    >>> found = whole_vertex(image, mask, np.diag([3.0, 3, 5, 1]))
+    >>> bool(found[4:7, 6:14, 14:16].all()), bool(found[image == 0].any())
+    (True, False)
+    """
+    mask = np.asarray(mask) > 0
+    size = np.linalg.norm(affine[:3, :3], axis=0)
+    height = np.einsum('i,i...->...', affine[2, :3], np.indices(mask.shape)) + affine[2, 3]
+    upper = height >= height[mask].mean() if mask.any() else mask
+    inside = mask.astype(np.float32)
+    level = ndi.gaussian_filter(image * inside, BESIDE_MM / size)
+    weight = ndi.gaussian_filter(inside, BESIDE_MM / size)
+    bright = image * weight > BRIGHT * level
+    near = dilate(mask, size, REACH_MM) & (weight > 1e-3) & upper & bright
+    near = open_mm(near | mask, size, NARROW_MM) | mask
+    return ndi.binary_propagation(mask, mask=near)
 
 
 def relaxed(m0: np.ndarray, repetition: float | None, t1: float) -> np.ndarray:
