@@ -15,15 +15,18 @@ from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
-from csvdprep.imaging.images import load
+from csvdprep.imaging.images import load, save
 from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.labelling import Plan
-from csvdprep.interfaces.values import read_values
+from csvdprep.imaging.transforms import write_linear
+from csvdprep.interfaces.values import Value, read_values, write_values
+from csvdprep.markers.perfusion.interfaces import MeasureFlow
 from csvdprep.markers.perfusion.science.partial_volume import tissue_flows
 from csvdprep.markers.perfusion.science.quality import evaluation_index, judge_map
 from csvdprep.preprocessing.asl import interfaces
 from csvdprep.preprocessing.asl.motion import align, moved
 from csvdprep.preprocessing.asl.science import pair_up
+from csvdprep.preprocessing.blood_flow import ROOM as BLOOD_FLOW
 from csvdprep.preprocessing.blood_flow.interfaces import MapFlow
 from csvdprep.preprocessing.blood_flow.science.kinetics import (
     Labelling,
@@ -435,3 +438,96 @@ def test_slices_that_are_stored_the_other_way_round(raw):
     assert up['slice_times'] == pytest.approx(times)
     assert down['slice_times'] == pytest.approx(times[::-1])
     assert up['slice_axis'] == down['slice_axis'] == 2
+
+
+def test_flow_of_another_tool_is_taken_and_judged(series, raw, tmp_path):
+    made, brain = series()
+    image = load(made.asl_mask)
+    given = np.where(brain, 47.0, 0) + np.where(brain, np.indices(brain.shape)[0] % 2, 0)
+    for values, right in ((given, True), (given / 6000, False)):
+        file = save(values.astype('f4'), image, tmp_path / 'sub-01_cbf.nii.gz')
+        taken = {
+            name: getattr(made, name)
+            for name in ('asl_preproc', 'asl_ref', 'asl_m0', 'asl_mask', 'asl_plan')
+        }
+        told = {'mask': file, 'on': 'asl'}
+        flow = MapFlow(
+            **taken, cbf_given=told, outliers=True, m0_smooth_mm=0.0, att_method='least-squares'
+        )
+        if right:
+            found = read_values(flow.run().outputs.blood_flow_values)
+            assert found['cbf_source'].value == 'given'
+            assert found['cbf_brain'].value == pytest.approx(47.5, abs=0.5)
+        else:
+            with pytest.raises(MeasureError, match='not in mL/100 g/min'):
+                flow.run()
+
+
+def test_regions_are_averaged_where_they_are(tmp_path, monkeypatch):
+    """Layers of tissue on one grid: each has the flow that was put in."""
+    monkeypatch.chdir(tmp_path)
+    shape = (24, 30, 24)
+    affine = np.diag([3.0, 3, 4, 1])
+    x, _, z = np.indices(shape)
+    white, grey = (z > 6) & (z < 16), (z >= 2) & (z <= 6)
+    lesion = white & (x > 8) & (x < 12) & (z > 9) & (z < 12)
+    left = np.where(x < 12, 1, 2)
+    far = np.abs(x - 10)
+    cbf = np.where(grey, 60.0, 0) + np.where(white, 20 + 0.2 * far, 0)
+    cbf[grey & (left == 1)] = 50
+    cbf[lesion] = 11
+
+    def write(name, data):
+        image = nib.Nifti1Image(np.asarray(data).astype('f4'), affine)
+        nib.save(image, tmp_path / f'{name}.nii.gz')
+        return str(tmp_path / f'{name}.nii.gz')
+
+    rng = np.random.default_rng(0)
+    rest = (cbf > 0) * 1000.0
+    volumes = [rest - k % 2 * cbf / 10 + rng.normal(0, 0.2, shape) for k in range(12)]
+    plan = Plan(labelling='PCASL', pairs=[(k, k + 1, 1.8, 1.8) for k in range(0, 12, 2)])
+    identity = str(write_linear(np.eye(4), tmp_path / 'identity.txt'))
+    told = write_values(
+        tmp_path / 'flow.json',
+        {m.name: Value(30.0) for m in BLOOD_FLOW.measures} | {'cbf_source': 'computed'},
+        BLOOD_FLOW,
+    )
+    kept = tmp_path / 'kept.json'
+    kept.write_text(json.dumps({'kept': list(range(6)), 'doubts': [], 'source': 'computed'}))
+    measured = MeasureFlow(
+        cbf=write('cbf', cbf),
+        att=write('att', 0 * cbf),
+        flow_kept=str(kept),
+        blood_flow_values=told,
+        asl_preproc=write('asl', np.stack(volumes, axis=3)),
+        asl_plan=plan.write(tmp_path / 'plan.json'),
+        asl_mask=write('mask', cbf > 0),
+        asl_to_anat=identity,
+        gm_probseg=write('gm', grey),
+        wm_probseg=write('wm', white),
+        csf_probseg=write('csf', 0 * cbf),
+        structures_dseg=write('structures', 0 * cbf),
+        territories_dseg=write('territories', np.where(grey, left + 2, 0)),
+        wmh_mask=write('wmh', lesion),
+        flair_to_anat=identity,
+        margin_mm=2.0,
+    )
+    out = measured.run().outputs
+    values = read_values(out.perfusion_values)
+    assert values['cbf_gm'].value == pytest.approx(55, abs=0.5)
+    assert values['cbf_wmh'].value == pytest.approx(11)
+    assert values['cbf_mca_left'].value == pytest.approx(50)
+    assert values['cbf_mca_right'].value == pytest.approx(60)
+    assert values['cbf_gm_asymmetry_pct'].value == pytest.approx(-18.2, abs=0.1)
+    assert values['cbf_aca_left'].value is None
+    assert values['cbf_aca_left'].reason
+    assert values['cbf_dgm'].value is None
+    assert values['att_gm_s'].reason == 'one delay does not tell the arrival time'
+    assert values['cbf_snr_gm'].value > 100
+    assert 0 < values['cbf_ring_slope'].value < 0.1
+    assert values['cbf_ring_9_12'].value > values['cbf_ring_0_3'].value
+    assert values['cbf_wmh_jv'].reason.startswith('hyperintensities are not known')
+    labels = np.asanyarray(load(out.cbf_regions).dataobj)
+    assert (labels[lesion] == 5).all()
+    rings = read_tsv(out.perfusion_profile).rows
+    assert [row['ring'] for row in rings] == ['0-3', '3-6', '6-9', '9-12', '12-15']

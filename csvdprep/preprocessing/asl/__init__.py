@@ -215,14 +215,13 @@ ROOM = Room(
             limits=Limits(ok=(0, 1.25), warn=(0, 2)),
         ),
     ),
-    options=Options,
     resources=BRAIN,
+    options=Options,
     version=2,
     build='csvdprep.preprocessing.asl.workflow:init_asl_wf',
     methods='Volumes of the ASL series were aligned with the mean of the control volumes (rigid); '
     'what of their motion follows the order of control and label was removed [@wang2012]. M0 was '
-    'aligned with them (rigid, mutual information). The brain was found by a network and '
-    'completed '
-    'at the vertex.',
-    references=('alsop2015', 'wang2012', 'garcia2005', 'power2012'),
+    'aligned with them (rigid, mutual information). The brain was found with the networks of '
+    'deepbet [@fisch2024] and completed at the vertex.',
+    references=('alsop2015', 'wang2012', 'garcia2005', 'power2012', 'fisch2024'),
 )
