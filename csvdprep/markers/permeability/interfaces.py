@@ -33,8 +33,11 @@ FLUID, FROM_FLUID_MM = 0.05, 2.0
 VESSELS = 0.02
 #: PS is mapped in so many voxels at once.
 BLOCK = 50_000
-#: Blood is looked for where voxels and neighbours enhance most: width (FWHM) of that mean, mm.
-AROUND_MM = 4.0
+#: Blood is looked for where the neighbours of a voxel enhance most: width (FWHM) of their mean,
+#: mm.
+AROUND_MM = 6.0
+#: The coil's sensitivity is taken from means of this width (FWHM), mm.
+COIL_MM = 20.0
 #: Volumes shorter than this can tell a delay, s.
 FAST_S = 15.0
 
@@ -241,10 +244,12 @@ class MapPermeability(SimpleInterface):
         with np.errstate(all='ignore'):
             rise = data.max(axis=-1) / np.maximum(first, 0.02 * level) - 1
         there = (rise > 0.3) & (first > 0.02 * level) & (data > 0).all(axis=-1)
-        # Late enhancement of a voxel and its neighbours: highest in the middle of the vessel.
+        # Late enhancement of the neighbours of a voxel, without itself: highest in the middle of
+        # the vessel, and nothing of its own noise in it.
         late = np.clip(data[..., -max(4, data.shape[3] // 2) :].mean(axis=-1) - first, 0, None)
-        late = np.where(there, late / np.maximum(first, 0.02 * level), 0)
-        depth = ndi.gaussian_filter(late, AROUND_MM / 2.355 / frame.voxel_mm)
+        around = ndi.gaussian_filter(first, COIL_MM / 2.355 / frame.voxel_mm)
+        late = np.where(there, late / np.maximum(around, 0.02 * level), 0)
+        depth = _of_neighbours(late, AROUND_MM / 2.355 / frame.voxel_mm)
         voxels = np.argwhere(there)
         if not len(voxels):
             raise MeasureError(
@@ -258,15 +263,15 @@ class MapPermeability(SimpleInterface):
         for box in (0, 1):
             inside = voxels[in_sinus(points, box)]
             at = tuple(inside.T)
-            flip = float(np.median(series.b1[at])) if len(inside) else 1.0
             try:
                 found = find_sinus(
                     data[at],
                     series.t1[at],
                     volume,
                     series.baseline,
-                    lambda signal, t1, flip=flip: series.convert(signal, t1, flip),
+                    series.convert,
                     depth[at],
+                    series.b1[at],
                 )
             except MeasureError as error:
                 failed = failed or error
@@ -356,6 +361,14 @@ class MapPermeability(SimpleInterface):
             else Value(None, reason=_missing('nawm', white, why))
         )
         return values
+
+
+def _of_neighbours(data, sigma):
+    """Average the neighbours of each voxel, weighted by a Gaussian, without the voxel."""
+    point = np.zeros((9, 9, 9))
+    point[4, 4, 4] = 1
+    own = float(ndi.gaussian_filter(point, sigma, mode='constant')[4, 4, 4])
+    return (ndi.gaussian_filter(data, sigma) - own * data) / (1 - own)
 
 
 def _label(side: str, name: str) -> list[int]:

@@ -73,8 +73,9 @@ def find_sinus(
     t1_s: np.ndarray,
     voxel_ml: float,
     baseline: slice,
-    convert: Callable[[np.ndarray, float], np.ndarray],
+    convert: Callable[[np.ndarray, float, np.ndarray | float], np.ndarray],
     depth: np.ndarray | None = None,
+    b1: np.ndarray | None = None,
 ) -> Sinus:
     """Choose the voxels of blood among candidates, and average their concentration.
 
@@ -93,10 +94,12 @@ def find_sinus(
     baseline : slice
         Volumes before the contrast agent.
     convert : callable
-        ``convert(signal, t1)`` returns concentrations, mmol/L.
+        ``convert(signal, t1, b1)`` returns concentrations, mmol/L.
     depth : ndarray, shape (m,), optional
         Late enhancement averaged over each voxel and its neighbours; by default the mean
         concentration of the voxel itself after the first pass.
+    b1 : ndarray, shape (m,), optional
+        True over nominal flip angle.
 
     Returns
     -------
@@ -108,6 +111,7 @@ def find_sinus(
         If there are too few voxels, or all are saturated.
     """
     signal = np.asarray(signal, float)
+    b1 = np.ones(len(signal)) if b1 is None else np.asarray(b1, float)
     wanted = int(np.clip(round(VOLUME_ML / voxel_ml), LEAST, MOST))
     first = signal[:, baseline]
     level = first.mean(axis=1)
@@ -126,7 +130,7 @@ def find_sinus(
         )
     peak = signal[use].argmax(axis=1)
     use = use[np.abs(peak - np.median(peak)) <= 1]
-    blood = convert(signal[use], DEFAULT_T1_S)
+    blood = convert(signal[use], DEFAULT_T1_S, b1[use])
     with np.errstate(invalid='ignore'):
         top = np.nanmax(np.where(np.isfinite(blood), blood, -np.inf), axis=1)
         told = np.isfinite(blood).all(axis=1) & (top >= TOLD[0]) & (top <= TOLD[1])
@@ -153,4 +157,4 @@ def find_sinus(
     curve = (signal[chosen] / level[chosen, None]).mean(axis=0)
     where = np.zeros(len(signal), bool)
     where[chosen] = True
-    return Sinus(where, convert(curve, t1), t1, own)
+    return Sinus(where, convert(curve, t1, float(np.median(b1[chosen]))), t1, own)
