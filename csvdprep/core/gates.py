@@ -98,7 +98,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     'microbleeds': ('cmb_n', 'cmb_*_n', 'cmb_pattern'),
     'arteries': ('artery_*', 'cow_*', 'lsa_*'),
     'places of arteries': (
-        'artery_density_mm_per_ml',
+        'artery_density_m_per_l',
         'artery_*_left_*',
         'artery_*_right_*',
         'cow_*',

@@ -90,8 +90,8 @@ def _measures():
         'extent of the slab: compare within one protocol.',
     )
     yield Measure(
-        name='artery_density_mm_per_ml',
-        units='mm/mL',
+        name='artery_density_m_per_l',
+        units='m/L',
         method='multiscale-tubes',
         description='Length of the arteries over the volume of the brain that the angiogram '
         'covers.',
@@ -183,16 +183,16 @@ def _measures():
                 'len_mean',
                 'mm',
                 (
-                    'Mean length of the stems of lenticulostriate arteries, from the middle of M1 to '
-                    'their farthest end'
+                    'Mean length of the stems of lenticulostriate arteries, from the middle of M1 '
+                    'to their farthest end'
                 ),
             ),
             (
                 'len_max',
                 'mm',
                 (
-                    'Length of the longest way from the middle of M1 to an end of a lenticulostriate '
-                    'artery'
+                    'Length of the longest way from the middle of M1 to an end of a '
+                    'lenticulostriate artery'
                 ),
             ),
             (
@@ -246,7 +246,7 @@ ROOM = Room(
     title='Arteries',
     marker=True,
     needs=('tof', 'tof_preproc', 'tof_mask'),
-    wants=('tof_to_anat', 'mni_to_anat', 'brain_mask', 'territories_dseg', 'tof_anat_values'),
+    wants=('tof_to_anat', 'mni_to_anat', 'brain_mask', 'territories_dseg'),
     makes={
         'artery_mask': Derivative(
             suffix='mask',

@@ -32,7 +32,6 @@ class _InputSpec(TraitedSpec):
     mni_to_anat = File(exists=True, desc='resamples template onto reference')
     brain_mask = File(exists=True, desc='brain, on the reference')
     territories_dseg = File(exists=True, desc='vascular territories, on the reference')
-    tof_anat_values = File(exists=True, desc='how well it was registered')
     strength = traits.Float(0.12, usedefault=True, desc='response of a seed, units of tissue')
     surprise = traits.Float(6.0, usedefault=True, desc='response of a seed, standard deviations')
     least_mm = traits.Float(10.0, usedefault=True, desc='least length of a tree')

@@ -212,7 +212,7 @@ def _totals(found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any]) -> dict[
     ends = int((found.degrees() == 1).sum())
     return {
         'artery_length_mm': told(length, count),
-        'artery_density_mm_per_ml': density,
+        'artery_density_m_per_l': density,
         'artery_branches_n': told(count),
         'artery_ends_n': told(ends),
         'artery_volume_ml': told(

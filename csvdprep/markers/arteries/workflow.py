@@ -14,7 +14,7 @@ def init_arteries_wf(*, room, options, context):
     ------
     tof, tof_preproc, tof_mask
         What the sidecar of the angiogram tells, the corrected angiogram, the head.
-    tof_to_anat, mni_to_anat, brain_mask, territories_dseg, tof_anat_values
+    tof_to_anat, mni_to_anat, brain_mask, territories_dseg
         Anatomical reference and template, where there are.
 
     Outputs

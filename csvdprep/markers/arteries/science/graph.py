@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
 
+from csvdprep.markers.arteries.science.thinning import middle_lines
 from csvdprep.science.morphology import bounding_box
 
 #: Length of a ring, in those of a spur, up to which it comes of a rough wall.
@@ -79,7 +79,7 @@ def trace(mask: np.ndarray) -> Graph:
     if not mask.any():
         return Graph(np.empty((0, 3)), [])
     box = bounding_box(mask, 1)
-    points = np.argwhere(skeletonize(mask[box])) + [side.start for side in box]
+    points = middle_lines(mask[box]) + [side.start for side in box]
     if not len(points):
         return Graph(np.empty((0, 3)), [])
     pairs = cKDTree(points).query_pairs(1.8, output_type='ndarray')

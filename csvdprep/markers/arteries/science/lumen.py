@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
 
+from csvdprep.markers.arteries.science.thinning import middle_lines
 from csvdprep.markers.arteries.science.tubeness import Tubes
 from csvdprep.science.alignment import block_mean
 from csvdprep.science.morphology import bounding_box
@@ -181,7 +181,9 @@ def fill_lumen(
     )
     # The core of a wide artery reaches beyond its wall; of a thin one its middle is kept.
     thin = np.array([0, *(sigma <= THIN * size.min() for sigma in tubes.sigmas_mm)], bool)
-    middle = (skeletonize(core) & thin[tubes.scale[box]])[tuple(at.T)]
+    middle = np.zeros(core.shape, bool)
+    middle[tuple(middle_lines(core).T)] = True
+    middle = (middle & thin[tubes.scale[box]])[tuple(at.T)]
     grown = np.zeros(core.shape, bool)
     grown[tuple(at[(share > 0.5) | (middle & (share > MIDDLE))].T)] = True
     # What is bright but not joined is another structure.
