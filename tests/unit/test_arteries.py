@@ -243,6 +243,16 @@ def test_perforators_are_counted(count, side):
     assert perforators(found, template, -side) is None
 
 
+def test_an_artery_that_runs_backwards_is_no_perforator():
+    m1, stem = middle_cerebral(1)
+    choroidal = tube([(18, 4, -15), (19, -6, -13), (21, -16, -9)], 0.45)
+    found = found_in([m1, stem, choroidal], (6, -19, -20), (37, 10, 3), voxel=(0.4,) * 3)
+    template = [piece.points for piece in found.pieces]
+    assert any((points[:, 1] < -14).any() for points in template)
+    own = perforators(found, template, 1)
+    assert (own.stems, own.branches) == (1, 1)
+
+
 def test_segments_of_the_circle_of_willis():
     m1, *_ = middle_cerebral(1)
     a1 = tube([(9, 4, -15), (2, 9, -13)], 1.0)

@@ -60,8 +60,11 @@ ROOM = Segment((4, 38), (-20, 28), (-24, 28), '', 0)
 TRUNK_MM, THIN_MM = 0.7, 0.62
 #: How far from the middle of the trunk a perforator begins at most, mm.
 ORIGIN_MM = 2.6
-#: Least length, and least rise above the origin, of a way, mm.
-LEAST_MM, RISE_MM = 5.0, 4.0
+#: Distance from the middle of the trunk from which on a radius is that of a perforator, mm.
+CLEAR_MM = 1.8
+#: Least length, and least rise above the origin, of a way, mm; and its least rise as a share of
+#: the distance of its ends: the anterior choroidal artery runs backwards.
+LEAST_MM, RISE_MM, UPRIGHT = 5.0, 4.0, 0.5
 #: Core of the room of perforators that has to be covered: above the M1 into the putamen.
 LSA_CORE = Segment((12, 28), (-6, 14), (-16, 10), '', 0)
 #: Base of the skull in front of the brainstem (half widths symmetric): the carotid siphons lie
@@ -233,11 +236,14 @@ def perforators(
     if len(trunk) < 5:
         return None
     tree = cKDTree(trunk)
-    thin = [
-        index
-        for index, (piece, points) in enumerate(zip(arteries.pieces, template, strict=True))
-        if piece.width_mm < THIN_MM and _within(points * flip, ROOM).mean() >= 0.7
-    ]
+    thin = []
+    for index, (piece, points) in enumerate(zip(arteries.pieces, template, strict=True)):
+        # Within the trunk, the radius is that of the trunk.
+        outside = tree.query(piece.points)[0] > CLEAR_MM
+        known = piece.radius[outside & np.isfinite(piece.radius)]
+        inside = _within(points[outside] * flip, ROOM)
+        if known.size and np.median(known) < THIN_MM and inside.mean() >= 0.7:
+            thin.append(index)
     height: dict[int, float] = {}
     for index in thin:
         piece, points = arteries.pieces[index], template[index]
@@ -260,7 +266,9 @@ def perforators(
         if node in roots or distance[node] < LEAST_MM:
             continue
         root, stem = first(node)
-        if height[node] - height[root] >= RISE_MM:
+        rise = height[node] - height[root]
+        chord = np.linalg.norm(arteries.nodes[node] - arteries.nodes[root])
+        if rise >= max(RISE_MM, UPRIGHT * chord):
             tips.setdefault(stem, []).append(int(node))
     lengths, factors, used = [], [], set()
     for _, ways in sorted(tips.items()):
