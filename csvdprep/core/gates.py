@@ -96,6 +96,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     'blood flow of hyperintensities': ('cbf_nawm', 'cbf_wmh*', 'cbf_ring_*', 'cbf_snr_wmh'),
     'microbleeds': ('cmb_n', 'cmb_*_n', 'cmb_pattern'),
+    'arteries': ('artery_*', 'cow_*', 'lsa_*'),
+    'places of arteries': (
+        'artery_density_m_per_l',
+        'artery_*_left_*',
+        'artery_*_right_*',
+        'cow_*',
+        'lsa_*',
+    ),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'permeability': ('ps_*', 'vp_*', 'vl_*'),
     'all of diffusion': (
@@ -129,6 +137,7 @@ _ANATOMY = (
     'microbleeds',
     'permeability',
     'regional blood flow',
+    'places of arteries',
 )
 
 #: Foundations, the deeper ones first: what one of them stops judges none that follows.
@@ -342,6 +351,29 @@ GATES = (
         judged_by=('qc_asl_anat_dice', 'qc_asl_anat_edges', 'qc_asl_coverage_pct'),
         stops=('regional blood flow',),
         warns=('regional blood flow',),
+    ),
+    Gate(
+        name='quality of the angiogram',
+        judged_by=(
+            'tof_voxel_mm',
+            'qc_tof_snr',
+            'qc_tof_slabs_pct',
+            'qc_artery_contrast',
+            'qc_artery_veins_pct',
+        ),
+        stops=('arteries',),
+        warns=('arteries',),
+    ),
+    Gate(
+        name='angiogram on the anatomy',
+        judged_by=('qc_tof_anat_edges',),
+        stops=('places of arteries',),
+        warns=('places of arteries',),
+    ),
+    Gate(
+        name='extent of the angiogram',
+        judged_by=('qc_tof_coverage_pct', 'qc_artery_side_ratio'),
+        warns=('artery_*_length_mm', 'artery_*_branches_n', 'artery_length_mm'),
     ),
     Gate(
         name='registration of FA to its template',

@@ -195,6 +195,63 @@ def _key(areas: Sequence[int], places: Sequence[tuple[float, float, float, float
     return part[0][0], part[0][1], wide, part[0][3]
 
 
+def draw_projections(
+    out_file: str | Path,
+    layer: Layer,
+    *,
+    names: tuple[str, str],
+    box: Sequence[slice] | None = None,
+    legend: Mapping[str, str] | None = None,
+    note: str = '',
+) -> None:
+    """Draw maximum intensity projections from three sides; labels flicker over them.
+
+    Parameters
+    ----------
+    out_file : path-like
+        SVG to write.
+    layer : Layer
+        Image and labels; of labels behind one another the greatest is drawn.
+    names : (str, str)
+        What the two states between which the figure flickers show.
+    box : sequence of slice, optional
+        Part of the grid to be shown.
+    legend : mapping of str to str, optional
+        Colour of each name.
+    note : str
+        Line under the picture.
+
+    """
+    volume = layer.image
+    box = tuple(box or (slice(0, n) for n in volume.data.shape[:3]))
+    sizes = _panel_sizes(volume, box)
+    sides = [sizes[axis] for axis in (2, 1, 0)]
+    scale = (WIDTH - 4) / sum(wide for wide, _ in sides)
+    limits = layer.limits or window(volume)
+    grids, top = [], 22.0
+    back, front, marks = [], [], []
+    x = 0.0
+    for axis, (wide, tall) in zip((2, 1, 0), sides, strict=True):
+        projected = np.expand_dims(volume.data[box].max(axis=axis), axis)
+        labels = np.expand_dims(np.asarray(layer.labels)[box].max(axis=axis), axis)
+        flat = [slice(0, n) for n in projected.shape]
+        panel = replace(layer, image=Volume(projected, volume.affine), labels=None, outlines=())
+        place = (x, top, wide * scale, tall * scale)
+        back.append(_panel(panel, limits, Cut(axis, 0), flat, *place))
+        front.append(_panel(replace(panel, labels=labels), limits, Cut(axis, 0), flat, *place))
+        left, right = _SIDES[axis]
+        middle = top + place[3] / 2 + 4
+        marks.append(
+            _text(x + 5, middle, left) + _text(x + place[2] - 5, middle, right, anchor='end')
+        )
+        grids.append(top + place[3])
+        x += place[2] + 2
+    foot, height = _foot(max(grids), legend or {}, note)
+    write_svg(
+        out_file, (''.join(back), ''.join(front), ''.join(marks) + foot), height, flicker=names
+    )
+
+
 @dataclass(frozen=True)
 class Closeup:
     """A small square of a slice around a point.
