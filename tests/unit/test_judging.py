@@ -17,6 +17,8 @@ from csvdprep.preprocessing.filling.science.histogram import suggested_volumes
 
 ROOMS = discover()
 MEASURES = {m.name: m for room in ROOMS for m in room.measures}
+#: Also those of participants.
+EVERY = MEASURES | {m.name: m for room in discover(level='participant') for m in room.measures}
 SOUND = {
     'qc_brain_ml': 1450.0,
     'icv_ml': 1450.0,
@@ -232,10 +234,10 @@ def test_absent_measures_contradict_nothing():
 def test_every_gate_is_about_measures_that_exist():
     patterns = {pattern for group in GROUPS.values() for pattern in group}
     for gate in GATES:
-        assert set(gate.judged_by) <= set(MEASURES), gate.name
+        assert set(gate.judged_by) <= set(EVERY), gate.name
         patterns |= {*gate.stops, *gate.warns}
     for pattern in patterns:
-        assert any(matches(name, (pattern,)) for name in MEASURES), pattern
+        assert any(matches(name, (pattern,)) for name in EVERY), pattern
 
 
 def test_every_result_stands_on_something_and_every_range_that_fails_carries_something():
@@ -246,6 +248,7 @@ def test_every_result_stands_on_something_and_every_range_that_fails_carries_som
     for measure in MEASURES.values():
         if counts(measure) and measure.name not in told:
             assert matches(measure.name, carried) or measure.name in judges, measure.name
+    for measure in EVERY.values():
         if measure.name.startswith('qc_') and measure.limits:
             assert measure.name in judges, measure.name
 

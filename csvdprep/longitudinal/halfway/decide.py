@@ -16,7 +16,7 @@ def resolve_flair(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[De
     >>> from types import SimpleNamespace
     >>> def scan(**content): return SimpleNamespace(content=content)
     >>> scans = {'measures': scan(visits=[{'session': f'ses-{k}'} for k in (1, 2, 3)]),
-    ...          'each_flair_preproc': scan(visits={'ses-1': 'a', 'ses-3': 'b'})}
+    ...          'each_flair_preproc': scan(visits={'ses-1': 'a_FLAIR', 'ses-3': 'b_FLAIR'})}
     >>> print(resolve_flair(scans, None)[1][0])
     visits: ses-1, ses-3 (ses-2 has no FLAIR)
     """

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 from scipy import ndimage as ndi
-from scipy.linalg import expm, logm
+from scipy.spatial.transform import Rotation
 
 from csvdprep.science.alignment import best_start, block_mean
 
@@ -27,6 +27,8 @@ MARGIN_MM = 4.0
 WINDOW_MM, EXPECTED_MM = 8.0, 0.5
 #: Distance at which angles are compared with shifts, mm.
 ARM_MM = 80.0
+#: Digits of poses and of the grid.
+DIGITS = 7
 #: Finest voxels of the half-way grid, mm.
 FINEST_MM = 1.0
 
@@ -116,10 +118,10 @@ def centred(poses: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     poses = [np.array(pose, float) for pose in poses]
     for _ in range(30):
-        mean = sum(np.real(logm(pose)) for pose in poses) / len(poses)
+        mean = sum(_log(pose) for pose in poses) / len(poses)
         if np.abs(mean).max() < 1e-10:
             break
-        back = expm(-mean)
+        back = _exp(-mean)
         poses = [_rigid(pose @ back) for pose in poses]
     return poses
 
@@ -159,6 +161,8 @@ def find_halfway(
     poses = centred(poses)
     for spacing, fwhm, steps in LEVELS:
         poses = _level(heads, poses, spacing, fwhm, steps)
+    # Sums of products depend, in their last digits, on where in memory numbers lie.
+    poses = [pose.round(DIGITS) + 0.0 for pose in poses]
     shape, affine = _grid(heads, poses)
     back = np.argsort(order)
     return Halfway([poses[k] for k in back], shape, affine)
@@ -289,13 +293,34 @@ def _step(seen, there, number, spacing, places) -> np.ndarray:
     return np.linalg.solve(normal, design.T @ (weight * rest))
 
 
+def _log(pose: np.ndarray) -> np.ndarray:
+    """Return shift (mm) and turn (rad) whose exponential is a rigid matrix."""
+    turn = Rotation.from_matrix(pose[:3, :3]).as_rotvec()
+    angle, cross = float(np.linalg.norm(turn)), _cross(turn)
+    share = 1 / 12
+    if angle > 1e-4:
+        share = (1 - angle * np.sin(angle) / (2 * (1 - np.cos(angle)))) / angle**2
+    inverse = np.eye(3) - cross / 2 + share * cross @ cross
+    return np.concatenate([inverse @ pose[:3, 3], turn])
+
+
 def _exp(step: np.ndarray) -> np.ndarray:
-    """Write a small shift and turn as a matrix."""
-    x, y, z = step[3:]
-    out = np.zeros((4, 4))
-    out[:3, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
-    out[:3, 3] = step[:3]
-    return expm(out)
+    """Return the rigid matrix of a shift (mm) and a turn (rad), taken together."""
+    turn = step[3:]
+    angle, cross = float(np.linalg.norm(turn)), _cross(turn)
+    one, two = 1 / 2, 1 / 6
+    if angle > 1e-4:
+        one = (1 - np.cos(angle)) / angle**2
+        two = (angle - np.sin(angle)) / angle**3
+    out = np.eye(4)
+    out[:3, :3] = Rotation.from_rotvec(turn).as_matrix()
+    out[:3, 3] = (np.eye(3) + one * cross + two * cross @ cross) @ step[:3]
+    return out
+
+
+def _cross(turn: np.ndarray) -> np.ndarray:
+    x, y, z = turn
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 
 
 def _rigid(matrix: np.ndarray) -> np.ndarray:
@@ -316,7 +341,7 @@ def _grid(heads, poses) -> tuple[tuple[int, int, int], np.ndarray]:
     left, _, right = np.linalg.svd(axes)
     axes = left @ right
     size = np.maximum(np.min([head.voxel_mm for head in heads], axis=0), FINEST_MM)
-    low, high = _extent(heads, poses, axes, 5.0)
+    low, high = (end.round(3) for end in _extent(heads, poses, axes, 5.0))
     # Slices of the visits lie at other heights of the head: in the middle between them, all are
     # interpolated alike.
     turns = []
@@ -329,7 +354,7 @@ def _grid(heads, poses) -> tuple[tuple[int, int, int], np.ndarray]:
     affine = np.eye(4)
     affine[:3, :3] = axes * size
     affine[:3, 3] = axes @ start
-    return shape, affine
+    return shape, affine.round(DIGITS) + 0.0
 
 
 def registration_error(

@@ -131,7 +131,7 @@ def equalise(
     for number, one in enumerate(out):
         ratio = np.clip(np.log(np.maximum(one, 0.05)) - mean, -0.2, 0.2)
         slow = ndi.gaussian_filter(ratio * weight, scale) / support
-        drift.append(float(slow[normal].std()))
+        drift.append(round(float(slow[normal].std()), 6))
         out[number] = (one / np.exp(slow)).astype(np.float32)
     return out, drift
 
@@ -268,7 +268,7 @@ def _spread(difference: np.ndarray, slope: np.ndarray) -> tuple[float, float]:
     even = float(np.median(spreads[:5])) if spreads else 1e-4
     x, y = np.array(squares), np.array(spreads) - even
     gain = max(float((x * y).sum() / max((x * x).sum(), 1e-12)), 0.0) if len(x) else 0.0
-    return float(np.sqrt(max(even, 1e-8))), float(np.sqrt(gain))
+    return round(float(np.sqrt(max(even, 1e-8))), 6), round(float(np.sqrt(gain)), 6)
 
 
 def _border(middle, images, masks, tissue, away) -> np.ndarray:
