@@ -36,7 +36,8 @@ def proportional_odds(
 
     Examples
     --------
-    >>> value, slope, _ = proportional_odds(np.zeros(1), np.zeros((4, 0)), np.array([0, 1, 1, 1]), 2)
+    >>> grades = np.array([0, 1, 1, 1])
+    >>> value, slope, _ = proportional_odds(np.zeros(1), np.zeros((4, 0)), grades, 2)
     >>> round(value, 3), slope
     (-2.773, array([-1.]))
     """
