@@ -1,6 +1,6 @@
 """Measure what the group level makes of simulated cohorts whose truth is known.
 
-    python benchmarks/cohorts.py [federated|counts|norms|burden|shared|programs ...]
+    python benchmarks/cohorts.py [federated|counts|norms|burden|shared|outcomes|shift|programs ...]
 
 ``programs`` compares with neuroCombat and neuroHarmonize, where they are installed.
 """
@@ -22,10 +22,13 @@ from csvdprep.dataset.burden.science import (
     index,
     interval,
 )
-from csvdprep.dataset.harmonisation.science import apply, fit
+from csvdprep.dataset.harmonisation.science import add_site, apply, fit
 from csvdprep.dataset.harmonisation.science.counts import fit_mixed
 from csvdprep.dataset.harmonisation.science.federated import Protocol, Sums, fit_sums, sums_of
 from csvdprep.dataset.norms.science import fit_norm, scores
+from csvdprep.dataset.outcomes.science.fusion import folds_of, leave_site_out
+from csvdprep.dataset.outcomes.science.net import Outcome, choose_penalty, fit_net
+from csvdprep.dataset.outcomes.science.performance import calibration, concordance, conformal_sets
 from csvdprep.dataset.site_audit.science import travelling
 from csvdprep.science.covariate_design import Term
 
@@ -40,6 +43,8 @@ def main(argv: list[str]) -> None:
         'norms': norms,
         'burden': burden,
         'shared': shared,
+        'outcomes': outcomes,
+        'shift': shift,
         'programs': programs,
     }
     for name in argv or parts:
@@ -222,6 +227,116 @@ def shared() -> None:
             f'| {count} | {np.mean(icc):.2f} (SD {np.std(icc):.2f}) | {np.std(off):.2f} | '
             f'{100 * np.mean(inside):.0f} % |'
         )
+
+
+def outcomes() -> None:
+    """Tell whether known effects are found, and what a missing block costs."""
+    truth = np.array([0.4, 0.8, -0.5, 0.6])
+    print('| outcome | bias of a coefficient, mean and worst | 95 % interval holds it |')
+    print('|---|---|---|')
+    for kind in ('logistic', 'ordinal', 'cox'):
+        off, inside = [], []
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            x = rng.normal(size=(500, 4))
+            outcome = _outcome(rng, x @ truth, kind)
+            point = fit_net(outcome, x, 0.0)
+            error = np.sqrt(np.diag(np.linalg.inv(outcome.likelihood(point, x)[2])))
+            off.append(point[outcome.base :] - truth)
+            inside.append(np.abs(off[-1]) < 1.96 * error[outcome.base :])
+        bias = np.mean(off, axis=0)
+        worst = np.abs(bias).max()
+        print(f'| {kind} | {bias.mean():+.3f}, {worst:.3f} | {100 * np.mean(inside):.1f} % |')
+    print('\n| blocks of the visit | C of sites that were left out | slope | sets of 90 % hold |')
+    print('|---|---|---|---|')
+    found: dict[str, list] = {}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(1000, 4))
+        site = rng.integers(0, 5, 1000).astype(str)
+        outcome = _outcome(rng, x @ truth, 'logistic')
+        table = dict(zip(('age', 'wmh', 'bpf', 'psmd'), x.T, strict=True))
+        blocks = {'demographics': (), 'structure': ('wmh', 'bpf'), 'diffusion': ('psmd',)}
+        for words, gone in (
+            ('age, structure, diffusion', ()),
+            ('age, structure', ('psmd',)),
+            ('age, diffusion', ('wmh',)),
+            ('age', ('psmd', 'wmh')),
+        ):
+            some = {n: np.where(n in gone, np.nan, v) for n, v in table.items()}
+            half = rng.random(1000) < 0.5  # whom blocks are taken from; the model has the others
+            mixed = {n: np.where(half, some[n], v) for n, v in table.items()}
+            eta, chances, folds, *_ = leave_site_out(outcome, mixed, blocks, site, always=['age'])
+            mine = outcome.of(half)
+            sets = conformal_sets(outcome.grades, chances, folds)
+            held = sets[np.arange(1000), outcome.grades][half].mean()
+            found.setdefault(words, []).append(
+                (concordance(mine, eta[half])[0], calibration(mine, eta[half]), held)
+            )
+    for words, rows in found.items():
+        c, slope, held = np.mean(rows, axis=0)
+        print(f'| {words} | {c:.3f} | {slope:.2f} | {100 * held:.1f} % |')
+
+
+def shift() -> None:
+    """Tell what site effects do to predictions of a site that the model did not have."""
+    print('| new site | AUC, mean | worst of 30 | slope | error of the mean probability |')
+    print('|---|---|---|---|---|')
+    found: dict[str, list] = {}
+    for seed in range(30):
+        seen, truth, site, age, sex = cohort(seed, 150, sites=5)
+        rng = np.random.default_rng(1000 + seed)
+        eta = 0.9 * (truth[:, 0] + truth[:, 1] - truth[:, 2]) - 0.8
+        outcome = _outcome(rng, eta, 'logistic')
+        new = site == 'S4'
+        controls = np.flatnonzero(new & (outcome.grades == 0))[:25]
+        test = np.flatnonzero(new & ~np.isin(np.arange(len(new)), controls))
+        # Harmonisation keeps the outcome's effect as far as age and sex tell, and no further.
+        model, _ = fit(seen[~new], site[~new], _of({'age': age, 'sex': sex}, ~new))
+        known = {'age': age, 'sex': sex}
+        grown = add_site(model, 'S4', seen[controls], _of(known, controls))
+        even = np.full(seen.shape, np.nan)
+        even[~new] = apply(model, seen[~new], site[~new], _of(known, ~new))
+        even[new] = apply(grown, seen[new], site[new], _of(known, new))
+        for words, values in (
+            ('without site effects (truth)', truth),
+            ('as measured', seen),
+            ('harmonised, the new site by 25 controls', even),
+        ):
+            x = np.column_stack([age, values])
+            middle, spread = x[~new].mean(axis=0), x[~new].std(axis=0)
+            x = (x - middle) / spread
+            some = outcome.of(~new)
+            penalty, _ = choose_penalty(some, x[~new], folds_of(site[~new]))
+            point = fit_net(some, x[~new], penalty)
+            score = x[test] @ point[1:]
+            mine = outcome.of(test)
+            off = 1 / (1 + np.exp(point[0] - score))
+            found.setdefault(words, []).append(
+                (
+                    concordance(mine, score)[0],
+                    calibration(mine, score),
+                    abs(off.mean() - mine.grades.mean()),
+                )
+            )
+    for words, rows in found.items():
+        rows = np.array(rows)
+        c, slope, off = rows.mean(axis=0)
+        print(f'| {words} | {c:.3f} | {rows[:, 0].min():.3f} | {slope:.2f} | {off:.3f} |')
+
+
+def _of(covariates, rows):
+    return {name: values[rows] for name, values in covariates.items()}
+
+
+def _outcome(rng, eta, kind: str) -> Outcome:
+    if kind == 'cox':
+        event, end = rng.exponential(np.exp(-eta)), rng.exponential(2, len(eta))
+        return Outcome('cox', (event < end).astype(int), np.minimum(event, end))
+    noisy = eta + rng.logistic(size=len(eta))
+    if kind == 'ordinal':
+        return Outcome('ordinal', np.digitize(noisy, [-1.5, 0, 2]), np.zeros(0), tuple('0123'))
+    return Outcome('logistic', (noisy > 0.5).astype(int), np.zeros(0))
 
 
 def programs() -> None:

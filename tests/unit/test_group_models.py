@@ -23,6 +23,12 @@ from csvdprep.dataset.burden.science import (
 from csvdprep.dataset.norms import Options
 from csvdprep.dataset.norms.decide import resolve
 from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, read_norms, scores
+from csvdprep.dataset.outcomes import Options as OutcomeOptions
+from csvdprep.dataset.outcomes.decide import read_outcome
+from csvdprep.dataset.outcomes.decide import resolve as resolve_outcomes
+from csvdprep.dataset.outcomes.science.fusion import Fused, fit_fused, leave_site_out
+from csvdprep.dataset.outcomes.science.net import Outcome, fit_net
+from csvdprep.dataset.outcomes.science.performance import calibration, concordance, conformal_sets
 from csvdprep.dataset.site_audit.science import differ, shares, travelling
 from csvdprep.interfaces.group_tables import controls_of
 from tests.builders import leave_visit
@@ -249,6 +255,133 @@ def test_shares_that_differ(counts, totals, low, high):
     assert least <= percent <= most
 
 
+# ---- outcomes
+
+
+def outcome_study(seed=0, count=600, sites=4, kind='logistic'):
+    """Return outcome, predictors and sites: two blocks with known effects, one with gaps."""
+    rng = np.random.default_rng(seed)
+    site = rng.integers(0, sites, count).astype(str)
+    age, wmh = rng.normal(size=count), rng.normal(size=count)
+    psmd = 0.5 * wmh + rng.normal(size=count)
+    eta = 0.4 * age + 0.8 * wmh + 0.6 * psmd
+    table = {'age': age, 'wmh': wmh, 'psmd': np.where(rng.random(count) < 0.4, np.nan, psmd)}
+    noise = rng.logistic(size=count)
+    if kind == 'cox':
+        event, end = rng.exponential(np.exp(-eta)), rng.exponential(2, count)
+        outcome = Outcome('cox', (event < end).astype(int), np.minimum(event, end))
+    elif kind == 'ordinal':
+        grades = np.digitize(eta + noise, [-1.5, 0, 2])
+        outcome = Outcome('ordinal', grades, np.zeros(0), tuple('0123'))
+    else:
+        outcome = Outcome('logistic', (eta + noise > 0.5).astype(int), np.zeros(0))
+    return outcome, table, site, eta
+
+
+BLOCKS = {'demographics': (), 'structure': ('wmh',), 'diffusion': ('psmd',)}
+
+
+@pytest.mark.parametrize(('kind', 'least'), [('logistic', 0.72), ('ordinal', 0.68), ('cox', 0.68)])
+def test_predictions_of_sites_that_the_model_did_not_have(kind, least):
+    outcome, table, site, truth = outcome_study(kind=kind)
+    eta, chances, folds, used, parts = leave_site_out(outcome, table, BLOCKS, site, always=['age'])
+    assert np.isfinite(eta).all()
+    assert set(folds) == set('0123')
+    c, low, high = concordance(outcome, eta)
+    assert least < c < concordance(outcome, truth)[0] + 0.01
+    assert low < c < high
+    assert calibration(outcome, eta) == pytest.approx(1, abs=0.25)
+    # A missing block is left out, and nothing else.
+    gone = np.isnan(table['psmd'])
+    assert all(('diffusion' in u) != g for u, g in zip(used, gone, strict=True))
+    whole = np.nansum(np.stack(list(parts.values())), axis=0)
+    assert np.abs(whole - eta).max() < 1e-9
+    if kind != 'cox':
+        assert np.abs(chances.sum(axis=1) - 1).max() < 1e-12
+        sets = conformal_sets(outcome.grades, chances, folds)
+        assert sets[np.arange(600), outcome.grades].mean() == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize('kind', ['logistic', 'ordinal', 'cox'])
+def test_coefficients_are_recovered(kind):
+    outcome, table, _, _ = outcome_study(count=4000, kind=kind)
+    full = np.isfinite(table['psmd'])
+    x = np.stack([table[n][full] for n in ('age', 'wmh', 'psmd')], axis=1)
+    point = fit_net(outcome.of(full), x, 0.0)[outcome.base :]
+    assert np.allclose(point, [0.4, 0.8, 0.6], atol=0.13)
+    assert (fit_net(outcome.of(full), x, 9.0)[outcome.base :] == 0).all()
+
+
+def test_the_net_is_that_of_scikit_learn():
+    linear = pytest.importorskip('sklearn.linear_model')
+    outcome, table, _, _ = outcome_study(count=300)
+    x = np.stack([table['age'], table['wmh'], np.nan_to_num(table['psmd'])], axis=1)
+    theirs = linear.LogisticRegression(
+        solver='saga', l1_ratio=0.5, C=1 / (0.03 * 300), tol=1e-8, max_iter=5000
+    ).fit(x, outcome.grades)
+    ours = fit_net(outcome, x, 0.03)
+    assert np.allclose(ours[1:], theirs.coef_[0], atol=1e-5)
+    assert ours[0] == pytest.approx(-theirs.intercept_[0], abs=1e-5)
+
+
+def test_a_model_is_kept_as_plain_numbers():
+    outcome, table, site, _ = outcome_study()
+    model = fit_fused(outcome, table, BLOCKS, site, always=['age'])
+    again = Fused.of(json.loads(json.dumps(model.facts())))
+    for ours, theirs in zip(model.predict(table)[:2], again.predict(table)[:2], strict=True):
+        assert np.array_equal(ours, theirs)
+    with pytest.raises(MeasureError, match='no block has'):
+        fit_fused(
+            outcome.of(np.arange(20)), {n: v[:20] for n, v in table.items()}, BLOCKS, site[:20]
+        )
+
+
+def outcome_rows(values, **more):
+    return [
+        {'participant_id': f'sub-{k}', 'age': 70.0, 'sex': 'F', 'site': 'A', 'group': 'n/a'}
+        | {'others': {'dementia': str(v), **{n: str(c[k]) for n, c in more.items()}}}
+        for k, v in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('values', 'options', 'why'),
+    [
+        ([0, 1] * 30, {'column': ''}, 'no outcome is named'),
+        ([0, 1] * 30, {'column': 'stroke'}, 'no visit has the outcome stroke'),
+        ([0] * 60, {}, 'has 1 values'),
+        (['a', 'b', 'c'] * 20, {}, 'has 3 values'),
+        ([0] * 50 + [1] * 10, {}, '10 participants are of the rarer kind'),
+        (['yes', 'no'] * 30, {'event': 'perhaps'}, 'the event perhaps is none of no, yes'),
+        ([0, 1] * 30, {'kind': 'cox'}, 'no visit has a time'),
+    ],
+)
+def test_outcomes_that_are_not_modelled(values, options, why):
+    scans = {
+        'group_covariates': Scan(name='', path='', uri='', content={'rows': outcome_rows(values)})
+    }
+    with pytest.raises(NoPlace, match=why):
+        resolve_outcomes(scans, OutcomeOptions(**({'column': 'dementia'} | options)))
+
+
+@pytest.mark.parametrize(
+    ('values', 'more', 'kind', 'event'),
+    [
+        (['no', 'yes'] * 30, {}, 'logistic', 'yes'),
+        ([0, 1, 2] * 30, {}, 'ordinal', '2'),
+        ([0, 1] * 30, {'years': [1.5, 2] * 30}, 'cox', '1'),
+    ],
+)
+def test_kinds_of_outcomes(values, more, kind, event):
+    options = OutcomeOptions(column='Dementia', time='years' if more else '')
+    outcome, used, found = read_outcome(outcome_rows(values, **more), options)
+    assert (outcome.kind, found, used.all()) == (kind, event, True)
+    if kind != 'ordinal':
+        assert outcome.grades[:2].tolist() == [0, 1]
+    # A second visit of a participant does not count.
+    assert read_outcome(outcome_rows(values, **more) * 2, options)[1].sum() == len(values)
+
+
 # ---- the group level
 
 
@@ -259,7 +392,7 @@ def group(tmp_path_factory):
     raw, out = root / 'raw', root / 'out'
     raw.mkdir()
     rng = np.random.default_rng(0)
-    lines = ['participant_id\tage\tsex\tsite\tdiagnosis\ttravelling_subject_id']
+    lines = ['participant_id\tage\tsex\tsite\tdiagnosis\ttravelling_subject_id\tconverted']
     for number in range(83):
         site = number % 2 if number < 80 else 1
         same = (0, 2, 6)[number - 80] if number >= 80 else None
@@ -272,7 +405,9 @@ def group(tmp_path_factory):
             age = float(old[1])
         group = 'MCI' if patient else 'HC'
         sex = 'FM'[(number // 2) % 2] if same is None else old[2]
-        lines.append(f'sub-{number:02d}\t{age:.1f}\t{sex}\t{"AB"[site]}\t{group}\t{person}')
+        lines.append(
+            f'sub-{number:02d}\t{age:.1f}\t{sex}\t{"AB"[site]}\t{group}\t{person}\t{patient:d}'
+        )
         value = {
             'wmh_total_ml': float(np.exp(rng.normal(1.5 + 1.5 * patient + 0.5 * site, 0.7))),
             'wmh_total_pct_icv': float(np.exp(rng.normal(-1 + 1.5 * patient, 0.7))),
@@ -296,6 +431,7 @@ def group(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('csvdprep.group.page.draw', lambda *given: '<svg></svg>')
         more = ['harmonisation.eb=false', 'harmonisation.counts=false']
+        more += ['outcomes.column=converted', 'outcomes.least_events=10']
         code = run([str(raw), str(out), 'group', '-w', str(root / 'work'), '--set', *more])
     assert code == 0
     return raw, out
@@ -366,3 +502,25 @@ def test_audit_of_sites(group):
     assert {r['values'] for r in shared} == {'as measured', 'harmonised'}
     values = {r['measure']: r for r in rows(out / 'group_values.tsv')}
     assert values['travelling_n']['value'] == '3'
+
+
+def test_outcome_models_of_the_group(group):
+    _, out = group
+    card = json.loads((out / 'group_outcomes_model.json').read_text())
+    assert card['outcome'] == {
+        'column': 'converted',
+        'kind': 'logistic',
+        'values': ['0', '1'],
+        'participants': 80,
+        'events': 16,
+    }
+    assert card['tested on'] == 'fifths of the participants'
+    assert len(card['decision curve']) == 10
+    values = {r['measure']: r for r in rows(out / 'group_values.tsv')}
+    assert float(values['outcome_c']['value']) > 0.75
+    table = rows(out / 'group_predictions.tsv')
+    assert len(table) == 80
+    for row in table:
+        parts = [float(v) for k, v in row.items() if k.startswith('part_') and v != 'n/a']
+        assert sum(parts) == pytest.approx(float(row['linear']), abs=0.02)
+    assert 'Outcome models' in (out / 'group.html').read_text()

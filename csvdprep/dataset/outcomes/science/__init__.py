@@ -1,0 +1,1 @@
+"""Outcome models: elastic nets in blocks, and how good they are."""
