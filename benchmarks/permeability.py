@@ -109,7 +109,8 @@ from osipy.dce import fit_model
 given = np.load(sys.argv[1])
 for name in ('patlak', 'extended_tofts'):
     start = time.perf_counter()
-    found = fit_model(name, given['tissue'].reshape(-1, 10, 10, len(given['times'])), given['plasma'], given['times'])
+    tissue = given['tissue'].reshape(-1, 10, 10, len(given['times']))
+    found = fit_model(name, tissue, given['plasma'], given['times'])
     took = time.perf_counter() - start
     maps = found.parameter_maps
     key = next(k for k in maps if k.lower() in ('ps', 'ktrans'))
