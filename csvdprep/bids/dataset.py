@@ -51,6 +51,7 @@ IGNORED = (
     '*_aslref.*',
     '*_cbf.*',
     '*_att.*',
+    '*_vessels.*',
     'group_*',
     'ratings',
     'ratings.*',

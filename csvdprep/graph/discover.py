@@ -41,7 +41,7 @@ def declared(output_spaces: tuple[str, ...] = ()) -> Declared:
     Examples
     --------
     >>> [item.title for item in declared().inputs]
-    ['T1w', 'FLAIR', 'T2*w or SWI', 'T2w', 'DWI', 'trace with ADC', 'ASL', 'DCE-MRI']
+    ['T1w', 'FLAIR', 'T2*w or SWI', 'T2w', 'TOF angiogram', 'DWI', 'trace with ADC', 'ASL', 'DCE-MRI']
     """
     return Declared.of(discover(output_spaces))
 
