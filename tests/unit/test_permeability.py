@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from builders import head, write_dataset, write_image
@@ -12,10 +14,12 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.bidsignore import missing_rules, write_rules
 from csvdprep.bids.query import collect_visits
+from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import MeasureError, PreflightError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
+from csvdprep.imaging.transforms import write_linear
 from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
 from csvdprep.phantom.permeability.bolus import frame_means, venous
 from csvdprep.preprocessing.dce.science import find_baseline, find_motions, pulled
@@ -351,3 +355,131 @@ def test_declared_regions_are_those_of_the_phantom():
     for region in MAIN:
         assert {f'ps_{region}_1e4_permin', f'vp_{region}_ml100ml'} <= names
     assert 't1_nawm_s' in names
+
+
+# ---- the marker on files
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    """A head of blocks: white matter, lesions, nuclei, cortex, and a sinus behind them."""
+    folder = tmp_path_factory.mktemp('blocks')
+    shape, affine = (40, 52, 36), np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = (-78, -112, -40)
+    kinds = {'wm': (0.9, 3e-4, 0.006), 'wmh': (1.25, 5e-4, 0.006), 'gm': (1.4, 9e-4, 0.012)}
+    rng = np.random.default_rng(0)
+    where = {name: np.zeros(shape, bool) for name in (*kinds, 'deep', 'sinus')}
+    where['wm'][8:32, 14:40, 8:28] = True
+    where['wmh'][12:18, 18:24, 12:18] = True
+    where['deep'][22:28, 24:32, 12:20] = True
+    where['gm'][8:32, 14:40, 2:8] = True
+    where['sinus'][18:21, 6:9, 14:26] = True
+    where['wm'] &= ~(where['wmh'] | where['deep'])
+    brain = where['wm'] | where['wmh'] | where['deep'] | where['gm']
+    t1, rate = np.zeros(shape), np.zeros((*shape, FRAMES))
+    for name in ('wm', 'wmh', 'gm', 'deep'):
+        own, ps, vp = kinds['gm' if name == 'deep' else name]
+        t1[where[name]] = own
+        rate[where[name]] = 1 / own + 4.5 * (vp * PLASMA + ps * INTEGRAL)
+    t1[where['sinus']] = 1.55
+    rate[where['sinus']] = 1 / 1.55 + 4.5 * 0.58 * PLASMA
+    head = rate[..., 0] > 0
+    data = 5000 * spgr_signal(1.0, np.maximum(rate, 0.1), 0.0054, 12) * head[..., None]
+    data += rng.normal(0, 2, data.shape) * head[..., None]
+
+    def put(name, array):
+        path = folder / f'{name}.nii.gz'
+        nib.save(nib.Nifti1Image(np.asarray(array, np.float32), affine), path)
+        return str(path)
+
+    protocol = {
+        'times_s': TIME.tolist(),
+        'tr_s': 0.0054,
+        'flip_deg': 12,
+        'relaxivity': 4.5,
+        'haematocrit': 0.42,
+        'dose': 0.1,
+        'baseline': [0, 3],
+        'injection_s': 120.0,
+    }
+    (folder / 'protocol.json').write_text(json.dumps(protocol))
+    way = str(write_linear(np.eye(4), folder / 'way.txt'))
+    deep = 5 * where['deep']
+    return {
+        'dce_preproc': put('series', data),
+        'dce_baseline': put('baseline', data[..., :3].mean(axis=-1)),
+        'dce_mask': put('mask', brain),
+        'dce_t1': put('t1', t1),
+        'dce_b1': put('b1', np.ones(shape)),
+        'dce_protocol': str(folder / 'protocol.json'),
+        'gm_probseg': put('gm', where['gm'] | where['deep']),
+        'wm_probseg': put('wm', where['wm'] | where['wmh']),
+        'csf_probseg': put('csf', ~head),
+        'structures_dseg': put('structures', deep),
+        'wmh_mask': put('wmh', where['wmh']),
+        'dce_to_anat': way,
+        'flair_to_anat': way,
+        'mni_to_anat': way,
+    }
+
+
+def measured(files, folder, **changes):
+    from csvdprep.interfaces.values import read_values
+    from csvdprep.markers.permeability.interfaces import MapPermeability
+
+    given = {**files, **changes}
+    interface = MapPermeability(curve='median', delay=False, margin_mm=2.0, **given)
+    interface._run_interface(SimpleNamespace(cwd=str(folder)))
+    found = interface._results
+    rows = read_tsv(found['dce_estimates']).rows
+    return read_values(Path(found['permeability_values'])), {row['region']: row for row in rows}
+
+
+def test_marker_measures_blocks(files, tmp_path):
+    values, rows = measured(files, tmp_path)
+    for name, ps, vp in (('nawm', 3, 0.6), ('wmh', 5, 0.6), ('cgm', 9, 1.2), ('dgm', 9, 1.2)):
+        found = values[f'ps_{name}_1e4_permin']
+        assert found.value == pytest.approx(ps, rel=0.03)
+        assert found.low < found.value < found.high
+        assert values[f'vp_{name}_ml100ml'].value == pytest.approx(vp, rel=0.03)
+        assert values[f'ps_drift_sensitivity_{name}_1e4_permin'].value > 0.02
+        assert values[f'vl_{name}_pct'].value > 60
+        assert float(rows[name]['ps']) * 1e4 == pytest.approx(found.value, rel=1e-4)
+    assert values['qc_vif_peak_mmol'].value == pytest.approx(PLASMA.max(), rel=0.02)
+    assert values['t1_blood_s'].value == pytest.approx(1.55, abs=0.01)
+    assert 'hyperintens' in values['ps_wmh_dw_1e4_permin'].reason
+    assert {'pen_2to4', 'pen_4to6'} <= rows.keys()
+
+
+def test_without_t1_only_shapes_are_measured(files, tmp_path):
+    nothing = nib.Nifti1Image(np.zeros((40, 52, 36), np.float32), nib.load(files['dce_t1']).affine)
+    nib.save(nothing, tmp_path / 't1.nii.gz')
+    values, rows = measured(files, tmp_path, dce_t1=str(tmp_path / 't1.nii.gz'))
+    found = values['ps_nawm_1e4_permin']
+    assert found.value is None
+    assert 'T1 is not known' in found.reason
+    assert rows['nawm']['ps'] == 'n/a'
+    assert float(rows['nawm']['ttp_s']) > 0
+    assert values['qc_vif_peak_mmol'].value is None
+
+
+def test_without_hyperintensities_the_others_are_measured(files, tmp_path):
+    given = {k: v for k, v in files.items() if k not in ('wmh_mask', 'flair_to_anat')}
+    values, _ = measured(given, tmp_path)
+    assert values['ps_nawm_1e4_permin'].value is not None
+    assert values['ps_wmh_1e4_permin'].reason == 'hyperintensities were not segmented'
+    assert values['ps_pen_2to4_1e4_permin'].value is None
+
+
+def test_a_short_series_and_one_without_vessels_say_so(files, tmp_path):
+    known = json.loads(Path(files['dce_protocol']).read_text())
+    late = tmp_path / 'late.json'
+    late.write_text(json.dumps(known | {'injection_s': 600.0}))
+    values, _ = measured(files, tmp_path, dce_protocol=str(late))
+    assert 'min into the fit' in values['ps_nawm_1e4_permin'].reason
+    image = nib.load(files['dce_preproc'])
+    flat = np.repeat(np.asarray(image.dataobj)[..., :1], FRAMES, axis=3)
+    nib.save(nib.Nifti1Image(flat, image.affine), tmp_path / 'flat.nii.gz')
+    values, _ = measured(files, tmp_path, dce_preproc=str(tmp_path / 'flat.nii.gz'))
+    assert 'no input function' in values['ps_nawm_1e4_permin'].reason
+    assert values['vif_voxels_n'].value is None

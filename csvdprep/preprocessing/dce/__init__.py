@@ -71,7 +71,8 @@ ROOM = Room(
             desc='preproc',
             frame='dce',
             space='',
-            description='Dynamic series without motion, arbitrary units.',
+            description='Dynamic series without motion and without the field of the coil (N4), '
+            'arbitrary units.',
         ),
         'dce_baseline': Derivative(
             suffix='dce',
@@ -79,7 +80,7 @@ ROOM = Room(
             frame='dce',
             space='',
             metadata={'SkullStripped': False},
-            description='Mean of the volumes before the contrast agent, intensity-corrected (N4).',
+            description='Mean of the volumes before the contrast agent.',
         ),
         'dce_mask': Derivative(
             suffix='mask',
@@ -241,10 +242,11 @@ ROOM = Room(
     options=Options,
     resources=BRAIN,
     build='csvdprep.preprocessing.dce.workflow:init_dce_wf',
-    methods='Volumes of the dynamic series were aligned (rigid) first with the mean of those '
-    'before the contrast agent, then each with the mean of its neighbours, and interpolated once. '
-    'Images of several flip angles were registered to them (mutual information), and T1 was '
-    'fitted ({o.t1_fit}) with the measured flip angle where there is a map of it [@gupta1977; '
-    '@chang2008].',
+    methods='The field of the coil (N4) was taken off the dynamic series: it does not move with '
+    'the head. Volumes were aligned (rigid) first with the mean of those before the contrast '
+    'agent, then each with the mean of its neighbours, and interpolated once. Images of several '
+    'flip angles were registered to them (mutual information), and T1 was fitted ({o.t1_fit}) '
+    'with the measured flip angle where there is a map of it [@gupta1977; @chang2008].',
     references=('gupta1977', 'chang2008'),
+    version=2,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
+from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
@@ -91,17 +92,16 @@ class DynamicSeries(SimpleInterface):
                 + '.',
                 remedy='Check InjectionStart and the order of the volumes.',
             )
+        # The coil stays where it is when the head moves: its field is taken off before.
+        series = series / _coil(series[..., baseline].mean(axis=-1), own, image)[..., None]
         motions = np.tile(np.eye(4), (series.shape[3], 1, 1))
         if given.motion:
             motions = find_motions(series, own, affine, baseline)
             series = pulled(series, motions, affine)
         mean = like(series[..., baseline].mean(axis=-1), image)
-        corrected = n4(mean, own)
         anat, brain = load(given.anat_preproc), load(given.brain_mask)
         inside = np.asanyarray(brain.dataobj) > 0
-        way = rigid(
-            corrected, anat, folder / 'anat_to_dce.txt', fixed_mask=own, moving_mask=inside
-        )
+        way = rigid(mean, anat, folder / 'anat_to_dce.txt', fixed_mask=own, moving_mask=inside)
         matrix = np.linalg.inv(read_linear(way))
         there = load_mask_on(given.brain_mask, mean, matrix=np.linalg.inv(matrix)) > 0
         # What a volume does not hold (edges after motion) is not measured.
@@ -121,7 +121,7 @@ class DynamicSeries(SimpleInterface):
         notes += told
         for name, array in {
             'dce_preproc': series,
-            'dce_baseline': np.asanyarray(corrected.dataobj, dtype=np.float32),
+            'dce_baseline': np.asanyarray(mean.dataobj, dtype=np.float32),
             'dce_mask': mask.astype(np.uint8),
             'dce_t1': t1,
             'dce_b1': b1,
@@ -232,6 +232,15 @@ class DynamicSeries(SimpleInterface):
                 return out, 'T1 map', []
             return out, 'none', ['the T1 map is not used: its values are neither s nor ms']
         return out, 'none', ['T1 is not known']
+
+
+def _coil(mean, own, image):
+    """Return the field of the coil (N4), continued to where there is no signal."""
+    corrected = np.asanyarray(n4(like(mean, image), own).dataobj, dtype=np.float32)
+    known = (mean > 0) & (corrected > 0)
+    field = np.where(known, mean / np.where(known, corrected, 1), 1).astype(np.float32)
+    nearest = ndi.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return field[tuple(nearest)]
 
 
 def _motion_rows(motions, times, mask, affine):
