@@ -111,8 +111,8 @@ def read_protocol(
         Plain data: ``labelling``, ``kinds`` (of each volume), ``delays`` and ``durations`` (s, of
         each volume; PLD and labelling duration, or TI and TI1), ``slice_times`` (s, along the
         canonical axis ``slice_axis``; empty for 3D), ``efficiency``, ``efficiency_from``,
-        ``suppressed``, ``crushed``, ``tesla``, ``m0`` (``type``: 'separate', 'included',
-        'control', 'estimate' or 'none'; ``repetition`` in s or None; ``value``),
+        ``suppressed`` (None: nobody says), ``crushed``, ``tesla``, ``m0`` (``type``: 'separate',
+        'included', 'control', 'estimate' or 'none'; ``repetition`` in s or None; ``value``),
         ``control_repetition``, ``doubts``.
     said : Said
         Notes.
@@ -176,7 +176,7 @@ def read_protocol(
         'slice_times': slice_times,
         'efficiency': efficiency,
         'efficiency_from': origin,
-        'suppressed': bool(suppressed),
+        'suppressed': suppressed,
         'crushed': crushed,
         'tesla': tesla,
         'm0': found,

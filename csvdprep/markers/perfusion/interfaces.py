@@ -152,6 +152,8 @@ class MeasureFlow(SimpleInterface):
 
     def _mean(self, cbf, places, name, doubt) -> Value:
         place = places[name]
+        if place is None and name in ZONES and places['wmh'] is not None:
+            return Value(None, reason='the zones of hyperintensities are not known')
         if place is None:
             return Value(None, reason='hyperintensities are not known: no FLAIR')
         return _average(cbf, place, REGIONS[name], doubt)

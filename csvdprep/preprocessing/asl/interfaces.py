@@ -195,9 +195,9 @@ class PrepareSeries(SimpleInterface):
             )
         ratio = float(np.median(reference[brain])) / level / scale
         repetition = given.get('control_repetition')
-        if repetition and not given['suppressed']:
+        if repetition and given['suppressed'] is False:
             ratio *= float(relaxed(np.array(1.0), repetition, tissue_t1(given['tesla'])))
-        if not given['suppressed'] and ratio < 0.5:
+        if given['suppressed'] is False and ratio < 0.5:
             return Value(
                 ratio,
                 qc='warn',
