@@ -106,7 +106,7 @@ def counts() -> None:
     for kind in ('negative binomial', 'ordinal'):
         for sites, spread in ((4, 0.4), (4, 0.0), (12, 0.4), (12, 0.0)):
             slope, inside, at_sites, alarm = [], [], [], []
-            for seed in range(60):
+            for seed in range(300):
                 rng = np.random.default_rng(seed)
                 truth = spread * rng.normal(size=sites)
                 at = np.repeat(np.arange(sites), 60)

@@ -66,6 +66,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument('name', metavar='SITE', help='name of the new site')
     table(add, keep=False)
     add.add_argument('--least', type=int, default=20, metavar='N', help='fewest controls')
+    add.add_argument(
+        '--controls',
+        default='',
+        metavar='COLUMN=VALUE',
+        help='rows that are controls, as group=HC (default: all)',
+    )
 
 
 def table(parser: argparse.ArgumentParser, *, keep: bool = True) -> None:
@@ -172,7 +178,9 @@ def run(args: argparse.Namespace) -> int:
         sites.write_harmonised(args.output, study, model, values, inputs)
     else:
         model = sites.read_model(args.model)
-        study = sites.read_for(model, args.table, more=args.participants, name=args.name)
+        study = sites.read_for(
+            model, args.table, more=args.participants, name=args.name, only=args.controls
+        )
         notes = list(study.notes)
         more = sites.take_in(model, study, args.name, least=args.least)
         sites.write_model(args.output, more, inputs[:2])

@@ -161,11 +161,13 @@ def take_in(model: Model, study: Study, site: str, *, least: int = CONTROLS) -> 
     return add_site(model, site, study.values[used], covariates, least=least)
 
 
-def read_for(model: Model, path: Path, *, more=None, site='', name='', at_means=False) -> Study:
+def read_for(
+    model: Model, path: Path, *, more=None, site='', name='', at_means=False, only=''
+) -> Study:
     """Read a table for a model: its measures in its order, and its covariates."""
     keep = [] if at_means else [term.name for term in model.terms]
     return read_study(
-        path, more=more, site=site, name=name, keep=keep, measures=list(model.features)
+        path, more=more, site=site, name=name, keep=keep, measures=list(model.features), only=only
     )
 
 

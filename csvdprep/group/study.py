@@ -76,6 +76,7 @@ def read_study(
     name: str = '',
     keep: Sequence[str] = (),
     measures: Sequence[str] = (),
+    only: str = '',
 ) -> Study:
     """Read measures of visits, with site and covariates.
 
@@ -93,11 +94,14 @@ def read_study(
         Covariates.
     measures : sequence of str, optional
         Columns to be taken; by default all that hold numbers, and are no covariates.
+    only : str, optional
+        ``COLUMN=VALUE``: rows that are taken, such as ``group=HC``; case makes no difference.
 
     Returns
     -------
     Study
-        Rows in the order of the table; none is left out. What is no number is missing, and told.
+        Rows in the order of the table; none is left out, unless ``only`` asks for it. What is no
+        number is missing, and told.
 
     Raises
     ------
@@ -115,9 +119,16 @@ def read_study(
     """
     table, notes = _read(path)
     rows = _joined(table, more, notes) if more else [dict(row) for row in table.rows]
-    if not rows:
-        raise InputError('The table has no rows.', file=path)
     columns = list(dict.fromkeys(c for row in rows for c in row))
+    if only:
+        column, sign, value = only.partition('=')
+        if not sign or column not in columns:
+            raise InputError(
+                f'"{only}" names no rows: write a column of the table, =, and a value.', file=path
+            )
+        rows = [row for row in rows if _cell(row, column).casefold() == value.casefold()]
+    if not rows:
+        raise InputError(f'The table has no rows{" with " + only if only else ""}.', file=path)
     who = [(_label(row, 'participant_id'), _label(row, 'session_id')) for row in rows]
     twice = [w for w, count in Counter(who).items() if count > 1 and w[0] != MISSING]
     if twice:

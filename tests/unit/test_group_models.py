@@ -516,6 +516,9 @@ def test_outcome_models_of_the_group(group):
     }
     assert card['tested on'] == 'fifths of the participants'
     assert len(card['decision curve']) == 10
+    shares = card['calibration']
+    assert sum(part['n'] for part in shares) == 80
+    assert shares[0]['observed'] < 0.2 < 0.5 < shares[-1]['observed']
     values = {r['measure']: r for r in rows(out / 'group_values.tsv')}
     assert float(values['outcome_c']['value']) > 0.75
     table = rows(out / 'group_predictions.tsv')

@@ -79,6 +79,13 @@ def test_fit_and_apply_by_command(tmp_path, capsys):
     new = written(tmp_path / 'd.tsv', strange, ['D'] * 25, ages, sexes)
     with pytest.raises(InputError, match='does not know the site D'):
         run(['harmonise', 'apply', str(model), str(new), '-o', str(tmp_path / 'n.tsv')])
+    asked = ['harmonise', 'add-site', str(model), 'D', str(new), '--controls', 'sex=X']
+    with pytest.raises(InputError, match='no rows with sex=X'):
+        run([*asked, '-o', str(tmp_path / 'more.json')])
+    some = ['--controls', 'sex=f', '--least', '5', '-o', str(tmp_path / 'f.json')]
+    assert run(['harmonise', 'add-site', str(model), 'D', str(new), *some]) == 0
+    women = Model.read((tmp_path / 'f.json').read_text())
+    assert women.count[3].max() == sum(sexes == 'F')
     more = tmp_path / 'more.json'
     assert run(['harmonise', 'add-site', str(model), 'D', str(new), '-o', str(more)]) == 0
     assert run(['harmonise', 'apply', str(more), str(new), '-o', str(tmp_path / 'n.tsv')]) == 0

@@ -47,8 +47,8 @@ def draw_performance(*, out_file: str, outcome_model: str, outcome_list: str) ->
         axes = list(figure.subplots(1, 3 if two else 1, squeeze=False)[0])
         if two:
             axis = axes.pop(0)
-            tenths = card['calibration by tenths']
-            x, y = ([part[k] for part in tenths] for k in ('predicted', 'observed'))
+            shares = card['calibration']
+            x, y = ([part[k] for part in shares] for k in ('predicted', 'observed'))
             axis.plot([0, 1], [0, 1], color=_GREY, lw=0.7)
             axis.plot(x, y, 'o-', color=_BLUE, ms=4, lw=1)
             axis.set_xlabel('predicted probability')

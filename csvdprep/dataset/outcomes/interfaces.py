@@ -41,6 +41,8 @@ MOST = 3
 LOGS = {'wmh_total_pct_icv': 0.01, 'lv_ml': 1.0, 'psmd_1e4': 0.01}
 #: Fewest events, and others, of a group whose discrimination is told.
 EVENTS = 10
+#: Fewest participants of a part of the calibration, of up to ten.
+PART = 15
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
@@ -205,7 +207,7 @@ def _write_predictions(path, who, folds, eta, chances, sets, blocks_of, outcome,
                 chance,
                 cannot,
                 ' + '.join(blocks_of[at]) or None,
-                *(None if np.isnan(v[at]) else float(v[at]) for v in parts.values()),
+                *(None if np.isnan(v[at]) else float(v[at]) + 0.0 for v in parts.values()),
             ]
         )
     write_tsv(path, table, digits=4)
@@ -251,13 +253,12 @@ def _card(model, outcome, o, lines, eta, chances, sites):
             for t in THRESHOLDS
         ]
         order = np.argsort(chance, kind='stable')
-        facts['calibration by tenths'] = [
+        facts['calibration'] = [
             {
                 'n': len(part),
                 'predicted': float(chance[part].mean()),
                 'observed': float(truth[part].mean()),
             }
-            for part in np.array_split(order, 10)
-            if len(part) >= EVENTS
+            for part in np.array_split(order, int(np.clip(len(order) // PART, 2, 10)))
         ]
     return facts
