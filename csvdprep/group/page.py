@@ -16,6 +16,7 @@ from csvdprep.bids.files import atomic_write
 from csvdprep.graph.discover import declared, discover
 from csvdprep.group.plots import draw
 from csvdprep.report import pages
+from csvdprep.report.content import unit_text
 
 #: Most rows of a list on the page, and of the list of visits; the tables have all of them.
 ROWS, MOST = 200, 2000
@@ -148,6 +149,7 @@ def write_page(gathered, output_dir: Path, shown: Shown) -> Path:
             sections=shown.sections,
             methods=Markup(shown.methods),
             href=href,
+            unit_text=unit_text,
             reasons=[
                 {
                     'kind': kind,
