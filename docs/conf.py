@@ -1,6 +1,7 @@
 """How Sphinx makes the pages: ``sphinx-build -W --keep-going docs build/docs``."""
 
 import inspect
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -81,7 +82,9 @@ def link_to_repository(path: Path, text: str) -> str:
         name = target.relative_to(ROOT).as_posix()
         inside = PAGES.get(name) or name.removeprefix('docs/')
         if inside != name:
-            return f']({inside}{found["part"]})'
+            # Files at the top are included by pages in the folder of pages.
+            here = path.parent if path.is_relative_to(ROOT / 'docs') else ROOT / 'docs'
+            return f']({os.path.relpath(ROOT / "docs" / inside, here)}{found["part"]})'
         kind = 'tree' if target.is_dir() else 'blob'
         return f']({REPOSITORY}/{kind}/HEAD/{name}{found["part"]})'
 

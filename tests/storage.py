@@ -156,7 +156,9 @@ def misplaced(results: Path, raw: Path) -> list[str]:
         if 'space-MNI' in path.name:
             continue
         kind = 'T1w'
-        if path.parent.name == 'dwi' or 'desc-dwi' in path.name:
+        if 'space-T1w' in path.name:
+            pass
+        elif path.parent.name == 'dwi' or 'desc-dwi' in path.name:
             kind = 'dwi'
         elif 'space-FLAIR' in path.name or path.name.endswith('_FLAIR.nii.gz'):
             kind = 'FLAIR'

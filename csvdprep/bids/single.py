@@ -64,7 +64,10 @@ def _explain(kind: str, best: Candidate, others: list[Candidate]) -> Iterator[st
             reasons[-1],
         )
         rest = ', '.join(f'{other.path.name} ({_size(other)})' for other in others)
-        yield f'{kind}: {best.path.name} ({_size(best)}) is used instead of {rest}: {why}.'
+        yield (
+            f'{kind}: {best.path.name} ({_size(best)}) is used instead of {rest}: {why}. To '
+            f'choose another, use --bids-filter-file ("{kind}") or .bidsignore.'
+        )
     if 'echo' in best.name.entities:
         yield (
             f'{kind}: {best.path.name} is one of several echoes, and its contrast depends '

@@ -233,6 +233,8 @@ def settings_text(settings: Settings) -> str:
         for name, value in vars(settings).items()
         if name not in (*where, 'options') and value not in (None, (), '') and value != {}
     }
+    # No output space is not the default.
+    kept['output_spaces'] = settings.output_spaces
     tables = {room: dict(table) for room, table in settings.options.items()}
     noted = ''.join(f'# {line}\n' for line in tomli_w.dumps(where).splitlines())
     return noted + tomli_w.dumps(_plain(kept | tables))

@@ -130,3 +130,18 @@ def anchors(file):
     heads = re.findall(r'^#+ +(.+)$', text, re.MULTILINE)
     words = (re.sub(r'[^\w\- ]', '', re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', h)) for h in heads)
     return {word.strip().lower().replace(' ', '-') for word in words}
+
+
+def test_the_page_of_failures_names_measures_that_exist():
+    from fnmatch import fnmatch
+
+    from csvdprep.graph.discover import discover
+
+    page = ROOT / 'docs' / 'failures.md'
+    measures = {m.name for room in discover(level='') for m in room.measures}
+    table = page.read_text(encoding='utf-8').partition('## Reasons')[0]
+    for name in re.findall(r'`([a-z0-9_*{},]+)`', table):
+        head, _, rest = name.partition('{')
+        parts, _, tail = rest.partition('}')
+        for pattern in [head + part + tail for part in parts.split(',')] if rest else [name]:
+            assert any(fnmatch(m, pattern) for m in measures), pattern

@@ -16,6 +16,7 @@ from csvdprep.cli.parser import DEFAULT_SPACES, get_parser, to_settings
 from csvdprep.cli.run import run
 from csvdprep.core.errors import CsvdprepError, PreflightError, UsageError
 from csvdprep.core.plan import Visit
+from csvdprep.graph.finish import settings_text
 from csvdprep.resources import SPACE
 
 
@@ -42,10 +43,13 @@ def test_help_shows_every_default(name):
             assert action.help, action.dest
 
 
-def test_the_defaults_that_are_told_are_those_that_are_used():
+def test_the_defaults_that_are_told_are_those_that_are_used(tmp_path):
     asked = settings()
     assert asked.output_spaces == DEFAULT_SPACES == ('T1w', f'{SPACE}:res-2')
     assert settings('--output-spaces').output_spaces == ()
+    file = tmp_path / 'kept.toml'
+    file.write_text(settings_text(settings('--output-spaces')))
+    assert settings('--config-file', str(file)).output_spaces == ()
     assert (asked.rerun, asked.random_seed, asked.b0_threshold) == ('stale', 42, 100)
 
 
