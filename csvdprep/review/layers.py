@@ -281,6 +281,19 @@ _WORDS = {
 }
 
 
+#: What values of ``desc`` mean.
+_DESCS = {
+    'preproc': '',
+    'b0': '',
+    'baseline': '',
+    'wmhzone': 'WMH zones',
+    'subcortical': 'subcortical hyperintensities',
+    'microbleeds': 'microbleed candidates',
+    'cavities': 'lacune and PVS candidates',
+    'infarcts': 'infarct candidates',
+}
+
+
 def _word(name: Name) -> str:
     if name.suffix == 'dseg':
         return '' if 'desc' in name.entities else 'tissues'
@@ -288,13 +301,11 @@ def _word(name: Name) -> str:
 
 
 def _title(name: Name) -> str:
-    entities = name.entities
+    label, desc, param = (name.entities.get(key, '') for key in ('label', 'desc', 'param'))
     parts = [
-        entities.get('label', ''),
-        entities.get('param', '').upper()
-        if len(entities.get('param', '')) < 4
-        else entities['param'],
-        '' if entities.get('desc') in ('preproc', 'b0', 'baseline') else entities.get('desc', ''),
+        label,
+        param.upper() if len(param) < 4 else param,
+        _DESCS.get(desc, desc),
         _word(name),
     ]
     return ' '.join(part for part in parts if part)

@@ -269,12 +269,19 @@
     compose();
   };
 
+  const told = (layer, value) => {
+    if (!layer || !Number.isFinite(value)) return '';
+    if (layer.kind === 'mask') return value > 0 ? layer.title : '';
+    if (layer.kind !== 'labels') return `${layer.title} ${Number(value).toPrecision(4)}`;
+    const row = layer.table.find((item) => item.index === Math.round(value));
+    return value > 0 ? `${layer.title}: ${row ? row.name : value}` : '';
+  };
   let asked = 0;
   nv.onLocationChange = (found) => {
     S.mm = Array.from(nv.frac2mm(nv.scene.crosshairPos, 0, true)).slice(0, 3);
     const native = S.list ? apply(invert(S.list.grid.toHub), S.mm) : S.mm;
     const text = (point) => point.map((v) => v.toFixed(1)).join(' ');
-    const value = (found.values || []).map((v) => `${(layerOf((v.name || '').replace(/\.nii$/, '')) || {}).title || ''} ${v.label || Number(v.value).toPrecision(4)}`);
+    const value = (found.values || []).map((v) => told(layerOf((v.name || '').replace(/\.nii$/, '')), v.value)).filter(Boolean);
     S.where = [`x y z ${text(native)} mm`, 'MNI …', ...value];
     $('where').textContent = S.where.filter(Boolean).join('   ');
     template(++asked, S.label, S.mm, text);
