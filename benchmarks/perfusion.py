@@ -51,7 +51,6 @@ def protocols() -> dict:
         'pcasl-2d-fluctuating': PRESETS['full'],
         'six-delays': multi,
         'six-delays-2d': replace(multi, slice_s=0.03, suppression=None, pulses=0, m0='Separate'),
-        'much-motion': replace(full, motion=1.5),
         'short-tr-m0': replace(full, m0_tr=3.0),
     }
 
