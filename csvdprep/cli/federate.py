@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    kinds = parser.add_subparsers(dest='what', required=True)
+    kinds = parser.add_subparsers(dest='what', required=True, help='what is done')
     plan = kinds.add_parser('plan', help='agree on what is computed')
     plan.add_argument('-o', '--output', type=path, required=True, metavar='FILE')
     plan.add_argument('--measures', required=True, metavar='NAMES', help='with commas')
@@ -56,15 +56,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how(plan)
     export = kinds.add_parser('export', help='write the sums of a site')
-    export.add_argument('plan', type=path, metavar='PLAN')
+    export.add_argument('plan', type=path, metavar='PLAN', help='plan that all sites agreed on')
     table(export, keep=False)
     export.add_argument('--name', required=True, metavar='SITE', help='name of this site')
     fit = kinds.add_parser('fit', help='fit the sums of all sites')
-    fit.add_argument('plan', type=path, metavar='PLAN')
-    fit.add_argument('sums', type=path, nargs='+', metavar='SUMS')
+    fit.add_argument('plan', type=path, metavar='PLAN', help='plan that all sites agreed on')
+    fit.add_argument('sums', type=path, nargs='+', metavar='SUMS', help='sums of the sites')
     fit.add_argument('-o', '--output', type=path, required=True, metavar='FILE')
     apply = kinds.add_parser('apply', help='apply the model to the values of a site')
-    apply.add_argument('model', type=path, metavar='MODEL')
+    apply.add_argument('model', type=path, metavar='MODEL', help='model that a fit has written')
     table(apply, keep=False)
     apply.add_argument('--name', required=True, metavar='SITE', help='name of this site')
 

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    kinds = parser.add_subparsers(dest='what', required=True)
+    kinds = parser.add_subparsers(dest='what', required=True, help='what is done')
     fit = kinds.add_parser('fit', help='fit a table')
     table(fit)
     fit.add_argument('--model', type=path, metavar='JSON', help='write the model to this file')
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     fit.add_argument('--curve', default='', metavar='NAMES', help='covariates kept as a curve')
     apply = kinds.add_parser('apply', help='apply a model')
-    apply.add_argument('model', type=path, metavar='MODEL')
+    apply.add_argument('model', type=path, metavar='MODEL', help='model that a fit has written')
     table(apply, keep=False)
     apply.add_argument(
         '--at-means',
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='take covariates as they were on average in the fit (as neuroCombatFromTraining)',
     )
     add = kinds.add_parser('add-site', help='take in a site by its controls')
-    add.add_argument('model', type=path, metavar='MODEL')
+    add.add_argument('model', type=path, metavar='MODEL', help='model that a fit has written')
     add.add_argument('name', metavar='SITE', help='name of the new site')
     table(add, keep=False)
     add.add_argument('--least', type=int, default=20, metavar='N', help='fewest controls')

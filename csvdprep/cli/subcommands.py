@@ -39,6 +39,10 @@ def show_defaults(parser: argparse.ArgumentParser) -> None:
 
     """
     for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                show_defaults(part)
+            continue
         told = action.help or ''
         if not action.option_strings or action.default == argparse.SUPPRESS or 'default' in told:
             continue

@@ -33,14 +33,17 @@ def subparser(name):
 
 @pytest.mark.parametrize('name', ['', *subcommands.NAMES])
 def test_help_shows_every_default(name):
-    parser = subparser(name) if name else get_parser()
-    for action in parser._actions:
-        if action.dest in ('help', 'version', 'reference', 'prediction', 'derivatives_dir'):
-            continue
-        if action.option_strings and not action.required:
-            assert 'default' in (action.help or ''), action.option_strings
-        else:
-            assert action.help, action.dest
+    todo = [subparser(name) if name else get_parser()]
+    while todo:
+        for action in todo.pop()._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                todo += {id(part): part for part in action.choices.values()}.values()
+            elif action.dest in ('help', 'version'):
+                continue
+            elif action.option_strings and not action.required:
+                assert 'default' in (action.help or ''), action.option_strings
+            elif not action.option_strings:
+                assert action.help, action.dest
 
 
 def test_the_defaults_that_are_told_are_those_that_are_used(tmp_path):

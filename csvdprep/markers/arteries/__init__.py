@@ -254,6 +254,7 @@ ROOM = Room(
             frame='tof',
             metadata={'Type': 'ROI'},
             description='Lumen of the arteries.',
+            resampled='nearest',
         ),
         'artery_list': Derivative(
             suffix='vessels',

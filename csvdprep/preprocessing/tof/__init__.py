@@ -32,7 +32,16 @@ ROOM = Room(
             reader='csvdprep.bids.angiography:read_angiogram',
         ),
     ),
-    frames=(Frame(name='tof', description='Grid of the angiogram.', space='angio', source='tof'),),
+    frames=(
+        Frame(
+            name='tof',
+            description='Grid of the angiogram.',
+            space='angio',
+            source='tof',
+            image='tof_preproc',
+            to_anat='tof_to_anat',
+        ),
+    ),
     makes={
         'tof_preproc': Derivative(
             suffix='angio',
