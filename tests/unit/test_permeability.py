@@ -444,7 +444,7 @@ def test_marker_measures_blocks(files, tmp_path):
         assert values[f'vp_{name}_ml100ml'].value == pytest.approx(vp, rel=0.03)
         assert values[f'ps_drift_sensitivity_{name}_1e4_permin'].value > 0.02
         assert values[f'vl_{name}_pct'].value > 60
-        assert float(rows[name]['ps']) * 1e4 == pytest.approx(found.value, rel=1e-4)
+        assert float(rows[name]['ps_1e4_permin']) == pytest.approx(found.value, rel=1e-4)
     assert values['qc_vif_peak_mmol'].value == pytest.approx(PLASMA.max(), rel=0.02)
     assert values['t1_blood_s'].value == pytest.approx(1.55, abs=0.01)
     assert 'hyperintens' in values['ps_wmh_dw_1e4_permin'].reason
@@ -458,7 +458,7 @@ def test_without_t1_only_shapes_are_measured(files, tmp_path):
     found = values['ps_nawm_1e4_permin']
     assert found.value is None
     assert 'T1 is not known' in found.reason
-    assert rows['nawm']['ps'] == 'n/a'
+    assert rows['nawm']['ps_1e4_permin'] == 'n/a'
     assert float(rows['nawm']['ttp_s']) > 0
     assert values['qc_vif_peak_mmol'].value is None
 

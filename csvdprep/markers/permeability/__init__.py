@@ -188,23 +188,36 @@ def _measures():
     )
 
 
+_PS_UNIT, _VP_UNIT = '1e-4/min', 'mL/100 mL'
 _COLUMNS = (
     Column(name='region', description='Region', levels=REGIONS),
     Column(name='n_voxels', description='Number of voxels'),
     Column(name='t1_s', description='T1 before the contrast agent, median', units='s'),
-    Column(name='ps', description='Permeability surface area product, Patlak', units='1/min'),
-    Column(name='ps_low', description='Lower bound of its 95 % interval', units='1/min'),
-    Column(name='ps_high', description='Upper bound of its 95 % interval', units='1/min'),
-    Column(name='vp', description='Volume of plasma, Patlak', units='mL/mL'),
-    Column(name='vp_low', description='Lower bound of its 95 % interval', units='mL/mL'),
-    Column(name='vp_high', description='Upper bound of its 95 % interval', units='mL/mL'),
     Column(
-        name='ps_drift_sensitivity',
-        description='Change of PS with 0.1 % of drift up',
-        units='1/min',
+        name='ps_1e4_permin',
+        description='Permeability surface area product, Patlak',
+        units=_PS_UNIT,
     ),
-    Column(name='autocorrelation', description='Of what the fit leaves, from volume to volume'),
+    Column(
+        name='ps_low_1e4_permin', description='Lower bound of its 95 % interval', units=_PS_UNIT
+    ),
+    Column(
+        name='ps_high_1e4_permin', description='Upper bound of its 95 % interval', units=_PS_UNIT
+    ),
+    Column(name='vp_ml100ml', description='Volume of plasma, Patlak', units=_VP_UNIT),
+    Column(name='vp_low_ml100ml', description='Lower bound of its 95 % interval', units=_VP_UNIT),
+    Column(name='vp_high_ml100ml', description='Upper bound of its 95 % interval', units=_VP_UNIT),
+    Column(
+        name='ps_drift_sensitivity_1e4_permin',
+        description='Change of PS with 0.1 % of drift up',
+        units=_PS_UNIT,
+    ),
     Column(name='best_model', description='Model of the least AIC', levels=MODELS),
+    Column(
+        name='autocorrelation',
+        description='Of what the fit leaves, from volume to volume',
+        aside=True,
+    ),
     *(
         Column(
             name=f'aic_{name.replace("-", "_")}',
@@ -213,26 +226,63 @@ _COLUMNS = (
         )
         for name, text in MODELS.items()
     ),
-    Column(name='tofts_ktrans', description='K^trans of the extended Tofts model', units='1/min'),
-    Column(name='tofts_vp', description='v_p of the extended Tofts model', units='mL/mL'),
-    Column(name='tofts_kep', description='k_ep of the extended Tofts model', units='1/min'),
+    Column(
+        name='tofts_ktrans_1e4_permin',
+        description='K^trans of the extended Tofts model',
+        units=_PS_UNIT,
+        aside=True,
+    ),
+    Column(
+        name='tofts_vp_ml100ml',
+        description='v_p of the extended Tofts model',
+        units=_VP_UNIT,
+        aside=True,
+    ),
+    Column(
+        name='tofts_kep_permin',
+        description='k_ep of the extended Tofts model',
+        units='1/min',
+        aside=True,
+    ),
     Column(
         name='ttp_s', description='Time from the injection to the peak (CAPLEX TTP)', units='s'
     ),
     Column(
-        name='wash_in',
+        name='wash_in_pct_permin',
         description='Slope from baseline to peak (CAPLEX wash-in slope)',
         units='%/min',
+        aside=True,
     ),
     Column(
-        name='wash_out',
+        name='wash_out_pct_permin',
         description='Slope from peak to end (CAPLEX wash-out slope): negative where it falls',
         units='%/min',
+        aside=True,
     ),
-    Column(name='auc_0to60s', description='Area under the first minute', units='% min'),
-    Column(name='auc_60to300s', description='Area under minutes 2 to 5', units='% min'),
-    Column(name='auc_300s_on', description='Area from minute 5 to the end', units='% min'),
-    Column(name='late_slope', description='Slope from minute 5 to the end', units='%/min'),
+    Column(
+        name='auc_0to60s_pct_min',
+        description='Area under the first minute',
+        units='% min',
+        aside=True,
+    ),
+    Column(
+        name='auc_60to300s_pct_min',
+        description='Area under minutes 2 to 5',
+        units='% min',
+        aside=True,
+    ),
+    Column(
+        name='auc_300s_on_pct_min',
+        description='Area from minute 5 to the end',
+        units='% min',
+        aside=True,
+    ),
+    Column(
+        name='late_slope_pct_permin',
+        description='Slope from minute 5 to the end',
+        units='%/min',
+        aside=True,
+    ),
 )
 
 ROOM = Room(

@@ -471,12 +471,12 @@ def _write_estimates(path, series, regions, estimates) -> str:
             row |= _row(found)
         row |= {
             'ttp_s': shape.ttp_s,
-            'wash_in': shape.wash_in,
-            'wash_out': shape.wash_out,
-            'auc_0to60s': shape.auc_early,
-            'auc_60to300s': shape.auc_middle,
-            'auc_300s_on': shape.auc_late,
-            'late_slope': shape.late_slope,
+            'wash_in_pct_permin': shape.wash_in,
+            'wash_out_pct_permin': shape.wash_out,
+            'auc_0to60s_pct_min': shape.auc_early,
+            'auc_60to300s_pct_min': shape.auc_middle,
+            'auc_300s_on_pct_min': shape.auc_late,
+            'late_slope_pct_permin': shape.late_slope,
         }
         rows.append([row.get(column) for column in names])
     write_tsv(path, [names, *rows], digits=6)
@@ -489,17 +489,17 @@ def _row(found) -> dict[str, Any]:
     return {
         'n_voxels': found.voxels,
         't1_s': found.t1_s,
-        'ps': float(fit.values['ps']),
-        'ps_low': float(ps_low),
-        'ps_high': float(ps_high),
-        'vp': float(fit.values['vp']),
-        'vp_low': float(vp_low),
-        'vp_high': float(vp_high),
-        'ps_drift_sensitivity': found.drift,
+        'ps_1e4_permin': 1e4 * float(fit.values['ps']),
+        'ps_low_1e4_permin': 1e4 * float(ps_low),
+        'ps_high_1e4_permin': 1e4 * float(ps_high),
+        'vp_ml100ml': 100 * float(fit.values['vp']),
+        'vp_low_ml100ml': 100 * float(vp_low),
+        'vp_high_ml100ml': 100 * float(vp_high),
+        'ps_drift_sensitivity_1e4_permin': 1e4 * found.drift,
         'autocorrelation': float(fit.autocorrelation),
         'best_model': found.best,
         **{f'aic_{m.replace("-", "_")}': float(f.aic) for m, f in found.others.items()},
-        'tofts_ktrans': float(tofts['ps']),
-        'tofts_vp': float(tofts['vp']),
-        'tofts_kep': float(tofts['kep']),
+        'tofts_ktrans_1e4_permin': 1e4 * float(tofts['ps']),
+        'tofts_vp_ml100ml': 100 * float(tofts['vp']),
+        'tofts_kep_permin': float(tofts['kep']),
     }
