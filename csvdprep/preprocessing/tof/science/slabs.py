@@ -167,7 +167,7 @@ def unevenness_pct(gains: np.ndarray) -> float:
     Examples
     --------
     >>> unevenness_pct(np.ones(20)), round(unevenness_pct(np.r_[np.ones(20), np.full(20, 1.4)]))
-    (0.0, 20)
+    (0.0, 32)
     """
     log = np.log(gains)
     places = np.arange(len(log))
