@@ -213,6 +213,32 @@ def test_the_head_in_a_slab_and_in_a_crop():
     assert deep[40, 40, 19]
 
 
+def test_dark_fluid_in_a_crop_is_no_air():
+    x, y, z = np.mgrid[:60, :60, :40]
+    rng = np.random.default_rng(0)
+    fluid = y < 25
+    vessel = (y - 12) ** 2 + (z - 20) ** 2 < 6
+    image = np.where(vessel, 300, np.where(fluid, 40, 100)) + 6 * rng.standard_normal(x.shape)
+    assert head_of(image, (0.5,) * 3).all()
+    found = find_arteries(image, np.diag([0.5] * 3 + [1]), np.ones(x.shape, bool))
+    (piece,) = found.pieces
+    assert piece.length_mm == pytest.approx(29.5, rel=0.05)
+
+
+def test_an_oblique_slab_has_the_same_arteries():
+    truth = tube([(-10, 0, 0), (0, 2, 1), (10, 0, 0)], 0.8)
+    image, affine = drawn([truth], (-12, -6, -6), (12, 6, 6))
+    angle = np.deg2rad(25)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    straight, oblique = (
+        find_arteries(image, way @ affine, np.ones(image.shape, bool)) for way in (np.eye(4), turn)
+    )
+    assert oblique.pieces[0].length_mm == pytest.approx(straight.pieces[0].length_mm, rel=1e-6)
+    moved = straight.pieces[0].points @ turn[:3, :3].T
+    assert np.allclose(oblique.pieces[0].points, moved, atol=1e-6)
+
+
 def test_the_axis_of_slices():
     assert across_slabs((200, 60, 200), (0.5, 0.8, 0.5)) == 1
     assert across_slabs((40, 200, 200), (0.5, 0.5, 0.5)) == 0

@@ -9,6 +9,7 @@ from csvdprep.bids.tsv import read_tsv
 from csvdprep.imaging.drawing import COLOURS, Layer, draw_projections
 from csvdprep.imaging.slices import Volume, extent, load_volume
 from csvdprep.markers.arteries.science import below_skin
+from csvdprep.science.still_tissue import tissue_level
 
 #: Grey from black to white of the projections, in units of still tissue.
 RANGE = (0.7, 4.0)
@@ -46,7 +47,7 @@ def draw_arteries(
     image = load_volume(tof_preproc)
     head = load_volume(tof_mask, image, order=0).data > 0
     lumen = load_volume(artery_mask, image, order=0).data > 0
-    tissue = max(float(np.median(image.data[head])) if head.any() else 1.0, 1e-6)
+    tissue = max(tissue_level(image.data[head]), 1e-6)
     labels = lumen.astype(np.uint8)
     _tell(labels, image, artery_list, artery_lines)
     # Scalp and skull would hide what is behind them.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from csvdprep.imaging.drawing import Layer, draw_mosaic
 from csvdprep.imaging.inspect import load_clean
 from csvdprep.imaging.slices import as_volume, extent, load_volume, spread
+from csvdprep.science.still_tissue import tissue_level
 
 #: Grey from black to white, in units of still tissue.
 RANGE = (0.0, 2.5)
@@ -35,7 +34,7 @@ def draw_equalised(
     before = as_volume(load_clean(tof['image']))
     layers = []
     for volume, name in ((before, 'As acquired'), (image, 'Corrected')):
-        tissue = float(np.median(volume.data[mask])) if mask.any() else 1.0
+        tissue = tissue_level(volume.data[mask])
         limits = tuple(r * max(tissue, 1e-6) for r in RANGE)
         layers.append(Layer(volume, limits, name=name))
     draw_mosaic(

@@ -20,6 +20,7 @@ from csvdprep.preprocessing.tof.science import (
     unevenness_pct,
 )
 from csvdprep.science.quality import noise_by_differences
+from csvdprep.science.still_tissue import tissue_level
 
 #: Share of the median of the head from which a voxel is blood or fat: no part of the bias field.
 BRIGHT = 1.5
@@ -57,7 +58,7 @@ class Angiogram(SimpleInterface):
         axis = across_slabs(data.shape, size)
         gains = slice_gains(data, head, axis)
         even = equalise(data, gains, axis)
-        still = head & (even < BRIGHT * np.median(even[head]))
+        still = head & (even < BRIGHT * tissue_level(even[head]))
         snr = Value(None, reason='no noise is seen: the image was filtered')
         if (noise := noise_by_differences(even, still)) > 0:
             snr = Value(float(np.median(even[still])) / noise, n=int(still.sum()))

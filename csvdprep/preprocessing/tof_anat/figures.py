@@ -7,6 +7,7 @@ import numpy as np
 from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
 from csvdprep.imaging.slices import brought, extent, load_volume, spread, window
 from csvdprep.imaging.transforms import read_linear
+from csvdprep.science.still_tissue import tissue_level
 
 #: Grey of the angiogram, in units of tissue.
 RANGE = (0.2, 2.0)
@@ -40,7 +41,7 @@ def draw_coregistration(
     way = np.linalg.inv(read_linear(tof_to_anat))
     brain = brought(load_volume(brain_mask), way, image, order=0).data > 0
     moved = brought(load_volume(anat_preproc), way, image)
-    tissue = float(np.median(image.data[head])) if head.any() else 1.0
+    tissue = tissue_level(image.data[head])
     outlines = [(brain, COLOURS['orange'])]
     layers = [
         Layer(moved, window(moved, brain), outlines=outlines, name='Anatomical reference'),

@@ -15,6 +15,7 @@ from csvdprep.preprocessing.tof_anat import ROOM
 from csvdprep.science.alignment import block_mean
 from csvdprep.science.morphology import dilate
 from csvdprep.science.quality import edge_overlap
+from csvdprep.science.still_tissue import tissue_level
 
 #: How far beyond the brain the two passes look, mm: headers of one visit agree within a centimetre
 #: or two.
@@ -49,7 +50,7 @@ class AngiogramToReference(SimpleInterface):
         anat, brain = load(given.anat_preproc), load(given.brain_mask)
         size = nib.affines.voxel_sizes(image.affine)
         data = np.asanyarray(image.dataobj)
-        tissue = float(np.median(data[head])) if head.any() else 0.0
+        tissue = tissue_level(data[head])
         dimmed = like(np.minimum(data, DIM * tissue).astype(np.float32), image)
         inside = np.asanyarray(brain.dataobj) > 0
         matrix = np.eye(4)

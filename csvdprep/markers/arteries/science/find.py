@@ -15,6 +15,7 @@ from csvdprep.markers.arteries.science.lines import refine
 from csvdprep.markers.arteries.science.lumen import background, fill_lumen, hysteresis
 from csvdprep.markers.arteries.science.tubeness import find_tubes
 from csvdprep.science.morphology import bounding_box
+from csvdprep.science.still_tissue import tissue_level
 
 #: Ratio of edges up to which voxels count as cubic.
 CUBIC = 1.25
@@ -170,7 +171,7 @@ def find_arteries(
     """
     limits = limits or Limits()
     size = np.linalg.norm(affine[:3, :3], axis=0)
-    tissue = float(np.median(image[where])) if where.any() else 0.0
+    tissue = tissue_level(image[where])
     nothing = np.zeros(image.shape, bool)
     empty = Arteries(nothing, np.empty((0, 3)), [], float(size.min()), affine)
     if not tissue > 0:

@@ -75,6 +75,9 @@ def refine(
     """
     line = resampled(_smoothed(resampled(voxels, STEP), 2 * SMOOTH), STEP)
     reach = min(wide_mm + 2 * edge_mm, FAR_MM) / edge_mm
+    # Thinning may end in a corner of a blunt end: the last radius is drawn anew.
+    blunt = min(int(wide_mm / edge_mm / STEP), len(line) // 4)
+    line = line[blunt if 0 in free else 0 : len(line) - (blunt if -1 in free else 0)]
     for _ in range(PASSES):
         if len(line) < 5:
             break
@@ -82,7 +85,7 @@ def refine(
         line = resampled(_smoothed(line, SMOOTH), STEP)
     line = _smoothed(line, LAST_SMOOTH)
     for end in free:
-        line = _extended(image, line, end, reach)
+        line = _extended(image, line, end, 2 * reach)
     line = resampled(line, STEP)
     far = min(2 * wide_mm + 3 * edge_mm, FAR_MM) / edge_mm
     radius, contrast = _radius(image, line, far)

@@ -148,8 +148,8 @@ def fill_lumen(
     Examples
     --------
     >>> x, y, _ = np.mgrid[:15, :15, :15]
-    >>> disc = ((x - 7) ** 2 + (y - 7) ** 2 <= 9).astype(np.float32)
-    >>> core = np.zeros(disc.shape, bool); core[7, 7] = True
+    >>> disc = ((x - 7) ** 2 + (y - 7) ** 2 <= 4).astype(np.float32)
+    >>> core = (x - 7) ** 2 + (y - 7) ** 2 <= 2
     >>> tubes = Tubes(disc, disc, disc.astype(np.uint8), (1.0,))
     >>> lumen = fill_lumen(1 + disc, core, tubes, np.ones(disc.shape), (1, 1, 1))
     >>> int(lumen[:, :, 7].sum()) == int((disc[:, :, 7] > 0).sum())

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage as ndi
-from skimage.filters import threshold_otsu
 
-from csvdprep.science.morphology import largest_component
+from csvdprep.science.still_tissue import tissue_level
 
 #: Voxels of a slice of which the gain is estimated; fewest of them.
 SEEN, LEAST = 20_000, 200
 #: Quantiles between which the sum of two neighbours counts.
 TRIM = (0.2, 0.9)
-#: Share of Otsu's threshold from which a voxel holds tissue.
-LENIENT = 0.5
+#: Edge of the voxels on which air is sought, mm; share of still tissue under which a voxel may be
+#: air (fluid is brighter), and thickness from which it is, mm.
+COARSE_MM, AIR, THIN_MM = 1.5, 0.25, 4.5
 #: Share of the image from which on it holds hardly any air: a crop within the head.
 CROP = 0.97
 
@@ -60,35 +60,42 @@ def head_of(image: np.ndarray, voxel_mm: Sequence[float]) -> np.ndarray:
     Returns
     -------
     ndarray of bool, shape (nx, ny, nz)
-        Largest part with signal, its holes in each slice filled.
+        All but the air that reaches the border within the slices; air and fluid within the head
+        count with it.
 
     Examples
     --------
-    >>> image = np.ones((30, 30, 8)); image[8:22, 8:22] = 100
+    >>> image = np.ones((60, 60, 8)); image[16:44, 16:44] = 100
     >>> head = head_of(image, (1, 1, 1))
-    >>> bool(head[15, 15, 4]), bool(head[2, 2, 4])
+    >>> bool(head[30, 30, 4]), bool(head[2, 2, 4])
     (True, False)
     """
     size = np.asarray(voxel_mm, float)
-    factors = np.maximum(1, np.round(1.5 / size)).astype(int)
-    small = ndi.gaussian_filter(image.astype(np.float32), 0.75 / size)
+    factors = np.maximum(1, np.round(COARSE_MM / size)).astype(int)
+    small = ndi.gaussian_filter(image.astype(np.float32), COARSE_MM / 2 / size)
     small = small[tuple(slice(f // 2, None, f) for f in factors)]
-    small = np.minimum(small, np.quantile(small, 0.95))
-    if not small.max() > small.min():
-        return np.ones(image.shape, bool)
-    limit = LENIENT * threshold_otsu(small)
-    rough = small > limit
-    if rough.mean() > CROP or not rough.any():
-        return np.ones(image.shape, bool)
-    rough = largest_component(ndi.binary_opening(rough) | (rough & (small > 2 * limit)))
+    dark = small < AIR * tissue_level(small)
+    # Fluid between brain and skull is thin, and what does not reach the border is within the head.
+    thin = max(1, round(THIN_MM / COARSE_MM))
+    wide = ndi.binary_opening(np.pad(dark, thin, mode='edge'), iterations=thin)
+    wide = wide[(slice(thin, -thin),) * 3]
+    labels, count = ndi.label(ndi.binary_propagation(wide, mask=dark) if wide.any() else wide)
     axis = across_slabs(image.shape, size)
-    for plane in np.moveaxis(rough, axis, 0):
-        plane[:] = ndi.binary_fill_holes(plane)
+    edges = [
+        np.take(labels, place, axis=other)
+        for other in range(3)
+        if other != axis
+        for place in (0, -1)
+    ]
+    outer = np.unique(np.concatenate([edge.ravel() for edge in edges]))
+    air = np.isin(labels, outer[outer > 0]) if count else np.zeros(small.shape, bool)
+    if air.mean() < 1 - CROP:
+        return np.ones(image.shape, bool)
     index = [
         np.minimum(np.arange(n) // f, m - 1)
-        for n, f, m in zip(image.shape, factors, rough.shape, strict=True)
+        for n, f, m in zip(image.shape, factors, air.shape, strict=True)
     ]
-    return rough[np.ix_(*index)]
+    return ~air[np.ix_(*index)]
 
 
 def slice_gains(image: np.ndarray, inside: np.ndarray, axis: int) -> np.ndarray:
@@ -160,7 +167,7 @@ def unevenness_pct(gains: np.ndarray) -> float:
     Examples
     --------
     >>> unevenness_pct(np.ones(20)), round(unevenness_pct(np.r_[np.ones(20), np.full(20, 1.4)]))
-    (0.0, 20)
+    (0.0, 32)
     """
     log = np.log(gains)
     places = np.arange(len(log))
