@@ -118,7 +118,8 @@ ROOM = Room(
             suffix='performance',
             title='Calibration, decision, sites',
             caption='Predictions of sites that the model did not have. Left: observed against '
-            'predicted share, by parts of up to a tenth. Middle: net benefit of acting by the model (blue), in '
+            'predicted share, by parts of up to a tenth. Middle: net benefit of acting by the '
+            'model (blue), in '
             'all (grey), in none (0). Right: discrimination by site, with 95 % interval.',
             build='csvdprep.dataset.outcomes.figures:draw_performance',
             takes=('outcome_model', 'outcome_list'),
