@@ -232,15 +232,19 @@ def judge(
     states = [ndi.gaussian_filter(image, SMOOTH) > border for image in (first, last)]
     before, after = (state & look for state in states)
     both = ndi.gaussian_filter(middle, SMOOTH) > border
-    grown = _regions(after & ~before & (z >= options.least_z), z, tissue, options)
-    shrunk = _regions(before & ~after & (z <= -options.least_z), -z, tissue, options)
+    grown = after & ~before & _evident(look, z, tissue, options)
+    shrunk = before & ~after & _evident(look, -z, tissue, options)
     moot = (before ^ after) & ~grown & ~shrunk
-    stable = _whole((before & after) | (moot & both), tissue, options, grown | shrunk)
+    stable = _large((before & after) | (moot & both), tissue, options, grown | shrunk)
     labels = np.zeros(first.shape, np.uint8)
     labels[stable] = STABLE
-    for where, kind, fresh in ((grown, GROWN, NEW), (shrunk, SHRUNK, VANISHED)):
-        labels[where] = kind
-        labels[_apart(where, stable | (shrunk if kind == GROWN else grown))] = fresh
+    for where, other, kind, fresh in (
+        (grown, shrunk, GROWN, NEW),
+        (shrunk, grown, SHRUNK, VANISHED),
+    ):
+        apart = _apart(where, stable | other)
+        labels[where & ~apart] = kind
+        labels[_large(apart, tissue, options)] = fresh
     return Pair(noise, blur, z.astype(np.float32), border, labels, moot)
 
 
@@ -293,11 +297,13 @@ def _nearby(values, weight, voxel_mm) -> np.ndarray:
     return trust * local + (1 - trust) * whole
 
 
-def _regions(where, z, tissue, options) -> np.ndarray:
-    """Keep regions that are large enough and of which the images are sure."""
-    labels, count = ndi.label(where, _CORNERS)
-    if not count:
-        return where
+def _evident(look, z, tissue, options) -> np.ndarray:
+    """Find the regions that became brighter, large enough and surely enough.
+
+    A border that moves by less than a voxel makes few voxels lesion that were none, here and
+    there, but all along it the image becomes brighter.
+    """
+    labels, count = ndi.label(look & (z >= options.least_z), _CORNERS)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     means = np.bincount(labels.ravel(), weights=z.ravel(), minlength=count + 1) / np.maximum(
         sizes, 1
@@ -308,12 +314,11 @@ def _regions(where, z, tissue, options) -> np.ndarray:
     return keep[labels]
 
 
-def _whole(where, tissue, options, beside) -> np.ndarray:
-    """Drop islands that are smaller than the smallest lesion and touch no change."""
-    labels, count = ndi.label(where | beside, _CORNERS)
+def _large(where, tissue, options, beside=None) -> np.ndarray:
+    """Drop what is smaller than the smallest lesion, together with what lies beside."""
+    labels, count = ndi.label(where if beside is None else where | beside, _CORNERS)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    least = max(options.least_voxels, options.least_mm3 / float(np.prod(tissue.voxel_mm)))
-    keep = sizes >= least
+    keep = sizes >= max(options.least_voxels, options.least_mm3 / float(np.prod(tissue.voxel_mm)))
     keep[0] = False
     return keep[labels] & where
 
@@ -403,9 +408,9 @@ def rescanned(
     Returns
     -------
     image, lesion : ndarray of float32
-        Shifted by a smooth field of displacements as large as edges differ, brighter and darker
-        by a slow field, and with as much noise as makes the difference to the original as noisy
-        as that of two scans.
+        Interpolated as from voxels and slices that lie elsewhere, shifted by a smooth field of
+        displacements as large as edges differ, brighter and darker by a slow field, and with as
+        much noise as makes the difference to the original as noisy as that of two scans.
     """
     rng = np.random.default_rng(seed)
     shape, voxel_mm = image.shape, tissue.voxel_mm
@@ -413,7 +418,12 @@ def rescanned(
     for axis in range(3):
         shift = _field(rng, shape, 15.0 / voxel_mm) * pair.blur_mm
         index[axis] += shift / np.float32(voxel_mm[axis])
-    moved = ndi.map_coordinates(image, index, order=1, mode='nearest')
+    # Voxels and slices of another scan lie elsewhere, and are interpolated onto this grid, too.
+    offset = rng.uniform(-0.5, 0.5, 3)
+    again = ndi.shift(
+        ndi.shift(image, offset, order=1, mode='nearest'), -offset, order=1, mode='nearest'
+    )
+    moved = ndi.map_coordinates(again, index, order=1, mode='nearest')
     probability = ndi.map_coordinates(lesion, index, order=1, mode='nearest')
     # Interpolation smooths the noise that the image has, which must not count as a gain.
     grain = _field(rng, shape, np.full(3, 0.5))
