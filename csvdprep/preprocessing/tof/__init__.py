@@ -124,4 +124,5 @@ ROOM = Room(
     'the rest of the intensity drift was corrected with N4 [@tustison2010] (knots '
     '{o.spline_mm:g} mm apart, halved twice), arteries left out.',
     references=('tustison2010',),
+    version=2,
 )

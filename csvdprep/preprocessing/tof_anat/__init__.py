@@ -49,4 +49,5 @@ ROOM = Room(
     methods='The angiogram was registered to the anatomical reference (rigid, mutual information, '
     'arteries dimmed) with ANTs [@avants2011ants].',
     references=('avants2011ants',),
+    version=2,
 )
