@@ -30,6 +30,7 @@ other commands:
   csvdprep harmonise fit|apply|add-site   bring a table of several sites onto one scale
   csvdprep federate plan|export|fit|apply the same, where sites share sums and no values
   csvdprep norms NORMS TABLE      percentiles of visits by saved norms of controls
+  csvdprep predict MODEL TABLE    apply a saved outcome model to other visits
   csvdprep slurm BIDS OUT         write an array job with one visit per task, and submit it
   csvdprep status OUT             show the state of each visit
   csvdprep options [STEP]         list the options of the steps

@@ -18,6 +18,7 @@ NAMES = {
     'harmonise': 'bring measures of several sites onto one scale, or apply a model that does',
     'federate': 'harmonise sites that share sums, and no values',
     'norms': 'apply saved norms of controls to other visits',
+    'predict': 'apply a saved outcome model to other visits',
     'slurm': 'write an array job with one visit per task, and submit it',
     'status': 'show the state of each visit',
     'options': 'list the options of the steps',

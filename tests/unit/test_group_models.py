@@ -504,8 +504,8 @@ def test_audit_of_sites(group):
     assert values['travelling_n']['value'] == '3'
 
 
-def test_outcome_models_of_the_group(group):
-    _, out = group
+def test_outcome_models_of_the_group(group, tmp_path):
+    raw, out = group
     card = json.loads((out / 'group_outcomes_model.json').read_text())
     assert card['outcome'] == {
         'column': 'converted',
@@ -527,3 +527,14 @@ def test_outcome_models_of_the_group(group):
         parts = [float(v) for k, v in row.items() if k.startswith('part_') and v != 'n/a']
         assert sum(parts) == pytest.approx(float(row['linear']), abs=0.02)
     assert 'Outcome models' in (out / 'group.html').read_text()
+    # Applied by command; without a measure the others are left.
+    asked = [str(raw / 'participants.tsv'), '-o', str(tmp_path / 'p.tsv')]
+    model = str(out / 'group_outcomes_model.json')
+    asked = ['predict', model, str(out / 'group_measures.tsv'), '--participants', *asked]
+    assert run(asked) == 0
+    found = rows(tmp_path / 'p.tsv')
+    assert len(found) == 83
+    patients = [float(r['probability']) for r in found[4:80:5]]
+    assert np.mean(patients) > 0.5
+    with pytest.raises(InputError, match='no outcome model'):
+        run([*asked[:1], str(out / 'group_norms_model.json'), *asked[2:]])

@@ -14,7 +14,7 @@ from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.outcomes import ROOM
 from csvdprep.dataset.outcomes.decide import read_outcome
-from csvdprep.dataset.outcomes.science.fusion import fit_fused, leave_site_out
+from csvdprep.dataset.outcomes.science.fusion import LOGS, fit_fused, leave_site_out, scaled
 from csvdprep.dataset.outcomes.science.performance import (
     brier,
     calibration,
@@ -37,8 +37,6 @@ BLOCKS = {
 }
 #: Most measures that are taken of those with one beginning.
 MOST = 3
-#: Measures that are taken by the logarithm of the value and this.
-LOGS = {'wmh_total_pct_icv': 0.01, 'lv_ml': 1.0, 'psmd_1e4': 0.01}
 #: Fewest events, and others, of a group whose discrimination is told.
 EVENTS = 10
 #: Fewest participants of a part of the calibration, of up to ten.
@@ -87,7 +85,7 @@ class Outcomes(SimpleInterface):
         names = [name for found in blocks.values() for name in found]
         who, numbers = read_numbers(self.inputs.group_measures, names)
         ages, sexes = ages_and_sexes(rows)
-        table = {name: _scaled(name, values[used]) for name, values in numbers.items()}
+        table = {name: scaled(name, values[used]) for name, values in numbers.items()}
         table |= {'age': ages[used], 'male': (sexes[used] == 'M').astype(float)}
         who = [pair for pair, u in zip(who, used, strict=True) if u]
         sites = np.array([row['site'] for row, u in zip(rows, used, strict=True) if u])
@@ -139,14 +137,6 @@ class Outcomes(SimpleInterface):
             ),
         }
         return runtime
-
-
-def _scaled(name: str, values: np.ndarray) -> np.ndarray:
-    """Scale a measure as models take it, by a rule that is the same for all data."""
-    with np.errstate(invalid='ignore'):
-        if name in LOGS:
-            return np.log(np.maximum(values, 0) + LOGS[name])
-        return np.log1p(np.maximum(values, 0)) if name.endswith('_n') else values
 
 
 def _performance(outcome, eta, chances, sets, folds, sexes, ages, blocks_of):

@@ -10,12 +10,40 @@ import numpy as np
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.outcomes.science.net import Outcome, choose_penalty, fit_net, probabilities
 
+#: Measures that are taken by the logarithm of the value and this.
+LOGS = {'wmh_total_pct_icv': 0.01, 'lv_ml': 1.0, 'psmd_1e4': 0.01}
 #: Events that each predictor takes (Peduzzi 1996).
 EVENTS = 10
 #: Fewest rows that a joint model of a combination of blocks takes.
 ROWS = 30
 #: Folds of sites by which penalties are chosen.
 INNER = 5
+
+
+def scaled(name: str, values: np.ndarray) -> np.ndarray:
+    """Scale a measure as models take it, by a rule that is the same for all data.
+
+    Parameters
+    ----------
+    name : str
+        Of the measure.
+    values : ndarray, shape (n,)
+        NaN where there is none.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Examples
+    --------
+    >>> scaled('lacune_n', np.array([0.0, 1.0])).round(2), scaled('bpf', np.array([0.8]))
+    (array([0.  , 0.69]), array([0.8]))
+    """
+    values = np.asarray(values, float)
+    with np.errstate(invalid='ignore'):
+        if name in LOGS:
+            return np.log(np.maximum(values, 0) + LOGS[name])
+        return np.log1p(np.maximum(values, 0)) if name.endswith('_n') else values
 
 
 @dataclass(frozen=True)
