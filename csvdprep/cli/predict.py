@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('model', type=path, metavar='MODEL')
-    parser.add_argument('table', type=path, metavar='TABLE')
+    parser.add_argument('model', type=path, metavar='MODEL', help='model that was fitted')
+    parser.add_argument('table', type=path, metavar='TABLE', help='measures of visits')
     parser.add_argument('--participants', type=path, metavar='FILE', help='age and sex')
     parser.add_argument('-o', '--output', type=path, required=True, metavar='FILE')
 
