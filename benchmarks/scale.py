@@ -89,7 +89,7 @@ def make_raw(raw: Path, count: int) -> None:
             (
                 f'sub-{label}',
                 f'{rng.normal(68, 9):.1f}',
-                'MF'[number % 2],
+                'MF'[number % 7 % 2],
                 f'S{number % SITES}',
                 'patient' if number % 3 else 'control',
             )
