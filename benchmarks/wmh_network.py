@@ -93,11 +93,10 @@ def maps_of(head: dict, models: list[Path]) -> dict[str, np.ndarray]:
     classical = segment_wmh(**takes, options=WmhOptions(runs=10, engine='classical'))
     counted = _counted(takes)
     out = {'classical': classical.probability * counted, 'mask': classical.mask > 0}
-    vote = VOTE[bool(takes['has_t1w'])]
     for name, model in models:
         lesion, lining = learned_probability(takes, head['affine'], model, t1w=head['t1w'])
         out[name] = lesion * counted
-        out[f'{name}+vote'] = vote * out[name] + (1 - vote) * out['classical']
+        out[f'{name}+vote'] = VOTE * out[name] + (1 - VOTE) * out['classical']
         out[f'{name}+lining'] = lining
     return out
 

@@ -24,7 +24,7 @@ class Options:
         0.5, 'Network: least probability of a lesion voxel.', least=0.01, most=0.99
     )
     both_cut: float = option(
-        0.4,
+        0.5,
         'Both: least value of a lesion voxel in the mean of the two maps.',
         least=0.01,
         most=0.99,
@@ -312,7 +312,7 @@ ROOM = Room(
             levels={'yes': 'the image may be cut off', 'no': 'it does not'},
         ),
     ),
-    version=7,
+    version=8,
     context=('hub', 'random_seed'),
     resources=(
         'template_csf',

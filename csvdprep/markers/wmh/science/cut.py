@@ -45,7 +45,7 @@ class WmhOptions:
 
     engine: str = 'auto'
     network_cut: float = 0.5
-    both_cut: float = 0.4
+    both_cut: float = 0.5
     seed_contrast: float = 0.20
     seed_contrast_flair_only: float = 0.25
     border_contrast: float = 0.12

@@ -9,8 +9,8 @@ from csvdprep.markers.wmh.science.model import Excess
 from csvdprep.markers.wmh.science.region import white_region
 from csvdprep.markers.wmh.science.threshold import grow_from_seeds
 
-#: Share of the network in the vote with a T1w, and without, where the classical engine knows less.
-VOTE = {True: 0.5, False: 0.7}
+#: Share of the network in the vote.
+VOTE = 0.7
 #: Log odds by which the probability is varied for the range of the volume.
 JITTER = 1.0
 
@@ -62,7 +62,7 @@ def combined_cut(head: Head, network: Cut, classical: Cut, options: WmhOptions) 
     -------
     Cut
     """
-    vote = np.float32(VOTE[head.has_t1w])
+    vote = np.float32(VOTE)
     mean, share = (
         vote * one + (1 - vote) * other
         for one, other in (
