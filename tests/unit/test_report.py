@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -295,6 +296,14 @@ def test_the_report_is_the_same_twice_and_leaves_figures_alone(plan, tmp_path):
     assert write(plan, tmp_path, figure=False) == first
     assert figure.read_bytes() == before
     assert not list(tmp_path.glob('.*'))
+
+
+def test_a_list_without_numbers_of_lesions_is_shown(plan, tmp_path):
+    zones = tmp_path / 'zones.tsv'
+    zones.write_text('zone\tgrowth_ml\ndeep\t1.5\n')
+    html = write(plan, tmp_path, lists=[(replace(LISTED, label='WMH'), zones)])
+    assert 'deep' in html
+    assert 'data-lesion' not in html
 
 
 def test_the_lesion_table_is_cut_and_linked(plan, tmp_path):
