@@ -1,12 +1,14 @@
 """Arteries: tubes of known length and radius, forks, and what must not be found."""
 
 import itertools
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from csvdprep.markers.arteries import ROOM
 from csvdprep.markers.arteries.measures import Anatomy, hidden_perforators, measure, rows_of
 from csvdprep.markers.arteries.science import Limits, below_skin, find_arteries
 from csvdprep.markers.arteries.science.find import work_grid
@@ -341,14 +343,28 @@ def test_without_a_reference_places_are_not_told():
         assert values[name].reason == 'there is no T1w'
 
 
-def test_an_image_without_arteries_has_no_lengths_but_zero():
-    found = find_arteries(np.ones((20, 20, 20)), np.eye(4), np.ones((20, 20, 20), bool))
-    values = measure(found, anatomy(found.mask), {'tesla': 3.0}, 0.35).values
-    assert values['artery_length_mm'].value == 0
-    assert values['artery_branches_n'].value == 0
-    for name in ('artery_radius_mm', 'artery_tortuosity', 'qc_artery_contrast'):
-        assert values[name].value is None
-        assert values[name].reason
+@pytest.mark.parametrize('somewhere', [True, False])
+def test_nothing_found_is_no_length_of_zero(somewhere):
+    where = np.full((20, 20, 20), somewhere)
+    found = find_arteries(np.ones(where.shape), np.eye(4), where)
+    own = replace(anatomy(found.mask, placed=True, grid=everywhere()), where=where)
+    values = measure(found, own, {'tesla': 7.0, 'finest_mm': [0.3] * 3}, 0.35).values
+    said = 'no artery was found' if somewhere else 'does not show the brain'
+    for name, value in values.items():
+        assert value != 'not seen', name
+        assert value.value is None, name
+        if name.startswith('artery_'):
+            assert said in value.reason, name
+
+
+def test_a_length_that_no_brain_has_is_told():
+    limits = {item.name: item.limits for item in ROOM.measures}
+    for name, least, most in (
+        ('artery_length_mm', 60, 8000),
+        ('artery_density_m_per_l', 1.0, 12.0),
+    ):
+        assert limits[name].judge(least) == limits[name].judge(most) == 'ok'
+        assert limits[name].judge(0.1 * least) == limits[name].judge(20 * most) == 'warn'
 
 
 def test_veins_where_sinuses_run_are_left_out():
@@ -398,7 +414,6 @@ def test_limits_are_the_options():
 
 def test_the_figure_shows_what_was_found(tmp_path):
     from csvdprep.interfaces.lists import write_rows
-    from csvdprep.markers.arteries import ROOM
     from csvdprep.markers.arteries.figures import draw_arteries
 
     image, affine = drawn(middle_cerebral(2), (6, -2, -20), (37, 10, 3), voxel=(0.5,) * 3)

@@ -29,6 +29,9 @@ COVERED = 0.6
 LSA_COVERED = 0.7
 #: Branches from this length on have a tortuosity, mm.
 TORTUOUS_MM = 10.0
+#: Why there are no lengths: dark blood, the wrong image or a slab beside the brain look the same.
+NO_ARTERY = 'no artery was found'
+NO_BRAIN = 'the angiogram does not show the brain'
 #: Radius from which arteries tell the contrast of the angiogram, mm.
 CONTRAST_MM = 1.0
 #: Field strength from which perforators are seen at all, T; from which coarser voxels do.
@@ -126,6 +129,8 @@ def measure(
     segments = [''] * len(found.pieces)
     seen: dict[str, Seen] = {}
     sides: dict[str, Perforators | None] = dict.fromkeys(SIDES)
+    if not found.pieces:
+        anatomy = _without_places(anatomy)
     if placed:
         seen, names = willis(found, template)
         segments = [_most(own) for own in names]
@@ -141,12 +146,19 @@ def measure(
     )
 
 
+def _without_places(anatomy: Anatomy) -> Anatomy:
+    """Say that there is no artery whose place could be told: this is not 0 mm of artery."""
+    missing = NO_ARTERY if anatomy.where.any() else NO_BRAIN
+    reason = '; '.join(filter(None, (missing, anatomy.reason)))
+    return replace(anatomy, reason=reason, region=None)
+
+
 def _without_veins(found: Arteries, template: list[np.ndarray]):
     """Leave out pieces that run where the venous sinuses do."""
     vein = [in_sinuses(points).mean() > 0.5 for points in template]
     total = sum(p.length_mm for p in found.pieces)
     gone = sum(p.length_mm for p, v in zip(found.pieces, vein, strict=True) if v)
-    share = Value(None, reason='no artery was found')
+    share = Value(None, reason=NO_ARTERY)
     if total:
         share = Value(100 * gone / total, n=len(found.pieces))
     if any(vein):
@@ -181,9 +193,11 @@ def _totals(found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any]) -> dict[
     pieces = found.pieces
     doubts = '; '.join(scan.get('doubts') or ())
     qc = 'warn' if doubts else ''
-    none = 'no artery was found'
+    none = anatomy.reason or NO_ARTERY
 
     def told(value, n=None) -> Value:
+        if not pieces:
+            return Value(None, reason=none)
         return Value(value, n=n, reason=doubts, qc=qc)
 
     length = float(sum(p.length_mm for p in pieces))
@@ -193,7 +207,7 @@ def _totals(found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any]) -> dict[
     bright = [p.contrast[np.nan_to_num(p.radius) >= CONTRAST_MM] for p in pieces]
     bright = np.concatenate(bright) if bright else np.zeros(0)
     density = Value(None, reason=anatomy.reason)
-    if anatomy.brain_ml:
+    if anatomy.brain_ml and pieces:
         density = told(length / anatomy.brain_ml)
     elif not anatomy.reason:
         density = Value(None, reason='no brain is covered')
@@ -244,7 +258,7 @@ def _regional(found: Arteries, regions: list[str], anatomy: Anatomy) -> dict[str
                 count = long = Value(None, reason=anatomy.reason)
             values[f'artery_{name}_{side}_branches_n'] = count
             values[f'artery_{name}_{side}_length_mm'] = long
-    ratio = Value(None, reason=anatomy.reason or 'no artery was found')
+    ratio = Value(None, reason=anatomy.reason or NO_ARTERY)
     if anatomy.region is not None and max(totals.values()) > 0:
         ratio = Value(min(totals.values()) / max(totals.values()))
     return values | {'qc_artery_side_ratio': ratio}
