@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from csvdprep.interfaces.values import Value
 from csvdprep.markers.arteries import COMMUNICATING, SIDES, TERRITORIES, WILLIS
-from csvdprep.markers.arteries.science import Arteries
+from csvdprep.markers.arteries.science import Arteries, Limits, find_arteries
 from csvdprep.markers.arteries.science.regions import (
     LSA_CORE,
     SEGMENTS,
@@ -61,6 +61,8 @@ class Anatomy:
         Takes points (n, 3) of the angiogram to the template.
     region : callable, optional
         Names the territory of points (n, 3) of the angiogram.
+    room : ndarray of bool, optional
+        Voxels around the M1s and their perforators.
     """
 
     where: np.ndarray
@@ -71,6 +73,7 @@ class Anatomy:
     weight: float = 1.0
     to_template: Callable[[np.ndarray], np.ndarray] | None = None
     region: Callable[[np.ndarray], np.ndarray] | None = None
+    room: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,8 +99,56 @@ class Result:
     values: dict[str, Any]
 
 
+def made_coarser(found: Arteries, coarsest_mm: float) -> bool:
+    """Tell whether arteries were sought on a grid too coarse for perforators, to save memory."""
+    stored = float(np.cbrt(np.prod(np.linalg.norm(found.affine[:3, :3], axis=0))))
+    return found.edge_mm > max(coarsest_mm, 1.02 * stored)
+
+
+def look_closer(
+    found: Arteries,
+    image: np.ndarray,
+    anatomy: Anatomy,
+    limits: Limits,
+    scan: Mapping[str, Any],
+    lsa_coarsest_mm: float,
+) -> Arteries | None:
+    """Find arteries around the M1s once more, at the resolution of the image.
+
+    Parameters
+    ----------
+    found : Arteries
+        What was found in the whole image, perhaps on a coarser grid.
+    image : ndarray, shape (nx, ny, nz)
+        Angiogram without bias.
+    anatomy : Anatomy
+        Where it lies.
+    limits : Limits
+        What counts as an artery.
+    scan : mapping
+        See :func:`measure`.
+    lsa_coarsest_mm : float
+        Voxel edge up to which perforators are counted.
+
+    Returns
+    -------
+    Arteries or None
+        None where the first grid is fine enough, or perforators are not given out anyhow.
+    """
+    if anatomy.room is None or not made_coarser(found, lsa_coarsest_mm):
+        return None
+    where = anatomy.where & anatomy.room
+    if hidden_perforators(scan, anatomy.size, lsa_coarsest_mm) or not where.any():
+        return None
+    return find_arteries(image, found.affine, where, limits)
+
+
 def measure(
-    found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any], lsa_coarsest_mm: float
+    found: Arteries,
+    anatomy: Anatomy,
+    scan: Mapping[str, Any],
+    lsa_coarsest_mm: float,
+    closer: Arteries | None = None,
 ) -> Result:
     """Measure arteries, and tell where they are.
 
@@ -111,6 +162,8 @@ def measure(
         What the sidecar tells: ``tesla``, ``finest_mm``, ``doubts``.
     lsa_coarsest_mm : float
         Voxel edge up to which perforators are counted.
+    closer : Arteries, optional
+        What :func:`look_closer` found: perforators are counted there.
 
     Returns
     -------
@@ -138,8 +191,19 @@ def measure(
             sides[side] = perforators(found, template, sign)
             for index in sides[side].pieces if sides[side] else ():
                 segments[index] = 'LSA'
+        if closer is not None:
+            near = [anatomy.to_template(piece.points) for piece in closer.pieces]
+            for side, sign in zip(SIDES, (-1, 1), strict=True):
+                sides[side] = perforators(closer, near, sign)
+    coarse = ''
+    if made_coarser(seen_on := closer or found, lsa_coarsest_mm):
+        coarse = (
+            f'the angiogram is so large that arteries were sought on voxels of '
+            f'{seen_on.edge_mm:.2f} mm, which do not show all lenticulostriate arteries'
+        )
     values = _totals(found, anatomy, scan) | _regional(found, regions, anatomy)
-    values |= _willis_values(seen, anatomy) | _lsa_values(sides, anatomy, scan, lsa_coarsest_mm)
+    why = hidden_perforators(scan, anatomy.size, lsa_coarsest_mm) or anatomy.reason or coarse
+    values |= _willis_values(seen, anatomy) | _lsa_values(sides, anatomy, scan, why)
     values['qc_artery_veins_pct'] = veins
     return Result(
         arteries=found, template=template, segments=segments, regions=regions, values=values
@@ -334,12 +398,8 @@ def hidden_perforators(scan: Mapping[str, Any], size: np.ndarray, coarsest_mm: f
 
 
 def _lsa_values(
-    sides: Mapping[str, Perforators | None],
-    anatomy: Anatomy,
-    scan: Mapping[str, Any],
-    coarsest_mm: float,
+    sides: Mapping[str, Perforators | None], anatomy: Anatomy, scan: Mapping[str, Any], reason: str
 ) -> dict[str, Value]:
-    reason = hidden_perforators(scan, anatomy.size, coarsest_mm) or anatomy.reason
     doubt = '' if scan.get('tesla') else 'the field strength is not known'
     why = dict.fromkeys(SIDES, reason)
     for side, sign in zip(SIDES, (-1, 1), strict=True):
