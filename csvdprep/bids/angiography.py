@@ -38,11 +38,22 @@ _FIELDS = (
     'ImageType',
     'ImageTypeText',
 )
-_PHASE_CONTRAST = re.compile(
-    r'phase[ _-]?contrast|\bpca?\b|\bpc[ _-]?(mra|mrv|angio)|\bpc[23]d|[23]d[ _-]?pc\b|venc|veloc|'
-    r'fl_?[23]d_?pc|mra_pc'
+_TOF = re.compile(r'\btof|time of flight')
+#: What is left out of texts before: planes and territories, flow compensation, what is denied.
+_OTHER = re.compile(
+    r'\bac ?pc\b|\b([am]ca|vba?) (and )?pca\b|\bpca (and )?[am]ca\b|'
+    r'\b(velocity|flow) comp\w*|\b(no|not|non|without)( an?| any)? (mips?|projections?)\b|'
+    r'\brotat\w* (to|onto|into|along|about|by)\b'
 )
-_PROJECTION = re.compile(r'\bm[ni]?ip|max(imum)? ?(int|ip)|projection|\bpjn\b|collapse|\brotat')
+_PHASE_CONTRAST = re.compile(
+    r'phase[ _-]?contrast|\bpca?[ _-]?(mra|mrv|angio)|\bpca?[23]d|[23]d[ _-]?pca?\b|venc|'
+    r'fl_?[23]d\d?[_ ]?pc|mra[_ ]pc\b'
+)
+#: Words of phase contrast that mean other things where something says time of flight.
+_PERHAPS = re.compile(r'\bpca?\b|veloc')
+_PROJECTION = re.compile(
+    r'\bm(in?|n)?ip|\bmax(imum)? ?(int|ip)|projection|\bpjn\b|collapse|\brotat'
+)
 _VEINS = re.compile(r'\bmrv\b|venogra|\btofv\b')
 #: Words at which BIDS entities tell the same.
 _NAMED = ((_PHASE_CONTRAST, 'phase contrast'), (_PROJECTION, 'projection'), (_VEINS, 'venogram'))
@@ -127,10 +138,8 @@ def unusable(item: Candidate, metadata: Mapping[str, Any]) -> str:
         )
     shape = sorted(facts.shape[:3])
     extent = min(n * zoom for n, zoom in zip(facts.shape, facts.zooms, strict=False))
-    for field, text in _told(item, metadata).items():
-        for pattern, kind in _NAMED:
-            if pattern.search(text):
-                return _WHY[kind].format(where=f'{field}: {text[:60]}')
+    if named := _another(item, metadata):
+        return named
     if shape[0] < LEAST_SLICES or extent < LEAST_MM or shape[1] < LEAST_VOXELS:
         size = ' x '.join(str(n) for n in facts.shape[:3])
         return (
@@ -143,6 +152,21 @@ def unusable(item: Candidate, metadata: Mapping[str, Any]) -> str:
             f'Voxels of {max(facts.zooms):.1f} mm are too thick to follow arteries '
             f'({THICK_MM:g} mm at most). Remedy: use a three-dimensional angiogram.'
         )
+    return ''
+
+
+def _another(item: Candidate, metadata: Mapping[str, Any]) -> str:
+    """Say what else an image is by name or sidecar; '' if it may be an angiogram of arteries."""
+    texts = _told(item, metadata)
+    flight = item.name.suffix.lower().startswith('tof') or any(map(_TOF.search, texts.values()))
+    for field, text in texts.items():
+        words = _OTHER.sub(' ', text)
+        # Free text may name a plane or a territory; the type of an image and a label do not.
+        decides = not flight or field.startswith('ImageType') or '-' in field
+        perhaps = ((_PERHAPS, 'phase contrast'),) if decides and not _TOF.search(words) else ()
+        for pattern, kind in (*_NAMED, *perhaps):
+            if pattern.search(words):
+                return _WHY[kind].format(where=f'{field}: {text[:60]}')
     return ''
 
 

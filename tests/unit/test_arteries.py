@@ -1,17 +1,31 @@
 """Arteries: tubes of known length and radius, forks, and what must not be found."""
 
 import itertools
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from csvdprep.markers.arteries.measures import Anatomy, hidden_perforators, measure, rows_of
+from csvdprep.markers.arteries import ROOM
+from csvdprep.markers.arteries.measures import (
+    Anatomy,
+    hidden_perforators,
+    look_closer,
+    measure,
+    rows_of,
+)
 from csvdprep.markers.arteries.science import Limits, below_skin, find_arteries
 from csvdprep.markers.arteries.science.find import work_grid
 from csvdprep.markers.arteries.science.graph import prune, trace
-from csvdprep.markers.arteries.science.regions import SEGMENTS, covered, perforators, willis
+from csvdprep.markers.arteries.science.regions import (
+    SEGMENTS,
+    covered,
+    in_room,
+    perforators,
+    willis,
+)
 from csvdprep.markers.arteries.science.tubeness import find_tubes, symmetric_eigenvalues
 from csvdprep.phantom.geometry.features import Tube
 from csvdprep.phantom.head.vessels import helix
@@ -341,14 +355,28 @@ def test_without_a_reference_places_are_not_told():
         assert values[name].reason == 'there is no T1w'
 
 
-def test_an_image_without_arteries_has_no_lengths_but_zero():
-    found = find_arteries(np.ones((20, 20, 20)), np.eye(4), np.ones((20, 20, 20), bool))
-    values = measure(found, anatomy(found.mask), {'tesla': 3.0}, 0.35).values
-    assert values['artery_length_mm'].value == 0
-    assert values['artery_branches_n'].value == 0
-    for name in ('artery_radius_mm', 'artery_tortuosity', 'qc_artery_contrast'):
-        assert values[name].value is None
-        assert values[name].reason
+@pytest.mark.parametrize('somewhere', [True, False])
+def test_nothing_found_is_no_length_of_zero(somewhere):
+    where = np.full((20, 20, 20), somewhere)
+    found = find_arteries(np.ones(where.shape), np.eye(4), where)
+    own = replace(anatomy(found.mask, placed=True, grid=everywhere()), where=where)
+    values = measure(found, own, {'tesla': 7.0, 'finest_mm': [0.3] * 3}, 0.35).values
+    said = 'no artery was found' if somewhere else 'does not show the brain'
+    for name, value in values.items():
+        assert value != 'not seen', name
+        assert value.value is None, name
+        if name.startswith('artery_'):
+            assert said in value.reason, name
+
+
+def test_a_length_that_no_brain_has_is_told():
+    limits = {item.name: item.limits for item in ROOM.measures}
+    for name, least, most in (
+        ('artery_length_mm', 60, 8000),
+        ('artery_density_m_per_l', 1.0, 12.0),
+    ):
+        assert limits[name].judge(least) == limits[name].judge(most) == 'ok'
+        assert limits[name].judge(0.1 * least) == limits[name].judge(20 * most) == 'warn'
 
 
 def test_veins_where_sinuses_run_are_left_out():
@@ -381,6 +409,62 @@ def test_where_perforators_are_given_out(tesla, edges, said):
     assert (said in why) if said else why == ''
 
 
+def test_perforators_are_counted_on_the_grid_that_is_judged(monkeypatch):
+    where = ((6, -2, -20), (37, 10, 3))
+    image, affine = drawn(middle_cerebral(3), *where, voxel=(0.3,) * 3)
+    scan = {'tesla': 7.0, 'finest_mm': [0.3] * 3, 'doubts': []}
+    own = anatomy(image > 0, placed=True, grid=everywhere())
+    # A box around the M1 fits into memory, the image does not.
+    room = np.zeros(image.shape, bool)
+    room[:, 6:32] = True
+    own = replace(own, room=room)
+    monkeypatch.setattr('csvdprep.markers.arteries.science.find.MOST_VOXELS', 250_000)
+    found = find_arteries(image, affine, own.where)
+    assert found.edge_mm > 0.32
+    value = measure(found, own, scan, 0.31).values['lsa_n_stems_right']
+    assert value.value is None
+    assert f'voxels of {found.edge_mm:.2f} mm' in value.reason
+    closer = look_closer(found, image, own, Limits(), scan, 0.31)
+    assert closer.edge_mm == pytest.approx(0.3, abs=0.001)
+    values = measure(found, own, scan, 0.31, closer).values
+    assert values['lsa_n_stems_right'].value == 3
+    assert values['artery_length_mm'].value == sum(p.length_mm for p in found.pieces)
+    # Nothing is sought again where the grid is fine enough, or perforators are not given out.
+    assert look_closer(found, image, own, Limits(), scan, 0.35) is None
+    assert look_closer(found, image, own, Limits(), scan | {'tesla': 1.5}, 0.31) is None
+
+
+def test_files_beside_a_reference(tmp_path, monkeypatch):
+    from csvdprep.imaging.transforms import write_linear
+    from csvdprep.interfaces.values import read_values
+    from csvdprep.markers.arteries.interfaces import MapArteries
+
+    image, affine = drawn(middle_cerebral(3), (6, -8, -20), (37, 10, 12), voxel=(0.3,) * 3)
+    monkeypatch.setattr('csvdprep.markers.arteries.science.find.MOST_VOXELS', 250_000)
+    monkeypatch.setattr('csvdprep.markers.arteries.interfaces.in_room', in_small_room)
+    files = {}
+    for name, data in {
+        'tof_preproc': image,
+        'tof_mask': image > 0,
+        'brain_mask': image > 0,
+        'territories_dseg': image > 0,
+    }.items():
+        files[name] = str(tmp_path / f'{name}.nii.gz')
+        nib.save(nib.Nifti1Image(np.asarray(data, np.float32), affine), files[name])
+    same = str(write_linear(np.eye(4), tmp_path / 'identity.txt'))
+    tof = {'tesla': 7.0, 'finest_mm': [0.3] * 3, 'doubts': []}
+    work = MapArteries(tof=tof, tof_to_anat=same, mni_to_anat=same, lsa_coarsest_mm=0.34, **files)
+    monkeypatch.chdir(tmp_path)
+    values = read_values(work.run().outputs.arteries_values)
+    assert values['lsa_n_stems_right'].value == 3
+    assert values['artery_length_mm'].value > 50
+
+
+def in_small_room(points):
+    low, high = (6, -1, -18), (37, 6, 1)
+    return in_room(points) & ((points >= low) & (points <= high)).all(axis=1)
+
+
 def test_coverage_of_bounds():
     grid = everywhere()
     assert covered(SEGMENTS['m1'], 1, grid) > 0.7
@@ -398,7 +482,6 @@ def test_limits_are_the_options():
 
 def test_the_figure_shows_what_was_found(tmp_path):
     from csvdprep.interfaces.lists import write_rows
-    from csvdprep.markers.arteries import ROOM
     from csvdprep.markers.arteries.figures import draw_arteries
 
     image, affine = drawn(middle_cerebral(2), (6, -2, -20), (37, 10, 3), voxel=(0.5,) * 3)

@@ -88,6 +88,7 @@ def _measures():
         description='Length of the middle lines of all arteries that the angiogram shows within '
         'the brain and at the base of the skull. It depends on field strength, voxels and the '
         'extent of the slab: compare within one protocol.',
+        limits=Limits(ok=(50, 50_000)),
     )
     yield Measure(
         name='artery_density_m_per_l',
@@ -95,6 +96,7 @@ def _measures():
         method='multiscale-tubes',
         description='Length of the arteries over the volume of the brain that the angiogram '
         'covers.',
+        limits=Limits(ok=(0.5, 40)),
     )
     yield Measure(
         name='artery_branches_n',
@@ -360,5 +362,5 @@ ROOM = Room(
     'out. Segments of the circle of Willis and lenticulostriate arteries [@wei2022] were told by '
     'their place in the template, direction and origin.',
     references=('sato1998', 'frangi1998', 'lee1994', 'bullitt2003', 'wei2022'),
-    version=2,
+    version=3,
 )

@@ -13,9 +13,9 @@ from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import write_values
 from csvdprep.markers.arteries import ROOM
-from csvdprep.markers.arteries.measures import Anatomy, measure, rows_of
+from csvdprep.markers.arteries.measures import Anatomy, look_closer, measure, rows_of
 from csvdprep.markers.arteries.science import Limits, below_skin, find_arteries
-from csvdprep.markers.arteries.science.regions import GRID_MM, in_skull_base
+from csvdprep.markers.arteries.science.regions import GRID_MM, in_room, in_skull_base
 from csvdprep.science.morphology import bounding_box, dilate
 
 #: How far beyond the brain arteries are sought, mm.
@@ -58,18 +58,16 @@ class MapArteries(SimpleInterface):
         data = np.asanyarray(image.dataobj, dtype=np.float32)
         head = np.asanyarray(load(given.tof_mask).dataobj) > 0
         anatomy = self._anatomy(image, head)
-        found = find_arteries(
-            data,
-            image.affine,
-            anatomy.where,
-            Limits(
-                strength=given.strength,
-                surprise=given.surprise,
-                least_mm=given.least_mm,
-                spur_mm=given.spur_mm,
-            ),
+        limits = Limits(
+            strength=given.strength,
+            surprise=given.surprise,
+            least_mm=given.least_mm,
+            spur_mm=given.spur_mm,
         )
-        result = measure(found, anatomy, dict(given.tof), given.lsa_coarsest_mm)
+        found = find_arteries(data, image.affine, anatomy.where, limits)
+        scan, coarsest = dict(given.tof), given.lsa_coarsest_mm
+        closer = look_closer(found, data, anatomy, limits, scan, coarsest)
+        result = measure(found, anatomy, scan, coarsest, closer)
         self._results['artery_mask'] = save(
             result.arteries.mask.astype(np.uint8), image, folder / 'mask.nii.gz'
         )
@@ -101,12 +99,14 @@ class MapArteries(SimpleInterface):
             nib.affines.apply_affine(image.affine, grid), given.mni_to_anat
         )
         shape = tuple(len(np.arange(0, n, s)) for n, s in zip(head.shape, steps, strict=True))
-        base = in_skull_base(template).reshape(shape)
         index = [
             np.minimum(np.arange(n) // s, m - 1)
             for n, s, m in zip(head.shape, steps, shape, strict=True)
         ]
-        where = dilate(brain, size, AROUND_MM) | base[np.ix_(*index)]
+        base, room = (
+            told(template).reshape(shape)[np.ix_(*index)] for told in (in_skull_base, in_room)
+        )
+        where = dilate(brain, size, AROUND_MM) | base
         # Each point of the grid stands for a cube of the same volume.
         weight = float(np.prod(steps * size)) / GRID_MM**3
         return Anatomy(
@@ -116,6 +116,7 @@ class MapArteries(SimpleInterface):
             grid=template,
             weight=weight,
             to_template=lambda points: frame.in_template(points, given.mni_to_anat),
+            room=room,
             region=_territories(given.territories_dseg, frame.to_anat),
         )
 

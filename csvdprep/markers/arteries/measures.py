@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from csvdprep.interfaces.values import Value
 from csvdprep.markers.arteries import COMMUNICATING, SIDES, TERRITORIES, WILLIS
-from csvdprep.markers.arteries.science import Arteries
+from csvdprep.markers.arteries.science import Arteries, Limits, find_arteries
 from csvdprep.markers.arteries.science.regions import (
     LSA_CORE,
     SEGMENTS,
@@ -29,6 +29,9 @@ COVERED = 0.6
 LSA_COVERED = 0.7
 #: Branches from this length on have a tortuosity, mm.
 TORTUOUS_MM = 10.0
+#: Why there are no lengths: dark blood, the wrong image or a slab beside the brain look the same.
+NO_ARTERY = 'no artery was found'
+NO_BRAIN = 'the angiogram does not show the brain'
 #: Radius from which arteries tell the contrast of the angiogram, mm.
 CONTRAST_MM = 1.0
 #: Field strength from which perforators are seen at all, T; from which coarser voxels do.
@@ -58,6 +61,8 @@ class Anatomy:
         Takes points (n, 3) of the angiogram to the template.
     region : callable, optional
         Names the territory of points (n, 3) of the angiogram.
+    room : ndarray of bool, optional
+        Voxels around the M1s and their perforators.
     """
 
     where: np.ndarray
@@ -68,6 +73,7 @@ class Anatomy:
     weight: float = 1.0
     to_template: Callable[[np.ndarray], np.ndarray] | None = None
     region: Callable[[np.ndarray], np.ndarray] | None = None
+    room: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,8 +99,56 @@ class Result:
     values: dict[str, Any]
 
 
+def made_coarser(found: Arteries, coarsest_mm: float) -> bool:
+    """Tell whether arteries were sought on a grid too coarse for perforators, to save memory."""
+    stored = float(np.cbrt(np.prod(np.linalg.norm(found.affine[:3, :3], axis=0))))
+    return found.edge_mm > max(coarsest_mm, 1.02 * stored)
+
+
+def look_closer(
+    found: Arteries,
+    image: np.ndarray,
+    anatomy: Anatomy,
+    limits: Limits,
+    scan: Mapping[str, Any],
+    lsa_coarsest_mm: float,
+) -> Arteries | None:
+    """Find arteries around the M1s once more, at the resolution of the image.
+
+    Parameters
+    ----------
+    found : Arteries
+        What was found in the whole image, perhaps on a coarser grid.
+    image : ndarray, shape (nx, ny, nz)
+        Angiogram without bias.
+    anatomy : Anatomy
+        Where it lies.
+    limits : Limits
+        What counts as an artery.
+    scan : mapping
+        See :func:`measure`.
+    lsa_coarsest_mm : float
+        Voxel edge up to which perforators are counted.
+
+    Returns
+    -------
+    Arteries or None
+        None where the first grid is fine enough, or perforators are not given out anyhow.
+    """
+    if anatomy.room is None or not made_coarser(found, lsa_coarsest_mm):
+        return None
+    where = anatomy.where & anatomy.room
+    if hidden_perforators(scan, anatomy.size, lsa_coarsest_mm) or not where.any():
+        return None
+    return find_arteries(image, found.affine, where, limits)
+
+
 def measure(
-    found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any], lsa_coarsest_mm: float
+    found: Arteries,
+    anatomy: Anatomy,
+    scan: Mapping[str, Any],
+    lsa_coarsest_mm: float,
+    closer: Arteries | None = None,
 ) -> Result:
     """Measure arteries, and tell where they are.
 
@@ -108,6 +162,8 @@ def measure(
         What the sidecar tells: ``tesla``, ``finest_mm``, ``doubts``.
     lsa_coarsest_mm : float
         Voxel edge up to which perforators are counted.
+    closer : Arteries, optional
+        What :func:`look_closer` found: perforators are counted there.
 
     Returns
     -------
@@ -126,6 +182,8 @@ def measure(
     segments = [''] * len(found.pieces)
     seen: dict[str, Seen] = {}
     sides: dict[str, Perforators | None] = dict.fromkeys(SIDES)
+    if not found.pieces:
+        anatomy = _without_places(anatomy)
     if placed:
         seen, names = willis(found, template)
         segments = [_most(own) for own in names]
@@ -133,12 +191,30 @@ def measure(
             sides[side] = perforators(found, template, sign)
             for index in sides[side].pieces if sides[side] else ():
                 segments[index] = 'LSA'
+        if closer is not None:
+            near = [anatomy.to_template(piece.points) for piece in closer.pieces]
+            for side, sign in zip(SIDES, (-1, 1), strict=True):
+                sides[side] = perforators(closer, near, sign)
+    coarse = ''
+    if made_coarser(seen_on := closer or found, lsa_coarsest_mm):
+        coarse = (
+            f'the angiogram is so large that arteries were sought on voxels of '
+            f'{seen_on.edge_mm:.2f} mm, which do not show all lenticulostriate arteries'
+        )
     values = _totals(found, anatomy, scan) | _regional(found, regions, anatomy)
-    values |= _willis_values(seen, anatomy) | _lsa_values(sides, anatomy, scan, lsa_coarsest_mm)
+    why = hidden_perforators(scan, anatomy.size, lsa_coarsest_mm) or anatomy.reason or coarse
+    values |= _willis_values(seen, anatomy) | _lsa_values(sides, anatomy, scan, why)
     values['qc_artery_veins_pct'] = veins
     return Result(
         arteries=found, template=template, segments=segments, regions=regions, values=values
     )
+
+
+def _without_places(anatomy: Anatomy) -> Anatomy:
+    """Say that there is no artery whose place could be told: this is not 0 mm of artery."""
+    missing = NO_ARTERY if anatomy.where.any() else NO_BRAIN
+    reason = '; '.join(filter(None, (missing, anatomy.reason)))
+    return replace(anatomy, reason=reason, region=None)
 
 
 def _without_veins(found: Arteries, template: list[np.ndarray]):
@@ -146,7 +222,7 @@ def _without_veins(found: Arteries, template: list[np.ndarray]):
     vein = [in_sinuses(points).mean() > 0.5 for points in template]
     total = sum(p.length_mm for p in found.pieces)
     gone = sum(p.length_mm for p, v in zip(found.pieces, vein, strict=True) if v)
-    share = Value(None, reason='no artery was found')
+    share = Value(None, reason=NO_ARTERY)
     if total:
         share = Value(100 * gone / total, n=len(found.pieces))
     if any(vein):
@@ -181,9 +257,11 @@ def _totals(found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any]) -> dict[
     pieces = found.pieces
     doubts = '; '.join(scan.get('doubts') or ())
     qc = 'warn' if doubts else ''
-    none = 'no artery was found'
+    none = anatomy.reason or NO_ARTERY
 
     def told(value, n=None) -> Value:
+        if not pieces:
+            return Value(None, reason=none)
         return Value(value, n=n, reason=doubts, qc=qc)
 
     length = float(sum(p.length_mm for p in pieces))
@@ -193,7 +271,7 @@ def _totals(found: Arteries, anatomy: Anatomy, scan: Mapping[str, Any]) -> dict[
     bright = [p.contrast[np.nan_to_num(p.radius) >= CONTRAST_MM] for p in pieces]
     bright = np.concatenate(bright) if bright else np.zeros(0)
     density = Value(None, reason=anatomy.reason)
-    if anatomy.brain_ml:
+    if anatomy.brain_ml and pieces:
         density = told(length / anatomy.brain_ml)
     elif not anatomy.reason:
         density = Value(None, reason='no brain is covered')
@@ -244,7 +322,7 @@ def _regional(found: Arteries, regions: list[str], anatomy: Anatomy) -> dict[str
                 count = long = Value(None, reason=anatomy.reason)
             values[f'artery_{name}_{side}_branches_n'] = count
             values[f'artery_{name}_{side}_length_mm'] = long
-    ratio = Value(None, reason=anatomy.reason or 'no artery was found')
+    ratio = Value(None, reason=anatomy.reason or NO_ARTERY)
     if anatomy.region is not None and max(totals.values()) > 0:
         ratio = Value(min(totals.values()) / max(totals.values()))
     return values | {'qc_artery_side_ratio': ratio}
@@ -320,12 +398,8 @@ def hidden_perforators(scan: Mapping[str, Any], size: np.ndarray, coarsest_mm: f
 
 
 def _lsa_values(
-    sides: Mapping[str, Perforators | None],
-    anatomy: Anatomy,
-    scan: Mapping[str, Any],
-    coarsest_mm: float,
+    sides: Mapping[str, Perforators | None], anatomy: Anatomy, scan: Mapping[str, Any], reason: str
 ) -> dict[str, Value]:
-    reason = hidden_perforators(scan, anatomy.size, coarsest_mm) or anatomy.reason
     doubt = '' if scan.get('tesla') else 'the field strength is not known'
     why = dict.fromkeys(SIDES, reason)
     for side, sign in zip(SIDES, (-1, 1), strict=True):

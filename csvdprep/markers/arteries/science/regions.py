@@ -56,6 +56,8 @@ GRID_MM = 3.0
 #: Bounds of the M1 (right side) and of its perforators in the template, mm.
 TRUNK = Segment((6, 38), (-12, 18), (-28, -4), '', 0)
 ROOM = Segment((4, 38), (-20, 28), (-24, 28), '', 0)
+#: How far around both perforators are looked for once more, mm.
+AROUND_MM = 6.0
 #: Radius from which an artery is the trunk, and up to which it is a perforator, mm.
 TRUNK_MM, THIN_MM = 0.7, 0.62
 #: How far from the middle of the trunk a perforator begins at most, mm.
@@ -324,6 +326,22 @@ def in_skull_base(points: np.ndarray) -> np.ndarray:
     """Tell which points (n, 3) of the template lie where the carotid arteries enter the skull."""
     low, high = np.array(_BASE).T
     return ((points >= low) & (points <= high)).all(axis=1)
+
+
+def in_room(points: np.ndarray) -> np.ndarray:
+    """Tell which points (n, 3) of the template lie around an M1 and its perforators.
+
+    Examples
+    --------
+    >>> in_room(np.array([[20.0, 4, -15], [-20, 4, 10], [20, 4, 60]])).tolist()
+    [True, True, False]
+    """
+    sides = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
+    out = np.zeros(len(points), bool)
+    for bounds in (TRUNK, ROOM):
+        low, high = np.array([bounds.x, bounds.y, bounds.z]).T
+        out |= ((sides >= low - AROUND_MM) & (sides <= high + AROUND_MM)).all(axis=1)
+    return out
 
 
 def in_sinuses(points: np.ndarray) -> np.ndarray:
