@@ -461,10 +461,7 @@ def _write_estimates(path, series, regions, estimates) -> str:
             first = signal[:, series.baseline].mean(axis=1)
             relative = np.median(signal[first > 0] / first[first > 0, None], axis=0)
             shape = describe_curve(
-                series.times,
-                100 * (relative - 1),
-                series.baseline.stop,
-                series.known['injection_s'],
+                series.times, 100 * (relative - 1), series.baseline, series.known['injection_s']
             )
         else:
             shape = found.shape
