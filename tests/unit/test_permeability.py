@@ -210,6 +210,34 @@ def test_an_injection_that_the_images_contradict_is_not_believed(said):
     assert 'the images are believed' in notes[0]
 
 
+@pytest.mark.parametrize('injection', [120.0, None])
+@pytest.mark.parametrize(('shift', 'since'), [(0.25, 20), (1.0, 20), (1.5, 5)])
+def test_a_head_that_moves_is_no_bolus(injection, shift, since):
+    rng = np.random.default_rng(0)
+    grid = np.indices((36, 40, 16)) - np.array([18, 20, 8]).reshape(3, 1, 1, 1)
+    radius = np.hypot(grid[0] / 17, grid[1] / 19)
+    brain, scalp = radius < 0.75, (radius > 0.88) & (radius < 0.98)
+    head = np.where(brain, 300.0, np.where(scalp, 500, np.where(radius < 0.9, 45, 0)))
+    head += brain * 60 * ndi.gaussian_filter(rng.normal(0, 4, head.shape), 1)
+    vessel = (np.abs(grid[0]) < 2) & (np.abs(grid[1] + 13) < 2)
+    data = np.repeat(head[..., None], FRAMES, axis=3)
+    data[vessel] *= 1 + 2.5 * (PLASMA / PLASMA.max())
+    for number in range(since, FRAMES):
+        moved = ndi.shift(data[..., number], (shift, shift / 2, 0), order=1)
+        data[..., number] = moved
+    data = np.abs(data + rng.normal(0, 5, data.shape))
+    found, notes = find_baseline(data, data[..., 0] > 30, TIME, injection, (2.0, 2.0, 2.0))
+    assert found == slice(0, 3)
+    assert notes == []
+
+
+def test_a_bolus_at_the_time_of_the_injection_is_believed_whatever_comes_later():
+    data = enhanced(0.02)
+    data[:3, :, :, 15:] *= 8
+    baseline, notes = find_baseline(data, np.ones((12, 12, 12), bool), TIME, 120.0)
+    assert (baseline, notes) == (slice(0, 3), [])
+
+
 def test_first_volume_that_is_not_steady_is_left_out():
     baseline, notes = find_baseline(
         enhanced(0.01, first=1.15), np.ones((12, 12, 12), bool), TIME, 120.0
