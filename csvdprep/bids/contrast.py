@@ -42,6 +42,9 @@ LEAST_FRAMES = 8
 STEP_S = (0.3, 240.0)
 #: Durations of a series that are plausible, s.
 WHOLE_S = (45.0, 7200.0)
+#: A duration from here on is that of a series rather than of a volume, s; one up to there is that
+#: of a volume; between them only other fields can tell.
+LONG_S, SLOW_S = 300.0, 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,12 +330,16 @@ def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
     """Find the middle of each volume, s."""
     name, value = read.first(('VolumeTiming', 'FrameTimesStart', 'FrameTimes'))
     starts = _numbers(value) if name else None
-    step = _step(read, frames, header_s)
     if name and starts is None:
         read.note(f'{name} is {_shown(value)}, which is not a list of numbers; it is not used.')
     if starts is not None and len(starts) != frames:
         read.note(f'{name} has {len(starts)} times, the series {frames} volumes; it is not used.')
         starts = None
+    hints = [header_s]
+    if starts is not None:
+        middle = sorted(b - a for a, b in pairwise(starts))[(len(starts) - 1) // 2]
+        hints += [middle * factor for factor in (1.0, 1e-3, 60.0)]
+    step = _step(read, frames, hints, told=starts is not None)
     if starts is not None:
         gaps = [b - a for a, b in pairwise(starts)]
         if min(gaps) <= 0:
@@ -357,7 +364,7 @@ def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
                 f'{name} has a gap of {max(gaps) * factor:.4g} s between volumes that are '
                 f'{gap:.4g} s apart.'
             )
-        long = step if step and step <= gap * 1.05 else min(gap, min(gaps) * factor)
+        long = step if step and gap * 0.5 <= step <= gap * 1.05 else min(gap, min(gaps) * factor)
         first = starts[0]
         return tuple(round(time - first + long / 2, 6) for time in starts)
     if step is None and STEP_S[0] <= header_s <= STEP_S[1]:
@@ -402,8 +409,14 @@ def _scale_of(read, name: str, step: float, frames: int, known: float) -> float:
     return factor
 
 
-def _step(read: _Reading, frames: int, header_s: float) -> float | None:
-    """Read the duration of a volume, s; None without."""
+def _step(
+    read: _Reading, frames: int, hints: Sequence[float] = (), *, told: bool = False
+) -> float | None:
+    """Read the duration of a volume, s; None without.
+
+    ``hints`` are times from volume to volume that something else gives, most trusted first;
+    ``told`` says that the times of the volumes are known without it.
+    """
     for name in ('AcquisitionDuration', 'FrameDuration', 'TemporalResolution'):
         value = read.given.get(name)
         if value is None or value in ('', 'n/a', []):
@@ -414,7 +427,7 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
             read.note(f'{name} is {_shown(value)}, which is not one duration; it is not used.')
             continue
         # Of a volume or of the whole series, in s or in ms.
-        ways = [
+        fitting = [
             (words, found * factor)
             for words, factor in (
                 ('', 1.0),
@@ -422,20 +435,20 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
                 ('that of the whole series', 1 / frames),
                 ('that of the whole series in ms', 1e-3 / frames),
             )
+            if STEP_S[0] <= found * factor <= STEP_S[1]
+            and WHOLE_S[0] <= found * factor * frames <= WHOLE_S[1]
         ]
-        fitting = [
-            (words, step)
-            for words, step in ways
-            if STEP_S[0] <= step <= STEP_S[1] and WHOLE_S[0] <= step * frames <= WHOLE_S[1]
-        ]
-        fitting = [w for w in fitting if header_s and abs(w[1] / header_s - 1) < 0.05] or fitting
+        near = [w for h in hints if h for w in fitting if abs(w[1] / h - 1) < 0.05]
+        if told and not near:
+            # Shorter than the time between volumes it may be; more than that is guessing.
+            fitting = [w for w in fitting if not w[0]]
         if not fitting:
             read.note(
                 f'{name} is {found:g}, which is no plausible duration of a volume in s; it is '
                 'not used.'
             )
             continue
-        words, step = fitting[0]
+        words, step = near[0] if near else _likely(read, name, found, fitting, frames)
         if words:
             read.note(f'{name} is {found:g}, which is {words}; a volume takes {step:.4g} s.')
         return step
@@ -444,6 +457,24 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
     if time is not None and 1.0 <= time <= STEP_S[1] and 'RepetitionTimeExcitation' in read.given:
         return time
     return None
+
+
+def _likely(read, name: str, found: float, fitting, frames: int) -> tuple[str, float]:
+    """Choose between readings of a duration that nothing else decides."""
+    volume = [w for w in fitting if 'whole' not in w[0]]
+    whole = [w for w in fitting if 'whole' in w[0]]
+    if name != 'AcquisitionDuration' or not (volume and whole):
+        return (volume or whole)[0]
+    if whole[0][1] * frames >= LONG_S:
+        return whole[0]
+    if volume[0][1] <= SLOW_S:
+        return volume[0]
+    raise read.refuse(
+        f'{name} is {found:g}, which may be that of a volume ({volume[0][1]:.4g} s) or of the '
+        f'whole series ({whole[0][1]:.4g} s for each of {frames} volumes).',
+        'VolumeTiming',
+        'Write the start of each volume in seconds (a list).',
+    )
 
 
 def _injection(read: _Reading, times: Sequence[float]) -> float | None:
