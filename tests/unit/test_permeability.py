@@ -167,6 +167,16 @@ def test_a_t1_map_is_taken_where_there_are_no_flips(bids):
     assert only(bids).scans['dce'].content['t1map'] is None
 
 
+def test_a_t1_map_after_contrast_agent_is_not_used(bids):
+    write_dce(bids)
+    write_image(bids / 'sub-01/anat/sub-01_ce-gadobutrol_T1map.nii.gz')
+    given = only(bids)
+    assert given.scans['dce'].content['t1map'] is None
+    assert any('T1map' in note and 'with contrast agent' in note for note in given.notes)
+    native = write_image(bids / 'sub-01/anat/sub-01_run-01_T1map.nii.gz')
+    assert only(bids).scans['dce'].content['t1map'] == str(native)
+
+
 def test_the_doctor_writes_rules_for_unsettled_names(bids):
     write_dce(bids)
     write_dce(bids, 'sub-01/dce/sub-01_dce')
