@@ -323,6 +323,40 @@ def test_t1_of_blood_has_to_be_believable(measured, taken):
     assert found.t1_s == taken
 
 
+@pytest.mark.parametrize(
+    ('tesla', 'measured', 'taken'),
+    [(1.5, 0, 1.35), (1.5, 1.28, 1.28), (3, 1.25, 1.65), (7, 2.2, 2.2), (7, 0, 2.087)],
+)
+def test_t1_of_blood_is_that_of_the_field(tesla, measured, taken):
+    signal, share = vessels()
+    given = (np.full(200, measured), 0.02, slice(0, 3), convert, share)
+    found = find_sinus(signal, *given, tesla=tesla)
+    assert found.t1_s == taken
+    assert bool(found.doubt) == (taken != measured)
+
+
+def test_a_measured_t1_that_gives_no_concentration_is_not_used():
+    signal, share = vessels(shares=(1.0, 1.0), noise=0.005)
+
+    def saturated(relative, t1, b1=1.0):
+        found = convert(relative, t1, b1)
+        return np.where(found > 2, np.nan, found) if t1 < 1.5 else found
+
+    given = (0.02, slice(0, 3))
+    found = find_sinus(signal, np.full(200, 1.4), *given, saturated, share)
+    assert found.t1_s == 1.65
+    assert np.isfinite(found.blood).all()
+    assert 'no concentration' in found.doubt
+    with pytest.raises(MeasureError, match='mean signal'):
+        find_sinus(
+            signal,
+            np.full(200, 1.4),
+            *given,
+            lambda s, t, b: convert(s, t, b) if np.ndim(s) > 1 else np.full(s.shape, np.nan),
+            share,
+        )
+
+
 def test_no_vessel_and_saturation_are_told():
     with pytest.raises(MeasureError, match='enhance as blood') as caught:
         find_sinus(*vessels(5)[:1], np.zeros(5), 0.02, slice(0, 3), convert)
@@ -499,6 +533,17 @@ def test_without_t1_only_shapes_are_measured(files, tmp_path):
     assert rows['nawm']['ps_1e4_permin'] == 'n/a'
     assert float(rows['nawm']['ttp_s']) > 0
     assert values['qc_vif_peak_mmol'].value is None
+
+
+def test_a_t1_map_that_covers_half_changes_no_share(files, tmp_path):
+    image = nib.load(files['dce_t1'])
+    t1 = np.asarray(image.dataobj).copy()
+    t1[8:20] = 0
+    nib.save(nib.Nifti1Image(t1, image.affine), tmp_path / 't1.nii.gz')
+    whole, _ = measured(files, tmp_path)
+    half, _ = measured(files, tmp_path, dce_t1=str(tmp_path / 't1.nii.gz'))
+    for name in ('vl_cgm_pct', 'vl_nawm_pct'):
+        assert half[name].value == pytest.approx(whole[name].value, abs=6)
 
 
 def test_without_hyperintensities_the_others_are_measured(files, tmp_path):

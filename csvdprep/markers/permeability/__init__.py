@@ -144,7 +144,7 @@ def _measures():
         method='median',
         table=False,
         description='T1 of blood that was taken for the input function: measured in the sagittal '
-        'sinus if that is from 1.3 to 2 s, else 1.65 s.',
+        'sinus if that is within 20 % of what the field strength lets expect, else that.',
     )
     yield Measure(
         name='qc_vif_peak_mmol',
