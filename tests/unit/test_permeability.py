@@ -284,6 +284,33 @@ def test_motion_is_found_and_the_bolus_is_none():
     assert np.abs(np.delete(shifts, 7, axis=0)).max() < 0.15
 
 
+@pytest.mark.parametrize('unit', [1.0, 1000.0])
+def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp_path):
+    from csvdprep.preprocessing.dce.interfaces import DynamicSeries
+
+    rng = np.random.default_rng(0)
+    grid = np.indices((32, 32, 28)) - np.array([16, 16, 14]).reshape(3, 1, 1, 1)
+    brain = np.sqrt((grid[0] / 12) ** 2 + (grid[1] / 13) ** 2 + (grid[2] / 11) ** 2) < 1
+    texture = ndi.gaussian_filter(rng.normal(0, 1, brain.shape), 1.5)
+    t1 = np.where(brain, 1.2 + 0.3 * np.clip(texture / texture.std(), -2, 2), 0)
+    affine = np.diag([4.0, 4, 4, 1])
+    mean = np.where(brain, 400 / np.maximum(t1, 0.3), 0) + rng.normal(0, 5, t1.shape)
+    mean = nib.Nifti1Image(mean.astype(np.float32), affine)
+    moved = unit * ndi.shift(t1, (1.0, -1.0, 0.5), order=1)
+    inside = np.argwhere(ndi.binary_erosion(brain, iterations=3))
+    for number, at in enumerate(inside[rng.choice(len(inside), 40, replace=False)]):
+        moved[tuple(at)] = (np.inf, np.nan, 5000 * unit, -3)[number % 4]
+    path = tmp_path / 't1.nii.gz'
+    nib.save(nib.Nifti1Image(moved.astype(np.float32), affine), path)
+    interface = DynamicSeries(dce={'vfa': [], 't1map': str(path)})
+    found, source, notes = interface._t1(mean, brain, brain, np.ones(t1.shape))
+    assert (source, notes) == ('T1 map', [])
+    assert found.max() < 10
+    core = ndi.binary_erosion(brain, iterations=2)
+    off = np.abs(found - t1)[core]
+    assert np.median(off) < 0.05
+
+
 # ---- input function
 
 

@@ -19,6 +19,7 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dce import ROOM
 from csvdprep.preprocessing.dce.science import (
     b1_factor,
+    believable_t1,
     find_baseline,
     find_motions,
     pulled,
@@ -224,10 +225,9 @@ class DynamicSeries(SimpleInterface):
             return out, 'flip angles', []
         if dce['t1map']:
             given = load(dce['t1map'])
-            data = np.nan_to_num(np.asanyarray(given.dataobj, np.float32))
-            given = like(data, given)
-            way = realign(mean, given, np.eye(4))
-            found = resample(given, mean, matrix=way)
+            data, shown = believable_t1(np.asanyarray(given.dataobj, np.float32))
+            way = realign(mean, like(shown, given), np.eye(4))
+            found = resample(like(data, given), mean, matrix=way)
             there = mask & (found > 0)
             factor = t1_in_seconds(float(np.median(found[there]))) if there.any() else None
             if factor is not None:
