@@ -7,6 +7,7 @@ nothing can be computed without is refused, by name; what is missing otherwise h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,9 +34,21 @@ RELAXIVITIES = {
     'gadobenate': 5.5,
     'multihance': 5.5,
 }
-#: Words for sequences whose signal is not that of a spoiled gradient echo.
-OTHER_SEQUENCES = ('epi', 'ssfp', 'fisp', 'fiesta', 'spin echo', 'tse', 'fse', 'rare')
-SPOILED = ('spoil', 'spgr', 'flash', 'vibe', 'fspgr', 'lava', 'thrive', 'ffe', 'twist', 'tricks')
+#: Words for sequences whose signal is not that of a spoiled gradient echo, and for those it is.
+OTHER_SEQUENCES = re.compile(
+    r'(?<![a-z])(?:[23]d)?(?:epi|b?ssfp|(?:true|ps)?-?fisp|fiesta|spin echo|tse|(?:fr)?fse|'
+    r'rare)(?![a-z])'
+)
+SPOILED = re.compile(
+    r'spoil|spgr|flash|vibe|lava|thrive|(?<![a-z])t?ffe(?![a-z])|(?<![a-z])twist|tricks'
+)
+#: Words for a preparation that changes T1 weighting, and the shortest inversion time of one, s:
+#: those that suppress fat are shorter.
+PREPARED = re.compile(
+    r'(?<![a-z])(?:mp-?rage|mp2rage|tfl|inversion[ -]recovery|'
+    r'saturation[ -]recovery)(?![a-z])'
+)
+INVERSION_S = 0.05
 #: Fewest volumes of a dynamic series.
 LEAST_FRAMES = 8
 #: Durations of a frame that are plausible, s.
@@ -294,15 +307,15 @@ def _check_sequence(read: _Reading) -> None:
             'ScanningSequence',
         )
     ).lower()
-    spoiled = any(word in words for word in SPOILED)
-    other = next((word for word in OTHER_SEQUENCES if word in words), '')
-    if other and not spoiled:
+    other = OTHER_SEQUENCES.search(words)
+    if other and not SPOILED.search(words):
         raise read.refuse(
-            f'The sequence seems to be no spoiled gradient echo ("{other}"): its signal cannot be '
-            'converted to concentration.',
+            f'The sequence seems to be no spoiled gradient echo ("{other[0]}"): its signal '
+            'cannot be converted to concentration.',
             'PulseSequenceType',
             'If it is one, correct the field; series weighted by T2* are named dsc.',
         )
+    _check_preparation(read, words)
     state = read.given.get('SpoilingState')
     if state is False or str(state).lower() in ('false', '0'):
         raise read.refuse(
@@ -315,6 +328,32 @@ def _check_sequence(read: _Reading) -> None:
         read.note(
             'MRAcquisitionType is 2D: blood that flows in has another signal; the input function '
             'may be wrong.'
+        )
+
+
+def _check_preparation(read: _Reading, words: str) -> None:
+    """Refuse what is prepared by inversion or saturation: its signal has another equation."""
+    remedy = 'Correct the field if the sequence has no preparation pulse.'
+    inversion = plain_number(read.given.get('InversionTime'))
+    if inversion is not None and inversion > 10:
+        inversion /= 1000
+    if inversion is not None and inversion >= INVERSION_S:
+        raise read.refuse(
+            f'InversionTime is {_shown(read.given["InversionTime"])}: the signal of a sequence '
+            'prepared by inversion or saturation cannot be converted to concentration.',
+            'InversionTime',
+            remedy,
+        )
+    scanning = re.split(r'[^a-z]+', str(read.given.get('ScanningSequence', '')).lower())
+    found = PREPARED.search(words)
+    if 'ir' in scanning or found:
+        name = 'ScanningSequence' if 'ir' in scanning else 'PulseSequenceType'
+        shown = 'IR' if 'ir' in scanning else found[0]
+        raise read.refuse(
+            f'The sequence seems to be prepared by inversion or saturation ("{shown}"): its '
+            'signal cannot be converted to concentration.',
+            name,
+            remedy,
         )
 
 

@@ -210,6 +210,12 @@ READ = {
     'field strength in mT': ({'MagneticFieldStrength': 3000}, {}, 'mT'),
     'agent is a number': ({'ContrastBolusIngredient': 7}, {'agent': ''}, None),
     'a FLASH that is called turbo FLASH': ({'PulseSequenceType': 'TurboFLASH'}, {}, None),
+    'a slab with an offset': (
+        {'PulseSequenceType': '3D gradient echo', 'PulseSequenceDetails': 'slab offset 10 mm'},
+        {},
+        None,
+    ),
+    'fat suppressed by a short inversion': ({'InversionTime': 0.014}, {}, None),
     'fields without end': ({'Comment': 'x' * 100_000}, {}, None),
 }
 
@@ -235,6 +241,19 @@ REFUSED = {
     'times in hours': (
         {'VolumeTiming': [t / 3600 for t in TIMES], 'AcquisitionDuration': GONE},
         'VolumeTiming',
+    ),
+    'prepared by inversion': ({'InversionTime': 0.9}, 'InversionTime'),
+    'prepared by inversion, in ms': ({'InversionTime': 900}, 'InversionTime'),
+    'scanned by inversion recovery': ({'ScanningSequence': 'GR IR'}, 'ScanningSequence'),
+    'scanned by inversion recovery, list': (
+        {'ScanningSequence': ['GR', 'IR']},
+        'ScanningSequence',
+    ),
+    'turbo FLASH with preparation': ({'SequenceName': '*tfl3d1'}, 'PulseSequenceType'),
+    'turbo spin echo': ({'PulseSequenceType': '3D TSE'}, 'PulseSequenceType'),
+    'a sequence that differs': (
+        {'PulseSequenceType': 'FSE', 'PulseSequenceDetails': 'different from before'},
+        'PulseSequenceType',
     ),
     'bSSFP': ({'PulseSequenceType': 'bSSFP'}, 'PulseSequenceType'),
     'EPI': ({'PulseSequenceType': 'Gradient Echo EPI'}, 'PulseSequenceType'),
