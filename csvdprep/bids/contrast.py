@@ -7,6 +7,7 @@ nothing can be computed without is refused, by name; what is missing otherwise h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,15 +34,30 @@ RELAXIVITIES = {
     'gadobenate': 5.5,
     'multihance': 5.5,
 }
-#: Words for sequences whose signal is not that of a spoiled gradient echo.
-OTHER_SEQUENCES = ('epi', 'ssfp', 'fisp', 'fiesta', 'spin echo', 'tse', 'fse', 'rare')
-SPOILED = ('spoil', 'spgr', 'flash', 'vibe', 'fspgr', 'lava', 'thrive', 'ffe', 'twist', 'tricks')
+#: Words for sequences whose signal is not that of a spoiled gradient echo, and for those it is.
+OTHER_SEQUENCES = re.compile(
+    r'(?<![a-z])(?:[23]d)?(?:epi|b?ssfp|(?:true|ps)?-?fisp|fiesta|spin echo|tse|(?:fr)?fse|'
+    r'rare)(?![a-z])'
+)
+SPOILED = re.compile(
+    r'spoil|spgr|flash|vibe|lava|thrive|(?<![a-z])t?ffe(?![a-z])|(?<![a-z])twist|tricks'
+)
+#: Words for a preparation that changes T1 weighting, and the shortest inversion time of one, s:
+#: those that suppress fat are shorter.
+PREPARED = re.compile(
+    r'(?<![a-z])(?:mp-?rage|mp2rage|tfl|inversion[ -]recovery|'
+    r'saturation[ -]recovery)(?![a-z])'
+)
+INVERSION_S = 0.05
 #: Fewest volumes of a dynamic series.
 LEAST_FRAMES = 8
 #: Durations of a frame that are plausible, s.
 STEP_S = (0.3, 240.0)
 #: Durations of a series that are plausible, s.
 WHOLE_S = (45.0, 7200.0)
+#: A duration from here on is that of a series rather than of a volume, s; one up to there is that
+#: of a volume; between them only other fields can tell.
+LONG_S, SLOW_S = 300.0, 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,15 +307,15 @@ def _check_sequence(read: _Reading) -> None:
             'ScanningSequence',
         )
     ).lower()
-    spoiled = any(word in words for word in SPOILED)
-    other = next((word for word in OTHER_SEQUENCES if word in words), '')
-    if other and not spoiled:
+    other = OTHER_SEQUENCES.search(words)
+    if other and not SPOILED.search(words):
         raise read.refuse(
-            f'The sequence seems to be no spoiled gradient echo ("{other}"): its signal cannot be '
-            'converted to concentration.',
+            f'The sequence seems to be no spoiled gradient echo ("{other[0]}"): its signal '
+            'cannot be converted to concentration.',
             'PulseSequenceType',
             'If it is one, correct the field; series weighted by T2* are named dsc.',
         )
+    _check_preparation(read, words)
     state = read.given.get('SpoilingState')
     if state is False or str(state).lower() in ('false', '0'):
         raise read.refuse(
@@ -315,6 +331,32 @@ def _check_sequence(read: _Reading) -> None:
         )
 
 
+def _check_preparation(read: _Reading, words: str) -> None:
+    """Refuse what is prepared by inversion or saturation: its signal has another equation."""
+    remedy = 'Correct the field if the sequence has no preparation pulse.'
+    inversion = plain_number(read.given.get('InversionTime'))
+    if inversion is not None and inversion > 10:
+        inversion /= 1000
+    if inversion is not None and inversion >= INVERSION_S:
+        raise read.refuse(
+            f'InversionTime is {_shown(read.given["InversionTime"])}: the signal of a sequence '
+            'prepared by inversion or saturation cannot be converted to concentration.',
+            'InversionTime',
+            remedy,
+        )
+    scanning = re.split(r'[^a-z]+', str(read.given.get('ScanningSequence', '')).lower())
+    found = PREPARED.search(words)
+    if 'ir' in scanning or found:
+        name = 'ScanningSequence' if 'ir' in scanning else 'PulseSequenceType'
+        shown = 'IR' if 'ir' in scanning else found[0]
+        raise read.refuse(
+            f'The sequence seems to be prepared by inversion or saturation ("{shown}"): its '
+            'signal cannot be converted to concentration.',
+            name,
+            remedy,
+        )
+
+
 def _numbers(value: Any) -> list[float] | None:
     """Return a list of finite numbers; None if it is no such list."""
     if not isinstance(value, list) or not value:
@@ -327,12 +369,16 @@ def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
     """Find the middle of each volume, s."""
     name, value = read.first(('VolumeTiming', 'FrameTimesStart', 'FrameTimes'))
     starts = _numbers(value) if name else None
-    step = _step(read, frames, header_s)
     if name and starts is None:
         read.note(f'{name} is {_shown(value)}, which is not a list of numbers; it is not used.')
     if starts is not None and len(starts) != frames:
         read.note(f'{name} has {len(starts)} times, the series {frames} volumes; it is not used.')
         starts = None
+    hints = [header_s]
+    if starts is not None:
+        middle = sorted(b - a for a, b in pairwise(starts))[(len(starts) - 1) // 2]
+        hints += [middle * factor for factor in (1.0, 1e-3, 60.0)]
+    step = _step(read, frames, hints, told=starts is not None)
     if starts is not None:
         gaps = [b - a for a, b in pairwise(starts)]
         if min(gaps) <= 0:
@@ -357,7 +403,7 @@ def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
                 f'{name} has a gap of {max(gaps) * factor:.4g} s between volumes that are '
                 f'{gap:.4g} s apart.'
             )
-        long = step if step and step <= gap * 1.05 else min(gap, min(gaps) * factor)
+        long = step if step and gap * 0.5 <= step <= gap * 1.05 else min(gap, min(gaps) * factor)
         first = starts[0]
         return tuple(round(time - first + long / 2, 6) for time in starts)
     if step is None and STEP_S[0] <= header_s <= STEP_S[1]:
@@ -402,8 +448,14 @@ def _scale_of(read, name: str, step: float, frames: int, known: float) -> float:
     return factor
 
 
-def _step(read: _Reading, frames: int, header_s: float) -> float | None:
-    """Read the duration of a volume, s; None without."""
+def _step(
+    read: _Reading, frames: int, hints: Sequence[float] = (), *, told: bool = False
+) -> float | None:
+    """Read the duration of a volume, s; None without.
+
+    ``hints`` are times from volume to volume that something else gives, most trusted first;
+    ``told`` says that the times of the volumes are known without it.
+    """
     for name in ('AcquisitionDuration', 'FrameDuration', 'TemporalResolution'):
         value = read.given.get(name)
         if value is None or value in ('', 'n/a', []):
@@ -414,7 +466,7 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
             read.note(f'{name} is {_shown(value)}, which is not one duration; it is not used.')
             continue
         # Of a volume or of the whole series, in s or in ms.
-        ways = [
+        fitting = [
             (words, found * factor)
             for words, factor in (
                 ('', 1.0),
@@ -422,20 +474,20 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
                 ('that of the whole series', 1 / frames),
                 ('that of the whole series in ms', 1e-3 / frames),
             )
+            if STEP_S[0] <= found * factor <= STEP_S[1]
+            and WHOLE_S[0] <= found * factor * frames <= WHOLE_S[1]
         ]
-        fitting = [
-            (words, step)
-            for words, step in ways
-            if STEP_S[0] <= step <= STEP_S[1] and WHOLE_S[0] <= step * frames <= WHOLE_S[1]
-        ]
-        fitting = [w for w in fitting if header_s and abs(w[1] / header_s - 1) < 0.05] or fitting
+        near = [w for h in hints if h for w in fitting if abs(w[1] / h - 1) < 0.05]
+        if told and not near:
+            # Shorter than the time between volumes it may be; more than that is guessing.
+            fitting = [w for w in fitting if not w[0]]
         if not fitting:
             read.note(
                 f'{name} is {found:g}, which is no plausible duration of a volume in s; it is '
                 'not used.'
             )
             continue
-        words, step = fitting[0]
+        words, step = near[0] if near else _likely(read, name, found, fitting, frames)
         if words:
             read.note(f'{name} is {found:g}, which is {words}; a volume takes {step:.4g} s.')
         return step
@@ -444,6 +496,24 @@ def _step(read: _Reading, frames: int, header_s: float) -> float | None:
     if time is not None and 1.0 <= time <= STEP_S[1] and 'RepetitionTimeExcitation' in read.given:
         return time
     return None
+
+
+def _likely(read, name: str, found: float, fitting, frames: int) -> tuple[str, float]:
+    """Choose between readings of a duration that nothing else decides."""
+    volume = [w for w in fitting if 'whole' not in w[0]]
+    whole = [w for w in fitting if 'whole' in w[0]]
+    if name != 'AcquisitionDuration' or not (volume and whole):
+        return (volume or whole)[0]
+    if whole[0][1] * frames >= LONG_S:
+        return whole[0]
+    if volume[0][1] <= SLOW_S:
+        return volume[0]
+    raise read.refuse(
+        f'{name} is {found:g}, which may be that of a volume ({volume[0][1]:.4g} s) or of the '
+        f'whole series ({whole[0][1]:.4g} s for each of {frames} volumes).',
+        'VolumeTiming',
+        'Write the start of each volume in seconds (a list).',
+    )
 
 
 def _injection(read: _Reading, times: Sequence[float]) -> float | None:

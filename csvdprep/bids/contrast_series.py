@@ -150,6 +150,10 @@ def _has_contrast(item: Candidate) -> bool:
     return 'ce' in entities or 'dce' in entities.get('acq', '').lower()
 
 
+def _after_contrast(item: Candidate) -> bool:
+    return item.name.entities.get('ce', 'none').lower() not in ('none', 'pre')
+
+
 def _angles(flips: _Flips | None):
     return [[flip, tr] for _, flip, tr in flips.images] if flips else []
 
@@ -174,7 +178,7 @@ def _find_flips(
         if read is None:
             continue
         entities = item.name.entities
-        if 'ce' in entities and entities['ce'].lower() not in ('none', 'pre'):
+        if _after_contrast(item):
             report.notes.append(f'{item.shown} is not used: it was acquired with contrast agent.')
             continue
         key = tuple(sorted((k, v) for k, v in entities.items() if k != 'flip'))
@@ -217,9 +221,15 @@ def _find_map(
         suffixes=(suffix,),
         frame='dce',
     )
-    found = list(_maps(dataset, visit, place, report))
+    found = []
+    for item, metadata in _maps(dataset, visit, place, report):
+        if suffix == 'T1map' and _after_contrast(item):
+            report.notes.append(f'{item.shown} is not used: it was acquired with contrast agent.')
+            continue
+        found.append((item, metadata))
     if not found:
         return None
+    found.sort(key=lambda entry: entry[0].rank)
     meant = [item for item, meta in found if series is not None and _is_meant(meta, series)]
     chosen = meant[0] if meant else found[0][0]
     if len(found) > 1 and len(meant) != 1:

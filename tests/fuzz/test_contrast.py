@@ -210,6 +210,12 @@ READ = {
     'field strength in mT': ({'MagneticFieldStrength': 3000}, {}, 'mT'),
     'agent is a number': ({'ContrastBolusIngredient': 7}, {'agent': ''}, None),
     'a FLASH that is called turbo FLASH': ({'PulseSequenceType': 'TurboFLASH'}, {}, None),
+    'a slab with an offset': (
+        {'PulseSequenceType': '3D gradient echo', 'PulseSequenceDetails': 'slab offset 10 mm'},
+        {},
+        None,
+    ),
+    'fat suppressed by a short inversion': ({'InversionTime': 0.014}, {}, None),
     'fields without end': ({'Comment': 'x' * 100_000}, {}, None),
 }
 
@@ -235,6 +241,19 @@ REFUSED = {
     'times in hours': (
         {'VolumeTiming': [t / 3600 for t in TIMES], 'AcquisitionDuration': GONE},
         'VolumeTiming',
+    ),
+    'prepared by inversion': ({'InversionTime': 0.9}, 'InversionTime'),
+    'prepared by inversion, in ms': ({'InversionTime': 900}, 'InversionTime'),
+    'scanned by inversion recovery': ({'ScanningSequence': 'GR IR'}, 'ScanningSequence'),
+    'scanned by inversion recovery, list': (
+        {'ScanningSequence': ['GR', 'IR']},
+        'ScanningSequence',
+    ),
+    'turbo FLASH with preparation': ({'SequenceName': '*tfl3d1'}, 'PulseSequenceType'),
+    'turbo spin echo': ({'PulseSequenceType': '3D TSE'}, 'PulseSequenceType'),
+    'a sequence that differs': (
+        {'PulseSequenceType': 'FSE', 'PulseSequenceDetails': 'different from before'},
+        'PulseSequenceType',
     ),
     'bSSFP': ({'PulseSequenceType': 'bSSFP'}, 'PulseSequenceType'),
     'EPI': ({'PulseSequenceType': 'Gradient Echo EPI'}, 'PulseSequenceType'),
@@ -342,3 +361,30 @@ def test_values_of_any_kind_end_in_a_value_or_a_refusal():
         numbers = [found.tr_s, found.flip_deg, *found.times_s]
         assert np.isfinite(numbers).all()
         assert (np.diff(found.times_s) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ('duration', 'frames', 'step'),
+    [(1200, 600, 2.0), (1800, 400, 4.5), (1200, 60, 20.0), (60, 20, 60.0), (110, 30, 110.0)],
+)
+def test_a_duration_that_nothing_else_decides(duration, frames, step):
+    without = changed({'VolumeTiming': GONE, 'AcquisitionDuration': duration})
+    found, notes = read_protocol(without, frames)
+    assert found.times_s[1] - found.times_s[0] == pytest.approx(step)
+    assert any('whole series' in note for note in notes) == (step != duration)
+
+
+def test_a_duration_that_may_be_of_a_volume_or_of_the_series_is_asked_for():
+    without = changed({'VolumeTiming': GONE, 'AcquisitionDuration': 230})
+    with pytest.raises(InputError, match=r'of a volume .* or of the whole series') as caught:
+        read_protocol(without, 30)
+    assert caught.value.field == 'VolumeTiming'
+    found, _ = read_protocol(without, 30, header_s=230 / 30)
+    assert found.times_s[0] == pytest.approx(230 / 60)
+
+
+@pytest.mark.parametrize('duration', [1200, 230, 20000, 1.5])
+def test_a_duration_does_not_move_times_that_are_given(duration):
+    given = changed({'VolumeTiming': [20.0 * n for n in range(60)]})
+    found, _ = read_protocol(given | {'AcquisitionDuration': duration}, 60)
+    assert found.times_s[:2] == (10.0, 30.0)

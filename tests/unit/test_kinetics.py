@@ -13,6 +13,7 @@ from scipy.optimize import least_squares, lsq_linear
 from csvdprep.phantom.permeability import cases
 from csvdprep.phantom.permeability.bolus import frame_means, parker, venous
 from csvdprep.science.kinetics import (
+    arrival,
     convolve,
     describe_curve,
     drift_sensitivity,
@@ -407,3 +408,12 @@ def test_leaking_volume_takes_noise_off():
 def test_shape_of_a_curve_that_never_rises():
     assert describe_curve(TIME, np.zeros(len(TIME)), 4).ttp_s is None
     assert describe_curve(TIME, np.full(len(TIME), np.nan), 4).arrival_s is None
+
+
+def test_shape_leaves_out_what_the_baseline_does():
+    time = np.arange(12) * 60.0
+    curve = np.array([25, 0, 0, 0, 40, 36, 34, 33, 32, 31, 30, 30.0])
+    clean = describe_curve(time, np.where(time == 0, 0, curve), 4, 200.0)
+    assert describe_curve(time, curve, slice(1, 4), 200.0).wash_in == clean.wash_in
+    assert arrival(curve, 4) is None
+    assert arrival(np.r_[25.0, 0, 0, 0, 40, 36], slice(1, 4)) == 4

@@ -167,6 +167,16 @@ def test_a_t1_map_is_taken_where_there_are_no_flips(bids):
     assert only(bids).scans['dce'].content['t1map'] is None
 
 
+def test_a_t1_map_after_contrast_agent_is_not_used(bids):
+    write_dce(bids)
+    write_image(bids / 'sub-01/anat/sub-01_ce-gadobutrol_T1map.nii.gz')
+    given = only(bids)
+    assert given.scans['dce'].content['t1map'] is None
+    assert any('T1map' in note and 'with contrast agent' in note for note in given.notes)
+    native = write_image(bids / 'sub-01/anat/sub-01_run-01_T1map.nii.gz')
+    assert only(bids).scans['dce'].content['t1map'] == str(native)
+
+
 def test_the_doctor_writes_rules_for_unsettled_names(bids):
     write_dce(bids)
     write_dce(bids, 'sub-01/dce/sub-01_dce')
@@ -210,6 +220,34 @@ def test_an_injection_that_the_images_contradict_is_not_believed(said):
     assert 'the images are believed' in notes[0]
 
 
+@pytest.mark.parametrize('injection', [120.0, None])
+@pytest.mark.parametrize(('shift', 'since'), [(0.25, 20), (1.0, 20), (1.5, 5)])
+def test_a_head_that_moves_is_no_bolus(injection, shift, since):
+    rng = np.random.default_rng(0)
+    grid = np.indices((36, 40, 16)) - np.array([18, 20, 8]).reshape(3, 1, 1, 1)
+    radius = np.hypot(grid[0] / 17, grid[1] / 19)
+    brain, scalp = radius < 0.75, (radius > 0.88) & (radius < 0.98)
+    head = np.where(brain, 300.0, np.where(scalp, 500, np.where(radius < 0.9, 45, 0)))
+    head += brain * 60 * ndi.gaussian_filter(rng.normal(0, 4, head.shape), 1)
+    vessel = (np.abs(grid[0]) < 2) & (np.abs(grid[1] + 13) < 2)
+    data = np.repeat(head[..., None], FRAMES, axis=3)
+    data[vessel] *= 1 + 2.5 * (PLASMA / PLASMA.max())
+    for number in range(since, FRAMES):
+        moved = ndi.shift(data[..., number], (shift, shift / 2, 0), order=1)
+        data[..., number] = moved
+    data = np.abs(data + rng.normal(0, 5, data.shape))
+    found, notes = find_baseline(data, data[..., 0] > 30, TIME, injection, (2.0, 2.0, 2.0))
+    assert found == slice(0, 3)
+    assert notes == []
+
+
+def test_a_bolus_at_the_time_of_the_injection_is_believed_whatever_comes_later():
+    data = enhanced(0.02)
+    data[:3, :, :, 15:] *= 8
+    baseline, notes = find_baseline(data, np.ones((12, 12, 12), bool), TIME, 120.0)
+    assert (baseline, notes) == (slice(0, 3), [])
+
+
 def test_first_volume_that_is_not_steady_is_left_out():
     baseline, notes = find_baseline(
         enhanced(0.01, first=1.15), np.ones((12, 12, 12), bool), TIME, 120.0
@@ -244,6 +282,33 @@ def test_motion_is_found_and_the_bolus_is_none():
     shifts = found[:, :3, 3] + found[:, :3, :3] @ [0, 0, 0]
     assert np.abs(shifts[7] - moved[:3, 3]).max() < 0.25
     assert np.abs(np.delete(shifts, 7, axis=0)).max() < 0.15
+
+
+@pytest.mark.parametrize('unit', [1.0, 1000.0])
+def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp_path):
+    from csvdprep.preprocessing.dce.interfaces import DynamicSeries
+
+    rng = np.random.default_rng(0)
+    grid = np.indices((32, 32, 28)) - np.array([16, 16, 14]).reshape(3, 1, 1, 1)
+    brain = np.sqrt((grid[0] / 12) ** 2 + (grid[1] / 13) ** 2 + (grid[2] / 11) ** 2) < 1
+    texture = ndi.gaussian_filter(rng.normal(0, 1, brain.shape), 1.5)
+    t1 = np.where(brain, 1.2 + 0.3 * np.clip(texture / texture.std(), -2, 2), 0)
+    affine = np.diag([4.0, 4, 4, 1])
+    mean = np.where(brain, 400 / np.maximum(t1, 0.3), 0) + rng.normal(0, 5, t1.shape)
+    mean = nib.Nifti1Image(mean.astype(np.float32), affine)
+    moved = unit * ndi.shift(t1, (1.0, -1.0, 0.5), order=1)
+    inside = np.argwhere(ndi.binary_erosion(brain, iterations=3))
+    for number, at in enumerate(inside[rng.choice(len(inside), 40, replace=False)]):
+        moved[tuple(at)] = (np.inf, np.nan, 5000 * unit, -3)[number % 4]
+    path = tmp_path / 't1.nii.gz'
+    nib.save(nib.Nifti1Image(moved.astype(np.float32), affine), path)
+    interface = DynamicSeries(dce={'vfa': [], 't1map': str(path)})
+    found, source, notes = interface._t1(mean, brain, brain, np.ones(t1.shape))
+    assert (source, notes) == ('T1 map', [])
+    assert found.max() < 10
+    core = ndi.binary_erosion(brain, iterations=2)
+    off = np.abs(found - t1)[core]
+    assert np.median(off) < 0.05
 
 
 # ---- input function
@@ -283,6 +348,40 @@ def test_t1_of_blood_has_to_be_believable(measured, taken):
     signal, share = vessels()
     found = find_sinus(signal, np.full(200, measured), 0.02, slice(0, 3), convert, share)
     assert found.t1_s == taken
+
+
+@pytest.mark.parametrize(
+    ('tesla', 'measured', 'taken'),
+    [(1.5, 0, 1.35), (1.5, 1.28, 1.28), (3, 1.25, 1.65), (7, 2.2, 2.2), (7, 0, 2.087)],
+)
+def test_t1_of_blood_is_that_of_the_field(tesla, measured, taken):
+    signal, share = vessels()
+    given = (np.full(200, measured), 0.02, slice(0, 3), convert, share)
+    found = find_sinus(signal, *given, tesla=tesla)
+    assert found.t1_s == taken
+    assert bool(found.doubt) == (taken != measured)
+
+
+def test_a_measured_t1_that_gives_no_concentration_is_not_used():
+    signal, share = vessels(shares=(1.0, 1.0), noise=0.005)
+
+    def saturated(relative, t1, b1=1.0):
+        found = convert(relative, t1, b1)
+        return np.where(found > 2, np.nan, found) if t1 < 1.5 else found
+
+    given = (0.02, slice(0, 3))
+    found = find_sinus(signal, np.full(200, 1.4), *given, saturated, share)
+    assert found.t1_s == 1.65
+    assert np.isfinite(found.blood).all()
+    assert 'no concentration' in found.doubt
+    with pytest.raises(MeasureError, match='mean signal'):
+        find_sinus(
+            signal,
+            np.full(200, 1.4),
+            *given,
+            lambda s, t, b: convert(s, t, b) if np.ndim(s) > 1 else np.full(s.shape, np.nan),
+            share,
+        )
 
 
 def test_no_vessel_and_saturation_are_told():
@@ -461,6 +560,17 @@ def test_without_t1_only_shapes_are_measured(files, tmp_path):
     assert rows['nawm']['ps_1e4_permin'] == 'n/a'
     assert float(rows['nawm']['ttp_s']) > 0
     assert values['qc_vif_peak_mmol'].value is None
+
+
+def test_a_t1_map_that_covers_half_changes_no_share(files, tmp_path):
+    image = nib.load(files['dce_t1'])
+    t1 = np.asarray(image.dataobj).copy()
+    t1[8:20] = 0
+    nib.save(nib.Nifti1Image(t1, image.affine), tmp_path / 't1.nii.gz')
+    whole, _ = measured(files, tmp_path)
+    half, _ = measured(files, tmp_path, dce_t1=str(tmp_path / 't1.nii.gz'))
+    for name in ('vl_cgm_pct', 'vl_nawm_pct'):
+        assert half[name].value == pytest.approx(whole[name].value, abs=6)
 
 
 def test_without_hyperintensities_the_others_are_measured(files, tmp_path):

@@ -144,7 +144,7 @@ def _measures():
         method='median',
         table=False,
         description='T1 of blood that was taken for the input function: measured in the sagittal '
-        'sinus if that is from 1.3 to 2 s, else 1.65 s.',
+        'sinus if that is within 20 % of what the field strength lets expect, else that.',
     )
     yield Measure(
         name='qc_vif_peak_mmol',
@@ -436,5 +436,5 @@ ROOM = Room(
     'for subtle leakage recommends [@thrippleton2019]; the extended Tofts and the two-compartment '
     'exchange model were fitted beside it. The leaking volume is after [@vandehaar2016].',
     references=('patlak1983', 'thrippleton2019', 'vandehaar2016'),
-    version=2,
+    version=3,
 )

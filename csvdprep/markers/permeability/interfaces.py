@@ -1,7 +1,7 @@
 """Files in, files out; the numbers are in the science."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ class MapPermeability(SimpleInterface):
             delay = self._delay(series, plasma, use, brain)
             found = _map_voxels(series, plasma, use, brain & (series.t1 > 0), delay)
             ps, vp = found
-            vessels = vp > np.quantile(vp[brain], 1 - VESSELS)
+            vessels = vp > np.quantile(vp[brain & (series.t1 > 0)], 1 - VESSELS)
             regions = {name: where & ~vessels for name, where in regions.items()}
         estimates = {}
         for name, where in regions.items():
@@ -272,13 +272,12 @@ class MapPermeability(SimpleInterface):
                     series.convert,
                     depth[at],
                     series.b1[at],
+                    series.known.get('tesla'),
                 )
             except MeasureError as error:
                 failed = failed or error
                 continue
-            return type(found)(
-                tuple(inside[found.where].T), found.blood, found.t1_s, found.measured_t1_s
-            )
+            return replace(found, where=tuple(inside[found.where].T))
         raise failed
 
     def _delay(self, series, plasma, use, brain):
@@ -307,7 +306,7 @@ class MapPermeability(SimpleInterface):
             values[f'ps_drift_sensitivity_{name}_1e4_permin'] = Value(
                 1e4 * found.drift, n=found.voxels
             )
-            share, error = leaking_volume(ps[regions[name]])
+            share, error = leaking_volume(ps[regions[name] & (series.t1 > 0)])
             values[f'vl_{name}_pct'] = Value(
                 100 * share,
                 low=100 * (share - 1.96 * error),
@@ -336,14 +335,8 @@ class MapPermeability(SimpleInterface):
             after = series.times - known['injection_s']
             tail = (after >= 480) & (after <= 720)
             dose = known['dose'] or 0.1
-            measured = vif.measured_t1_s
-            said = ''
-            if not np.isfinite(measured):
-                said = 'T1 of blood was not measured; 1.65 s is taken'
-            elif measured != vif.t1_s:
-                said = f'T1 measured in blood is {measured:.2f} s, which is not believed'
             values |= {
-                't1_blood_s': Value(vif.t1_s, reason=said),
+                't1_blood_s': Value(vif.t1_s, reason=vif.doubt, qc='warn' if vif.doubt else ''),
                 'qc_vif_peak_mmol': float(plasma.max()),
                 'qc_vif_tail_mmol': Value(
                     float(plasma[tail].mean()) * 0.1 / dose,
@@ -461,10 +454,7 @@ def _write_estimates(path, series, regions, estimates) -> str:
             first = signal[:, series.baseline].mean(axis=1)
             relative = np.median(signal[first > 0] / first[first > 0, None], axis=0)
             shape = describe_curve(
-                series.times,
-                100 * (relative - 1),
-                series.baseline.stop,
-                series.known['injection_s'],
+                series.times, 100 * (relative - 1), series.baseline, series.known['injection_s']
             )
         else:
             shape = found.shape

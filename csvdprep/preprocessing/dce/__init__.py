@@ -248,5 +248,5 @@ ROOM = Room(
     'flip angles were registered to them (mutual information), and T1 was fitted ({o.t1_fit}) '
     'with the measured flip angle where there is a map of it [@gupta1977; @chang2008].',
     references=('gupta1977', 'chang2008'),
-    version=2,
+    version=3,
 )

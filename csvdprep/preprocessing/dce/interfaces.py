@@ -19,6 +19,7 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dce import ROOM
 from csvdprep.preprocessing.dce.science import (
     b1_factor,
+    believable_t1,
     find_baseline,
     find_motions,
     pulled,
@@ -31,6 +32,8 @@ from csvdprep.science.spoiled_gradient import fit_t1
 
 #: T1 is mapped this far around the brain, mm: the sagittal sinus lies outside of it.
 AROUND_MM = 20.0
+#: The bolus is looked for in the brain and so far around it, mm.
+VESSELS_MM = 5.0
 #: Share of the signal of the brain from which a voxel counts as head.
 HEAD = 0.1
 COLUMNS = (
@@ -84,7 +87,9 @@ class DynamicSeries(SimpleInterface):
             )
         head = series[..., 0] > HEAD * level
         times = protocol['times_s']
-        baseline, notes = find_baseline(series, head, times, protocol['injection_s'])
+        voxel_mm = nib.affines.voxel_sizes(affine)
+        near = dilate(own, voxel_mm, VESSELS_MM) & head
+        baseline, notes = find_baseline(series, near, times, protocol['injection_s'], voxel_mm)
         if baseline.stop == baseline.start:
             raise MeasureError(
                 'The dynamic series has no volume before the contrast agent: '
@@ -113,7 +118,6 @@ class DynamicSeries(SimpleInterface):
                 'registration failed.',
                 remedy='Look at both images; leave the series out by --ignore dce.',
             )
-        voxel_mm = nib.affines.voxel_sizes(affine)
         around = dilate(mask, voxel_mm, AROUND_MM) & head
         b1, told = self._b1(mean, mask)
         notes += told
@@ -221,10 +225,9 @@ class DynamicSeries(SimpleInterface):
             return out, 'flip angles', []
         if dce['t1map']:
             given = load(dce['t1map'])
-            data = np.nan_to_num(np.asanyarray(given.dataobj, np.float32))
-            given = like(data, given)
-            way = realign(mean, given, np.eye(4))
-            found = resample(given, mean, matrix=way)
+            data, shown = believable_t1(np.asanyarray(given.dataobj, np.float32))
+            way = realign(mean, like(shown, given), np.eye(4))
+            found = resample(like(data, given), mean, matrix=way)
             there = mask & (found > 0)
             factor = t1_in_seconds(float(np.median(found[there]))) if there.any() else None
             if factor is not None:

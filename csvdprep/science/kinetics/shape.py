@@ -41,15 +41,15 @@ class Shape:
     late_slope: float | None = None
 
 
-def arrival(curve: np.ndarray, baseline: int) -> int | None:
+def arrival(curve: np.ndarray, baseline: int | slice) -> int | None:
     """Find the first time at which a curve is above its baseline, and stays so.
 
     Parameters
     ----------
     curve : ndarray, shape (n,)
         Enhancement.
-    baseline : int
-        Number of times before the contrast agent, at most: the curve may rise before.
+    baseline : int or slice
+        Times before the contrast agent, or their number, at most: the curve may rise before.
 
     Returns
     -------
@@ -62,7 +62,8 @@ def arrival(curve: np.ndarray, baseline: int) -> int | None:
     >>> arrival(np.array([0.0, 0.01, -0.01, 0.4, 0.9, 0.8]), 3)
     3
     """
-    first = np.asarray(curve[: max(baseline, 1)], float)
+    before = baseline if isinstance(baseline, slice) else slice(0, max(baseline, 1))
+    first = np.asarray(curve[before], float)
     spread = first.std(ddof=1) if len(first) > 1 else 0.0
     peak = float(np.max(curve))
     above = curve > first.mean() + max(ABOVE * spread, 0.02 * (peak - first.mean()))
@@ -70,7 +71,7 @@ def arrival(curve: np.ndarray, baseline: int) -> int | None:
     return int(np.argmax(both)) if both.any() else None
 
 
-def describe_curve(time_s, curve, baseline: int, arrival_s: float | None = None) -> Shape:
+def describe_curve(time_s, curve, baseline: int | slice, arrival_s: float | None = None) -> Shape:
     """Describe a curve of enhancement.
 
     Parameters
@@ -79,8 +80,8 @@ def describe_curve(time_s, curve, baseline: int, arrival_s: float | None = None)
         s.
     curve : array-like, shape (n,)
         Relative enhancement (S / S0 - 1), or concentration.
-    baseline : int
-        Number of times before the contrast agent.
+    baseline : int or slice
+        Times before the contrast agent, or their number.
     arrival_s : float, optional
         Arrival of the bolus, where another curve tells it better.
 
@@ -109,7 +110,8 @@ def describe_curve(time_s, curve, baseline: int, arrival_s: float | None = None)
     if after.sum() < 3:
         return Shape()
     top = int(np.flatnonzero(after)[np.argmax(curve[after])])
-    level = float(curve[:baseline].mean()) if baseline else 0.0
+    first = curve[baseline if isinstance(baseline, slice) else slice(0, baseline)]
+    level = float(first.mean()) if len(first) else 0.0
     rise = float(time[top] - arrival_s) / 60
     fall = float(time[top] - time[-1]) / 60
     late = time >= arrival_s + 300

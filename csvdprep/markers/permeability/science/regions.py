@@ -182,5 +182,5 @@ def estimate(
         fit=fits['patlak'],
         others=fits,
         drift=drift_sensitivity(of, time_s, middle),
-        shape=describe_curve(time_s, 100 * (middle - 1), baseline.stop, arrival_s=injection_s),
+        shape=describe_curve(time_s, 100 * (middle - 1), baseline, arrival_s=injection_s),
     )

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.science.spin_labelling import blood_t1
 
 #: Where the sinus may lie in the template, mm (x to either side, y, z); the wider box is taken if
 #: the first has too few voxels.
 BOXES = (((8.0, (-100.0, -40.0), (5.0, 70.0))), ((14.0, (-112.0, 10.0), (-5.0, 90.0))))
 #: Volume of the sinus that is averaged, mL, and the fewest and most voxels of it.
 VOLUME_ML, LEAST, MOST = 0.5, 8, 50
-#: T1 of blood that is believed where it was measured, s, and what is taken else.
-BLOOD_T1_S, DEFAULT_T1_S = (1.3, 2.0), 1.65
+#: T1 of blood that was measured may differ so much from what is expected; and the field strength,
+#: T, where none is given.
+BELIEVED, TESLA = 0.2, 3.0
 #: Spread of the baseline of a voxel, relative to its mean, above which it is left out.
 STEADY = 0.1
 #: Concentration in blood that can be told from a signal, mmol/L.
@@ -36,12 +38,15 @@ class Sinus:
         T1 of blood that was taken.
     measured_t1_s : float
         T1 measured in these voxels; NaN if it was not.
+    doubt : str
+        Why T1 was not that measured; empty if it was.
     """
 
     where: np.ndarray
     blood: np.ndarray
     t1_s: float
     measured_t1_s: float
+    doubt: str = ''
 
 
 def in_sinus(points: np.ndarray, box: int = 0) -> np.ndarray:
@@ -76,6 +81,7 @@ def find_sinus(
     convert: Callable[[np.ndarray, float, np.ndarray | float], np.ndarray],
     depth: np.ndarray | None = None,
     b1: np.ndarray | None = None,
+    tesla: float | None = None,
 ) -> Sinus:
     """Choose the voxels of blood among candidates, and average their concentration.
 
@@ -100,6 +106,8 @@ def find_sinus(
         concentration of the voxel itself after the first pass.
     b1 : ndarray, shape (m,), optional
         True over nominal flip angle.
+    tesla : float, optional
+        Field strength: T1 of blood is expected by it. 3 T if it is not given.
 
     Returns
     -------
@@ -112,6 +120,7 @@ def find_sinus(
     """
     signal = np.asarray(signal, float)
     b1 = np.ones(len(signal)) if b1 is None else np.asarray(b1, float)
+    expected = blood_t1(tesla or TESLA)
     wanted = int(np.clip(round(VOLUME_ML / voxel_ml), LEAST, MOST))
     first = signal[:, baseline]
     level = first.mean(axis=1)
@@ -130,7 +139,7 @@ def find_sinus(
         )
     peak = signal[use].argmax(axis=1)
     use = use[np.abs(peak - np.median(peak)) <= 1]
-    blood = convert(signal[use], DEFAULT_T1_S, b1[use])
+    blood = convert(signal[use], expected, b1[use])
     with np.errstate(invalid='ignore'):
         top = np.nanmax(np.where(np.isfinite(blood), blood, -np.inf), axis=1)
         told = np.isfinite(blood).all(axis=1) & (top >= TOLD[0]) & (top <= TOLD[1])
@@ -152,9 +161,36 @@ def find_sinus(
     measured = np.asarray(t1_s, float)[chosen]
     measured = measured[(measured > 0) & np.isfinite(measured)]
     own = float(np.median(measured)) if len(measured) >= LEAST // 2 else float('nan')
-    t1 = own if BLOOD_T1_S[0] <= own <= BLOOD_T1_S[1] else DEFAULT_T1_S
     # Converted as one curve: the mean of signals relative to the baseline has least noise.
     curve = (signal[chosen] / level[chosen, None]).mean(axis=0)
+    flip = float(np.median(b1[chosen]))
     where = np.zeros(len(signal), bool)
     where[chosen] = True
-    return Sinus(where, convert(curve, t1, float(np.median(b1[chosen]))), t1, own)
+    doubt = ''
+    if not np.isfinite(own):
+        doubt = f'T1 of blood was not measured; {expected:g} s is taken'
+    elif abs(own / expected - 1) > BELIEVED:
+        doubt = (
+            f'T1 measured in blood is {own:.2f} s, which is not believed; {expected:g} s is taken'
+        )
+    else:
+        blood = convert(curve, own, flip)
+        if _is_told(blood):
+            return Sinus(where, blood, own, own)
+        doubt = (
+            f'with T1 measured in blood ({own:.2f} s) its signal has no concentration; '
+            f'{expected:g} s is taken'
+        )
+    blood = convert(curve, expected, flip)
+    if not _is_told(blood):
+        raise MeasureError(
+            'The mean signal of the superior sagittal sinus cannot be converted to concentration: '
+            'there is no input function.',
+            remedy='Check flip angle and repetition time; a higher flip angle saturates later.',
+        )
+    return Sinus(where, blood, expected, own, doubt)
+
+
+def _is_told(blood: np.ndarray) -> bool:
+    """Tell whether all of a curve has a concentration that can be."""
+    return bool(np.isfinite(blood).all() and TOLD[0] <= blood.max() <= TOLD[1])

@@ -2,10 +2,11 @@
 
 from csvdprep.preprocessing.dce.science.baseline import find_baseline, temporal_noise
 from csvdprep.preprocessing.dce.science.motion import find_motions, pulled
-from csvdprep.preprocessing.dce.science.scaling import b1_factor, t1_in_seconds
+from csvdprep.preprocessing.dce.science.scaling import b1_factor, believable_t1, t1_in_seconds
 
 __all__ = [
     'b1_factor',
+    'believable_t1',
     'find_baseline',
     'find_motions',
     'pulled',
