@@ -173,6 +173,25 @@ def test_pairs_are_neighbours_of_one_delay():
     assert [(p.control, p.label) for p in made] == [(1, 1)]
 
 
+def test_volumes_in_blocks_are_counted_off():
+    blocks = pair_up(['control'] * 5 + ['label'] * 5, [1.8] * 10, [1.8] * 10)
+    assert [(p.control, p.label) for p in blocks] == [(n, n + 5) for n in range(5)]
+    twice = pair_up((['label'] * 4 + ['control'] * 4) * 2, [1.0] * 8 + [2.0] * 8, [1.8] * 16)
+    assert [(p.control, p.label) for p in twice] == [
+        (first + 4, first) for first in (0, 1, 2, 3, 8, 9, 10, 11)
+    ]
+    # Neighbours stay together where nothing is gained by counting off.
+    odd = pair_up(['control', 'control', 'label', 'control', 'label'], [1.0] * 5, [1.8] * 5)
+    assert [(p.control, p.label) for p in odd] == [(1, 2), (3, 4)]
+
+
+def test_volumes_without_partner_are_told():
+    kinds = ['control', 'control', 'label']
+    pairs = pair_up(kinds, [1.8] * 3, [1.8] * 3)
+    assert interfaces._without_partner(kinds, pairs).startswith('1 of 3 volumes')
+    assert interfaces._without_partner(kinds[1:], pair_up(kinds[1:], [1.8] * 2, [1.8] * 2)) == ''
+
+
 def textured(shape=(30, 34, 24), seed=0):
     rng = np.random.default_rng(seed)
     data = ndi.gaussian_filter(rng.normal(0, 1, shape), 2.0)

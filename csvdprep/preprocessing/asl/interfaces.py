@@ -95,6 +95,8 @@ class PrepareSeries(SimpleInterface):
             m0, brain = self._m0_aligned(m0, own_m0, like(reference, image), brain)
         pairs = pair_up(kinds, given['delays'], given['durations'])
         doubts = list(given['doubts'])
+        alone = _without_partner(kinds, pairs)
+        doubts += [alone] if alone else []
         pairs, told = _with_sign(pairs, data, brain, doubts, kinds)
         m0, scale = self._scaled_m0(m0, reference, given)
         ratio = self._ratio(reference, m0, brain, scale, controls, given)
@@ -131,7 +133,9 @@ class PrepareSeries(SimpleInterface):
                 if latest is None
                 else float(np.median(plan.delay_map(brain.shape, latest)[brain])),
                 'asl_delays_n': len(plan.settings) or 1,
-                'asl_pairs_n': len(pairs) or len(plan.cbf),
+                'asl_pairs_n': Value(
+                    len(pairs) or len(plan.cbf), reason=alone, qc='warn' if alone else ''
+                ),
                 'asl_efficiency': Value(given['efficiency'], reason=given['efficiency_from']),
                 'asl_m0': given['m0']['type'],
                 'qc_asl_fd_mm': Value(float(moves.mean()), n=len(kinds))
@@ -234,6 +238,15 @@ def _brain_of_flow(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
         if not mask.any():
             raise
         return mask
+
+
+def _without_partner(kinds, pairs) -> str:
+    """Tell of control and label volumes that no pair holds; empty where there are none."""
+    volumes = sum(kind in ('control', 'label') for kind in kinds)
+    used = len({n for pair in pairs for n in (pair.control, pair.label)})
+    if 'deltam' in kinds or used >= volumes:
+        return ''
+    return f'{volumes - used} of {volumes} volumes of control and label have no partner'
 
 
 def _with_sign(

@@ -43,6 +43,10 @@ def pair_up(
 ) -> list[Pair]:
     """Put control and label volumes together: neighbours of one delay.
 
+    Where more volumes would find a partner if they were counted off (all control volumes are
+    stored before the label volumes, or in blocks), the first control is paired with the first
+    label of that delay, the second with the second, and so on.
+
     Parameters
     ----------
     kinds : sequence of str
@@ -74,16 +78,25 @@ def pair_up(
             for n, kind in enumerate(kinds)
             if kind in ('control', 'label') and (delays[n], durations[n]) == setting
         ]
-        waiting: int | None = None
-        for n in own:
-            if waiting is None or kinds[waiting] == kinds[n]:
-                # Of two of one kind in a row the later is nearer to what follows.
-                waiting = n
-                continue
-            control, label = (n, waiting) if kinds[n] == 'control' else (waiting, n)
-            pairs.append(Pair(control, label, *setting))
-            waiting = None
+        pairs += [Pair(control, label, *setting) for control, label in _partners(own, kinds)]
     return sorted(pairs, key=lambda pair: min(pair.control, pair.label))
+
+
+def _partners(own: list[int], kinds: Sequence[str]) -> list[tuple[int, int]]:
+    """Return control and label of each pair of one delay."""
+    found = []
+    waiting: int | None = None
+    for n in own:
+        if waiting is None or kinds[waiting] == kinds[n]:
+            # Of two of one kind in a row the later is nearer to what follows.
+            waiting = n
+            continue
+        found.append((n, waiting) if kinds[n] == 'control' else (waiting, n))
+        waiting = None
+    controls, labels = ([n for n in own if kinds[n] == kind] for kind in ('control', 'label'))
+    if len(found) == min(len(controls), len(labels)):
+        return found
+    return list(zip(controls, labels, strict=False))
 
 
 def without_zigzag(parameters: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
