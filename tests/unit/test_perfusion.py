@@ -25,7 +25,7 @@ from csvdprep.markers.perfusion.science.partial_volume import tissue_flows
 from csvdprep.markers.perfusion.science.quality import evaluation_index, judge_map
 from csvdprep.preprocessing.asl import interfaces
 from csvdprep.preprocessing.asl.motion import align, moved
-from csvdprep.preprocessing.asl.science import pair_up
+from csvdprep.preprocessing.asl.science import difference_sign, pair_up
 from csvdprep.preprocessing.blood_flow import ROOM as BLOOD_FLOW
 from csvdprep.preprocessing.blood_flow.interfaces import MapFlow
 from csvdprep.preprocessing.blood_flow.science.kinetics import (
@@ -183,6 +183,36 @@ def test_volumes_in_blocks_are_counted_off():
     # Neighbours stay together where nothing is gained by counting off.
     odd = pair_up(['control', 'control', 'label', 'control', 'label'], [1.0] * 5, [1.8] * 5)
     assert [(p.control, p.label) for p in odd] == [(1, 2), (3, 4)]
+
+
+def test_delays_differ_and_that_is_no_noise():
+    delays = np.array([1.0, 1.8, 2.6])
+    clean = 45 * difference(1.2, delays, 1.8, PCASL)
+    assert difference_sign(clean, list(delays))[1] is None
+    assert difference_sign(np.array([0.9, 1.1]))[1] is None
+    rng = np.random.default_rng(0)
+    for repeats in (2, 10):
+        seen = np.tile(clean, repeats) * (1 + rng.normal(0, 0.05, 3 * repeats))
+        assert difference_sign(seen, list(delays) * repeats)[1] > 5
+    nothing = rng.normal(0, 1, (300, 12))
+    found = np.array([difference_sign(row, [1, 2, 3] * 4)[1] for row in nothing])
+    assert (np.abs(found) > 5).mean() < 0.03
+
+
+def test_differences_of_several_delays_are_judged_by_their_own():
+    """One difference of each of three delays, without noise, is no failure of labelling."""
+    brain = np.ones((4, 4, 4), bool)
+    delays, kinds = [1.0, 1.8, 2.6], ['deltam'] * 3
+    clean = 45 * difference(1.2, np.array(delays), 1.8, PCASL)
+    pairs, doubts = pair_up(kinds, delays, [1.8] * 3), []
+    data = np.ones((4, 4, 4, 1)) * clean
+    same, told = interfaces._with_sign(pairs, data, brain, doubts, kinds)
+    assert (same, told.value, doubts) == (pairs, None, [])
+    assert 'no standard error' in told.reason
+    interfaces._with_sign(pairs, data * [1, 1, -0.1], brain, doubts, kinds)
+    assert 'negative' in doubts[0]
+    with pytest.raises(MeasureError, match='too few repeats'):
+        interfaces._with_sign(pairs, -data, brain, doubts, kinds)
 
 
 def test_volumes_without_partner_are_told():
