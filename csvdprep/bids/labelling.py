@@ -154,8 +154,11 @@ def read_protocol(
         durations = _cut_off(metadata, labelled, delays, said)
     else:
         durations = _durations(metadata, labelled, labelling, said)
-    slice_axis, slice_times = _slices(metadata, shape, affine, zooms, said)
+    slice_axis, stored = _slice_axis(metadata, shape, affine, zooms)
     # Flow that the scanner has computed asks for nothing more.
+    slice_times = (
+        _slice_times(metadata, stored, shape[stored], affine, said) if any(labelled) else []
+    )
     suppressed = any(labelled) and _flag(metadata, 'BackgroundSuppression', said)
     efficiency, origin = _efficiency(metadata, labelling, suppressed, said)
     repetition = _repetition(metadata, kinds, said)
@@ -321,6 +324,13 @@ def _in_seconds(name, numbers, needed, value, remedy, said: Said) -> list[float]
     used = [number for number, wanted in zip(numbers, needed, strict=True) if wanted]
     if min(used) < 0:
         raise said.refuse(name, f'{name} is {_shown(value)}, which is negative.', remedy)
+    if name == 'PostLabelingDelay':
+        # Some of several delays may be 0.
+        used = [number for number in used if number]
+        if not used:
+            raise said.refuse(
+                name, f'{name} is 0 for every volume: label is still in arteries then.', remedy
+            )
     for factor in (1.0, 1e-3):
         if all(low <= number * factor <= high for number in used):
             if factor != 1.0:
@@ -396,15 +406,18 @@ def _cut_off(metadata, labelled, delays, said: Said) -> list[float]:
     return [first if wanted else 0.0 for wanted in labelled]
 
 
-def _slices(metadata, shape, affine, zooms, said: Said) -> tuple[int, list[float]]:
+def _slice_axis(metadata, shape, affine, zooms) -> tuple[int, int]:
+    """Return the canonical axis across the slices, and the stored one."""
+    axis = 'ijk'.index(Facts(metadata).slices(affine, shape, zooms))
+    axes = axes_of(affine)
+    return axis, next(k for k in range(3) if int(axes[k][0]) == axis)
+
+
+def _slice_times(metadata, stored: int, slices: int, affine, said: Said) -> list[float]:
     """Read when each slice is acquired, s after the first, along the canonical axis."""
     name = 'SliceTiming'
     value = metadata.get(name)
     kind = str(metadata.get('MRAcquisitionType', '')).strip().upper()
-    facts = Facts(metadata)
-    axes = axes_of(affine)
-    axis = 'ijk'.index(facts.slices(affine, shape, zooms))
-    stored = next(k for k in range(3) if int(axes[k][0]) == axis)
     given = isinstance(value, list) and len({*map(str, value)}) > 1
     if kind not in ('2D', '3D'):
         told = str(metadata.get('PulseSequenceType', '')).upper()
@@ -423,8 +436,8 @@ def _slices(metadata, shape, affine, zooms, said: Said) -> tuple[int, list[float
     if kind == '3D':
         if given:
             said.notes.append('SliceTiming is given for a 3D read-out; it is not used.')
-        return axis, []
-    remedy = f'Write the time of each of {shape[stored]} slices in seconds.'
+        return []
+    remedy = f'Write the time of each of {slices} slices in seconds.'
     if value in (None, '', 'n/a', []):
         raise said.refuse(
             name, 'SliceTiming is missing: slices of a 2D read-out have different delays.', remedy
@@ -434,10 +447,10 @@ def _slices(metadata, shape, affine, zooms, said: Said) -> tuple[int, list[float
         raise said.refuse(
             name, f'SliceTiming is {_shown(value)}, which is no list of times.', remedy
         )
-    if len(numbers) != shape[stored]:
+    if len(numbers) != slices:
         raise said.refuse(
             name,
-            f'SliceTiming has {len(numbers)} entries, but the series has {shape[stored]} slices.',
+            f'SliceTiming has {len(numbers)} entries, but the series has {slices} slices.',
             remedy,
         )
     longest = max(numbers)
@@ -458,11 +471,11 @@ def _slices(metadata, shape, affine, zooms, said: Said) -> tuple[int, list[float
         said.doubts.append('SliceTiming is the same for all slices of a 2D read-out')
     direction = metadata.get('SliceEncodingDirection')
     backward = isinstance(direction, str) and direction.strip().endswith('-')
-    turned = array_axis('ijk'[stored] + ('-' if backward else ''), axes)
+    turned = array_axis('ijk'[stored] + ('-' if backward else ''), axes_of(affine))
     if turned.endswith('-'):
         numbers = numbers[::-1]
     first = min(numbers)
-    return axis, [round(float(number - first), 9) for number in numbers]
+    return [round(float(number - first), 9) for number in numbers]
 
 
 def _flag(metadata, name: str, said: Said) -> bool | None:

@@ -56,7 +56,7 @@ REFUSED = [
     (PCASL, {'PostLabelingDelay': None}, 'PostLabelingDelay', 'missing'),
     (PCASL, {'PostLabelingDelay': 'n/a'}, 'PostLabelingDelay', 'missing'),
     (PCASL, {'PostLabelingDelay': []}, 'PostLabelingDelay', 'missing'),
-    (PCASL, {'PostLabelingDelay': 0}, 'PostLabelingDelay', 'not within'),
+    (PCASL, {'PostLabelingDelay': 0}, 'PostLabelingDelay', '0 for every'),
     (PCASL, {'PostLabelingDelay': -1.8}, 'PostLabelingDelay', 'negative'),
     (PCASL, {'PostLabelingDelay': 9.5}, 'PostLabelingDelay', 'not within'),
     (PCASL, {'PostLabelingDelay': 1e9}, 'PostLabelingDelay', 'not within'),
@@ -142,6 +142,9 @@ def test_a_context_or_an_m0_that_cannot_be_used(context, fields, m0, field, word
 MENDED = [
     (PCASL, {'PostLabelingDelay': 1800}, {'delays': [1.8] * 6}, 'read as ms'),
     (PCASL, {'PostLabelingDelay': '1.8'}, {'delays': [1.8] * 6}, ''),
+    (PCASL, {'PostLabelingDelay': [0, 0, 1, 1, 2, 2]}, {'delays': [0, 0, 1, 1, 2, 2]}, ''),
+    (PCASL, {'PostLabelingDelay': [0, 0, 900, 900, 2e3, 2e3]}, {'delays': [0, 0, 0.9, 0.9, 2, 2]},
+     'read as ms'),
     (PCASL, {'PostLabelingDelay': [1.8] * 6}, {'delays': [1.8] * 6}, ''),
     (PCASL, {'PostLabelingDelay': 200}, {'delays': [0.2] * 6}, 'read as ms'),
     (PCASL, {'LabelingDuration': 1800}, {'durations': [1.8] * 6}, 'read as ms'),
@@ -219,6 +222,15 @@ def test_what_can_be_mended_is_told(base, changed, wanted, words):
 def test_where_m0_comes_from(context, fields, m0, kind, repetition):
     found, _ = read(fields, context, m0)
     assert (found['m0']['type'], found['m0']['repetition']) == (kind, repetition)
+
+
+def test_flow_of_the_scanner_asks_for_no_times():
+    asked = ('PostLabelingDelay', 'LabelingDuration', 'MRAcquisitionType', 'M0Type')
+    found, said = read(PCASL | dict.fromkeys(asked, NOTHING), ['cbf'], None)
+    assert (found['slice_axis'], found['slice_times']) == (2, [])
+    assert not [note for note in said.notes if 'MRAcquisitionType' in note]
+    with pytest.raises(InputError, match='MRAcquisitionType'):
+        read(PCASL | {'MRAcquisitionType': NOTHING})
 
 
 def test_an_m0_whose_times_contradict_each_other_is_doubted():

@@ -217,7 +217,7 @@ ROOM = Room(
     ),
     resources=BRAIN,
     options=Options,
-    version=2,
+    version=3,
     build='csvdprep.preprocessing.asl.workflow:init_asl_wf',
     methods='Volumes of the ASL series were aligned with the mean of the control volumes (rigid); '
     'what of their motion follows the order of control and label was removed [@wang2012]. M0 was '

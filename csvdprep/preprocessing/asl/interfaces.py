@@ -17,7 +17,6 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.asl import ROOM
 from csvdprep.preprocessing.asl.motion import align, moved
 from csvdprep.preprocessing.asl.science import (
-    LEAST_PAIRS,
     SURE,
     Pair,
     difference_sign,
@@ -32,6 +31,8 @@ from csvdprep.science.spin_labelling import PARTITION, blood_t1, tissue_t1
 
 #: A difference of fewer standard errors is none.
 SEEN = 3.0
+#: Fewer repeats of a delay than this tell its scatter badly: what they say is flagged, no more.
+FEW = 3
 #: Width of gaps of the brain's edge that are closed, and of bridges that are cut, mm.
 GAP_MM, BRIDGE_MM = 7.0, 4.0
 #: Around the brain, as far as images are compared, mm.
@@ -95,6 +96,8 @@ class PrepareSeries(SimpleInterface):
             m0, brain = self._m0_aligned(m0, own_m0, like(reference, image), brain)
         pairs = pair_up(kinds, given['delays'], given['durations'])
         doubts = list(given['doubts'])
+        alone = _without_partner(kinds, pairs)
+        doubts += [alone] if alone else []
         pairs, told = _with_sign(pairs, data, brain, doubts, kinds)
         m0, scale = self._scaled_m0(m0, reference, given)
         ratio = self._ratio(reference, m0, brain, scale, controls, given)
@@ -131,7 +134,9 @@ class PrepareSeries(SimpleInterface):
                 if latest is None
                 else float(np.median(plan.delay_map(brain.shape, latest)[brain])),
                 'asl_delays_n': len(plan.settings) or 1,
-                'asl_pairs_n': len(pairs) or len(plan.cbf),
+                'asl_pairs_n': Value(
+                    len(pairs) or len(plan.cbf), reason=alone, qc='warn' if alone else ''
+                ),
                 'asl_efficiency': Value(given['efficiency'], reason=given['efficiency_from']),
                 'asl_m0': given['m0']['type'],
                 'qc_asl_fd_mm': Value(float(moves.mean()), n=len(kinds))
@@ -236,6 +241,15 @@ def _brain_of_flow(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
         return mask
 
 
+def _without_partner(kinds, pairs) -> str:
+    """Tell of control and label volumes that no pair holds; empty where there are none."""
+    volumes = sum(kind in ('control', 'label') for kind in kinds)
+    used = len({n for pair in pairs for n in (pair.control, pair.label)})
+    if 'deltam' in kinds or used >= volumes:
+        return ''
+    return f'{volumes - used} of {volumes} volumes of control and label have no partner'
+
+
 def _with_sign(
     pairs: list[Pair], data: np.ndarray, brain: np.ndarray, doubts: list[str], kinds: list[str]
 ) -> tuple[list[Pair], Value]:
@@ -245,15 +259,25 @@ def _with_sign(
     made = pairs[0].control == pairs[0].label
     level = data[brain].mean(axis=0)
     values = np.array([level[p.control] - (0 if made else level[p.label]) for p in pairs])
-    mean, t = difference_sign(values)
-    if len(pairs) < LEAST_PAIRS:
-        if mean < 0:
+    settings = [(p.delay, p.duration) for p in pairs]
+    mean, t = difference_sign(values, settings)
+    if t is None:
+        if mean <= 0:
             raise MeasureError(
-                'The only difference of control and label is negative.',
+                'Control and label do not differ as they should: the difference is '
+                f'{mean:.3g} on average in the brain, and too few repeats tell how sure that is.',
                 remedy='Exchange control and label in aslcontext.tsv if they are; else leave the '
                 'series out.',
             )
-        return pairs, Value(None, reason='one pair tells no standard error')
+        if (values <= 0).any():
+            doubts.append('some of the few differences of control and label are negative')
+        return pairs, Value(
+            None, reason='fewer than three differences of a delay tell no standard error'
+        )
+    if 0 < t < SEEN and min(map(settings.count, settings)) < FEW:
+        said = f'control and label differ by {t:.1f} standard errors only, of few repeats'
+        doubts.append(said)
+        return pairs, Value(t, n=len(pairs), qc='warn', reason=said)
     if abs(t) < SEEN:
         raise MeasureError(
             f'Control and label do not differ: by {mean:.3g} on average in the brain, '

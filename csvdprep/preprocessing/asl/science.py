@@ -16,8 +16,8 @@ SURE = 5.0
 #: Share of the brightness of the brain beside it from which a voxel is brain, how far around that
 #: is averaged, how far from a mask it may be, and width of bridges that lead to no brain, mm.
 BRIGHT, BESIDE_MM, REACH_MM, NARROW_MM = 0.6, 6.0, 12.0, 4.0
-#: Fewest pairs of which the sign is judged.
-LEAST_PAIRS = 2
+#: Pairs beyond one of each delay from which their scatter is judged.
+LEAST_FREE = 2
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ def pair_up(
     kinds: Sequence[str], delays: Sequence[float], durations: Sequence[float]
 ) -> list[Pair]:
     """Put control and label volumes together: neighbours of one delay.
+
+    Where more volumes would find a partner if they were counted off (all control volumes are
+    stored before the label volumes, or in blocks), the first control is paired with the first
+    label of that delay, the second with the second, and so on.
 
     Parameters
     ----------
@@ -74,16 +78,25 @@ def pair_up(
             for n, kind in enumerate(kinds)
             if kind in ('control', 'label') and (delays[n], durations[n]) == setting
         ]
-        waiting: int | None = None
-        for n in own:
-            if waiting is None or kinds[waiting] == kinds[n]:
-                # Of two of one kind in a row the later is nearer to what follows.
-                waiting = n
-                continue
-            control, label = (n, waiting) if kinds[n] == 'control' else (waiting, n)
-            pairs.append(Pair(control, label, *setting))
-            waiting = None
+        pairs += [Pair(control, label, *setting) for control, label in _partners(own, kinds)]
     return sorted(pairs, key=lambda pair: min(pair.control, pair.label))
+
+
+def _partners(own: list[int], kinds: Sequence[str]) -> list[tuple[int, int]]:
+    """Return control and label of each pair of one delay."""
+    found = []
+    waiting: int | None = None
+    for n in own:
+        if waiting is None or kinds[waiting] == kinds[n]:
+            # Of two of one kind in a row the later is nearer to what follows.
+            waiting = n
+            continue
+        found.append((n, waiting) if kinds[n] == 'control' else (waiting, n))
+        waiting = None
+    controls, labels = ([n for n in own if kinds[n] == kind] for kind in ('control', 'label'))
+    if len(found) == min(len(controls), len(labels)):
+        return found
+    return list(zip(controls, labels, strict=False))
 
 
 def without_zigzag(parameters: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
@@ -123,32 +136,56 @@ def without_zigzag(parameters: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
     return parameters - np.outer(signs, fitted[0])
 
 
-def difference_sign(differences: np.ndarray) -> tuple[float, float]:
+def difference_sign(
+    differences: np.ndarray, settings: Sequence[object] | None = None
+) -> tuple[float, float | None]:
     """Tell which way control and label differ.
 
     Parameters
     ----------
     differences : ndarray, shape (n,)
         Mean of the brain of control minus label, of each pair.
+    settings : sequence, optional
+        Delay (and duration) of each pair: the difference is not the same for all of them, so
+        that only those of one delay tell the scatter. None: one delay.
 
     Returns
     -------
-    mean, t : float
-        Mean over the pairs, and over its standard error; the median of absolute deviations
-        stands for the scatter, so that a moved pair does not hide the rest. Infinite t where
-        nothing scatters.
+    mean : float
+        Mean over the delays, of each the median.
+    t : float or None
+        That over its standard error; the median of absolute deviations stands for the scatter,
+        so that a moved pair does not hide the rest. Infinite where nothing scatters; None where
+        repeats are too few to tell (fewer than two more pairs than delays).
 
     Examples
     --------
     >>> mean, t = difference_sign(np.array([8.0, 9, 10, 8, 9, 100]))
     >>> float(mean), bool(t > SURE)
     (9.0, True)
+    >>> difference_sign(np.array([3.0, 9.0, 5.0]), settings=[1.0, 1.8, 2.6])[1] is None
+    True
     """
     values = np.asarray(differences, float)
-    middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle))) / np.sqrt(len(values))
+    names = [0] * len(values) if settings is None else list(settings)
+    groups = [
+        values[[name == one for name in names]]
+        for one in dict.fromkeys(names)  # in the order in which they come
+    ]
+    middle = float(np.mean([np.median(own) for own in groups]))
+    free = len(values) - len(groups)
+    if free < LEAST_FREE:
+        return middle, None
+    apart = np.concatenate([np.abs(own - np.median(own)) for own in groups if len(own) > 1])
+    if len(groups) > 1:
+        # The median of an odd number is one of them, and no scatter.
+        apart = apart[apart > 0] if apart.any() else apart
+    spread = 1.4826 * float(np.median(apart))
+    # Each further delay has a median of its own, which is nearer to its pairs than the true one.
+    spread *= np.sqrt((sum(len(own) for own in groups if len(own) > 1) - 1) / free)
+    spread *= np.sqrt(sum(1 / len(own) for own in groups)) / len(groups)
     # A few pairs scatter less than they should by chance.
-    spread *= float(stats.t.ppf(0.975, max(len(values) - 1, 1))) / 1.96
+    spread *= float(stats.t.ppf(0.975, free)) / 1.96
     if spread == 0:
         return middle, float(np.sign(middle) * np.inf) if middle else 0.0
     return middle, middle / spread

@@ -153,6 +153,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    version=2,
     build='csvdprep.preprocessing.blood_flow.workflow:init_blood_flow_wf',
     methods='Control and label were subtracted pairwise; pairs far from the others, or that raise '
     'the variance within tissues, were left out [@dolui2017]. Blood flow follows the kinetic '

@@ -18,6 +18,7 @@ from csvdprep.preprocessing.blood_flow.science.kinetics import (
     difference,
     fit_delays,
     flow_single,
+    residual_noise,
     weighted_delay,
 )
 from csvdprep.preprocessing.blood_flow.science.outliers import kept_pairs
@@ -81,7 +82,7 @@ class MapFlow(SimpleInterface):
             pairs = np.stack([_subtracted(data, pair) for pair in plan.pairs])
             m0, known = self._m0(plan, brain, nib.affines.voxel_sizes(mask.affine))
             kept = self._kept(plan, pairs, known, mask)
-            cbf, att = self._flow(plan, pairs, kept, m0, known)
+            cbf, att = self._flow(plan, pairs, kept, m0, known, doubts)
             snr = _snr(plan, pairs, kept, known)
             source = 'computed'
         cbf, att = np.where(known, cbf, 0), np.where(known, np.nan_to_num(att), 0)
@@ -161,7 +162,7 @@ class MapFlow(SimpleInterface):
         group = [plan.settings.index((d, t)) for _, _, d, t in plan.pairs]
         return np.flatnonzero(kept_pairs(pairs[:, known], tissue, group)).tolist()
 
-    def _flow(self, plan, pairs, kept, m0, known):
+    def _flow(self, plan, pairs, kept, m0, known, doubts):
         """Return flow and arrival of each voxel."""
         how = Labelling(plan.labelling, plan.efficiency, plan.blood_t1)
         groups = _groups(plan, kept)
@@ -179,7 +180,16 @@ class MapFlow(SimpleInterface):
         durations = np.array([key[1] for key in keys])
         weights = np.array([len(groups[key]) for key in keys])
         if self.inputs.att_method == 'least-squares':
-            noise = _noise(pairs, list(groups.values()), known) / m0[known]
+            noise = _noise(pairs, list(groups.values()), known)
+            if noise is None and len(keys) > 2:
+                noise = residual_noise(ratios, times, durations, how, m0[known])
+            elif noise is None:
+                noise = _noise_of_neighbours(pairs, known)
+                doubts.append(
+                    'each of two delays has one difference: its noise is not known, but judged by '
+                    'neighbours'
+                )
+            noise = noise / m0[known]
             fit = fit_delays(ratios, times, durations, how, weights, noise)
             cbf[known], att[known] = fit.cbf, fit.att
             return cbf, att
@@ -209,14 +219,22 @@ def _groups(plan, kept) -> dict[tuple[float, float], list[int]]:
     return groups
 
 
-def _noise(pairs, groups, known) -> np.ndarray:
-    """Return the standard deviation of a single difference; 0 where each delay has one only."""
+def _noise(pairs, groups, known) -> np.ndarray | None:
+    """Return the standard deviation of a single difference; None where each delay has one only."""
     squares, count = 0.0, 0
     for own in groups:
         some = pairs[own][:, known]
         squares = squares + ((some - some.mean(axis=0)) ** 2).sum(axis=0)
         count += len(own) - 1
-    return np.sqrt(squares / count) if count else np.zeros(int(known.sum()))
+    return np.sqrt(squares / count) if count else None
+
+
+def _noise_of_neighbours(pairs, known) -> float:
+    """Return the scatter of a voxel about the mean of the two beside it, as of a single one."""
+    inner = known[2:] & known[1:-1] & known[:-2]
+    apart = [(p[1:-1] - (p[2:] + p[:-2]) / 2)[inner] for p in pairs]
+    found = np.abs(np.concatenate(apart))
+    return 1.4826 * float(np.median(found)) / np.sqrt(1.5) if found.size else 0.0
 
 
 def _snr(plan, pairs, kept, known) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from csvdprep.science.spin_labelling import PARTITION
 
@@ -19,6 +20,9 @@ PER_MINUTE = 6000.0
 EARLIEST, LATEST, STEP, FINER = 0.0, 3.5, 0.02, 10
 #: Arrival time before any measurement, and its standard deviation, s.
 EXPECTED = (1.3, 0.5)
+#: Share of the bolus that the last delay has to see: what arrives later has a flow that is divided
+#: by next to nothing.
+LEAST_SEEN = 0.25
 #: Voxels that are fitted at once.
 AT_ONCE = 20_000
 
@@ -162,10 +166,10 @@ def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None, no
     Returns
     -------
     Fit
-        Arrival is NaN where it is at the end of the range (3.5 s, or when label would still be
-        seen), or flow is not positive; flow then is that of the nearest arrival. Where label was
-        all there before the first delay (PASL: before the bolus was cut off, as seen from it),
-        that time stands for the arrival.
+        Arrival is NaN where it is at the end of the range (3.5 s, or when a quarter of the bolus
+        would be seen), or flow is not positive; flow then is that of the nearest arrival. Where
+        label was all there before the first delay (PASL: before the bolus was cut off, as seen
+        from it), that time stands for the arrival.
 
     References
     ----------
@@ -199,16 +203,14 @@ def fit_delays(ratios, delays, durations, labelling: Labelling, weights=None, no
 
 
 def _fit(seen, delays, durations, root, labelling, noise):
-    since = durations if labelling.kind != 'PASL' else 0 * durations
-    # Later than this, no delay but perhaps the last would hold any label.
-    latest = min(LATEST, float((delays + since).max()) - STEP)
-    # The latest first: before the first delay all arrival times are the same.
-    grid = np.arange(EARLIEST, latest + STEP / 2, STEP)[::-1]
-    best = np.zeros(len(seen))
+    best, latest = np.zeros(len(seen)), np.zeros(len(seen))
     unique, group = np.unique(delays, axis=0, return_inverse=True)
     group = np.ravel(group)
     for number, times in enumerate(unique):
         own = group == number
+        latest[own] = last = latest_arrival(times, durations, labelling)
+        # The latest first: before the first delay all arrival times are the same.
+        grid = np.arange(EARLIEST, last + STEP / 2, STEP)[::-1]
         model = difference(grid[:, None], times, durations, labelling) * root
         size = np.sqrt((model**2).sum(axis=1))
         score = seen[own] @ (model / np.maximum(size, 1e-12)[:, None]).T
@@ -217,7 +219,7 @@ def _fit(seen, delays, durations, root, labelling, noise):
     step = STEP
     while step > 1e-4:
         offsets = np.linspace(step, -step, 2 * FINER + 1)
-        tried = np.clip(best[:, None] + offsets, EARLIEST, latest)
+        tried = np.clip(best[:, None] + offsets, EARLIEST, latest[:, None])
         model = difference(tried[..., None], delays[:, None], durations, labelling) * root
         size = np.sqrt((model**2).sum(axis=2))
         score = np.einsum('nd,ntd->nt', seen, model) / np.maximum(size, 1e-12)
@@ -228,6 +230,70 @@ def _fit(seen, delays, durations, root, labelling, noise):
     flow = (seen * model).sum(axis=1) / np.maximum((model**2).sum(axis=1), 1e-24)
     known = (best < latest - STEP) & (flow > 0)
     return flow, np.where(known, best, np.nan)
+
+
+def latest_arrival(delays, durations, labelling: Labelling) -> float:
+    """Return the latest arrival time that the delays can tell, s.
+
+    Parameters
+    ----------
+    delays, durations : ndarray, shape (d,)
+        PLD and labelling duration, or TI and TI1, s.
+    labelling : Labelling
+        How blood was labelled.
+
+    Returns
+    -------
+    float
+        When a quarter of the bolus is seen at one of the delays, 3.5 s at most.
+
+    Examples
+    --------
+    >>> latest_arrival(np.array([0.5, 1.0]), np.array([1.8, 1.8]), Labelling('PCASL', 0.85, 1.65))
+    2.35
+    """
+    tail = 1 - LEAST_SEEN if labelling.kind != 'PASL' else -LEAST_SEEN
+    return min(LATEST, max(STEP, float(np.max(delays + tail * np.asarray(durations)))))
+
+
+def residual_noise(ratios, delays, durations, labelling: Labelling, scale) -> float:
+    """Estimate the noise of differences of which each delay has one, from what the model leaves.
+
+    Parameters
+    ----------
+    ratios : ndarray, shape (n, d)
+        Control minus label over M0.
+    delays : ndarray, shape (n, d)
+        PLD or TI with the time of the slice, s; three or more.
+    durations : ndarray, shape (d,)
+        Labelling duration or TI1, s.
+    labelling : Labelling
+        How blood was labelled.
+    scale : ndarray, shape (n,)
+        M0: noise is that of the differences, and the same in all voxels.
+
+    Returns
+    -------
+    float
+        Standard deviation of a difference; 0 where no voxel shows label.
+
+    Examples
+    --------
+    >>> pcasl, delays = Labelling('PCASL', 0.85, 1.65), np.array([0.5, 1, 1.5, 2, 2.5])
+    >>> seen = 60 * difference(1.2, delays, 1.8, pcasl)
+    >>> seen = seen + np.random.default_rng(0).normal(0, 1e-3, (2000, 5))
+    >>> round(residual_noise(seen, np.tile(delays, (2000, 1)), np.full(5, 1.8), pcasl, 1.0), 4)
+    0.001
+    """
+    fit = fit_delays(ratios, delays, durations, labelling)
+    known = np.isfinite(fit.att)
+    if not known.any():
+        return 0.0
+    model = difference(fit.att[known, None], np.asarray(delays)[known], durations, labelling)
+    left = np.asarray(ratios)[known] - fit.cbf[known, None] * model
+    left = left * np.broadcast_to(scale, known.shape)[known, None]
+    free = np.shape(ratios)[1] - 2
+    return float(np.sqrt(np.median((left**2).sum(axis=1)) / stats.chi2.median(free)))
 
 
 def _likely(score, att, noise):
@@ -268,8 +334,8 @@ def weighted_delay(ratios, delays, durations, labelling: Labelling) -> np.ndarra
     """
     ratios, delays = np.atleast_2d(np.asarray(ratios, float)), np.asarray(delays, float)
     durations = np.asarray(durations, float)
-    last = delays.max() + (0 if labelling.kind == 'PASL' else durations.max())
-    grid = np.arange(EARLIEST, min(LATEST, last - STEP), STEP / 4)
+    last = latest_arrival(delays, durations, labelling)
+    grid = np.arange(EARLIEST, last, STEP / 4)
     model = difference(grid[:, None], delays, durations, labelling)
     known = (model @ delays) / np.maximum(model.sum(axis=1), 1e-12)
     # Before the first delay all label has arrived: nothing changes there.
