@@ -20,7 +20,7 @@ from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.labelling import Plan
 from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.values import Value, read_values, write_values
-from csvdprep.markers.perfusion.interfaces import MeasureFlow
+from csvdprep.markers.perfusion.interfaces import MeasureFlow, _Arrival, _doubted, _Noise
 from csvdprep.markers.perfusion.science.partial_volume import tissue_flows
 from csvdprep.markers.perfusion.science.quality import evaluation_index, judge_map
 from csvdprep.preprocessing.asl import interfaces
@@ -28,7 +28,8 @@ from csvdprep.preprocessing.asl.motion import align, moved
 from csvdprep.preprocessing.asl.science import difference_sign, pair_up
 from csvdprep.preprocessing.blood_flow import ROOM as BLOOD_FLOW
 from csvdprep.preprocessing.blood_flow.interfaces import MapFlow
-from csvdprep.preprocessing.blood_flow.science.kinetics import (
+from csvdprep.preprocessing.blood_flow.science.outliers import kept_pairs
+from csvdprep.science.labelled_blood import (
     Labelling,
     difference,
     fit_delays,
@@ -36,7 +37,6 @@ from csvdprep.preprocessing.blood_flow.science.kinetics import (
     residual_noise,
     weighted_delay,
 )
-from csvdprep.preprocessing.blood_flow.science.outliers import kept_pairs
 
 PERF = 'sub-01/perf/sub-01'
 SIDECAR = {
@@ -351,6 +351,26 @@ def test_a_map_of_single_differences(tmp_path, monkeypatch, delays, wanted):
     value = read_values(flow.run().outputs.blood_flow_values)['cbf_brain']
     assert value.value == pytest.approx(40, abs=wanted)
     assert ('neighbours' in value.reason) == (len(delays) == 2)
+
+
+@pytest.mark.parametrize(('att', 'sd', 'flagged'), [(2.2, 0.006, True), (1.3, 0.006, False),
+                                                    (2.2, 5e-4, False)])  # fmt: skip
+def test_late_arrival_that_noise_hides_is_flagged(att, sd, flagged):
+    """40 mL/100 g/min that arrive after 2.2 s are 26 that arrive after 1.5 s, voxel by voxel."""
+    rng, delays, repeats = np.random.default_rng(1), np.array([0.25, 0.75, 1.25, 1.75, 2.25]), 6
+    durations, place = np.full(5, 1.5), np.ones((20, 20, 8), bool)
+    every, clean = np.tile(delays, repeats), 40 * difference(att, delays, durations, PCASL)
+    series = np.tile(clean, repeats) + rng.normal(0, sd, (*place.shape, every.size))
+    means = series.reshape(-1, repeats, 5).mean(axis=1)
+    noise = np.full(len(means), sd)
+    fit = fit_delays(means, delays, durations, PCASL, np.full(5, repeats), noise)
+    groups = {(delay, 1.5): [(n, n) for n in np.flatnonzero(every == delay)] for delay in delays}
+    leaning = _Arrival(
+        _Noise(series, groups), Plan(labelling='PCASL'), fit.att.reshape(place.shape)
+    )
+    found = _doubted(Value(float(fit.cbf.mean())), leaning, place)
+    assert found.qc == ('warn' if flagged else '')
+    assert ('mean differences (2.' in found.reason) == flagged
 
 
 def test_what_shows_no_label_has_no_arrival():

@@ -19,6 +19,7 @@ from csvdprep.markers.perfusion.science.partial_volume import tissue_flows
 from csvdprep.markers.perfusion.science.quality import judge_map, spatial_cov
 from csvdprep.markers.perfusion.science.rings import ring_slope
 from csvdprep.science.distances import distance_map
+from csvdprep.science.labelled_blood import Labelling, fit_delays
 
 #: Share of grey matter, or of deep structures, from which a voxel counts.
 GREY = 0.7
@@ -28,6 +29,8 @@ LEAST_VOXELS = 10
 LEAST_SNR = 3.0
 #: Times the median flow of grey matter from which label is in arteries.
 ARTERIAL = 2.5
+#: Arrival of the voxels of a region and that of its mean differences may differ by this, s.
+LEANING_S = 0.2
 COLUMNS = ('ring', 'n_voxels', 'distance_mm', 'mean', 'se')
 
 
@@ -91,10 +94,12 @@ class MeasureFlow(SimpleInterface):
         self._results['cbf_regions'] = save(_labels(places), image, folder / 'regions.nii.gz')
 
         noise = _Noise.read(given.asl_preproc, plan, told['kept'])
+        leaning = _Arrival(noise, plan, att) if told['source'] == 'computed' else None
         doubt = whole.reason if whole.qc else ''
         values = {}
         for name in REGIONS:
-            values[f'cbf_{name}'] = self._mean(cbf, places, name, doubt)
+            flow = self._mean(cbf, places, name, doubt)
+            values[f'cbf_{name}'] = _doubted(flow, leaning, places[name])
         for name in SNR_REGIONS:
             snr = noise.of(places.get(name))
             values[f'cbf_snr_{name}'] = snr
@@ -103,8 +108,10 @@ class MeasureFlow(SimpleInterface):
                 said = f'its signal is {snr.value:.1f} times its standard error'
                 reason = '; '.join(part for part in (flow.reason, said) if part)
                 values[f'cbf_{name}'] = replace(flow, qc='warn', reason=reason)
-        values |= self._corrected(flows, grey, tissue.white, known, doubt)
-        values |= self._arteries(frame, cbf, att, places, plan, doubt)
+        for name, value in self._corrected(flows, grey, tissue.white, known, doubt).items():
+            place = places['gm' if name == 'cbf_gm_pvc' else 'wm']
+            values[name] = _doubted(value, leaning, place)
+        values |= self._arteries(frame, cbf, att, places, leaning, doubt)
         values |= _grey_quality(cbf, places)
         rows, rings = _rings(cbf, distance, tissue, known, places, doubt)
         values |= rings
@@ -165,7 +172,7 @@ class MeasureFlow(SimpleInterface):
             values[f'cbf_{name}_pvc'] = _average(flow, place, 'half of this tissue', doubt)
         return values
 
-    def _arteries(self, frame, cbf, att, places, plan, doubt):
+    def _arteries(self, frame, cbf, att, places, leaning, doubt):
         """Return flow and arrival by artery and side, and the difference of the sides."""
         given, values = self.inputs, {}
         cortex = places['gm']
@@ -177,19 +184,20 @@ class MeasureFlow(SimpleInterface):
                 place = cortex & (frame.share(given.territories_dseg, labels=(label,)) > 0.5)
                 sides[side] |= place
                 words = f'cortical grey matter of the {side} {name.upper()}'
-                values[f'cbf_{name}_{side}'] = _average(cbf, place, words, doubt)
-                values[f'att_{name}_{side}_s'] = (
-                    _median(att, place, words, doubt) if several else single
-                )
+                flow = _average(cbf, place, words, doubt)
+                values[f'cbf_{name}_{side}'] = _doubted(flow, leaning, place)
+                arrival = _median(att, place, words, doubt) if several else single
+                values[f'att_{name}_{side}_s'] = _doubted(arrival, leaning, place)
         for name in ('gm', 'wm'):
-            values[f'att_{name}_s'] = (
-                _median(att, places[name], REGIONS[name], doubt) if several else single
-            )
+            arrival = _median(att, places[name], REGIONS[name], doubt) if several else single
+            values[f'att_{name}_s'] = _doubted(arrival, leaning, places[name])
         left, right = (_average(cbf, sides[side], f'the {side} side') for side in sides)
         value = Value(None, reason=left.reason or right.reason)
         if left.value is not None and right.value is not None and left.value + right.value > 0:
             both = left.value + right.value
             value = Value(200 * (left.value - right.value) / both, n=left.n + right.n)
+        for place in sides.values():
+            value = _doubted(value, leaning, place)
         values['cbf_gm_asymmetry_pct'] = value
         return values
 
@@ -198,7 +206,7 @@ class _Noise:
     """Differences of control and label over time, of any region."""
 
     def __init__(self, data, groups):
-        self._data, self._groups = data, groups
+        self._data, self.groups = data, groups
 
     @classmethod
     def read(cls, path, plan, kept):
@@ -206,7 +214,15 @@ class _Noise:
         groups: dict = {}
         for n in kept:
             groups.setdefault(plan.pairs[n][2:], []).append(plan.pairs[n][:2])
-        return cls(np.asanyarray(load_scaled(path).dataobj), list(groups.values()))
+        return cls(np.asanyarray(load_scaled(path).dataobj), groups)
+
+    def differences(self, place) -> list[np.ndarray]:
+        """Return the mean differences of a region, of each delay."""
+        level = self._data[place].mean(axis=0, dtype=np.float64)
+        return [
+            np.array([level[c] - (0 if c == n else level[n]) for c, n in pairs])
+            for pairs in self.groups.values()
+        ]
 
     def of(self, place) -> Value:
         """Return the mean over the standard error of a region."""
@@ -214,19 +230,53 @@ class _Noise:
             return Value(None, reason='hyperintensities are not known: no FLAIR')
         if place.sum() < LEAST_VOXELS:
             return Value(None, reason='too few voxels')
-        if sum(map(len, self._groups)) < 4:
+        if sum(map(len, self.groups.values())) < 4:
             return Value(None, reason='fewer than four differences tell no standard error')
-        level = self._data[place].mean(axis=0, dtype=np.float64)
         total, squares, count = 0.0, 0.0, 0
-        for pairs in self._groups:
-            found = np.array([level[c] - (0 if c == n else level[n]) for c, n in pairs])
+        for found in self.differences(place):
             total += found.mean()
             squares += ((found - found.mean()) ** 2).sum()
             count += len(found) - 1
         if not count or not squares:
             return Value(None, reason='each delay has one difference only')
-        error = np.sqrt(squares / count * sum(1 / len(pairs) for pairs in self._groups))
+        error = np.sqrt(squares / count * sum(1 / len(pairs) for pairs in self.groups.values()))
         return Value(float(total / error), n=int(place.sum()))
+
+
+class _Arrival:
+    """Whether noise moves the arrival times of the voxels of a region."""
+
+    def __init__(self, noise, plan, att):
+        self._noise, self._plan, self._att = noise, plan, att
+
+    def doubt(self, place) -> str:
+        """Say that voxels and mean differences of a region tell other arrival times; or ''."""
+        groups, plan = self._noise.groups, self._plan
+        found = self._att[place & (self._att > 0)]
+        if len(groups) < 2 or len(found) < LEAST_VOXELS:
+            return ''
+        seen = [np.mean(own) for own in self._noise.differences(place)]
+        delays = [plan.delay_map(place.shape, delay)[place].mean() for delay, _ in groups]
+        durations = np.array([duration for _, duration in groups])
+        how = Labelling(plan.labelling, plan.efficiency, plan.blood_t1)
+        weights = [len(own) for own in groups.values()]
+        fit = fit_delays([seen], delays, durations, how, weights)
+        whole, voxels = float(fit.att[0]), float(np.median(found))
+        if abs(whole - voxels) <= LEANING_S:
+            return ''
+        says = f'{whole:.2f} s' if np.isfinite(whole) else 'none'
+        return (
+            f'the arrival time of its voxels ({voxels:.2f} s) is not that of its mean '
+            f'differences ({says}): with noise, flow and arrival lean on what was expected'
+        )
+
+
+def _doubted(value: Value, leaning: _Arrival | None, place) -> Value:
+    """Flag a value of a region whose arrival times are not sure."""
+    said = leaning.doubt(place) if leaning and value.value is not None else ''
+    if not said:
+        return value
+    return replace(value, qc='warn', reason='; '.join(filter(None, (value.reason, said))))
 
 
 def _average(values, place, words, doubt='') -> Value:

@@ -245,7 +245,7 @@ def _without_partner(kinds, pairs) -> str:
     """Tell of control and label volumes that no pair holds; empty where there are none."""
     volumes = sum(kind in ('control', 'label') for kind in kinds)
     used = len({n for pair in pairs for n in (pair.control, pair.label)})
-    if 'deltam' in kinds or used >= volumes:
+    if 'deltam' in kinds or not pairs or used >= volumes:
         return ''
     return f'{volumes - used} of {volumes} volumes of control and label have no partner'
 

@@ -13,7 +13,8 @@ from csvdprep.imaging.images import like, load, resample, save
 from csvdprep.imaging.labelling import Plan, load_scaled
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.blood_flow import ROOM
-from csvdprep.preprocessing.blood_flow.science.kinetics import (
+from csvdprep.preprocessing.blood_flow.science.outliers import kept_pairs
+from csvdprep.science.labelled_blood import (
     Labelling,
     difference,
     fit_delays,
@@ -21,7 +22,6 @@ from csvdprep.preprocessing.blood_flow.science.kinetics import (
     residual_noise,
     weighted_delay,
 )
-from csvdprep.preprocessing.blood_flow.science.outliers import kept_pairs
 from csvdprep.science.smoothing import smoothed
 
 #: Share of the median M0 of the brain below which flow cannot be computed.
