@@ -36,7 +36,9 @@ def who(plan: Plan, person: Mapping[str, str]) -> list[tuple[str, str]]:
         for scan in plan.scans.values()
     }
     titles = scan_titles(plan)
-    scans = (title for names, _ in distinct(plan.scans) for title in named(names, titles))
+    # Products of the visits, which rooms of the participant take, are none.
+    known = {name: scan for name, scan in plan.scans.items() if name in titles}
+    scans = (title for names, _ in distinct(known) for title in named(names, titles))
     facts = {name.capitalize(): person.get(name, '') for name in ('age', 'sex', 'site')}
     facts |= {
         'Acquired': person.get('acquired', ''),
