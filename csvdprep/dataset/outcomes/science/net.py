@@ -83,7 +83,7 @@ def fit_net(
     design : ndarray, shape (n, k)
         Predictors, of mean 0 and standard deviation 1.
     penalty : float
-        Times L1 |b| + (1 - L1) b² / 2, of the mean log-likelihood; thresholds have none.
+        Times L1 ``|b|`` + (1 - L1) b² / 2, of the mean log-likelihood; thresholds have none.
     start : ndarray, shape (base + k,), optional
         Where to begin.
 
