@@ -305,6 +305,15 @@ def test_segments_of_the_circle_of_willis():
     assert any((own == 'm1_right').any() for own in names)
 
 
+def test_the_anterior_choroidal_artery_is_no_posterior_communicating_one():
+    choroidal = tube([(12, 6, -16), (14, -4, -14), (17, -15, -11)], 0.5)
+    communicating = tube([(12, 6, -16), (12, -2, -16), (10, -12, -14)], 0.5)
+    for artery, there in ((choroidal, False), (communicating, True)):
+        found = found_in([artery], (4, -18, -21), (22, 10, -6), voxel=(0.45,) * 3)
+        seen, _ = willis(found, [piece.points for piece in found.pieces])
+        assert ('pcom_right' in seen) == there
+
+
 def anatomy(mask, *, placed=False, grid=None):
     points = grid
     return Anatomy(

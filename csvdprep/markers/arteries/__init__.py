@@ -362,5 +362,5 @@ ROOM = Room(
     'out. Segments of the circle of Willis and lenticulostriate arteries [@wei2022] were told by '
     'their place in the template, direction and origin.',
     references=('sato1998', 'frangi1998', 'lee1994', 'bullitt2003', 'wei2022'),
-    version=3,
+    version=4,
 )
