@@ -17,6 +17,7 @@ import numpy as np
 
 from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
 from csvdprep.bids.files import content_missing, lock
+from csvdprep.bids.spellings import about_sites
 from csvdprep.bids.visit_times import visit_times
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.failure import said
@@ -260,7 +261,7 @@ def _write_tables(
             'visits is missing; their values are n/a.'
         )
     covariates.finish()
-    for sentence in about_ages(given):
+    for sentence in (*about_ages(given), *about_sites(gathered.sites)):
         tell(sentence)
     gathered.notes = [public(sentence) for sentence in notes]
     return gathered, write_changes(output_dir, wanted, folder, settings.leaves_out) is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from csvdprep.bids.spellings import sex_of
 from csvdprep.bids.tsv import stream_tsv
 
 
@@ -60,10 +61,6 @@ def _number(text: str) -> float:
     return value if abs(value) < np.inf else np.nan
 
 
-#: Words for one sex.
-SEXES = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
-
-
 def controls_of(rows: Sequence[Mapping[str, Any]], words: str) -> np.ndarray:
     """Tell which visits are the first of a control.
 
@@ -104,4 +101,4 @@ def ages_and_sexes(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.nd
     (array([70., nan]), array(['F', 'n/a'], dtype='<U3'))
     """
     ages = np.array([np.nan if row['age'] is None else row['age'] for row in rows], float)
-    return ages, np.array([SEXES.get(row['sex'].casefold(), row['sex']) for row in rows])
+    return ages, np.array([sex_of(row['sex']) for row in rows])

@@ -11,6 +11,7 @@ from csvdprep import __version__
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.norms import ROOM
+from csvdprep.dataset.norms.decide import suited
 from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, scores
 from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
 from csvdprep.interfaces.lists import write_rows
@@ -48,11 +49,7 @@ class Norms(SimpleInterface):
     def _run_interface(self, runtime):
         folder, rows = Path(runtime.cwd), self.inputs.group_covariates['rows']
         described = self.inputs.group_dictionary['measures']
-        names = [
-            name
-            for name, facts in described.items()
-            if facts['result'] and not facts['levels'] and not name.startswith('qc_')
-        ]
+        names = suited(described)
         who, numbers = read_numbers(self.inputs.group_measures, names)
         source = dict.fromkeys(numbers, 'as measured')
         table = self.inputs.harmonised_table
