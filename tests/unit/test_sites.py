@@ -154,11 +154,11 @@ def test_sites_as_they_are_typed(tmp_path, cell, found, told):
         ('89+', 89, 'lower bound'),
         ('nan', np.nan, ''),
         ('seventy', np.nan, 'not a number of years'),
-        ('1955-03-02', np.nan, 'not a number of years'),
-        ('02.03.1955', np.nan, 'not a number of years'),
-        ('3/2/1955', np.nan, 'not a number of years'),
-        ('19550302', np.nan, 'not a number of years'),
-        ('2 Mar 1955', np.nan, 'not a number of years'),
+        ('1955-03-02', np.nan, '1 age is a date, which is not used, and not shown'),
+        ('02.03.1955', np.nan, '1 age is a date, which is not used, and not shown'),
+        ('3/2/1955', np.nan, '1 age is a date, which is not used, and not shown'),
+        ('19550302', np.nan, '1 age is a date, which is not used, and not shown'),
+        ('2 Mar 1955', np.nan, '1 age is a date, which is not used, and not shown'),
     ],
 )
 def test_ages_as_they_are_typed(tmp_path, cell, years, told):

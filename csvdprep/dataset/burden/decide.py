@@ -11,7 +11,8 @@ from csvdprep.core.errors import MeasureError, UsageError
 from csvdprep.core.plan import Scan
 from csvdprep.core.room import Decision, NoPlace
 from csvdprep.dataset.burden.science import TERMS, fit_reference, raw_term
-from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
+from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, rare_sexes, read_numbers
+from csvdprep.science.small_groups import FEW
 
 
 def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decision, ...]]:
@@ -62,6 +63,7 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     told = ', '.join(f'{name} {weight:g}' for name, weight in weights.items() if weight)
     return options, (
         Decision('controls', str(known), 'first visits of known age and sex'),
+        *rare_sexes(sexes[controls], FEW),
         Decision('weights', told, 'as asked'),
     )
 

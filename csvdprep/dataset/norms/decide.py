@@ -9,7 +9,8 @@ import numpy as np
 
 from csvdprep.core.plan import Scan
 from csvdprep.core.room import Decision, NoPlace
-from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
+from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, rare_sexes, read_numbers
+from csvdprep.science.small_groups import FEW
 
 
 def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decision, ...]]:
@@ -53,6 +54,7 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     what = 'harmonised, where they are' if options.harmonised else 'as measured'
     return options, (
         Decision('controls', str(known), 'first visits of known age and sex'),
+        *rare_sexes(sexes[controls], FEW),
         Decision('measures', what, 'norms of several sites need measures on one scale'),
     )
 

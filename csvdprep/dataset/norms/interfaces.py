@@ -16,6 +16,7 @@ from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, scores
 from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import write_values
+from csvdprep.science.small_groups import FEW
 
 #: Share of zeros above which a measure has no percentiles that say anything.
 ZEROS = 0.5
@@ -92,7 +93,7 @@ class Norms(SimpleInterface):
         provenance = {
             'software': f'csvdprep {__version__}',
             'controls': int((mine & known).sum()),
-            'women': int((mine & known & (sexes == 'F')).sum()),
+            'women': _women(sexes[mine & known]),
             'words for controls': self.inputs.controls,
             'units': {name: described[name]['units'] for name in norms},
             'measures taken': {name: source[name] for name in norms},
@@ -123,10 +124,18 @@ class Norms(SimpleInterface):
         return runtime
 
 
+def _women(sexes: np.ndarray) -> int | str:
+    """Count the women among the controls, unless that tells of few of one sex."""
+    counts = [int((sexes == sex).sum()) for sex in 'FM']
+    small = any(0 < count < FEW for count in counts)
+    return f'not told, as fewer than {FEW} are of one sex' if small else counts[0]
+
+
 def _curves(norm, described):
     """Return the rows of one measure: each sex, every five years."""
     ages = np.arange(5 * np.ceil(norm.low / 5), norm.high + 1e-9, 5.0)
-    for male, sex in ((False, 'F'), (True, 'M')):
+    for sex in norm.sexes:
+        male = sex == 'M'
         columns = {f'p{p}': curve(norm, p, ages, male) for p in _PERCENT}
         for at, age in enumerate(ages):
             yield {
