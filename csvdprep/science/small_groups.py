@@ -65,7 +65,7 @@ def join_small(groups: np.ndarray, people: np.ndarray, least: int = FEW) -> np.n
     --------
     >>> groups = np.array(['F'] * 30 + ['M'] * 20 + ['X'] * 3)
     >>> named = join_small(groups, np.arange(53).astype(str))
-    >>> sorted(set(named)), (named == 'other groups').sum()
+    >>> sorted(set(named)), int((named == 'other groups').sum())
     (['F', 'other groups'], 23)
     """
     groups = np.asarray(groups).astype(object)

@@ -55,8 +55,8 @@ ROOM = Room(
                 Column(name='n', description='Participants with a prediction.'),
                 Column(
                     name='events',
-                    description='Events; of grades, those above the lowest. n/a where fewer than ten of the '
-                    'group have it, or have it not.',
+                    description='Events; of grades, those above the lowest. n/a where fewer '
+                    'than ten of the group have it, or have it not.',
                 ),
                 Column(
                     name='c',
@@ -160,6 +160,7 @@ ROOM = Room(
             reference='lei2018',
         ),
     ),
+    version=2,
     build='csvdprep.dataset.outcomes.workflow:init_outcomes_wf',
     methods='The outcome ({o.column}, {o.kind}) was modelled by elastic nets [@friedman2010] for '
     'blocks of measures with age and sex, joined by late fusion; penalties were chosen, and '
