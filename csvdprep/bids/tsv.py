@@ -251,7 +251,9 @@ def tsv_cell(value: Any, *, digits: int | None = None) -> str:
         return MISSING
     if digits is not None and isinstance(value, Real) and not isinstance(value, Integral):
         return f'{value:.{digits}g}'
-    return _ENDS.sub(' ', str(value)).strip() or MISSING
+    text = str(value)
+    # Nothing that ends a cell is printable: most cells need no further look.
+    return (text if text.isprintable() else _ENDS.sub(' ', text)).strip() or MISSING
 
 
 def read_table(path: str | Path) -> Table:

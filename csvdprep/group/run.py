@@ -6,6 +6,7 @@ Between the two, the rooms of the dataset take the tables; see :mod:`csvdprep.gr
 from __future__ import annotations
 
 import tempfile
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Gathered:
     sexes: list[str] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
     bounds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
-    values: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[str, array[float]] = field(default_factory=dict)
     states: Counter = field(default_factory=Counter)
     flags: dict[str, Counter] = field(default_factory=dict)
     reasons: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -220,7 +221,7 @@ def _write_tables(
         measures,
         output_dir,
         [figure for room in ordered for figure in room.figures if figure.disease],
-        values={m.name: [] for m in measures},
+        values={m.name: array('d') for m in measures},
         flags={m.name: Counter() for room in rooms for m in room.measures},
     )
     notes: list[str] = []
