@@ -1,6 +1,7 @@
 """Commands on tables of several sites: fit, apply, take in; sums in place of values."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -333,6 +334,8 @@ def test_three_sites_that_share_files_only(tmp_path):
         # No label and no value of anybody leaves; every number that does is listed.
         text = sums.read_text()
         assert 'sub-' not in text
+        assert str(tmp_path) not in text
+        assert not re.search(r'\b(19|20)\d\d-\d\d-\d\d\b', text)
         assert not any(repr(float(v)) in text for v in [*values[here].ravel(), *age[here]])
         facts = json.loads(text)
         assert {*facts} == {
