@@ -81,7 +81,8 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     by, decisions = options.by, []
     if by == 'auto':
         by = 'site' if len(numbers['site']) > 1 else 'scanner'
-        why = f'{len(numbers["site"])} sites and {len(numbers["scanner"])} scanners are known'
+        counts = [f'{len(n)} {kind}{"s" * (len(n) != 1)}' for kind, n in numbers.items()]
+        why = f'known are {" and ".join(counts)}'
         decisions.append(Decision('across', f'{by}s', why))
     if len(numbers[by]) < 2:
         raise NoPlace(
