@@ -2,8 +2,8 @@
 
 Run as ``python benchmarks/scale.py FOLDER [PARTICIPANTS]``: it makes a skeleton of a raw dataset
 (10,000 participants by default: images are there by name, those of the first are real) and of an
-output folder as the app leaves it, then runs each command as a user does and prints its wall time
-and peak memory (resident, largest process).
+output folder as the app leaves it, then runs each command as a user does and prints its wall time,
+processor time and peak memory (resident, largest process).
 """
 
 from __future__ import annotations
@@ -49,22 +49,24 @@ def main(argv: list[str]) -> None:
         'slurm manifest': ['slurm', raw, out],
         'group tables and page': [raw, out, 'group', '-w', work],
     }
-    print('| command | wall, s | peak memory, MB |\n|---|---|---|')
+    print('| command | wall, s | user CPU, s | system CPU, s | peak memory, MB |')
+    print('|---|---|---|---|---|')
     for name, command in commands.items():
-        wall, peak, code, said = measure(command)
-        print(f'| {name} | {wall:.1f} | {peak:.0f} |')
+        wall, user, system, peak, code, said = measure(command)
+        print(f'| {name} | {wall:.1f} | {user:.1f} | {system:.1f} | {peak:.0f} |', flush=True)
         if code > 1:
             raise SystemExit(f'{name} failed with status {code}: {said}')
     size = sum(p.stat().st_size for p in out.glob('group*')) / 1e6
     print(f'\ngroup files: {size:.1f} MB, page {(out / "group.html").stat().st_size / 1e6:.1f} MB')
 
 
-def measure(command) -> tuple[float, float, int, str]:
-    """Run a command in a process that reports the most memory of its child."""
+def measure(command) -> tuple[float, float, float, float, int, str]:
+    """Run a command in a process that reports time and most memory of its children."""
     text = (
         'import resource, subprocess, sys; '
         'r = subprocess.run([sys.executable, "-m", "csvdprep", *sys.argv[1:]]); '
-        'print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, r.returncode)'
+        'u = resource.getrusage(resource.RUSAGE_CHILDREN); '
+        'print("USED", u.ru_utime, u.ru_stime, u.ru_maxrss, r.returncode)'
     )
     start = time.monotonic()
     done = subprocess.run(
@@ -74,8 +76,8 @@ def measure(command) -> tuple[float, float, int, str]:
         check=True,
     )
     wall = time.monotonic() - start
-    _, peak, code = done.stdout.splitlines()[-1].split()
-    return wall, int(peak) / 1000, int(code), done.stderr[-300:]
+    _, user, system, peak, code = done.stdout.splitlines()[-1].split()
+    return wall, float(user), float(system), int(peak) / 1000, int(code), done.stderr[-300:]
 
 
 def make_raw(raw: Path, count: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.raw import bare_label
+from csvdprep.bids.spellings import DATE, UNKNOWN, UNUSUAL, sex_levels, sex_of, sexes_of
 from csvdprep.bids.tsv import MISSING, Table, read_tsv
 from csvdprep.core.errors import InputError, plain
 from csvdprep.core.plan import Visit
@@ -23,9 +24,6 @@ COLUMNS = {'site': SITE, 'age': AGE, 'sex': SEX}
 #: Columns that tell controls from patients, and who is the same person under several labels.
 GROUP = ('group', 'diagnosis', 'dx', 'participant_group', 'patient_group')
 PERSON = ('travelling_subject_id', 'traveling_subject_id', 'travelling_id', 'person_id')
-#: Words (in lower case) for a value that is not known; more of them where a number is due.
-UNKNOWN = frozenset({'', MISSING, 'nan'})
-UNKNOWN_AGE = UNKNOWN | {'na', 'none', 'null', 'unknown', 'missing', '.', '-', '?'}
 #: No person is older, years.
 OLDEST = 130
 #: Labels and values named in a message, and messages, before the rest is counted.
@@ -117,6 +115,11 @@ class Covariates:
                 values = {row['others'].get(column, MISSING) for row in rows} - {MISSING}
                 if len(values) == 1:
                     out[column] = values.pop()
+                elif values and column in (*GROUP, *PERSON):
+                    self._tell(
+                        f'A table gives several values for the {column} of sub-{visit.subject}; '
+                        'none is used. Keep only one row.'
+                    )
         return out
 
     def finish(self) -> None:
@@ -156,8 +159,8 @@ class Covariates:
             self._tell(note)
         labels = table.named(column)
         if not labels:
-            if table.columns:
-                self._tell(f'{path.name} has no column {column}and is not used.')
+            why = f'has no column {column} and is not used' if table.columns else 'is empty'
+            self._tell(f'{path.name} {why}.')
             return _People()
         people = _People(path.name, path.parent, prefix, self._renamed)
         columns = {kind: table.named(*names) for kind, names in COLUMNS.items()}
@@ -168,24 +171,53 @@ class Covariates:
             for column in table.columns
             if column and column not in taken
         }
+        sexes = self._sexes(path, table, columns['sex'])
         for row in table.rows:
             if label := bare_label(row[labels[0]], prefix):
-                facts = {kind: _first(row, names, kind) for kind, names in columns.items()}
+                facts = {kind: _first(row, names) for kind, names in columns.items()}
+                facts['sex'] = sexes.get(facts['sex'], facts['sex'])
                 facts['session'] = bare_label(row[session[0]], 'ses') if session else ''
                 facts['others'] = {
                     name: ' '.join(row[column].split())
                     for column, name in others.items()
-                    if not _unknown(row[column], 'age')
+                    if not _unknown(row[column])
                 }
                 people.add(label, facts)
         self._tell_doubles(path.name, table, columns)
+        self._tell_unusual(path.name, table, columns['site'])
         return people
+
+    def _sexes(self, path: Path, table: Table, columns: list[str]) -> dict[str, str]:
+        """Tell what each way to write the sex stands for; codes nobody describes are told."""
+        cells = [said for row in table.rows if (said := _first(row, columns)) != MISSING]
+        if not cells:
+            return {}
+        sidecars = (path.with_suffix('.json'), self._root / 'participants.json')
+        levels: dict[str, str] = {}
+        for sidecar in dict.fromkeys(sidecars):
+            levels = sex_levels(sidecar, columns) | levels
+        meaning, note = sexes_of(cells, levels, path.name)
+        if note:
+            self._tell(note)
+        return meaning
+
+    def _tell_unusual(self, name: str, table: Table, columns: list[str]) -> None:
+        """Tell of words that are taken for no site: a site might be called so."""
+        found = Counter(row[c] for row in table.rows for c in columns[:1])
+        odd = sorted(word for word in found if word.casefold() in UNUSUAL)
+        if odd:
+            self._tell(
+                f'{name}: the site of {sum(found[word] for word in odd)} rows is written as '
+                f'"{_listed(odd, chr(34) + ", " + chr(34))}", which is taken for not known. '
+                'Write n/a, or another name of the site.'
+            )
 
     def _tell_doubles(self, name: str, table: Table, columns: Mapping[str, list[str]]) -> None:
         """Tell of columns that mean the same and say different things."""
         for kind, names in columns.items():
+            same = sex_of if kind == 'sex' else str
             if any(
-                len({row[c] for c in names if not _unknown(row[c], kind)}) > 1
+                len({same(row[c]) for c in names if not _unknown(row[c])}) > 1
                 for row in table.rows
             ):
                 self._tell(
@@ -244,12 +276,12 @@ def _alike(label: str) -> str:
     return label.casefold().lstrip('0')
 
 
-def _unknown(text: str, kind: str) -> bool:
-    return text.casefold() in (UNKNOWN_AGE if kind == 'age' else UNKNOWN)
+def _unknown(text: str) -> bool:
+    return text.casefold() in UNKNOWN
 
 
-def _first(row: Mapping[str, str], columns: Iterable[str], kind: str) -> str:
-    return next((' '.join(row[c].split()) for c in columns if not _unknown(row[c], kind)), MISSING)
+def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
+    return next((' '.join(row[c].split()) for c in columns if not _unknown(row[c])), MISSING)
 
 
 def _listed(names: Iterable[str], between: str = ', ') -> str:
@@ -299,7 +331,7 @@ def age_of(text: str) -> tuple[float | None, str]:
 
     """
     text = ' '.join(text.split())
-    if _unknown(text, 'age'):
+    if _unknown(text):
         return None, 'unknown'
     found = _AGE.fullmatch(text)
     if not found:
@@ -327,14 +359,25 @@ def about_ages(texts: Iterable[str]) -> list[str]:
     --------
     >>> about_ages(['71', '70-79', 'n/a', '89+'])[0]
     '1 age is not a number of years and is not used ("70-79"): write years, or n/a.'
+    >>> about_ages(['1950-03-02'])[0].split(':')[0]
+    '1 age is a date, which is not used, and not shown here'
 
     """
     kinds: dict[str, Counter] = {'unclear': Counter(), 'bound': Counter()}
+    dates = 0
     for text in texts:
         kind = age_of(text)[1]
-        if kind in kinds:
+        if kind == 'unclear' and DATE.fullmatch(' '.join(text.split())):
+            dates += 1
+        elif kind in kinds:
             kinds[kind][f'"{text}"'] += 1
     notes = []
+    if dates:
+        many = 'age is a date' if dates == 1 else 'ages are dates'
+        notes.append(
+            f'{dates} {many}, which {"is" if dates == 1 else "are"} not used, and not shown '
+            'here: write years, or n/a, and keep dates of birth out of the dataset.'
+        )
     if values := kinds['unclear']:
         many = 'age is not a number' if values.total() == 1 else 'ages are not numbers'
         verb = 'is' if values.total() == 1 else 'are'

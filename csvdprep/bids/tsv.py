@@ -104,6 +104,17 @@ def read_tsv(path: str | Path) -> Table:
         raise
     except OSError as error:
         raise unreadable(path, error) from error
+    return _told(path, encoding, text)
+
+
+def _told(path: Path, encoding: str, text: str) -> Table:
+    """Take a table apart; what is odd about its file is told, or refused."""
+    if '\0' in text:
+        raise InputError(
+            'This is no table of text.',
+            file=path,
+            remedy=f'{_SAVE[0].upper()}{_SAVE[1:]}; of a spreadsheet, export it.',
+        )
     try:
         table = parse_tsv(text, path.name)
     except InputError as error:
@@ -240,7 +251,9 @@ def tsv_cell(value: Any, *, digits: int | None = None) -> str:
         return MISSING
     if digits is not None and isinstance(value, Real) and not isinstance(value, Integral):
         return f'{value:.{digits}g}'
-    return _ENDS.sub(' ', str(value)).strip() or MISSING
+    text = str(value)
+    # Nothing that ends a cell is printable: most cells need no further look.
+    return (text if text.isprintable() else _ENDS.sub(' ', text)).strip() or MISSING
 
 
 def read_table(path: str | Path) -> Table:
@@ -263,13 +276,27 @@ def read_table(path: str | Path) -> Table:
     >>> read_table(file).rows
     ({'who': '1', 'what': 'two lines'},)
     """
-    if Path(path).suffix.lower() != '.csv':
+    path = Path(path)
+    if path.suffix.lower() != '.csv':
         return read_tsv(path)
-    text, _ = read_any_text(Path(path))
+    try:
+        text, encoding = read_any_text(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
     text = text.replace('\ufeff', '')
     head = text.split('\n', 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter=max(',;\t', key=head.count))
-    return parse_tsv(tsv_text(row for row in rows if any(row)))
+    try:
+        text = text if '\0' in text else tsv_text(row for row in rows if any(row))
+    except csv.Error as error:
+        raise InputError(
+            f'The table cannot be taken apart: {error}.',
+            file=path,
+            remedy=f'{_SAVE[0].upper()}{_SAVE[1:]}.',
+        ) from error
+    return _told(path, encoding, text)
 
 
 def join_line(cells: Iterable[str]) -> str:

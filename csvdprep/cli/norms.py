@@ -49,13 +49,12 @@ def run(args: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from csvdprep.bids.tsv import read_tsv
     from csvdprep.dataset.norms.science import read_norms, scores
     from csvdprep.group import sites
-    from csvdprep.group.study import read_study
+    from csvdprep.group.study import read_study, table_columns
 
     norms, provenance = sites.read_named(args.norms, read_norms)
-    columns = read_tsv(args.table).columns
+    columns = table_columns(args.table)
     measures = [name for name in norms if name in columns]
     if not measures:
         raise InputError(

@@ -50,10 +50,9 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from csvdprep.bids.tsv import read_tsv
     from csvdprep.dataset.outcomes.science.fusion import Fused, scaled
     from csvdprep.group import sites
-    from csvdprep.group.study import read_study
+    from csvdprep.group.study import read_study, table_columns
 
     def read(text: str):
         try:
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     model, outcome = sites.read_named(args.model, read)
     asked = dict.fromkeys(n for block in model.blocks.values() for n in block.names)
     asked = [name for name in asked if name not in ('age', 'male')]
-    columns = read_tsv(args.table).columns
+    columns = table_columns(args.table)
     there = [name for name in asked if name in columns]
     if asked and not there:
         raise InputError(

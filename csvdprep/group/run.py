@@ -6,6 +6,7 @@ Between the two, the rooms of the dataset take the tables; see :mod:`csvdprep.gr
 from __future__ import annotations
 
 import tempfile
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 
 from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
 from csvdprep.bids.files import content_missing, lock
+from csvdprep.bids.spellings import about_sites
 from csvdprep.bids.visit_times import visit_times
 from csvdprep.core.errors import NothingToDo
 from csvdprep.core.failure import said
@@ -56,7 +58,7 @@ class Gathered:
     sexes: list[str] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
     bounds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
-    values: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[str, array[float]] = field(default_factory=dict)
     states: Counter = field(default_factory=Counter)
     flags: dict[str, Counter] = field(default_factory=dict)
     reasons: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -219,7 +221,7 @@ def _write_tables(
         measures,
         output_dir,
         [figure for room in ordered for figure in room.figures if figure.disease],
-        values={m.name: [] for m in measures},
+        values={m.name: array('d') for m in measures},
         flags={m.name: Counter() for room in rooms for m in room.measures},
     )
     notes: list[str] = []
@@ -260,7 +262,7 @@ def _write_tables(
             'visits is missing; their values are n/a.'
         )
     covariates.finish()
-    for sentence in about_ages(given):
+    for sentence in (*about_ages(given), *about_sites(gathered.sites)):
         tell(sentence)
     gathered.notes = [public(sentence) for sentence in notes]
     return gathered, write_changes(output_dir, wanted, folder, settings.leaves_out) is not None

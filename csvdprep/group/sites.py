@@ -12,6 +12,7 @@ from csvdprep.bids.files import atomic_write, read_any_text
 from csvdprep.bids.own import check_replaceable
 from csvdprep.bids.tsv import MISSING, write_tsv
 from csvdprep.core.errors import InputError, UsageError
+from csvdprep.dataset.harmonisation.decide import too_few
 from csvdprep.dataset.harmonisation.science.combat import CONTROLS, add_site, apply, fit
 from csvdprep.dataset.harmonisation.science.federated import Protocol, Sums, fit_sums, sums_of
 from csvdprep.dataset.harmonisation.science.model import Model
@@ -49,11 +50,7 @@ def harmonise(
     notes, used = list(study.notes), study.known()
     notes += _lost(study, used)
     people = study.people
-    for site in sorted(set(study.sites[used])):
-        many = len(set(people[used & (study.sites == site)]))
-        if many < options['least']:
-            notes.append(f'{site} has {many} participants; {options["least"]} are needed.')
-            used &= study.sites != site
+    notes += too_few(study.sites, people, used, options['least'])
     if not used.any():
         raise InputError(
             'No row is left that can be harmonised. ' + ' '.join(notes),

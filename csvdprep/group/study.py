@@ -10,17 +10,32 @@ from pathlib import Path
 
 import numpy as np
 
-from csvdprep.bids.covariates import SEX, SITE, UNKNOWN_AGE, about_ages, age_of
+from csvdprep.bids.covariates import AGE, SEX, SITE, about_ages, age_of
+from csvdprep.bids.spellings import (
+    DATE,
+    UNKNOWN,
+    about_sites,
+    look_alike,
+    sex_levels,
+    sex_of,
+    sexes_of,
+)
 from csvdprep.bids.tsv import MISSING, Table, read_table
 from csvdprep.core.errors import InputError, plain
 
 #: Labels named in a message.
 NAMED = 5
-_SEXES = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
-_DATE = re.compile(
-    r'\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{8}'
-    r'|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}|[A-Za-z]{3,9} \d{1,2},? \d{4}'
-)
+#: Name of the site where it does not matter.
+ANY = 'any'
+_COMMA = re.compile(r'[-+]?\d+,\d+')
+#: Names that columns may have in place of the usual one; case and signs make no difference.
+_USUAL = {
+    'participant_id': ('participant_id', 'participant', 'subject', 'subject_id'),
+    'session_id': ('session_id', 'session'),
+    'age': AGE,
+    'sex': SEX,
+    **{name: (name,) for name in SITE},
+}
 #: Columns that are never measures.
 _NOT = frozenset({'participant_id', 'session_id', 'site', 'scanner', 'qc', 'age', 'sex'})
 
@@ -125,7 +140,11 @@ def read_study(
             )
         rows = [row for row in rows if _cell(row, column).casefold() == value.casefold()]
     if not rows:
-        raise InputError(f'The table has no rows{" with " + only if only else ""}.', file=path)
+        raise InputError(
+            f'The table has no rows{" with " + only if only else ""}.',
+            file=path,
+            remedy='' if only else 'Give a table with a head and one row of each visit.',
+        )
     who = [(_label(row, 'participant_id'), _label(row, 'session_id')) for row in rows]
     twice = [w for w, count in Counter(who).items() if count > 1 and w[0] != MISSING]
     if twice:
@@ -137,11 +156,16 @@ def read_study(
             remedy='Keep one row of each visit; session_id tells visits of a participant apart.',
         )
     sites = _sites(rows, columns, site, name, path)
+    notes += about_sites(sites) if not name else _others_here(rows, columns, name)
     covariates = {}
     for kept in keep:
-        covariates[kept] = _covariate(kept, [_cell(row, kept) for row in rows], columns, path)
+        cells = [_cell(row, kept) for row in rows]
+        if kept in SEX:
+            cells, said = _sexes(kept, cells, path, more)
+            notes += said
+        covariates[kept] = _covariate(kept, cells, columns, path)
         if kept == 'age':
-            notes += about_ages([_cell(row, 'age') for row in rows])
+            notes += about_ages(cells)
     asked = list(measures) or [
         c for c in columns if c not in _NOT and c not in keep and c not in SITE and c != site
     ]
@@ -157,8 +181,13 @@ def read_study(
         numbers = np.array([_number(cell) for cell in cells])
         odd = [c for c, v in zip(cells, numbers, strict=True) if np.isnan(v) and not _none(c)]
         if not measures and (not np.isfinite(numbers).any() or len(odd) > len(rows) / 2):
+            if odd and all(_COMMA.fullmatch(cell) for cell in odd):
+                notes.append(
+                    f'{column} is not taken: {len(odd)} of {len(rows)} entries have a decimal '
+                    f'comma ("{odd[0]}"). Write numbers with a decimal point.'
+                )
             continue
-        if odd and all(_DATE.fullmatch(cell) for cell in odd):
+        if odd and all(DATE.fullmatch(cell) for cell in odd):
             notes.append(f'{column} holds dates, which are not taken for numbers.')
         elif odd:
             told = _listed(f'"{plain(cell)}"' for cell in dict.fromkeys(odd))
@@ -169,14 +198,37 @@ def read_study(
         features.append(column)
         parts.append(numbers)
     if not features:
-        raise InputError('The table has no column with numbers.', file=path)
+        raise InputError(
+            ' '.join(['The table has no column with numbers.', *notes]),
+            file=path,
+            remedy='Write numbers with a decimal point.',
+        )
     return Study(who, sites, covariates, tuple(features), np.stack(parts, 1), tuple(notes))
 
 
+def table_columns(path: Path) -> tuple[str, ...]:
+    """Return the columns of a table of visits, under the names that :func:`read_study` uses."""
+    return _read(path)[0].columns
+
+
 def _read(path: Path) -> tuple[Table, list[str]]:
-    """Read TSV, or CSV as spreadsheets write it."""
-    table = read_table(path)
-    return table, list(table.notes)
+    """Read TSV, or CSV as spreadsheets write it; columns that are known have their usual name."""
+    try:
+        table = read_table(path)
+    except FileNotFoundError as error:
+        raise InputError('The file does not exist.', file=path) from error
+    names = {}
+    for usual, written in _USUAL.items():
+        found = table.named(*written)
+        if usual not in table.columns and found:
+            names[found[0]] = usual
+    notes = list(table.notes)
+    if not names:
+        return table, notes
+    told = ', '.join(f'{plain(old)} for {new}' for old, new in names.items())
+    notes.append(f'{Path(path).name}: columns are taken by their names: {told}.')
+    rows = tuple({names.get(c, c): cell for c, cell in row.items()} for row in table.rows)
+    return Table(tuple(names.get(c, c) for c in table.columns), rows), notes
 
 
 def _joined(table: Table, more: Path, notes: list[str]) -> list[dict[str, str]]:
@@ -220,7 +272,7 @@ def _cell(row: Mapping[str, str], column: str) -> str:
 
 
 def _none(text: str) -> bool:
-    return text.casefold() in UNKNOWN_AGE
+    return text.casefold() in UNKNOWN
 
 
 def _number(text: str) -> float:
@@ -246,6 +298,29 @@ def _sites(rows, columns, site: str, name: str, path: Path) -> np.ndarray:
     return np.array([MISSING if _none(cell) else cell for cell in cells])
 
 
+def _others_here(rows, columns, name: str) -> list[str]:
+    """Tell of a column that says that rows are of other sites than the one that was named."""
+    column = next((c for c in SITE if c in columns), '')
+    others = Counter(_cell(row, column) for row in rows) if column else Counter()
+    others = {c: n for c, n in others.items() if not _none(c) and not look_alike((c, name))}
+    others.pop(name, None)
+    if name == ANY or not others:
+        return []
+    many, told = sum(others.values()), _listed(map(plain, others))
+    said = f'{many} rows are of {told} by the column {column}; all are taken for rows of {name}.'
+    return [said]
+
+
+def _sexes(name: str, cells: list[str], path: Path, more: Path | None):
+    """Put F and M in the place of codes that a sidecar describes; tell of the others."""
+    levels: dict[str, str] = {}
+    for table in filter(None, (path, more)):
+        levels |= sex_levels(Path(table).with_suffix('.json'), [name])
+    known = [cell for cell in cells if not _none(cell)]
+    meaning, note = sexes_of(known, levels, Path(more or path).name)
+    return [meaning.get(cell, cell) for cell in cells], [note] if note else []
+
+
 def _covariate(name: str, cells: list[str], columns, path: Path) -> np.ndarray:
     if name not in columns:
         raise InputError(
@@ -254,7 +329,7 @@ def _covariate(name: str, cells: list[str], columns, path: Path) -> np.ndarray:
     if name == 'age':
         return np.array([np.nan if (v := age_of(c)[0]) is None else v for c in cells])
     if name in SEX:
-        return np.array([MISSING if _none(c) else _SEXES.get(c.casefold(), c) for c in cells])
+        return np.array([MISSING if _none(c) else sex_of(c) for c in cells])
     numbers = np.array([_number(cell) for cell in cells])
     if all(np.isfinite(v) or _none(c) for v, c in zip(numbers, cells, strict=True)):
         return numbers

@@ -42,6 +42,8 @@ COVARIATES: dict[str, dict[str, str]] = {
         'Units': 'year',
     },
 }
+#: Columns with which each table begins.
+_ABOUT = [*WHO, *COVARIATES]
 #: Columns of ``group_long.tsv`` after those.
 LONG: dict[str, dict[str, Any]] = {
     'measure': {'Description': 'Name of the measure, a column of group_measures.tsv.'},
@@ -112,7 +114,7 @@ class GroupWriter:
         self._into = Path(folder or output_dir)
         self._declared = {m.name: m for room in rooms for m in room.measures}
         self._core = [m.name for room in ordered for m in room.measures if m.primary]
-        about = [*WHO, *COVARIATES]
+        about = _ABOUT
         self.columns = {
             'core': [*about, 'qc', *self._with_bounds(self._core)],
             'measures': [*about, 'qc', *self._with_bounds(self.measures)],
@@ -140,9 +142,11 @@ class GroupWriter:
 
             def write(entry: Entry, facts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 rows = self.rows(entry, facts)
+                # What is known of the visit begins every row of every table.
+                shared = _line(rows['status'][0].get(c) for c in _ABOUT).rstrip(b'\n') + b'\t'
                 for name, file in files.items():
-                    for row in rows[name]:
-                        file.write(_line(row.get(c) for c in self.columns[name]))
+                    own = self.columns[name][len(_ABOUT) :]
+                    file.write(b''.join(shared + _line(map(row.get, own)) for row in rows[name]))
                 first = {name: rows[name][0] for name in ('measures', 'qc', 'status')}
                 return first | {'bounds': rows['bounds']}
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from csvdprep.bids.spellings import sex_of
 from csvdprep.bids.tsv import stream_tsv
+from csvdprep.core.room import Decision
 
 
 def read_numbers(
@@ -60,10 +62,6 @@ def _number(text: str) -> float:
     return value if abs(value) < np.inf else np.nan
 
 
-#: Words for one sex.
-SEXES = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
-
-
 def controls_of(rows: Sequence[Mapping[str, Any]], words: str) -> np.ndarray:
     """Tell which visits are the first of a control.
 
@@ -104,4 +102,29 @@ def ages_and_sexes(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.nd
     (array([70., nan]), array(['F', 'n/a'], dtype='<U3'))
     """
     ages = np.array([np.nan if row['age'] is None else row['age'] for row in rows], float)
-    return ages, np.array([SEXES.get(row['sex'].casefold(), row['sex']) for row in rows])
+    return ages, np.array([sex_of(row['sex']) for row in rows])
+
+
+def rare_sexes(sexes: np.ndarray, few: int) -> tuple[Decision, ...]:
+    """Tell of a sex of which there are too few controls for anything to be said of it.
+
+    Parameters
+    ----------
+    sexes : ndarray of str, shape (n,)
+        Of the controls: 'F' or 'M'.
+    few : int
+        With fewer, a sex is left out.
+
+    Returns
+    -------
+    tuple of Decision
+
+    Examples
+    --------
+    >>> print(*rare_sexes(np.array(['F'] * 40 + ['M'] * 2), 10))
+    left out: M (fewer than 10 controls are of this sex; visits of it have no values)
+    """
+    why = f'fewer than {few} controls are of this sex; visits of it have no values'
+    return tuple(
+        Decision('left out', sex, why) for sex in 'FM' if (np.asarray(sexes) == sex).sum() < few
+    )

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from builders import APP_OPTIONS, app
+from secrets_of_people import put_secrets
 from storage import copy_visit
 
 from csvdprep.phantom.dataset.demo import make_tiny
@@ -21,6 +22,7 @@ def runs(tmp_path_factory):
     one = tmp_path_factory.mktemp('tiny été')  # blanks and letters beyond ASCII
     two = tmp_path_factory.mktemp('turned')
     make_tiny(one / 'raw')
+    put_secrets(one / 'raw')
     shutil.copytree(one / 'raw', two / 'raw')
     copy_visit(
         two / 'raw',

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from builders import app
+from secrets_of_people import told
 
 from csvdprep.imaging.transforms import read_linear
 
@@ -111,6 +112,12 @@ def test_every_derivative_has_a_sidecar(visit):
         assert raw
         assert all(uri.startswith('bids:raw:sub-01/') for uri in raw)
         assert sorted(sidecar['SourceChecksums']) == shipped
+
+
+def test_nothing_tells_who_was_scanned_where_and_when(tiny):
+    # The images, sidecars and tables that came are full of it.
+    assert len(told(tiny / 'raw')) > 40
+    assert told(tiny / 'out') == []
 
 
 def test_measures_agree_with_the_truth(tiny, visit):

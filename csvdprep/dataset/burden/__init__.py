@@ -106,6 +106,7 @@ ROOM = Room(
             name='csvdq_controls_n', units='1', method='z-sum', description='Number of controls.'
         ),
     ),
+    version=2,
     build='csvdprep.dataset.burden.workflow:init_burden_wf',
     methods='The burden of small vessel disease (CSVD-Q) is the sum of deviates of its terms from '
     'controls of the same age and sex ({o.weights}), over the standard deviation of that sum in '

@@ -11,7 +11,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep import __version__
 from csvdprep.bids.tsv import stream_tsv
 from csvdprep.dataset.burden import ROOM
-from csvdprep.dataset.burden.decide import read_weights
+from csvdprep.dataset.burden.decide import raw_terms, read_weights
 from csvdprep.dataset.burden.science import (
     FAR,
     TERMS,
@@ -59,8 +59,7 @@ class Burden(SimpleInterface):
         table = self.inputs.harmonised_table
         if o['harmonised'] and isdefined(table) and table:
             numbers |= read_numbers(table, names)[1]
-        missing = np.full(len(who), np.nan)
-        raw = {t: raw_term(numbers.get(m, missing), how, sign) for t, m, how, sign, _ in terms}
+        raw = raw_terms(terms, numbers, len(who))
         ages, sexes = ages_and_sexes(rows)
         male, known = sexes == 'M', np.isfinite(ages) & np.isin(sexes, ['F', 'M'])
         controls = controls_of(rows, o['controls']) & known

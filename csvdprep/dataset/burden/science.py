@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from csvdprep.core.errors import MeasureError
+from csvdprep.science.small_groups import FEW
 
 #: Terms: name, measure, how it is scaled, sign, what it is.
 TERMS = (
@@ -57,6 +58,8 @@ class Reference:
         Weights of the terms.
     left : mapping of str to str
         Terms that cannot be had, with the reason.
+    sexes : str
+        Sexes of which there are ten controls or more: others have no deviates.
     """
 
     terms: tuple[str, ...]
@@ -67,6 +70,7 @@ class Reference:
     n: np.ndarray
     weights: np.ndarray
     left: Mapping[str, str]
+    sexes: str = 'FM'
 
 
 def raw_term(values: np.ndarray, how: str, sign: int) -> np.ndarray:
@@ -124,6 +128,8 @@ def fit_reference(
         If fewer than two terms can be had.
     """
     kept, slopes, spreads, rests, counts, left = [], [], [], [], [], {}
+    rare = [sex for sex in (False, True) if (controls & (male == sex)).sum() < FEW]
+    controls = controls & ~np.isin(male, rare)
     middle = float(np.mean(ages[controls])) if controls.any() else 0.0
     design = np.stack([np.ones(len(ages)), ages - middle, male.astype(float)], axis=1)
     for name, values in raw.items():
@@ -158,6 +164,7 @@ def fit_reference(
         np.array(counts),
         np.array([(weights or {}).get(name, 1.0) for name in kept]),
         left,
+        ''.join(sex for sex, at in (('F', False), ('M', True)) if at not in rare),
     )
 
 
@@ -167,7 +174,9 @@ def deviates(
     """Return z of each visit and term, shape (n, k); NaN where there is none."""
     design = np.stack([np.ones(len(ages)), ages - reference.middle, male.astype(float)], axis=1)
     values = np.stack([raw[name] for name in reference.terms], axis=1)
-    return (values - design @ reference.slopes.T) / reference.spread
+    z = (values - design @ reference.slopes.T) / reference.spread
+    z[~np.where(male, 'M' in reference.sexes, 'F' in reference.sexes)] = np.nan
+    return z
 
 
 def index(reference: Reference, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

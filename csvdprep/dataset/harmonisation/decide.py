@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from csvdprep.bids.spellings import look_alike, sex_of
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan
 from csvdprep.core.room import Decision, NoPlace
@@ -20,7 +20,8 @@ from csvdprep.science.covariate_design import check_separable, make_columns, mak
 KNOWN = ('age', 'sex')
 #: Participants of several visits from whom on a random intercept is fitted.
 SEVERAL = 5
-_SEX = {'m': 'M', 'male': 'M', 'man': 'M', 'f': 'F', 'female': 'F', 'woman': 'F', 'w': 'F'}
+#: Sites named in a sentence before the rest is counted.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
     by, decisions = options.by, []
     if by == 'auto':
         by = 'site' if len(numbers['site']) > 1 else 'scanner'
-        why = f'{len(numbers["site"])} sites and {len(numbers["scanner"])} scanners are known'
+        counts = [f'{len(n)} {kind}{"s" * (len(n) != 1)}' for kind, n in numbers.items()]
+        why = f'known are {" and ".join(counts)}'
         decisions.append(Decision('across', f'{by}s', why))
     if len(numbers[by]) < 2:
         raise NoPlace(
@@ -96,7 +98,8 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
         if len(set(sites)) < 2:
             raise InputError(
                 f'Fewer than two {by}s have {options.least_n} participants whose '
-                f'{" and ".join(names) or by} are known. {" ".join(chosen.left)}'.strip(),
+                f'{" and ".join(names) or by} are known. {" ".join(chosen.left)}'.strip()
+                + ''.join(f' {said.reason}.' for said in _alike(chosen.sites)),
                 remedy='Set harmonisation.least_n or harmonisation.overlap lower, or pool more '
                 'participants.',
             )
@@ -139,13 +142,9 @@ def resolve(scans: Mapping[str, Scan], options: Any) -> tuple[Any, tuple[Decisio
 
 def _alike(sites: np.ndarray) -> list[Decision]:
     """Tell of sites whose names differ in case, blanks or signs only."""
-    spelt: dict[str, set[str]] = {}
-    for site in sites:
-        spelt.setdefault(re.sub(r'[\W_]+', '', site).casefold(), set()).add(str(site))
     return [
-        Decision('names', 'look before use', f'{" and ".join(sorted(same))} may be one site')
-        for same in spelt.values()
-        if len(same) > 1
+        Decision('names', 'look before use', f'{" and ".join(same)} may be one site')
+        for same in look_alike(set(sites) - {'n/a'})
     ]
 
 
@@ -212,7 +211,7 @@ def choose(
         if name == 'age':
             values = np.array([np.nan if r['age'] is None else r['age'] for r in rows], float)
         elif name == 'sex':
-            values = np.array([_SEX.get(r['sex'].casefold(), r['sex']) for r in rows])
+            values = np.array([sex_of(r['sex']) for r in rows])
         elif name in columns:
             values = columns[name]
         else:
@@ -234,13 +233,44 @@ def choose(
             left.append(f'{name} of {lost} visits is not known.')
         used &= given
         covariates[name] = values
-    for site in sorted(set(sites[used])):
-        count = len(set(people[used & (sites == site)]))
-        if count < least:
-            left.append(f'{site} has {count} participants; {least} are needed.')
-            used &= sites != site
+    left += too_few(sites, people, used, least)
     left += _without_overlap(covariates, sites, used, least_overlap)
     return Chosen(used, sites, people, covariates, tuple(left))
+
+
+def too_few(sites: np.ndarray, people: np.ndarray, used: np.ndarray, least: int) -> list[str]:
+    """Take out sites of few participants.
+
+    Parameters
+    ----------
+    sites, people : ndarray of str, shape (n,)
+        Site and participant of each visit.
+    used : ndarray of bool, shape (n,)
+        Visits that take part; those of the sites are taken out in place.
+    least : int
+        Fewest participants of a site.
+
+    Returns
+    -------
+    list of str
+        Sentences that name the first five sites.
+
+    Examples
+    --------
+    >>> used, sites = np.ones(4, bool), np.array(['A', 'A', 'A', 'B'])
+    >>> too_few(sites, np.array(['1', '2', '3', '4']), used, 2), used
+    (['B has 1 participant; 2 are needed.'], array([ True,  True,  True, False]))
+    """
+    counts = {s: len(set(people[used & (sites == s)])) for s in sorted(set(sites[used]))}
+    few = {site: count for site, count in counts.items() if count < least}
+    used &= ~np.isin(sites, list(few))
+    left = [
+        f'{site} has {count} participant{"s" if count != 1 else ""}; {least} are needed.'
+        for site, count in list(few.items())[:NAMED]
+    ]
+    if (more := len(few) - NAMED) > 0:
+        left.append(f'{more} more have fewer than {least}.')
+    return left
 
 
 def _without_overlap(covariates, sites, used, least: float) -> list[str]:

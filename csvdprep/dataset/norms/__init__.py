@@ -116,6 +116,7 @@ ROOM = Room(
             'measures.',
         ),
     ),
+    version=2,
     build='csvdprep.dataset.norms.workflow:init_norms_wf',
     methods='Percentiles are those of the controls of the dataset ({o.controls}): location and '
     'scale over age and sex, on the power of the measure that is normal [@cole1992; '

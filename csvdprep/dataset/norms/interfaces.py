@@ -11,10 +11,12 @@ from csvdprep import __version__
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.norms import ROOM
+from csvdprep.dataset.norms.decide import suited
 from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, scores
 from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import write_values
+from csvdprep.science.small_groups import FEW
 
 #: Share of zeros above which a measure has no percentiles that say anything.
 ZEROS = 0.5
@@ -48,11 +50,7 @@ class Norms(SimpleInterface):
     def _run_interface(self, runtime):
         folder, rows = Path(runtime.cwd), self.inputs.group_covariates['rows']
         described = self.inputs.group_dictionary['measures']
-        names = [
-            name
-            for name, facts in described.items()
-            if facts['result'] and not facts['levels'] and not name.startswith('qc_')
-        ]
+        names = suited(described)
         who, numbers = read_numbers(self.inputs.group_measures, names)
         source = dict.fromkeys(numbers, 'as measured')
         table = self.inputs.harmonised_table
@@ -95,7 +93,7 @@ class Norms(SimpleInterface):
         provenance = {
             'software': f'csvdprep {__version__}',
             'controls': int((mine & known).sum()),
-            'women': int((mine & known & (sexes == 'F')).sum()),
+            'women': _women(sexes[mine & known]),
             'words for controls': self.inputs.controls,
             'units': {name: described[name]['units'] for name in norms},
             'measures taken': {name: source[name] for name in norms},
@@ -126,10 +124,18 @@ class Norms(SimpleInterface):
         return runtime
 
 
+def _women(sexes: np.ndarray) -> int | str:
+    """Count the women among the controls, unless that tells of few of one sex."""
+    counts = [int((sexes == sex).sum()) for sex in 'FM']
+    small = any(0 < count < FEW for count in counts)
+    return f'not told, as fewer than {FEW} are of one sex' if small else counts[0]
+
+
 def _curves(norm, described):
     """Return the rows of one measure: each sex, every five years."""
     ages = np.arange(5 * np.ceil(norm.low / 5), norm.high + 1e-9, 5.0)
-    for male, sex in ((False, 'F'), (True, 'M')):
+    for sex in norm.sexes:
+        male = sex == 'M'
         columns = {f'p{p}': curve(norm, p, ages, male) for p in _PERCENT}
         for at, age in enumerate(ages):
             yield {

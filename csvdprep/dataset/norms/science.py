@@ -18,6 +18,7 @@ from scipy import stats
 
 from csvdprep.core.errors import InputError, MeasureError
 from csvdprep.science.covariate_design import Term
+from csvdprep.science.small_groups import FEW
 
 #: Powers that are tried; 0 is the logarithm.
 POWERS = (1.0, 0.5, 1 / 3, 0.0, -0.5, -1.0)
@@ -70,6 +71,7 @@ class Norm:
     cover_location: np.ndarray
     cover_scale: np.ndarray
     within_90: float
+    sexes: str = 'FM'
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain values, for JSON."""
@@ -110,7 +112,8 @@ def fit_norm(name: str, values: np.ndarray, ages: np.ndarray, male: np.ndarray) 
     Raises
     ------
     MeasureError
-        If values, or those that are not 0, do not vary.
+        If values, or those that are not 0, do not vary, or fewer than ten controls are of either
+        sex. A sex with fewer than ten is left out, and has no norm.
 
     Examples
     --------
@@ -123,7 +126,12 @@ def fit_norm(name: str, values: np.ndarray, ages: np.ndarray, male: np.ndarray) 
     (0.0, array([0.1, 1.1]))
     """
     values, ages = np.asarray(values, float), np.asarray(ages, float)
-    zeros = 0.0
+    zeros, fitted = 0.0, (values > 0) if (values >= 0).all() else np.ones(len(values), bool)
+    rare = [sex for sex in (False, True) if (fitted & (male == sex)).sum() < FEW]
+    kept = ~np.isin(male, rare)
+    values, ages, male = values[kept], ages[kept], male[kept]
+    if not len(values):
+        raise MeasureError(f'fewer than {FEW} controls of either sex')
     low, high = np.quantile(ages, (0.025, 0.975))
     if (values >= 0).all() and (values == 0).any():
         zeros = float((values == 0).mean())
@@ -167,6 +175,7 @@ def fit_norm(name: str, values: np.ndarray, ages: np.ndarray, male: np.ndarray) 
         cover_location=cover,
         cover_scale=cover_scale,
         within_90=float((np.abs(z) < stats.norm.ppf(0.95)).mean()),
+        sexes=''.join(sex for sex, at in (('F', False), ('M', True)) if at not in rare),
     )
 
 
@@ -217,7 +226,7 @@ def scores(
         np.einsum('ij,jk,ik->i', x, norm.cover_location, x) / spread**2
         + z**2 * np.einsum('ij,jk,ik->i', age, norm.cover_scale, age)
     )
-    gone = ~positive
+    gone = ~positive | ~np.where(male, 'M' in norm.sexes, 'F' in norm.sexes)
     return tuple(np.where(gone, np.nan, v) for v in (z, 100 * below, error))
 
 

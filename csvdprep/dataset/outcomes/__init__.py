@@ -53,7 +53,11 @@ ROOM = Room(
                 Column(name='by', description='What groups differ in.'),
                 Column(name='group', description='The group.'),
                 Column(name='n', description='Participants with a prediction.'),
-                Column(name='events', description='Events; of grades, those above the lowest.'),
+                Column(
+                    name='events',
+                    description='Events; of grades, those above the lowest. n/a where fewer '
+                    'than ten of the group have it, or have it not.',
+                ),
                 Column(
                     name='c',
                     description='How often the one with the worse outcome has the higher '
@@ -156,6 +160,7 @@ ROOM = Room(
             reference='lei2018',
         ),
     ),
+    version=2,
     build='csvdprep.dataset.outcomes.workflow:init_outcomes_wf',
     methods='The outcome ({o.column}, {o.kind}) was modelled by elastic nets [@friedman2010] for '
     'blocks of measures with age and sex, joined by late fusion; penalties were chosen, and '

@@ -25,6 +25,7 @@ from csvdprep.dataset.outcomes.science.performance import (
 from csvdprep.interfaces.group_tables import ages_and_sexes, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.small_groups import FEW, join_small
 
 #: Blocks of measures, the most important first; what begins so belongs to a block, too.
 BLOCKS = {
@@ -146,10 +147,17 @@ def _performance(outcome, eta, chances, sets, folds, sexes, ages, blocks_of):
         ['n/a' if np.isnan(a) else f'{10 * int(a // 10)} to {10 * int(a // 10) + 9}' for a in ages]
     )
     combos = np.array([' + '.join(names) for names in blocks_of])
-    groups = [('all', np.array(['all'] * len(eta)))]
-    groups += [('left out', folds), ('sex', sexes), ('age', bands), ('blocks', combos)]
+    # Groups of few are told of together: what is said of two is said of somebody.
+    every = (np.array(['all'] * len(eta)), folds, sexes, bands, combos)
+    groups = [
+        (by, np.asarray(labels).astype(object))
+        for by, labels in zip(('all', 'left out', 'sex', 'age', 'blocks'), every, strict=True)
+    ]
     lines = []
+    people = np.arange(len(eta)).astype(str)
     for by, labels in groups:
+        if by != 'all':
+            labels[known] = join_small(labels[known], people[known])
         for label in sorted(set(labels[known])):
             rows = known & (labels == label)
             lines.append(_row(by, label, rows, outcome, eta, chances, sets))
@@ -160,7 +168,8 @@ def _row(by, label, rows, outcome, eta, chances, sets):
     line = dict.fromkeys(column.name for column in ROOM.makes['outcome_list'].columns)
     some = outcome.of(rows)
     events = int((some.grades > 0).sum())
-    line |= {'by': by, 'group': label, 'n': int(rows.sum()), 'events': events}
+    few = by != 'all' and any(0 < many < FEW for many in (events, len(some.grades) - events))
+    line |= {'by': by, 'group': label, 'n': int(rows.sum()), 'events': None if few else events}
     if events < EVENTS or len(some.grades) - events < EVENTS:
         return line
     try:

@@ -105,6 +105,7 @@ ROOM = Room(
             reference='shrout1979',
         ),
     ),
+    version=2,
     build='csvdprep.dataset.site_audit.workflow:init_site_audit_wf',
     methods='Failures and quality were compared by site, scanner, sex and decade of age; sites '
     'were compared by persons whom they share, ICC(2,1) [@shrout1979].',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from csvdprep.dataset.site_audit.science import age_band, differ, shares, travel
 from csvdprep.interfaces.group_tables import ages_and_sexes, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.small_groups import join_small
 
 #: Fewest visits of a site whose share of failures is a measure.
 VISITS = 10
@@ -124,9 +124,7 @@ def _audit(rows, verdicts, missing, least: int):
     for by, groups in kinds.items():
         groups = groups.astype(object)
         if by in ('sex', 'age'):
-            each = Counter(groups[np.unique(people, return_index=True)[1]])
-            small = {g for g, many in each.items() if many < least}
-            groups[np.isin(groups, list(small))] = 'other groups'
+            groups = join_small(groups, people, least)
         names = sorted({str(g) for g in groups} - {'n/a'})
         if 'n/a' in groups:
             names.append('n/a')
