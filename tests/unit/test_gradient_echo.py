@@ -9,6 +9,7 @@ import pytest
 from builders import ZOOMS, head, write_dataset, write_image
 
 from csvdprep.bids.query import collect_visits
+from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.echoes import load_magnitudes, load_phases
@@ -195,6 +196,17 @@ def test_a_phase_that_was_masked_is_not_known_there(raw, lowest, blank, count):
     phase, _, known = load_phases(only(raw).scans['gre_phase'].content['echoes'])
     assert np.array_equal(known, ~area)
     assert not phase[area].any()
+
+
+@pytest.mark.parametrize('value', [0, 7])
+def test_one_echo_without_phase_is_refused(raw, value):
+    """The others would hide it: their values tell the unit."""
+    multi_echo(raw)
+    nothing = np.full(head().shape, value, 'i2')
+    name = f'{ANAT}_echo-2_part-phase_MEGRE'
+    write(raw, name, time=0.012, data=nothing, Units='arbitrary')
+    with pytest.raises(MeasureError, match=r'echo-2_part-phase_MEGRE.nii.gz has one value only'):
+        load_phases(only(raw).scans['gre_phase'].content['echoes'])
 
 
 def test_magnitudes_that_are_not_finite_are_nothing(raw):

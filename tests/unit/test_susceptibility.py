@@ -1,5 +1,7 @@
 """From stored phase to susceptibility, on fields of known truth."""
 
+import re
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -343,7 +345,9 @@ def ellipsoid(centre, radii):
     return sum(((grid[i] - centre[i]) / radii[i]) ** 2 for i in range(3)) < 1
 
 
-def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
+def value_of_pallidum(
+    folder, *, opposite=False, blank=None, tesla=3.0, scanner=3.0, cut=None, silent=False
+):
     """Put files of a head with iron in the pallidum through both steps; value, and the unit."""
     rng, grid, affine = RNG(8), np.indices((48, 48, 40)), np.eye(4)
     brain = ellipsoid((24, 24, 20), (21, 21, 17))
@@ -352,11 +356,13 @@ def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
         labels[ellipsoid((x, 24, 20), (4, 4, 4))] = label
     chi[labels > 0] = 0.12
     field = forward(chi, Space(brain.shape, (1, 1, 1), (0, 0, 1)))
-    hertz = field * 42.577 * 3 + 2.0 * grid[2] + 1.5 * grid[0]
+    hertz = field * 42.577 * scanner + 2.0 * grid[2] + 1.5 * grid[0]
     folder.mkdir()
 
     def write(name, data):
-        nib.save(nib.Nifti1Image(data, affine), folder / f'{name}.nii.gz')
+        nib.save(
+            nib.Nifti1Image(data[:, :, slice(*cut or (None,))], affine), folder / f'{name}.nii.gz'
+        )
         return str(folder / f'{name}.nii.gz')
 
     given = []
@@ -368,6 +374,8 @@ def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
         phase = np.round(np.angle(signal) / np.pi * 2048).astype('i2')
         if blank is not None:
             phase[blank] = 0
+        if silent:
+            phase[:] = 0
         echo = {'mag': write(f'm{number}', np.abs(signal).astype('f4')), 'time': time}
         given.append(echo | {'phase': write(f'p{number}', phase), 'units': 'arbitrary'})
     shared = {
@@ -409,3 +417,24 @@ def test_what_scanners_do_to_phases_does_not_change_susceptibility(tmp_path):
     assert masked.value == pytest.approx(plain.value, abs=0.015)
     # It would be half as much at twice the field.
     assert (masked.qc, 'are assumed' in masked.reason) == ('warn', True)
+
+
+@pytest.mark.parametrize('tesla', [1.5, 7.0])
+def test_susceptibility_does_not_depend_on_the_field_of_the_scanner(tmp_path, tesla):
+    value, _ = value_of_pallidum(tmp_path / 'one', tesla=tesla, scanner=tesla)
+    assert value.value == pytest.approx(0.12, abs=0.03)
+    assert value.qc == ''
+
+
+def test_a_slab_is_measured_as_far_as_it_reaches(tmp_path):
+    value, _ = value_of_pallidum(tmp_path / 'slab', cut=(7, 34))
+    assert value.value == pytest.approx(0.12, abs=0.03)
+    value, _ = value_of_pallidum(tmp_path / 'edge', cut=(22, 40))
+    # What lies at the edge of a slab has no local field.
+    assert value.value is None
+    assert re.search(r'\d+ voxels of the left pallidum are covered', value.reason)
+
+
+def test_a_phase_of_zeros_is_refused(tmp_path):
+    with pytest.raises(MeasureError, match='has one value only'):
+        value_of_pallidum(tmp_path / 'zero', silent=True)

@@ -28,6 +28,8 @@ LEAST_SHARE = 0.3
 MARGIN = 6
 #: Least product of echo time and field (ms T) at which small microbleeds are seen.
 LEAST_WEIGHTING = 30.0
+#: Field (T) that is assumed for it where no sidecar tells: the lowest that is usual.
+LEAST_TESLA = 1.5
 #: Diameter of the two classes of BOMBS, mm.
 BOMBS_MM = 5.0
 
@@ -105,7 +107,9 @@ class Microbleeds(SimpleInterface):
         )
         self._results['microbleeds_values'] = write_values(
             folder / 'values.json',
-            _values(rows, counting, origin, whole.voxel_mm, given.gre),
+            _values(
+                rows, counting, origin, whole.voxel_mm, given.gre, signed=isdefined(given.gre_chi)
+            ),
             ROOM,
         )
         return runtime
@@ -214,21 +218,28 @@ def _doubts(voxel_mm, gre) -> list[str]:
             f'slices of {thick:.1f} mm: a vein across them looks like a microbleed, and small '
             'microbleeds are missed'
         )
-    times = [echo['time'] for echo in gre.get('echoes') or () if echo.get('time')]
+    echoes = gre.get('echoes') or ()
+    times = [1000 * echo['time'] for echo in echoes if echo.get('time')]
     tesla = gre.get('tesla')
-    if times and tesla and 1000 * max(times) * tesla < LEAST_WEIGHTING:
+    if echoes and not times:
         words.append(
-            f'echo time of {1000 * max(times):.0f} ms at {tesla:g} T: small microbleeds are missed'
+            'no EchoTime in the sidecar: whether the echo is late enough to show small '
+            'microbleeds is not known'
         )
+    elif times and max(times) * (tesla or LEAST_TESLA) < LEAST_WEIGHTING:
+        field = f'{tesla:g} T' if tesla else 'a field that the sidecar does not tell'
+        words.append(f'echo time of {max(times):.0f} ms at {field}: small microbleeds are missed')
     return words
 
 
-def _values(rows, counting, origin, voxel_mm, gre):
+def _values(rows, counting, origin, voxel_mm, gre, *, signed: bool):
     """Give every declared measure its value."""
     possible = [row for row in rows if row['status'] == 'possible']
     doubts = [] if origin == 'external' else _doubts(voxel_mm, gre)
     qc = 'warn' if doubts else ''
     review = [f'{len(possible)} more may be microbleeds: see the list'] if possible else []
+    if counting and origin != 'external' and not signed:
+        review.append('without phase, calcifications among them are not told from microbleeds')
 
     def count(chosen, more=()) -> Value:
         return Value(len(chosen), reason='; '.join([*doubts, *more]), qc=qc)
