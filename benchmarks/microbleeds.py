@@ -1,17 +1,23 @@
 """How well microbleeds are found: in the phantom P6, and drawn into a real crop.
 
     python benchmarks/microbleeds.py [--crop FOLDER] [--seeds 10] [--tesla 7]
+    python -m training.cmb_heads HEADS --seeds 9700 9710
+    python benchmarks/microbleeds.py --heads HEADS [--seeds 4]
 
 P6 has 14 microbleeds, 7 calcifications and 6 veins in a ball of white matter; its map of
 susceptibility is the true one with noise. FOLDER holds ``crop3echo_part-{mag,phase}_MEGRE.nii.gz``
 (CLEARSWI.jl, MIT): real echoes of a part of a brain, 19 x 19 x 20 mm around the midline, with
 veins and arteries, without any microbleed. It is searched as it is, and with three microbleeds
-drawn into its complex signal.
+drawn into its complex signal. HEADS are unseen heads, each with a protocol of its own, into whose
+complex echoes microbleeds and mimics are drawn (``--seeds`` draws a head): what is found by size,
+by contrast (share of the signal that is lost in the latest echo) and by thickness of slices, and
+false positives a scan, at several probabilities.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +29,7 @@ from csvdprep.markers.microbleeds.science import ANATOMY, find_microbleeds
 from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.susceptibility.cases import microbleed_scene
 from csvdprep.phantom.susceptibility.gre import Protocol, acquire
+from training.cmb_fit import JUDGED, NONE, draw_row, load_head
 from training.cmb_lesions import Thing, factors
 
 #: Field (T), voxel (mm), echo time (ms), noise of P6.
@@ -135,13 +142,70 @@ def crop(folder: Path, seeds: int, tesla: float) -> None:
         print(f'  radius {radius:.2f} mm, {chi:.2f} ppm: {best:.2f}')
 
 
+#: Probabilities at which heads are judged, and classes: edges of radius (mm), of the share of
+#: signal that is lost, of the largest edge of a voxel (mm).
+CUTS = (0.1, 0.2, 0.5, 0.7, 0.9)
+SIZES, LOST, SLICES = (0, 0.7, 1, 1.5, 9), (0, 0.25, 0.5, 0.75, 1.01), (0, 1.2, 2.2, 3.5, 9)
+
+
+def heads(folder: Path, draws: int) -> None:
+    """Print sensitivity by size, contrast and slices, and false positives, in unseen heads."""
+    model = load_model()
+    rows = []
+    for path in sorted(folder.glob('*.npz')):
+        head = load_head(path)
+        for draw in range(draws):
+            rng = np.random.default_rng([41, int(path.stem), draw])
+            row = draw_row(path.stem, head, rng, JUDGED)
+            rows.append(row | {'score': model.probability(row['features'])})
+    best = []
+    for row in rows:
+        for number, radius, _, lost in row['truth']:
+            met = row['score'][row['answers'] == int(number)]
+            best.append((radius, lost, row['thick'], float(met.max(initial=0.0))))
+    table = np.array(best)
+    print(f'{len(rows)} scans of {len({r["name"] for r in rows})} heads, {len(table)} microbleeds')
+    for cut in CUTS:
+        false = [int(((r['score'] >= cut) & (r['answers'] == NONE)).sum()) for r in rows]
+        found = table[:, 3] >= cut
+        print(f'probability {cut:g}: found {found.mean():.2f}, false a scan {np.mean(false):.2f}')
+        for column, name, edges in (
+            (0, 'radius, mm', SIZES),
+            (1, 'signal lost', LOST),
+            (2, 'slices, mm', SLICES),
+        ):
+            cells = [
+                f'{low:g} to {high:g}: {found[some].mean():.2f} ({some.sum()})'
+                for low, high in pairwise(edges)
+                if (some := (table[:, column] >= low) & (table[:, column] < high)).any()
+            ]
+            print(f'  {name}: ' + ', '.join(cells))
+        thin = table[:, 2] <= SLICES[2]
+        for label, which in (('thin', thin), ('thick', ~thin)):
+            cells = [
+                f'{low:g} to {high:g}: {found[some].mean():.2f} ({some.sum()})'
+                for low, high in pairwise(LOST)
+                if (some := which & (table[:, 1] >= low) & (table[:, 1] < high)).any()
+            ]
+            own = [(r['thick'] <= SLICES[2]) == (label == 'thin') for r in rows]
+            if any(own):
+                wrong = np.mean(np.array(false)[own])
+                print(
+                    f'  {label} slices, signal lost: {", ".join(cells)}; false a scan {wrong:.2f}'
+                )
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--crop', type=Path)
     parser.add_argument('--seeds', type=int, default=10)
     parser.add_argument('--tesla', type=float, default=7.0)
+    parser.add_argument('--heads', type=Path)
     asked = parser.parse_args()
+    if asked.heads:
+        heads(asked.heads, asked.seeds)
+        return
     if asked.crop:
         crop(asked.crop, asked.seeds, asked.tesla)
         return
