@@ -346,7 +346,15 @@ def ellipsoid(centre, radii):
 
 
 def value_of_pallidum(
-    folder, *, opposite=False, blank=None, tesla=3.0, scanner=3.0, cut=None, silent=False
+    folder,
+    *,
+    opposite=False,
+    blank=None,
+    tesla=3.0,
+    scanner=3.0,
+    cut=None,
+    silent=False,
+    more=None,
 ):
     """Put files of a head with iron in the pallidum through both steps; value, and the unit."""
     rng, grid, affine = RNG(8), np.indices((48, 48, 40)), np.eye(4)
@@ -400,9 +408,10 @@ def value_of_pallidum(
         strength=0.12,
         rounds=5,
         **shared,
+        **(more(write, labels) if more else {}),
     )
     values = read_values(map_it.run(cwd=str(folder)).outputs.qsm_values)
-    return values['qsm_pallidum_left_ppm'], unit
+    return (values, unit) if more else (values['qsm_pallidum_left_ppm'], unit)
 
 
 def test_what_scanners_do_to_phases_does_not_change_susceptibility(tmp_path):
@@ -438,3 +447,38 @@ def test_a_slab_is_measured_as_far_as_it_reaches(tmp_path):
 def test_a_phase_of_zeros_is_refused(tmp_path):
     with pytest.raises(MeasureError, match='has one value only'):
         value_of_pallidum(tmp_path / 'zero', silent=True)
+
+
+@pytest.mark.parametrize('on', ['gre', 't1w'])
+def test_nuclei_that_the_atlas_lacks_are_measured_where_they_are_given(tmp_path, on):
+    def given(write, labels):
+        path = write('nuclei', np.where(labels > 0, labels + 20, 0).astype('i2'))
+        classes = {'left': [29], 'right': [30]}
+        return {'nigra_external': {'mask': path, 'on': on, 'image': path, 'classes': classes}}
+
+    values, _ = value_of_pallidum(tmp_path / on, more=given)
+    for side in ('left', 'right'):
+        found = values[f'qsm_nigra_{side}_ppm']
+        assert found.value == pytest.approx(values[f'qsm_pallidum_{side}_ppm'].value, abs=1e-6)
+    missing = values['qsm_dentate_left_ppm']
+    assert missing.value is None
+    assert 'the atlas has no dentate nucleus' in missing.reason
+
+
+def test_tables_name_the_nuclei_of_either_side():
+    from csvdprep.markers.qsm import ROOM
+
+    by_name = {item.name: item.classes for item in ROOM.externals}
+    for external, side, name in (
+        ('nigra_external', 'left', 'Left Substantia Nigra'),
+        ('nigra_external', 'right', 'SN_R'),
+        ('nigra_external', 'left', 'l_sn'),
+        ('ruber_external', 'right', 'right red nucleus'),
+        ('ruber_external', 'left', 'RN L'),
+        ('dentate_external', 'left', 'dentate_left'),
+        ('dentate_external', '', 'left dentate gyrus'),
+        ('nigra_external', '', 'left snake'),
+        ('ruber_external', '', 'left caudate nucleus'),
+    ):
+        told = [k for k, words in by_name[external].items() if re.search(words, name.lower())]
+        assert told == ([side] if side else []), name

@@ -145,7 +145,7 @@ def _measures(scale: _Scale) -> tuple[Measure, ...]:
         one(
             '_prob',
             f'Probability of {scale.name} as given, by the probability of each candidate lesion; '
-            'grades are taken as they are.',
+            'grades are taken as they are, and lesions that detectors missed are not in it.',
         ),
     )
 
