@@ -300,6 +300,34 @@ def test_the_swi_of_a_scanner_has_a_threshold_of_its_own(files, tmp_path):
     assert values['cmb_sequence'] == '3D SWI'
 
 
+@pytest.mark.parametrize('tesla', [3.0, 7.0])
+def test_of_several_echoes_the_late_ones_are_searched(files, tmp_path, tesla):
+    """Early echoes show signal where late ones have none."""
+    late = np.asanyarray(nib.load(files['gre_mag']).dataobj)
+    early = np.full(late.shape, 3 * np.median(late), np.float32)
+    affine = nib.load(files['gre_mag']).affine
+    shade = np.linspace(0.8, 1.2, late.shape[0], dtype=np.float32)[:, None, None]
+    paths = {}
+    for name, data in {
+        'early': early / shade,
+        'late': late / shade,
+        'both': np.sqrt((early**2 + late**2) / 2),
+    }.items():
+        paths[name] = str(tmp_path / f'{name}.nii.gz')
+        nib.save(nib.Nifti1Image(data.astype(np.float32), affine), paths[name])
+    echoes = [{'time': t, 'mag': paths[n]} for t, n in ((0.003, 'early'), (0.02, 'late'))]
+    given = {**files, 'gre_mag': paths['both']}
+    folders = [tmp_path / name for name in ('several', 'one')]
+    for folder in folders:
+        folder.mkdir()
+    several, values, _ = run(given, folders[0], gre={'echoes': echoes, 'tesla': tesla})
+    one, expected, _ = run(files, folders[1])
+    assert values['cmb_n'] == expected['cmb_n'] == 2
+    for row, other in zip(several, one, strict=True):
+        assert float(row['contrast_pct']) == pytest.approx(float(other['contrast_pct']), abs=1)
+        assert float(row['probability']) == pytest.approx(float(other['probability']), abs=0.02)
+
+
 @pytest.mark.parametrize(
     ('time', 'tesla', 'said'),
     [

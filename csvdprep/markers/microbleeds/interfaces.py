@@ -1,6 +1,8 @@
 """Files in, files out; the detection is in the science."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -8,6 +10,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.imaging.atlas import label_names, labels_on, sides
+from csvdprep.imaging.echoes import load_magnitudes
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.lists import write_rows
@@ -77,6 +80,7 @@ class Microbleeds(SimpleInterface):
         frame = _part(whole, box)
         brain = brain[box]
         anatomy = anatomy_on(frame, given.gm_probseg, given.csf_probseg, given.structures_dseg)
+        late = late_echoes(given.gre)
         if isdefined(given.cmb_external):
             found, origin = self._take_over(frame, box, whole), 'external'
         else:
@@ -85,7 +89,7 @@ class Microbleeds(SimpleInterface):
                 chi = np.asanyarray(load(given.gre_chi).dataobj, dtype=np.float32)[box]
             origin = 'csvdprep'
             found = find_microbleeds(
-                np.asanyarray(frame.image.dataobj, dtype=np.float32),
+                _searched(frame, given.gre['echoes'], late, box),
                 brain,
                 frame.image.affine,
                 model=load_model(),
@@ -175,6 +179,51 @@ class Microbleeds(SimpleInterface):
             bleeds.append(Bleed(number, 1.0, wide, float('nan'), 0, None, 'given'))
             centres.append(np.round(np.argwhere(inside).mean(axis=0)).astype(int))
         return Found(labels, tuple(bleeds), np.array(centres, int).reshape(-1, 3))
+
+
+def late_echoes(gre: Mapping[str, Any]) -> list[int]:
+    """Choose the echoes that show microbleeds.
+
+    Parameters
+    ----------
+    gre : mapping
+        ``echoes``, each with ``time`` (s, or None), and ``tesla``.
+
+    Returns
+    -------
+    list of int
+        Those whose echo time times field is at least 30 ms T, else the latest; all where a time
+        is not known.
+
+    Examples
+    --------
+    >>> times = (0.005, 0.011, 0.017)
+    >>> late_echoes({'echoes': [{'time': time} for time in times], 'tesla': 3.0})
+    [1, 2]
+    >>> late_echoes({'echoes': [{'time': time} for time in times], 'tesla': 1.5})
+    [2]
+    """
+    times = [echo.get('time') for echo in gre.get('echoes') or ()]
+    if None in times:
+        return list(range(len(times)))
+    tesla = gre.get('tesla') or LEAST_TESLA
+    late = [k for k, time in enumerate(times) if 1000 * time * tesla >= LEAST_WEIGHTING]
+    return late or [k for k, time in enumerate(times) if time == max(times)]
+
+
+def _searched(frame: ImageFrame, echoes, late: list[int], box) -> np.ndarray:
+    """Return the magnitude in which microbleeds are sought: of the late echoes alone.
+
+    The one of all echoes is corrected for shading; what the late ones have of it is the same.
+    """
+    whole = np.asanyarray(frame.image.dataobj, dtype=np.float32)
+    if len(late) == len(echoes):
+        return whole
+    _, magnitude = load_magnitudes(echoes)
+    power = np.square(magnitude[box])
+    every = np.sqrt(power.mean(axis=-1))
+    share = np.sqrt(power[..., late].mean(axis=-1)) / np.maximum(every, every.max() * 1e-6)
+    return (whole * share).astype(np.float32)
 
 
 def _part(frame: ImageFrame, box: tuple[slice, ...]) -> ImageFrame:
