@@ -1,12 +1,13 @@
 """Lacunes and perivascular spaces on thick slices: what is found, what is false, what is graded.
 
-    csvdprep phantom P --preset demo --modalities T1w FLAIR --participants 3 --seed 611
+    csvdprep phantom P --preset demo --modalities T1w FLAIR --participants 1 --pvs 0 0 --lacunes 0
     csvdprep P OUT participant --markers cavities
     python benchmarks/cavities_thick.py OUT P/derivatives/truth [--mm 1 3 5] [--draws 2] [--seed 1]
 
-Lacunes of known place and size are drawn into the T1w and FLAIR of each visit, then slices are
-averaged to each thickness, and the step that users have runs on them. What lies on a lacune of
-the visit itself is not judged. Perivascular spaces are those of the visit, without any drawing.
+Lacunes and perivascular spaces of known place and size are drawn into the T1w and FLAIR of each
+visit, then slices are averaged to each thickness, and the step that users have runs on them. The
+true number of the worst slice is that of drawn spaces that reach into a slice of that thickness.
+Visits with spaces of their own get lacunes only; what lies on a lacune of their own is not judged.
 Tissue, ventricles and registration are those of the thin images, averaged: what thick slices do
 to these is not in the figures.
 """
@@ -32,6 +33,7 @@ from csvdprep.interfaces.values import read_values
 from csvdprep.markers.cavities import Options
 from csvdprep.markers.cavities.inputs import read_images, read_place, visit_files
 from csvdprep.markers.cavities.interfaces import Cavities
+from csvdprep.markers.cavities.science.counts import BASAL_Z, CENTRUM_ABOVE
 from csvdprep.phantom.patients.cavities import TemplateHead, paint_cavities, place_cavities
 from csvdprep.science.shapes import axial_axis
 
@@ -39,7 +41,9 @@ from csvdprep.science.shapes import axial_axis
 LACUNES, HOLES = 10, 3
 #: A finding this far from the border of a lacune, and half a slice, is that lacune, mm.
 REACH_MM = 1.5
-PVS = ('bg', 'cso')
+PVS = {'bg': 'BG', 'cso': 'CSO'}
+#: Counts from which the grade is 1, 2, 3, 4 (Potter 2015).
+GRADE_FROM = (1, 11, 21, 41)
 
 
 def thicken(image, mm: float, *, labels: bool = False):
@@ -114,10 +118,38 @@ def centre(row) -> np.ndarray:
 
 def own_lesions(truth: Path, visit: str) -> tuple[list, dict]:
     """Read lacunes and the like of a visit (place, mm; radius), and its true measures."""
-    (path,) = truth.rglob(f'{visit}_*T1w_label-lacune_lesions.tsv')
-    rows = read_tsv(path).rows
+    path = next(truth.rglob(f'{visit}_*T1w_label-lacune_lesions.tsv'), None)
+    rows = read_tsv(path).rows if path else []
     (table,) = truth.rglob(f'{visit}_desc-csvd_measures.tsv')
     return [(centre(r), float(r['diameter_mm']) / 2) for r in rows], read_tsv(table).rows[0]
+
+
+def true_worst(shapes, name: str, heights, mm: float, start: float) -> int:
+    """Count the drawn spaces that reach into a slice, in the fuller hemisphere."""
+    most = 0
+    middles = start + mm * np.arange(int(400 / mm))
+    graded = [z for z in middles if heights[0] <= z <= heights[1]]
+    for side in ('left', 'right'):
+        reach = [
+            (f.points[:, 2].min(), f.points[:, 2].max())
+            for f in shapes.spaces
+            if f.facts['region'] == name and f.facts['side'] == side
+        ]
+        for z in graded or [sum(heights) / 2]:
+            most = max(most, sum(a < z + mm / 2 and b > z - mm / 2 for a, b in reach))
+    return most
+
+
+def graded_heights(head: TemplateHead, files) -> dict[str, tuple[float, float]]:
+    """Return between which heights spaces are graded, mm of the visit."""
+    planes = [head.to_head(np.array([[x, 0.0, z] for x in (-20, 20)])) for z in BASAL_Z]
+    image = load(files['ventricles'])
+    at = np.argwhere(np.asanyarray(image.dataobj) > 0)
+    roof = float(np.percentile(nib.affines.apply_affine(image.affine, at)[:, 2], 99))
+    return {
+        'bg': tuple(float(p[:, 2].mean()) for p in planes),
+        'cso': tuple(roof + above for above in CENTRUM_ABOVE),
+    }
 
 
 def main() -> None:
@@ -138,27 +170,44 @@ def main() -> None:
         files = visit_files(stem)
         place, images = read_place(files), read_images(files)
         own, true = own_lesions(asked.truth, visit)
+        bare = not any(int(true.get(f'pvs_{name}_n', 0)) for name in PVS)
         head = TemplateHead(files['anat_to_mni'])
+        heights = graded_heights(head, files)
+        start = float(images['t1w'][0].affine[2, 3])
         for draw in range(asked.draws + 1):
             rng = np.random.default_rng([asked.seed, draw, int(visit.split('_')[0][4:])])
             changed, shapes = {}, None
             if draw:
+                basal, centrum = (int(rng.integers(5, n)) if bare else 0 for n in (41, 61))
                 shapes = place_cavities(
-                    head, int(rng.integers(2**31)), lacunes=LACUNES, basal=0, centrum=0,
+                    head,
+                    int(rng.integers(2**31)),
+                    lacunes=LACUNES,
+                    basal=basal,
+                    centrum=centrum,
                     holes=HOLES,
-                )  # fmt: skip
+                )
                 for kind, key in (('t1w', 'anat_preproc'), ('flair', 'flair_preproc')):
                     image, way = images[kind]
                     world = read_linear(way) if way else np.eye(4)
                     changed[key] = painted(kind, image, world, place, shapes, rng)
             for mm in asked.mm:
                 rows, values = run(files, changed, mm)
-                judge(total[mm], rows, values, shapes, own, true, mm, f'{visit} draw {draw}')
+                real = None
+                if bare:
+                    first = start + (mm - 1) / 2
+                    real = {
+                        name: true_worst(shapes, PVS[name], heights[name], mm, first)
+                        if shapes
+                        else 0
+                        for name in PVS
+                    }
+                judge(total[mm], rows, values, shapes, own, real, mm, f'{visit} draw {draw}')
     for mm, found in total.items():
         summarise(mm, found)
 
 
-def judge(found, rows, values, shapes, own, true, mm: float, label: str) -> None:
+def judge(found, rows, values, shapes, own, real, mm: float, label: str) -> None:
     """Hold a list against what was drawn."""
     drawn = [] if shapes is None else [(f.centre, f.diameter_mm / 2) for f in shapes.lacunes]
     slack = REACH_MM + mm / 2
@@ -180,13 +229,11 @@ def judge(found, rows, values, shapes, own, true, mm: float, label: str) -> None
             found['listed'].append(k in seen)
     found['false'].append(false)
     spaces = ''
-    if shapes is None:
-        for name in PVS:
-            value = values[f'pvs_{name}_worst_n'].value
-            grade = values[f'pvs_{name}_grade'].value
-            real = (int(true[f'pvs_{name}_worst_n']), int(true[f'pvs_{name}_grade']))
-            found[name].append((value, grade, *real))
-            spaces += f'; {name} {value} in the worst slice (true {real[0]})'
+    for name in PVS if real else ():
+        value, grade = (values[f'pvs_{name}_{end}'].value for end in ('worst_n', 'grade'))
+        right = int(np.searchsorted(GRADE_FROM, real[name], side='right'))
+        found[name].append((value, grade, real[name], right))
+        spaces += f'; {name} {value} in the worst slice (true {real[name]})'
     print(
         f'{label}, {mm:g} mm: {len(met)} of {len(drawn)} lacunes, {len(seen)} listed, '
         f'{false} false{spaces}; lacune_n {values["lacune_n"].value} {values["lacune_n"].qc}',
