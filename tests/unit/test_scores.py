@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -501,6 +502,21 @@ RATED = (
     ('ich_lobar_n', 0),
     ('ich_deep_n', 0),
 )
+
+
+@pytest.mark.parametrize(('probability', 'said'), [(0.55, True), (0.2, False)])
+def test_a_total_that_is_not_the_likeliest_says_so(probability, said):
+    """Two candidates that do not count: together it is likelier that one of them is real."""
+    rows = Review(tuple(Candidate(k, probability, False, 'deep') for k in (1, 2)))
+    known = {'lacune_n': 1, 'cmb_n': 0, 'pvs_bg': 1, 'fazekas_pv': 1, 'fazekas_deep': 1}
+    findings = {name: Finding.of(value) for name, value in known.items()}
+    rules = {'svd_staals': RULES['svd_staals']}
+    totals = chances(findings, {'cmb_n': rows}, rules)
+    value = files._score_values({'svd_staals': rules['svd_staals'](findings)}, totals, '')
+    staals = value['svd_staals']
+    assert staals.value == 1
+    assert staals.qc == ('warn' if said else '')
+    assert bool(re.search(r'2 is likelier \(0\.\d+ against 0\.\d+\)', staals.reason)) == said
 
 
 def test_the_room_leaves_measures_points_and_chances(tmp_path, products):

@@ -191,7 +191,7 @@ ROOM = Room(
         *(source.list for source in SOURCES if source.list),
     ),
     reads=tuple(f'{source.room}.{name}' for source in SOURCES for name in source.markers),
-    version=2,
+    version=3,
     makes={
         'svd_points': Derivative(
             suffix='scores',
