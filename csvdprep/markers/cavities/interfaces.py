@@ -32,7 +32,8 @@ from csvdprep.science.shapes import axial_axis, label_lesions
 REGIONS = {'BG': 'basal', 'CSO': 'centrum', 'hippocampus': 'hippocampus', 'midbrain': 'midbrain'}
 _DEEP = ('basal ganglia', 'thalamus', 'capsules')
 _LOW = ('brainstem', 'cerebellum')
-#: Thickness of slices (mm) from which half of the lacunes of phantoms are missed.
+#: Thickness of slices (mm) from which half of the lacunes of phantoms are missed, and a third of
+#: the perivascular spaces.
 VERY_THICK_MM = 4.0
 
 
@@ -300,6 +301,8 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
     thick = (
         f'slices of {head.voxel_mm.max():.1f} mm: counted within slices only, without faint ones'
     )
+    if head.voxel_mm.max() >= VERY_THICK_MM:
+        thick += ', and a third are missed'
     values = {}
     axis = axial_axis(place.affine)
     across = int(np.argmax(place.voxel_mm))
