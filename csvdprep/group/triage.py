@@ -15,6 +15,7 @@ from csvdprep.core.ratings import DECIDED
 from csvdprep.core.room import Figure, Measure
 from csvdprep.group.tables import public
 from csvdprep.group.visits import STATES, Entry
+from csvdprep.report.causes import Flagged, by_cause
 from csvdprep.report.content import number, standing, unit_text
 
 
@@ -56,13 +57,15 @@ def triage_row(
     why += [words for _, words in status.remarks] if status else []
     told = ' '.join(why)
     reasons = _reasons(status.warnings) if status else {}
+    found = []
     for measure in flagged:
-        reason = reasons.get(measure.name, '')
-        if reason and reason.split(';')[0] in told:
-            continue
         unit = unit_text(measure.units, before=' ')
         value = f'{measure.heading} {shown(rows["measures"].get(measure.name))}{unit}'
-        why.append(f'{value}: {reason}' if reason else value)
+        if reason := reasons.get(measure.name, ''):
+            found.append(Flagged(measure.name, value, reason))
+        else:
+            why.append(value)
+    why += [f'{"; ".join(values)}: {cause}' for cause, values in by_cause(found, told)]
     why += [f'{item[0]} could not be used' for item in status.refused] if status else []
     if (decided := rows['measures'].get(DECIDED) or MISSING) != MISSING:
         why.insert(0, f'decided by a reader: {decided}')

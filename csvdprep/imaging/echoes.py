@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.core.errors import MeasureError
 from csvdprep.imaging.header import read_header
 from csvdprep.imaging.images import canonical, like
 from csvdprep.science.phase import PhaseUnit, phase_unit
@@ -67,6 +69,7 @@ def load_phases(echoes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, PhaseU
     said = {echo.get('units', '') for echo in echoes if 'phase' in echo}
     unit = PhaseUnit(1.0, 0.0, 'real and imaginary images')
     if stored:
+        _check_each(stored, [echo['phase'] for echo in echoes if 'phase' in echo])
         # Early echoes may not fill the range; one unit holds for all.
         sample = np.concatenate([data[(slice(None, None, EVERY),) * 3].ravel() for data in stored])
         unit = phase_unit(sample, said.pop() if len(said) == 1 else '')
@@ -82,6 +85,17 @@ def load_phases(echoes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, PhaseU
     if len(stored) == len(echoes):
         known &= ~_blanked(stored)
     return np.where(known[..., None], phase, 0).astype(np.float32), unit, known
+
+
+def _check_each(stored: Sequence[np.ndarray], paths: Sequence[str]) -> None:
+    """Refuse an echo without phase: the others would make a field of it."""
+    for data, path in zip(stored, paths, strict=True):
+        finite = data[np.isfinite(data)]
+        if not finite.size or finite.min() == finite.max():
+            raise MeasureError(
+                f'{Path(path).name} has one value only: it holds no phase.',
+                remedy='Export the phase again, or leave out all files of this echo.',
+            )
 
 
 def _blanked(stored: Sequence[np.ndarray]) -> np.ndarray:

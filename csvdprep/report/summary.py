@@ -13,6 +13,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan
 from csvdprep.core.room import Derivative, Measure, Room
 from csvdprep.graph.judging import counts
+from csvdprep.report.causes import Flagged, by_cause
 from csvdprep.report.content import distinct, measure_rows, named, number, scan_titles, unit_text
 
 
@@ -154,8 +155,8 @@ def needs_look(
     Returns
     -------
     list of dict
-        ``flag, words, values``: measures that are flagged for one reason stand together, each
-        with its value.
+        ``flag, words, values``: measures that are flagged for one cause stand together, each
+        with its value; what rests on one of them stands there, too.
     """
     declared = {m.name: m for step in plan.steps for m in step.room.measures}
     look = [
@@ -163,22 +164,20 @@ def needs_look(
         for failure in status.get('failures') or ()
     ]
     look += [{'flag': f, 'words': words, 'values': []} for f, words in status.get('remarks') or ()]
-    why: dict[tuple[str, str], list[str]] = {}
-    told = ' '.join(item['words'] for item in look).lower()
-    for found in values:
-        measure = declared.get(found.get('name', ''))
-        if measure is None or found.get('qc') not in ('warn', 'fail') or not counts(measure):
-            continue
-        reason = found.get('reason') or 'flagged'
-        if reason.split(';')[0].rstrip('.').lower() in told:
-            continue
-        unit = unit_text(measure.units, before=' ')
-        said = f'{fill(measure.heading, plan.context.hub)} {number(found.get("value"))}{unit}'
-        why.setdefault((found['qc'], reason), []).append(said)
-    look += [
-        {'flag': flag, 'words': f'{reason[:1].upper()}{reason[1:]}:', 'values': said}
-        for (flag, reason), said in why.items()
-    ]
+    told = ' '.join(item['words'] for item in look)
+    for flag in ('fail', 'warn'):
+        flagged = []
+        for found in values:
+            measure = declared.get(found.get('name', ''))
+            if measure is None or found.get('qc') != flag or not counts(measure):
+                continue
+            unit = unit_text(measure.units, before=' ')
+            said = f'{fill(measure.heading, plan.context.hub)} {number(found.get("value"))}{unit}'
+            flagged.append(Flagged(measure.name, said, found.get('reason') or ''))
+        look += [
+            {'flag': flag, 'words': f'{cause[:1].upper()}{cause[1:]}:', 'values': said}
+            for cause, said in by_cause(flagged, told)
+        ]
     look += [
         {'flag': 'warn', 'words': f'{file} could not be used: {reason}', 'values': []}
         for file, reason in plan.refused

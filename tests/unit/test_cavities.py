@@ -16,7 +16,7 @@ from csvdprep.interfaces.values import read_values
 from csvdprep.markers.cavities import KINDS, Options
 from csvdprep.markers.cavities.interfaces import Cavities
 from csvdprep.markers.cavities.learned import load_model
-from csvdprep.markers.cavities.science import Limits, find_cavities, rest_of
+from csvdprep.markers.cavities.science import Limits, _described, find_cavities, rest_of
 from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
 from csvdprep.markers.cavities.science.counts import graded_slices, region_of, worst_slice
 from csvdprep.markers.cavities.science.fluid import fluid_share, outside_fluid
@@ -438,6 +438,24 @@ def test_thick_slices_give_counts_within_slices_only(visit, images, tmp_path, mo
     assert values['pvs_cso_grade'].qc == 'warn'
     assert values['lacune_n'].qc == 'warn'
     assert 'without a FLAIR' in values['lacune_n'].reason
+    assert 'slices of 4.0 mm: half of the lacunes are missed' in values['lacune_n'].reason
+
+
+@pytest.mark.parametrize(
+    ('slices', 'tube', 'status'),
+    [(3.0, 0.08, 'possible'), (3.0, 0.15, 'definite'), (1.0, 0.08, 'definite')],
+)
+def test_faint_spaces_do_not_count_on_thick_slices(images, slices, tube, status):
+    """Averaging takes the noise away, and borders of grey matter emerge."""
+    head = make_head(images)
+    head = replace(head, affine=np.diag([1.0, 1.0, slices, 1.0]))
+    names = features_of(head.images)
+    facts = dict(zip(names, map(float, candidates(make_head(images)).features[0]), strict=True))
+    form = {'length_mm': 8.0, 'width_mm': 1.0, 'fluid_mm3': 6.0}
+    found = _described(
+        1, facts | {'tube': tube}, form, np.array([0.02, 0.03, 0.95]), 2.0, head, Limits(), False
+    )
+    assert (found.kind, found.pvs_status) == ('pvs', status)
 
 
 def test_limits_of_size():

@@ -9,6 +9,7 @@ import pytest
 from builders import ZOOMS, head, write_dataset, write_image
 
 from csvdprep.bids.query import collect_visits
+from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.echoes import load_magnitudes, load_phases
@@ -30,8 +31,8 @@ def phase_data(seed=0):
     return np.random.default_rng(seed).integers(-4096, 4096, head().shape).astype('i2')
 
 
-def only(root):
-    settings = Settings(bids_dir=Path(root), output_dir=Path('out'))
+def only(root, **more):
+    settings = Settings(bids_dir=Path(root), output_dir=Path('out'), **more)
     (visit,) = collect_visits(settings, declared(), inspect=inspect_image, warn=lambda _: None)
     return visit
 
@@ -195,6 +196,35 @@ def test_a_phase_that_was_masked_is_not_known_there(raw, lowest, blank, count):
     phase, _, known = load_phases(only(raw).scans['gre_phase'].content['echoes'])
     assert np.array_equal(known, ~area)
     assert not phase[area].any()
+
+
+def test_a_segmentation_of_nuclei_is_found_by_its_table(raw, tmp_path):
+    multi_echo(raw)
+    name = 'sub-01/anat/sub-01_desc-nuclei_dseg'
+    values = (head() > 0).astype('u1')
+    for step in (2, 3, 5):
+        values[::step] = step
+    write_image(tmp_path / 'seg' / f'{name}.nii.gz', values, zooms=ZOOMS)
+    (tmp_path / 'seg' / f'{name}.tsv').write_text(
+        'index\tname\n1\tleft red nucleus\n2\tSN_L\n3\tSN_R\n5\tright thalamus\n'
+    )
+    given = only(raw, derivatives={'seg': tmp_path / 'seg'})
+    content = given.scans['nigra_external'].content
+    assert content['classes'] == {'left': [2], 'right': [3]}
+    # One side alone is none.
+    assert 'ruber_external' not in given.scans
+    assert 'dentate_external' not in given.scans
+
+
+@pytest.mark.parametrize('value', [0, 7])
+def test_one_echo_without_phase_is_refused(raw, value):
+    """The others would hide it: their values tell the unit."""
+    multi_echo(raw)
+    nothing = np.full(head().shape, value, 'i2')
+    name = f'{ANAT}_echo-2_part-phase_MEGRE'
+    write(raw, name, time=0.012, data=nothing, Units='arbitrary')
+    with pytest.raises(MeasureError, match=r'echo-2_part-phase_MEGRE.nii.gz has one value only'):
+        load_phases(only(raw).scans['gre_phase'].content['echoes'])
 
 
 def test_magnitudes_that_are_not_finite_are_nothing(raw):

@@ -12,7 +12,7 @@ from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.values import read_values
 from csvdprep.markers.microbleeds import ROOM, Options
-from csvdprep.markers.microbleeds.interfaces import Microbleeds
+from csvdprep.markers.microbleeds.interfaces import Microbleeds, _values
 from csvdprep.markers.microbleeds.learned import load_model
 from csvdprep.markers.microbleeds.science import ANATOMY, find_microbleeds, region_of
 from csvdprep.markers.microbleeds.science.candidates import FEATURES
@@ -272,10 +272,13 @@ def test_calcifications_do_not_enter_scores(files, tmp_path):
 
 
 def test_without_phase_the_sign_is_not_known(files, tmp_path):
-    rows, values, _ = run(files, tmp_path, 'gre_chi')
+    rows, values, result = run(files, tmp_path, 'gre_chi')
     assert {row['sign'] for row in rows} == {'not known'}
     assert values['cmb_n'] == 3
     assert values['cmb_calcification_n'] == 0
+    count = read_values(Path(result.microbleeds_values))['cmb_n']
+    assert 'without phase, calcifications' in count.reason
+    assert count.qc == ''
 
 
 def test_a_mask_that_was_given_is_taken_over(files, tmp_path):
@@ -297,12 +300,62 @@ def test_the_swi_of_a_scanner_has_a_threshold_of_its_own(files, tmp_path):
     assert values['cmb_sequence'] == '3D SWI'
 
 
-def test_an_early_echo_is_said_to_miss_small_ones(files, tmp_path):
-    early = {'echoes': [{'time': 0.005}], 'tesla': 3.0, 'weighted': None}
-    _, _, result = run(files, tmp_path, gre=early)
-    count = read_values(Path(result.microbleeds_values))['cmb_n']
-    assert count.qc == 'warn'
-    assert 'echo time of 5 ms at 3 T' in count.reason
+@pytest.mark.parametrize('tesla', [3.0, 7.0])
+def test_of_several_echoes_the_late_ones_are_searched(files, tmp_path, tesla):
+    """Early echoes show signal where late ones have none."""
+    late = np.asanyarray(nib.load(files['gre_mag']).dataobj)
+    early = np.full(late.shape, 3 * np.median(late), np.float32)
+    affine = nib.load(files['gre_mag']).affine
+    shade = np.linspace(0.8, 1.2, late.shape[0], dtype=np.float32)[:, None, None]
+    paths = {}
+    for name, data in {
+        'early': early / shade,
+        'late': late / shade,
+        'both': np.sqrt((early**2 + late**2) / 2),
+    }.items():
+        paths[name] = str(tmp_path / f'{name}.nii.gz')
+        nib.save(nib.Nifti1Image(data.astype(np.float32), affine), paths[name])
+    echoes = [{'time': t, 'mag': paths[n]} for t, n in ((0.003, 'early'), (0.02, 'late'))]
+    given = {**files, 'gre_mag': paths['both']}
+    folders = [tmp_path / name for name in ('several', 'one')]
+    for folder in folders:
+        folder.mkdir()
+    several, values, _ = run(given, folders[0], gre={'echoes': echoes, 'tesla': tesla})
+    one, expected, _ = run(files, folders[1])
+    assert values['cmb_n'] == expected['cmb_n'] == 2
+    for row, other in zip(several, one, strict=True):
+        assert float(row['contrast_pct']) == pytest.approx(float(other['contrast_pct']), abs=1)
+        assert float(row['probability']) == pytest.approx(float(other['probability']), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ('time', 'tesla', 'said'),
+    [
+        (0.005, 3.0, 'echo time of 5 ms at 3 T'),
+        (0.009, 3.0, 'echo time of 9 ms at 3 T'),
+        (0.010, 3.0, ''),
+        (0.015, 1.5, 'echo time of 15 ms at 1.5 T'),
+        (0.040, 1.5, ''),
+        (0.004, 7.0, 'echo time of 4 ms at 7 T'),
+        (0.014, 7.0, ''),
+        (None, 3.0, 'no EchoTime in the sidecar'),
+        (0.015, None, 'echo time of 15 ms at a field that the sidecar does not tell'),
+        (0.020, None, ''),
+    ],
+)
+def test_an_early_echo_is_said_to_miss_small_ones(time, tesla, said):
+    gre = {'echoes': [{'time': time}], 'tesla': tesla, 'weighted': None}
+    found = _values([], [], 'csvdprep', VOXEL, gre, signed=True)
+    for name in ('cmb_n', 'cmb_lobar_n', 'cmb_pattern'):
+        assert found[name].qc == ('warn' if said else '')
+        assert found[name].reason.startswith(said)
+    # What a person marked does not depend on what the scan shows a machine.
+    assert _values([], [], 'external', VOXEL, gre, signed=True)['cmb_n'].reason == ''
+
+
+def test_the_latest_of_several_echoes_decides():
+    gre = {'echoes': [{'time': 0.004}, {'time': 0.03}], 'tesla': 3.0, 'weighted': None}
+    assert _values([], [], 'csvdprep', VOXEL, gre, signed=True)['cmb_n'].reason == ''
 
 
 def test_every_declared_measure_has_a_gate():

@@ -475,6 +475,38 @@ def test_points_and_what_needs_a_look_carry_their_values(plan, tmp_path):
     } in look
 
 
+def test_one_cause_is_one_warning():
+    from csvdprep.report.causes import Flagged, by_cause
+
+    thick, dark = 'slices of 5 mm: small ones are missed', 'echo time of 5 ms'
+    flagged = [
+        Flagged('cmb_n', 'Microbleeds 3', f'{thick}; {dark}; 2 more may be some'),
+        Flagged('cmb_lobar_n', 'Lobar 1', f'{thick}; {dark}'),
+        Flagged('wmh_ml', 'Volume 4 mL', 'outside the plausible range'),
+        Flagged('staals', 'Total score 2', 'rests on cmb_n, which asks for a look'),
+        Flagged('later', 'Later score 1', 'rests on staals, which asks for a look; odd'),
+        Flagged('bare', 'Bare 1', ''),
+    ]
+    assert by_cause(flagged) == [
+        (
+            thick,
+            ['Microbleeds 3 (2 more may be some)', 'Lobar 1', 'Total score 2', 'Later score 1'],
+        ),
+        (dark, ['Microbleeds 3', 'Lobar 1', 'Total score 2', 'Later score 1']),
+        ('outside the plausible range', ['Volume 4 mL']),
+        ('odd', ['Later score 1']),
+        ('flagged', ['Bare 1']),
+    ]
+    # What is told elsewhere is not said again, nor of what rests on it.
+    left = by_cause(flagged[:4], told=f'Gradient echo to be checked: {thick}. {dark}')
+    assert left == [
+        ('2 more may be some', ['Microbleeds 3', 'Total score 2']),
+        ('outside the plausible range', ['Volume 4 mL']),
+    ]
+    # What is behind a flag, and is not flagged itself, is the cause.
+    assert by_cause([flagged[3]]) == [('rests on cmb_n, which asks for a look', ['Total score 2'])]
+
+
 def test_visits_stand_side_by_side(plan, tmp_path):
     from csvdprep.report.visits import insert_visits
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,9 @@ from csvdprep.markers.scores.sources import Source
 NONE = None
 #: Points by value of the marker, as the papers' tables have them.
 ONE_IF_ANY = {0: 0, 1: 1, 2: 1, 5: 1}
-LAU_BLEEDS = {0: 0, 1: 1, 4: 1, 5: 2, 6: 2}
-CAA_BLEEDS = {0: 0, 1: 0, 2: 1, 4: 1, 5: 2}
-AMENDED_LACUNES = {0: 0, 1: 1, 2: 1, 3: 2, 5: 2, 6: 3, 9: 3}
+LAU_BLEEDS = {0: 0, 1: 1, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2, 30: 2}
+CAA_BLEEDS = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 30: 2}
+AMENDED_LACUNES = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 9: 3}
 MORE_THAN_10 = {0: 0, 1: 0, 2: 1, 3: 1, 4: 1}
 MORE_THAN_20 = {0: 0, 1: 0, 2: 0, 3: 1, 4: 1}
 #: Rows: periventricular 0 to 3; columns: deep 0 to 3.
@@ -139,12 +140,17 @@ def test_every_combination_is_as_the_table_says(name):
     assert seen > 400
 
 
-def test_the_total_score_with_the_higher_threshold():
-    rows = {'lacune_n': 0, 'cmb_n': 0, 'fazekas_pv': 0, 'fazekas_deep': 0}
-    findings = {name: Finding.of(value) for name, value in rows.items()}
-    for grade, points in MORE_THAN_20.items():
-        score = RULES['svd_staals']({**findings, 'pvs_bg': Finding.of(grade)}, bgpvs_threshold=20)
-        assert score.low == score.high == points
+def test_every_combination_with_the_higher_threshold():
+    items = [(m, MORE_THAN_20 if m == ('pvs_bg',) else t) for m, t in TABLES['svd_staals']]
+    for combination in itertools.product(*map(settings_of, items)):
+        findings = {
+            marker: known(marker, value)
+            for (markers, _), (values, _) in zip(items, combination, strict=True)
+            for marker, value in zip(markers, values, strict=True)
+        }
+        score = RULES['svd_staals'](findings, bgpvs_threshold=20)
+        points = [got for _, got in combination]
+        assert (score.low, score.high) == (sum(map(min, points)), sum(map(max, points)))
 
 
 @pytest.mark.parametrize('name', TABLES)
@@ -496,6 +502,21 @@ RATED = (
     ('ich_lobar_n', 0),
     ('ich_deep_n', 0),
 )
+
+
+@pytest.mark.parametrize(('probability', 'said'), [(0.55, True), (0.2, False)])
+def test_a_total_that_is_not_the_likeliest_says_so(probability, said):
+    """Two candidates that do not count: together it is likelier that one of them is real."""
+    rows = Review(tuple(Candidate(k, probability, False, 'deep') for k in (1, 2)))
+    known = {'lacune_n': 1, 'cmb_n': 0, 'pvs_bg': 1, 'fazekas_pv': 1, 'fazekas_deep': 1}
+    findings = {name: Finding.of(value) for name, value in known.items()}
+    rules = {'svd_staals': RULES['svd_staals']}
+    totals = chances(findings, {'cmb_n': rows}, rules)
+    value = files._score_values({'svd_staals': rules['svd_staals'](findings)}, totals, '')
+    staals = value['svd_staals']
+    assert staals.value == 1
+    assert staals.qc == ('warn' if said else '')
+    assert bool(re.search(r'2 is likelier \(0\.\d+ against 0\.\d+\)', staals.reason)) == said
 
 
 def test_the_room_leaves_measures_points_and_chances(tmp_path, products):

@@ -1,5 +1,7 @@
 """From stored phase to susceptibility, on fields of known truth."""
 
+import re
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -343,7 +345,17 @@ def ellipsoid(centre, radii):
     return sum(((grid[i] - centre[i]) / radii[i]) ** 2 for i in range(3)) < 1
 
 
-def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
+def value_of_pallidum(
+    folder,
+    *,
+    opposite=False,
+    blank=None,
+    tesla=3.0,
+    scanner=3.0,
+    cut=None,
+    silent=False,
+    more=None,
+):
     """Put files of a head with iron in the pallidum through both steps; value, and the unit."""
     rng, grid, affine = RNG(8), np.indices((48, 48, 40)), np.eye(4)
     brain = ellipsoid((24, 24, 20), (21, 21, 17))
@@ -352,11 +364,13 @@ def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
         labels[ellipsoid((x, 24, 20), (4, 4, 4))] = label
     chi[labels > 0] = 0.12
     field = forward(chi, Space(brain.shape, (1, 1, 1), (0, 0, 1)))
-    hertz = field * 42.577 * 3 + 2.0 * grid[2] + 1.5 * grid[0]
+    hertz = field * 42.577 * scanner + 2.0 * grid[2] + 1.5 * grid[0]
     folder.mkdir()
 
     def write(name, data):
-        nib.save(nib.Nifti1Image(data, affine), folder / f'{name}.nii.gz')
+        nib.save(
+            nib.Nifti1Image(data[:, :, slice(*cut or (None,))], affine), folder / f'{name}.nii.gz'
+        )
         return str(folder / f'{name}.nii.gz')
 
     given = []
@@ -368,6 +382,8 @@ def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
         phase = np.round(np.angle(signal) / np.pi * 2048).astype('i2')
         if blank is not None:
             phase[blank] = 0
+        if silent:
+            phase[:] = 0
         echo = {'mag': write(f'm{number}', np.abs(signal).astype('f4')), 'time': time}
         given.append(echo | {'phase': write(f'p{number}', phase), 'units': 'arbitrary'})
     shared = {
@@ -392,9 +408,10 @@ def value_of_pallidum(folder, *, opposite=False, blank=None, tesla=3.0):
         strength=0.12,
         rounds=5,
         **shared,
+        **(more(write, labels) if more else {}),
     )
     values = read_values(map_it.run(cwd=str(folder)).outputs.qsm_values)
-    return values['qsm_pallidum_left_ppm'], unit
+    return (values, unit) if more else (values['qsm_pallidum_left_ppm'], unit)
 
 
 def test_what_scanners_do_to_phases_does_not_change_susceptibility(tmp_path):
@@ -409,3 +426,59 @@ def test_what_scanners_do_to_phases_does_not_change_susceptibility(tmp_path):
     assert masked.value == pytest.approx(plain.value, abs=0.015)
     # It would be half as much at twice the field.
     assert (masked.qc, 'are assumed' in masked.reason) == ('warn', True)
+
+
+@pytest.mark.parametrize('tesla', [1.5, 7.0])
+def test_susceptibility_does_not_depend_on_the_field_of_the_scanner(tmp_path, tesla):
+    value, _ = value_of_pallidum(tmp_path / 'one', tesla=tesla, scanner=tesla)
+    assert value.value == pytest.approx(0.12, abs=0.03)
+    assert value.qc == ''
+
+
+def test_a_slab_is_measured_as_far_as_it_reaches(tmp_path):
+    value, _ = value_of_pallidum(tmp_path / 'slab', cut=(7, 34))
+    assert value.value == pytest.approx(0.12, abs=0.03)
+    value, _ = value_of_pallidum(tmp_path / 'edge', cut=(22, 40))
+    # What lies at the edge of a slab has no local field.
+    assert value.value is None
+    assert re.search(r'\d+ voxels of the left pallidum are covered', value.reason)
+
+
+def test_a_phase_of_zeros_is_refused(tmp_path):
+    with pytest.raises(MeasureError, match='has one value only'):
+        value_of_pallidum(tmp_path / 'zero', silent=True)
+
+
+@pytest.mark.parametrize('on', ['gre', 't1w'])
+def test_nuclei_that_the_atlas_lacks_are_measured_where_they_are_given(tmp_path, on):
+    def given(write, labels):
+        path = write('nuclei', np.where(labels > 0, labels + 20, 0).astype('i2'))
+        classes = {'left': [29], 'right': [30]}
+        return {'nigra_external': {'mask': path, 'on': on, 'image': path, 'classes': classes}}
+
+    values, _ = value_of_pallidum(tmp_path / on, more=given)
+    for side in ('left', 'right'):
+        found = values[f'qsm_nigra_{side}_ppm']
+        assert found.value == pytest.approx(values[f'qsm_pallidum_{side}_ppm'].value, abs=1e-6)
+    missing = values['qsm_dentate_left_ppm']
+    assert missing.value is None
+    assert 'the atlas has no dentate nucleus' in missing.reason
+
+
+def test_tables_name_the_nuclei_of_either_side():
+    from csvdprep.markers.qsm import ROOM
+
+    by_name = {item.name: item.classes for item in ROOM.externals}
+    for external, side, name in (
+        ('nigra_external', 'left', 'Left Substantia Nigra'),
+        ('nigra_external', 'right', 'SN_R'),
+        ('nigra_external', 'left', 'l_sn'),
+        ('ruber_external', 'right', 'right red nucleus'),
+        ('ruber_external', 'left', 'RN L'),
+        ('dentate_external', 'left', 'dentate_left'),
+        ('dentate_external', '', 'left dentate gyrus'),
+        ('nigra_external', '', 'left snake'),
+        ('ruber_external', '', 'left caudate nucleus'),
+    ):
+        told = [k for k, words in by_name[external].items() if re.search(words, name.lower())]
+        assert told == ([side] if side else []), name

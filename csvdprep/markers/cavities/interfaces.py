@@ -32,6 +32,9 @@ from csvdprep.science.shapes import axial_axis, label_lesions
 REGIONS = {'BG': 'basal', 'CSO': 'centrum', 'hippocampus': 'hippocampus', 'midbrain': 'midbrain'}
 _DEEP = ('basal ganglia', 'thalamus', 'capsules')
 _LOW = ('brainstem', 'cerebellum')
+#: Thickness of slices (mm) from which half of the lacunes of phantoms are missed, and a third of
+#: the perivascular spaces.
+VERY_THICK_MM = 4.0
 
 
 class _InputSpec(TraitedSpec):
@@ -262,8 +265,11 @@ def _lacune_values(rows, head, told, origin) -> dict:
             words.append('without a FLAIR: a lacune is not told from other dark lesions')
             judged = 'warn'
         if head.thick:
+            missed = (
+                'half of the lacunes' if head.voxel_mm.max() >= VERY_THICK_MM else 'small lacunes'
+            )
             words.append(
-                f'slices of {head.voxel_mm.max():.1f} mm: small lacunes are missed, and a '
+                f'slices of {head.voxel_mm.max():.1f} mm: {missed} are missed, and a '
                 'perivascular space across the slice looks like one'
             )
             judged = 'warn'
@@ -292,7 +298,11 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
             words, judged = ['from the T1w: without a T2w fewer are seen'], 'warn'
         elif not head.use_t2w:
             words, judged = ['from the T1w: the T2w is coarser'], 'warn'
-    thick = f'slices of {head.voxel_mm.max():.1f} mm: counted within slices only'
+    thick = (
+        f'slices of {head.voxel_mm.max():.1f} mm: counted within slices only, without faint ones'
+    )
+    if head.voxel_mm.max() >= VERY_THICK_MM:
+        thick += ', and a third are missed'
     values = {}
     axis = axial_axis(place.affine)
     across = int(np.argmax(place.voxel_mm))

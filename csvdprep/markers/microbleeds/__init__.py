@@ -278,9 +278,11 @@ ROOM = Room(
     resources=('models/microbleeds/model.json',),
     build='csvdprep.markers.microbleeds.workflow:init_microbleeds_wf',
     pooled_t=(1.5, 3),
+    version=2,
     methods=(
-        'Microbleeds [@duering2023] were sought on the gradient echo as round dark spots, by the '
-        'radial symmetry of its slopes [@loy2003; @kuijf2012]. Boosted trees that were fitted on '
+        'Microbleeds [@duering2023] were sought on the gradient echo (of several echoes, on those '
+        'whose echo time times field is at least 30 ms T) as round dark spots, by the radial '
+        'symmetry of its slopes [@loy2003; @kuijf2012]. Boosted trees that were fitted on '
         'microbleeds and mimics simulated by their dipole fields gave each a probability from '
         'depth, size, shape, connection to veins, place and, where phase was measured, the sign '
         'of susceptibility; from {o.definite:g} it counts. Regions are those of the Microbleed '

@@ -1,6 +1,8 @@
 """Files in, files out; the detection is in the science."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -8,6 +10,7 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from scipy import ndimage as ndi
 
 from csvdprep.imaging.atlas import label_names, labels_on, sides
+from csvdprep.imaging.echoes import load_magnitudes
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.lists import write_rows
@@ -28,6 +31,8 @@ LEAST_SHARE = 0.3
 MARGIN = 6
 #: Least product of echo time and field (ms T) at which small microbleeds are seen.
 LEAST_WEIGHTING = 30.0
+#: Field (T) that is assumed for it where no sidecar tells: the lowest that is usual.
+LEAST_TESLA = 1.5
 #: Diameter of the two classes of BOMBS, mm.
 BOMBS_MM = 5.0
 
@@ -75,6 +80,7 @@ class Microbleeds(SimpleInterface):
         frame = _part(whole, box)
         brain = brain[box]
         anatomy = anatomy_on(frame, given.gm_probseg, given.csf_probseg, given.structures_dseg)
+        late = late_echoes(given.gre)
         if isdefined(given.cmb_external):
             found, origin = self._take_over(frame, box, whole), 'external'
         else:
@@ -83,7 +89,7 @@ class Microbleeds(SimpleInterface):
                 chi = np.asanyarray(load(given.gre_chi).dataobj, dtype=np.float32)[box]
             origin = 'csvdprep'
             found = find_microbleeds(
-                np.asanyarray(frame.image.dataobj, dtype=np.float32),
+                _searched(frame, given.gre['echoes'], late, box),
                 brain,
                 frame.image.affine,
                 model=load_model(),
@@ -105,7 +111,9 @@ class Microbleeds(SimpleInterface):
         )
         self._results['microbleeds_values'] = write_values(
             folder / 'values.json',
-            _values(rows, counting, origin, whole.voxel_mm, given.gre),
+            _values(
+                rows, counting, origin, whole.voxel_mm, given.gre, signed=isdefined(given.gre_chi)
+            ),
             ROOM,
         )
         return runtime
@@ -173,6 +181,51 @@ class Microbleeds(SimpleInterface):
         return Found(labels, tuple(bleeds), np.array(centres, int).reshape(-1, 3))
 
 
+def late_echoes(gre: Mapping[str, Any]) -> list[int]:
+    """Choose the echoes that show microbleeds.
+
+    Parameters
+    ----------
+    gre : mapping
+        ``echoes``, each with ``time`` (s, or None), and ``tesla``.
+
+    Returns
+    -------
+    list of int
+        Those whose echo time times field is at least 30 ms T, else the latest; all where a time
+        is not known.
+
+    Examples
+    --------
+    >>> times = (0.005, 0.011, 0.017)
+    >>> late_echoes({'echoes': [{'time': time} for time in times], 'tesla': 3.0})
+    [1, 2]
+    >>> late_echoes({'echoes': [{'time': time} for time in times], 'tesla': 1.5})
+    [2]
+    """
+    times = [echo.get('time') for echo in gre.get('echoes') or ()]
+    if None in times:
+        return list(range(len(times)))
+    tesla = gre.get('tesla') or LEAST_TESLA
+    late = [k for k, time in enumerate(times) if 1000 * time * tesla >= LEAST_WEIGHTING]
+    return late or [k for k, time in enumerate(times) if time == max(times)]
+
+
+def _searched(frame: ImageFrame, echoes, late: list[int], box) -> np.ndarray:
+    """Return the magnitude in which microbleeds are sought: of the late echoes alone.
+
+    The one of all echoes is corrected for shading; what the late ones have of it is the same.
+    """
+    whole = np.asanyarray(frame.image.dataobj, dtype=np.float32)
+    if len(late) == len(echoes):
+        return whole
+    _, magnitude = load_magnitudes(echoes)
+    power = np.square(magnitude[box])
+    every = np.sqrt(power.mean(axis=-1))
+    share = np.sqrt(power[..., late].mean(axis=-1)) / np.maximum(every, every.max() * 1e-6)
+    return (whole * share).astype(np.float32)
+
+
 def _part(frame: ImageFrame, box: tuple[slice, ...]) -> ImageFrame:
     """Return a part of a grid, with its image."""
     affine = frame.image.affine.copy()
@@ -214,21 +267,28 @@ def _doubts(voxel_mm, gre) -> list[str]:
             f'slices of {thick:.1f} mm: a vein across them looks like a microbleed, and small '
             'microbleeds are missed'
         )
-    times = [echo['time'] for echo in gre.get('echoes') or () if echo.get('time')]
+    echoes = gre.get('echoes') or ()
+    times = [1000 * echo['time'] for echo in echoes if echo.get('time')]
     tesla = gre.get('tesla')
-    if times and tesla and 1000 * max(times) * tesla < LEAST_WEIGHTING:
+    if echoes and not times:
         words.append(
-            f'echo time of {1000 * max(times):.0f} ms at {tesla:g} T: small microbleeds are missed'
+            'no EchoTime in the sidecar: whether the echo is late enough to show small '
+            'microbleeds is not known'
         )
+    elif times and max(times) * (tesla or LEAST_TESLA) < LEAST_WEIGHTING:
+        field = f'{tesla:g} T' if tesla else 'a field that the sidecar does not tell'
+        words.append(f'echo time of {max(times):.0f} ms at {field}: small microbleeds are missed')
     return words
 
 
-def _values(rows, counting, origin, voxel_mm, gre):
+def _values(rows, counting, origin, voxel_mm, gre, *, signed: bool):
     """Give every declared measure its value."""
     possible = [row for row in rows if row['status'] == 'possible']
     doubts = [] if origin == 'external' else _doubts(voxel_mm, gre)
     qc = 'warn' if doubts else ''
     review = [f'{len(possible)} more may be microbleeds: see the list'] if possible else []
+    if counting and origin != 'external' and not signed:
+        review.append('without phase, calcifications among them are not told from microbleeds')
 
     def count(chosen, more=()) -> Value:
         return Value(len(chosen), reason='; '.join([*doubts, *more]), qc=qc)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from csvdprep.core.declared import External
 from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Figure, Limits, Measure, Room
 
@@ -31,6 +32,50 @@ NUCLEI = {
     'pallidum': ('pallidum', (9, 10)),
     'thalamus': ('thalamus', (3, 4)),
 }
+#: Nuclei that no atlas at hand has: they are measured where a segmentation is given. What they are
+#: called, and how look-up tables call them.
+GIVEN = {
+    'nigra': ('substantia nigra', r'nigra|(?<![a-z])sn[cr]?(?![a-z])'),
+    'ruber': ('red nucleus', r'red[ _-]?nucleus|ruber|(?<![a-z])rn(?![a-z])'),
+    'dentate': ('dentate nucleus', r'dentate(?![ _-]?gyrus)|(?<![a-z])dn(?![a-z])'),
+}
+#: How look-up tables call the sides.
+_SIDES = {'left': r'left|(^|[ _.-])(l|lh)([ _.-]|$)', 'right': r'right|(^|[ _.-])(r|rh)([ _.-]|$)'}
+
+
+def _external(name: str) -> External:
+    words, called = GIVEN[name]
+    return External(
+        name=f'{name}_external',
+        title=f'segmentation of the {words}',
+        description=f'Segmentation (dseg) whose table names the {words}, left and right.',
+        grids=('gre', 't1w', 'flair'),
+        words='$^',
+        lesion=False,
+        classes={side: f'^(?=.*({called}))(?=.*({told}))' for side, told in _SIDES.items()},
+    )
+
+
+def _given_measures():
+    for name, (words, _) in GIVEN.items():
+        for side in ('left', 'right'):
+            yield Measure(
+                name=f'qsm_{name}_{side}_ppm',
+                units='ppm',
+                method='median',
+                description=f'Susceptibility of the {side} {words}, median, relative to the mean '
+                'of the brain; only where a segmentation of it is given (--derivatives).',
+                limits=Limits(ok=(-0.06, 0.4)),
+                table=False,
+            )
+            yield Measure(
+                name=f'r2star_{name}_{side}_per_s',
+                units='1/s',
+                method='median',
+                description=f'R2* of the {side} {words}, median; only where a segmentation of it '
+                'is given.',
+                table=False,
+            )
 
 
 def _measures():
@@ -76,7 +121,8 @@ ROOM = Room(
         'gre_field.gre_phase_sign',
         'gre_field.qc_phase_misfit_rad',
     ),
-    wants=('wmh_mask', 'flair_to_anat'),
+    wants=('wmh_mask', 'flair_to_anat', *(f'{name}_external' for name in GIVEN)),
+    externals=tuple(map(_external, GIVEN)),
     makes={
         'gre_chi': Derivative(
             suffix='Chimap',
@@ -101,6 +147,7 @@ ROOM = Room(
     ),
     measures=(
         *_measures(),
+        *_given_measures(),
         Measure(
             name='qsm_white_ppm',
             units='ppm',
@@ -132,5 +179,5 @@ ROOM = Room(
     'are relative to the mean of the brain.',
     references=('bilgic2014', 'shmueli2009', 'langkammer2012'),
     pooled_t=(1.5, 7),
-    version=2,
+    version=3,
 )

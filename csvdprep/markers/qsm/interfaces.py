@@ -8,14 +8,18 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.imaging.frame import ImageFrame
-from csvdprep.imaging.images import load, save
+from csvdprep.imaging.images import load, load_mask_on, save
 from csvdprep.interfaces.values import Value, read_measure, write_values
-from csvdprep.markers.qsm import NUCLEI, ROOM
+from csvdprep.markers.qsm import GIVEN, NUCLEI, ROOM
 from csvdprep.markers.qsm.science import invert
 from csvdprep.science.dipole import Space, main_field_axes
 
 #: Share of a structure in a voxel from which it counts, and fewest voxels of a value.
 INSIDE, LEAST_VOXELS = 0.8, 20
+_NOT_GIVEN = (
+    'the atlas has no {}: it is measured where a segmentation whose table names it, left and '
+    'right, is given (--derivatives)'
+)
 
 
 class _InputSpec(TraitedSpec):
@@ -31,6 +35,9 @@ class _InputSpec(TraitedSpec):
     gre_field_values = File(exists=True, mandatory=True, desc='how the phase was read')
     wmh_mask = File(exists=True, desc='hyperintensities')
     flair_to_anat = File(exists=True, desc='resamples the FLAIR onto the reference')
+    nigra_external = traits.Dict(desc='segmentation of the substantia nigra, and its image')
+    ruber_external = traits.Dict(desc='segmentation of the red nucleus, and its image')
+    dentate_external = traits.Dict(desc='segmentation of the dentate nucleus, and its image')
     method = traits.Enum('tv', 'tkd', mandatory=True, desc='inversion')
     strength = traits.Float(mandatory=True, desc='weight of the total variation')
     rounds = traits.Int(mandatory=True, desc='iterations')
@@ -77,7 +84,7 @@ class MapSusceptibility(SimpleInterface):
     def _measures(self, chi, kept):
         given = self.inputs
         others = {}
-        if isdefined(given.wmh_mask) and isdefined(given.flair_to_anat):
+        if isdefined(given.flair_to_anat):
             others['flair'] = given.flair_to_anat
         frame = ImageFrame.read(given.gre_mag, given.gre_to_anat, others)
         rate = np.asanyarray(load(given.gre_r2star).dataobj, dtype=np.float32)
@@ -91,18 +98,30 @@ class MapSusceptibility(SimpleInterface):
             doubts.append('one echo: the phase of the receiver is not told from the field')
         doubt = '; '.join(doubts)
         values = {}
+
+        def measure(name, words, side, place) -> None:
+            values[f'qsm_{name}_{side}_ppm'] = _median(chi, place & kept, f'{side} {words}', doubt)
+            value = Value(None, reason='fewer than three echoes, or no echo times')
+            if rate.any():
+                value = _median(rate, place & (rate > 0), f'{side} {words}')
+            values[f'r2star_{name}_{side}_per_s'] = value
+
         for name, (words, labels) in NUCLEI.items():
             for side, label in zip(('left', 'right'), labels, strict=True):
                 place = frame.share(given.structures_dseg, labels=(label,)) > INSIDE
-                values[f'qsm_{name}_{side}_ppm'] = _median(
-                    chi, place & kept, f'{side} {words}', doubt
+                measure(name, words, side, place)
+        for name, (words, _) in GIVEN.items():
+            item = getattr(given, f'{name}_external')
+            for side in ('left', 'right'):
+                if isdefined(item):
+                    measure(name, words, side, _given_place(item, item['classes'][side], frame))
+                    continue
+                missing = Value(None, reason=_NOT_GIVEN.format(words))
+                values |= dict.fromkeys(
+                    (f'qsm_{name}_{side}_ppm', f'r2star_{name}_{side}_per_s'), missing
                 )
-                value = Value(None, reason='fewer than three echoes, or no echo times')
-                if rate.any():
-                    value = _median(rate, place & (rate > 0), f'{side} {words}')
-                values[f'r2star_{name}_{side}_per_s'] = value
         white = (frame.share(given.wm_probseg) > 0.95) & kept
-        if 'flair' in others:
+        if 'flair' in others and isdefined(given.wmh_mask):
             white &= frame.share(given.wmh_mask, 'flair') < 0.05
         values['qsm_white_ppm'] = _median(chi, white, 'white matter', doubt)
         fluid = (frame.share(given.ventricles) > 0.95) & kept
@@ -114,6 +133,14 @@ class MapSusceptibility(SimpleInterface):
             spread = Value(1.4826 * float(np.median(off)), n=int(white.sum()))
         values['qc_qsm_white_sd_ppm'] = spread
         return values
+
+
+def _given_place(item, labels, frame: ImageFrame) -> np.ndarray:
+    """Return where a segmentation that was given has some labels, on the gradient echo."""
+    if item['on'] == 'gre':
+        return np.asarray(load_mask_on(item['mask'], frame.image, labels=labels)) > 0
+    other = 'flair' if item['on'] == 'flair' else 'anat'
+    return frame.share(item['mask'], other, labels=labels) > INSIDE
 
 
 def _median(data, place, words, doubt='') -> Value:

@@ -17,6 +17,8 @@ def init_qsm_wf(*, room, options, context):
         Deep structures, white matter and lateral ventricles, on the reference.
     wmh_mask, flair_to_anat
         Hyperintensities, on the FLAIR, and its way to the reference.
+    nigra_external, ruber_external, dentate_external
+        Segmentations of nuclei that the atlas lacks, where they are given.
 
     Outputs
     -------

@@ -145,7 +145,7 @@ def _measures(scale: _Scale) -> tuple[Measure, ...]:
         one(
             '_prob',
             f'Probability of {scale.name} as given, by the probability of each candidate lesion; '
-            'grades are taken as they are.',
+            'grades are taken as they are, and lesions that detectors missed are not in it.',
         ),
     )
 
@@ -191,7 +191,7 @@ ROOM = Room(
         *(source.list for source in SOURCES if source.list),
     ),
     reads=tuple(f'{source.room}.{name}' for source in SOURCES for name in source.markers),
-    version=2,
+    version=3,
     makes={
         'svd_points': Derivative(
             suffix='scores',

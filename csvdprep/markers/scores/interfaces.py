@@ -201,15 +201,20 @@ def _score_values(scores, totals, notes: str) -> dict[str, Value]:
             continue
         rated = any('rater:' in item.found.source for item in score.items)
         more = {'of': score.measures, 'method': 'rules+ratings' if rated else ''}
-        told = {'reason': notes, 'qc': 'warn'} if notes else {}
-        sure = next(
-            (
-                c.probability
-                for c in totals
-                if (c.score, c.bound, c.varied, c.total) == (name, 'total', 'all', score.low)
-            ),
-            0.0,
-        )
+        by_total = {
+            c.total: c.probability
+            for c in totals
+            if (c.score, c.bound, c.varied) == (name, 'total', 'all')
+        }
+        sure = by_total.get(score.low, 0.0)
+        words = [notes] if notes else []
+        if score.known and by_total and max(by_total.values()) > sure:
+            likely = max(by_total, key=lambda total: by_total[total])
+            words.append(
+                f'by the probability of the candidates {likely} is likelier '
+                f'({by_total[likely]:.2f} against {sure:.2f}): review the lists'
+            )
+        told = {'reason': '; '.join(words), 'qc': 'warn'} if words else {}
         values |= {
             name: Value(score.low, **told, **more)
             if score.known

@@ -119,5 +119,5 @@ ROOM = Room(
     '[as in @eckstein2018], and all echoes were fitted, weighted by their power. The background '
     'field was taken off by {o.background} [@sun2014; @wu2012].',
     references=('dymerska2021', 'eckstein2018', 'sun2014', 'wu2012'),
-    version=3,
+    version=4,
 )

@@ -37,6 +37,9 @@ class Limits:
     perforated_mm : float
         Axial diameter up to which what lies above the anterior perforated substance is more
         likely a perivascular space, mm.
+    tube : float
+        Response of a tube, as a share of full contrast, from which a perivascular space counts
+        on thick slices: averaging takes the noise away, and borders of grey matter emerge.
     """
 
     definite: float = 0.7
@@ -49,6 +52,7 @@ class Limits:
     fluid_possible: float = 0.3
     cortex: float = 0.4
     perforated_mm: float = 8.0
+    tube: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -263,6 +267,7 @@ def _described(
         lacune_status = 'definite' if counts else 'possible'
     if kind != 'lacune' and pvs >= limits.pvs_possible:
         counts = kind == 'pvs' and pvs >= limits.pvs_definite
+        counts = counts and not (head.thick and facts['tube'] < limits.tube)
         pvs_status = 'definite' if counts else 'possible'
     return Cavity(
         number=number,
