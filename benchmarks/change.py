@@ -6,6 +6,11 @@ scans are the true lesions with random errors along their borders::
 
     python benchmarks/change.py phantoms --pairs 6 --still 10
 
+Coverage of the minimal detectable change: pairs without change, of other noise, receiver field,
+pose and slice position at each visit; the aim is that 95 % stay below::
+
+    python benchmarks/change.py mdc --pairs 45 --first 100
+
 Real pairs: masks of change drawn by raters, in a space of their own, against the results of the
 application and against plain subtraction of the two masks of each pair::
 
@@ -47,13 +52,20 @@ from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.structural.images import acquire
 
 #: Voxels of the FLAIR and spacing of the head's grid, mm.
-KINDS = {'thin': ((1.5, 1.5, 1.5), 1.5), 'thick': ((1.0, 1.0, 4.0), 1.5)}
+KINDS = {
+    'thin': ((1.5, 1.5, 1.5), 1.5),
+    'middle': ((1.0, 1.0, 3.0), 1.5),
+    'thick': ((1.0, 1.0, 4.0), 1.5),
+}
 #: Error of the masks along borders: SD of the share at which they end.
 JITTER = 0.15
 
 
-def scanned(person, state, kind, seed):
-    """Return image, affine, pose, and the maps of the head of a visit."""
+def scanned(person, state, kind, seed, *, vary=False):
+    """Return image, affine, pose, and the maps of the head of a visit.
+
+    Where the scans are to vary, noise, receiver field and slice position are drawn as the pose is.
+    """
     voxel, spacing = KINDS[kind]
     rng = np.random.default_rng([seed, person.seed])
     scene = make_scene(
@@ -65,15 +77,29 @@ def scanned(person, state, kind, seed):
         vessels=False,
     )
     protocol = get_preset('full', 'research' if kind == 'thin' else 'clinical').protocols['FLAIR']
-    protocol = replace(protocol, scan=replace(protocol.scan, voxel=voxel))
+    scan = replace(protocol.scan, voxel=voxel)
+    if vary:
+        moved = rng.uniform(-0.5, 0.5, 3) * voxel
+        scan = replace(
+            scan,
+            noise=scan.noise * rng.uniform(0.7, 1.5),
+            bias=rng.uniform(0.1, 0.35),
+            low=tuple(np.array(scan.low) + moved),
+            high=tuple(np.array(scan.high) + moved),
+        )
+    protocol = replace(protocol, scan=scan)
     protocol = scene.lay(protocol, np.random.default_rng([seed, 3]))
     data, scan = acquire(scene, protocol, seed)
     return np.asarray(data, np.float32), scan.grid()[1], scan.pose, scene
 
 
-def compared(person, states, kind, seed, repeats):
-    """Scan a head twice and judge; return what was found and what is true."""
-    visits = [scanned(person, state, kind, seed + k) for k, state in enumerate(states)]
+def prepared(person, states, kind, seed, *, vary=False):
+    """Scan a head twice, and bring the visits together.
+
+    Returns equalised images, lesions, slow differences, tissue, error of the pose (mm) and time of
+    the registration (s).
+    """
+    visits = [scanned(person, state, kind, seed + k, vary=vary) for k, state in enumerate(states)]
     images, brains, affines = [], [], []
     for data, affine, pose, scene in visits:
         inside = sampled(
@@ -123,12 +149,18 @@ def compared(person, states, kind, seed, repeats):
     ]
     either = (lesions[0] >= 0.5) | (lesions[1] >= 0.5)
     same, drift = equalise(seen, either, tissue)
+    return same, lesions, drift, tissue, error, took
+
+
+def compared(person, states, kind, seed, repeats, *, vary=False):
+    """Scan a head twice and judge; return what was found and what is true."""
+    same, lesions, drift, tissue, error, took = prepared(person, states, kind, seed, vary=vary)
     options = ChangeOptions()
     found = judge(same, lesions, tissue, options)
     limits = detectable(
         same, lesions, found, drift, tissue, options, seeds=[seed, seed + 500], repeats=repeats
     )
-    voxel_ml = float(np.prod(voxel_mm)) / 1000
+    voxel_ml = float(np.prod(tissue.voxel_mm)) / 1000
     amounts = volumes(found.labels, voxel_ml)
     masks = [lesion >= 0.5 for lesion in lesions]
     return {
@@ -184,6 +216,38 @@ def phantoms(pairs: int, still: int, repeats: int, kinds) -> None:
             )
     if total:
         print(f'without change: {below} of {total} values within the minimal detectable change')
+
+
+def still_pair(number: int):
+    """Return a person, two equal states and a seed."""
+    ml = float(np.random.default_rng(number).uniform(3, 35))
+    person = Person(label='x', seed=9000 + number, size=(0.92, 0.92, 0.92))
+    states = [State(years=y, ventricles_mm=3.0, disease=Disease(wmh_ml=ml)) for y in (0.0, 1.0)]
+    return person, states, 40000 + 10 * number, ml
+
+
+def mdc(pairs: int, first: int, repeats: int, kinds) -> None:
+    """Measure how often pairs without change stay below their minimal detectable change."""
+    inside: dict[str, list[tuple[bool, bool, bool]]] = {kind: [] for kind in kinds}
+    for number in range(first, first + pairs):
+        kind = kinds[number % len(kinds)]
+        person, states, seed, ml = still_pair(number)
+        found = compared(person, states, kind, seed, repeats, vary=True)
+        inside[kind].append(
+            (
+                found['growth'] <= found['mdc'],
+                found['shrink'] <= found['mdc'],
+                abs(found['net']) <= found['net_mdc'],
+            )
+        )
+        words = ' '.join(f'{name} {value:.3f}' for name, value in found.items())
+        print(f'{number} {kind} still of {ml:.0f}: {words}', flush=True)
+    for kind, rows in inside.items():
+        if rows:
+            names = ('growth', 'shrinkage', 'net')
+            below = zip(names, np.mean(rows, 0), strict=True)
+            shares = ', '.join(f'{name} {share:.0%}' for name, share in below)
+            print(f'{kind}, {len(rows)} pairs within the minimal detectable change: {shares}')
 
 
 def real(out: Path, reference: Path) -> None:
@@ -261,12 +325,19 @@ def main() -> None:
     one.add_argument('--still', type=int, default=10)
     one.add_argument('--repeats', type=int, default=3)
     one.add_argument('--kinds', nargs='+', default=['thin', 'thick'], choices=[*KINDS])
+    cover = sub.add_parser('mdc')
+    cover.add_argument('--pairs', type=int, default=45)
+    cover.add_argument('--first', type=int, default=100, help='number of the first pair')
+    cover.add_argument('--repeats', type=int, default=3)
+    cover.add_argument('--kinds', nargs='+', default=[*KINDS], choices=[*KINDS])
     other = sub.add_parser('real')
     other.add_argument('out', type=Path)
     other.add_argument('reference', type=Path)
     args = parser.parse_args()
     if args.what == 'phantoms':
         phantoms(args.pairs, args.still, args.repeats, args.kinds)
+    elif args.what == 'mdc':
+        mdc(args.pairs, args.first, args.repeats, args.kinds)
     else:
         real(args.out, args.reference)
 
