@@ -64,6 +64,7 @@ def draw_incident(*, out_file: str, incident_tiles: str, incident_list: str) -> 
         closeups,
         note=note if closeups else 'No lesion of these kinds counts at any visit.',
         legend=legend if closeups else {},
+        positions=False,
     )
 
 
