@@ -1,6 +1,7 @@
 """What became of lesions between visits: matched by place, told only where it can be told."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -304,6 +305,34 @@ def test_three_visits_give_consecutive_pairs_and_the_ends(tmp_path, monkeypatch)
         # Infarcts fade: those of visits between count as well.
         assert values[f'{kind.prefix}_new_n']['value'] == new
         assert values[f'{kind.prefix}_vanished_n']['value'] == gone
+
+
+def test_twenty_visits(tmp_path, monkeypatch):
+    """A lesion appears at the sixth visit and another goes with the sixteenth."""
+    sessions = [f'ses-{k}' for k in range(1, 21)]
+    rng = np.random.default_rng(3)
+    for name in sessions:
+        monkeypatch.setitem(WAYS, name, rigid(rng.normal(0, 4, 3), rng.normal(0, 2, 3)))
+    sites = {
+        name: [A, *([B] if k <= 16 else []), *([C] if k >= 6 else [])]
+        for k, name in enumerate(sessions, 1)
+    }
+    kind = KINDS[1]
+    files = write_visits(tmp_path / 'in', kind, sites)
+    years = np.arange(20.0) / 2
+    _, rows, values = run(tmp_path / 'out', files, sessions, monkeypatch, years=years.tolist())
+    pairs = [*dict.fromkeys((row['from_session'], row['to_session']) for row in rows)]
+    assert pairs == [*pairwise(sessions), ('ses-1', 'ses-20')]
+    told = {(r['from_session'], r['to_session'], r['change']) for r in rows}
+    assert {item for item in told if item[2] != 'persisting'} == {
+        ('ses-5', 'ses-6', 'new'),
+        ('ses-16', 'ses-17', 'vanished'),
+        ('ses-1', 'ses-20', 'new'),
+        ('ses-1', 'ses-20', 'vanished'),
+    }
+    assert len(rows) == sum(len({*sites[a], *sites[b]}) for a, b in pairs)
+    assert values['cmb_new_n']['value'] == values['cmb_vanished_n']['value'] == 1
+    assert values['cmb_new_n_per_year']['value'] == pytest.approx(1 / 9.5)
 
 
 def test_other_protocols_and_many_vanished_lesions_are_flagged(tmp_path, monkeypatch):
