@@ -30,6 +30,7 @@ from csvdprep.longitudinal.wmh_change.science import (
     detectable,
     equalise,
     judge,
+    sampling_ml,
     volumes,
 )
 
@@ -98,7 +99,8 @@ def test_masks_that_differ_where_the_images_do_not_are_no_change():
     options = ChangeOptions()
     limits = detectable(same, lesions, found, drift, tissue, options, seeds=[1, 2], repeats=1)
     assert limits.pairs == 2
-    assert 0 <= limits.growth_ml < 0.5 * subtracted
+    assert sampling_ml(found, tissue) <= limits.growth_ml < 0.5 * subtracted
+    assert limits.net_ml >= sampling_ml(found, tissue) > 0
 
 
 def test_without_lesions_nothing_changed():
