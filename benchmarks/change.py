@@ -7,10 +7,10 @@ scans are the true lesions with random errors along their borders::
     python benchmarks/change.py phantoms --pairs 6 --still 10
 
 Coverage of the minimal detectable change: pairs without change, of other noise, receiver field,
-pose and slice position at each visit; the aim is that 95 % stay below. Pairs 0 to 23 set the
+pose and slice position at each visit; the aim is that 95 % stay below. Pairs 0 to 44 set the
 constant of the sampling of slices, so that others are to be measured::
 
-    python benchmarks/change.py mdc --first 24 --pairs 21
+    python benchmarks/change.py mdc --first 45 --pairs 30
 
 Real pairs: masks of change drawn by raters, in a space of their own, against the results of the
 application and against plain subtraction of the two masks of each pair::
@@ -341,8 +341,8 @@ def main() -> None:
     one.add_argument('--repeats', type=int, default=3)
     one.add_argument('--kinds', nargs='+', default=['thin', 'thick'], choices=[*KINDS])
     cover = sub.add_parser('mdc')
-    cover.add_argument('--pairs', type=int, default=21)
-    cover.add_argument('--first', type=int, default=24, help='number of the first pair')
+    cover.add_argument('--pairs', type=int, default=30)
+    cover.add_argument('--first', type=int, default=45, help='number of the first pair')
     cover.add_argument('--repeats', type=int, default=3)
     cover.add_argument('--kinds', nargs='+', default=[*KINDS], choices=[*KINDS])
     other = sub.add_parser('real')

@@ -27,8 +27,6 @@ from csvdprep.longitudinal.wmh_change.science import (
     volumes,
 )
 
-#: Slices thicker than this (mm) show more false change than rescans of them that are simulated.
-THICK_MM = 3.5
 #: How far (mm) from labels of the visits growth may lie and have their zone.
 NEAR_MM = 12.0
 
@@ -133,14 +131,7 @@ class WmhChange(SimpleInterface):
         masks = [lesions[0] >= 0.5, lesions[-1] >= 0.5]
         self._results['wmh_change_values'] = write_values(
             folder / 'values.json',
-            _values(
-                whole,
-                found,
-                masks,
-                voxel_ml,
-                (sessions[0], sessions[-1]),
-                thick=bool(tissue.voxel_mm.max() > THICK_MM),
-            ),
+            _values(whole, found, masks, voxel_ml, (sessions[0], sessions[-1])),
             ROOM,
         )
         return runtime
@@ -219,7 +210,7 @@ def _regions(zones, lobes):
             yield name, lobes == label
 
 
-def _values(whole, found, masks, voxel_ml, ends, *, thick) -> dict:
+def _values(whole, found, masks, voxel_ml, ends) -> dict:
     count = {
         kind: int(ndi.label(found.labels == label, np.ones((3, 3, 3)))[1])
         for kind, label in (('new', NEW), ('vanished', VANISHED))
@@ -238,15 +229,9 @@ def _values(whole, found, masks, voxel_ml, ends, *, thick) -> dict:
         )
     beyond = [whole[f'{name}_ml'] > whole['mdc_ml'] for name in ('growth', 'shrink')]
     words = {(True, True): 'both', (True, False): 'growth', (False, True): 'shrinkage'}
-    mind = (
-        'slices are thick: false change may be larger (0.2 to 0.35 mL on phantoms without change)'
-        if thick
-        else ''
-    )
-    flag = 'warn' if thick else ''
     return values | {
-        'wmh_change_mdc_ml': Value(whole['mdc_ml'], reason=mind, qc=flag),
-        'wmh_net_mdc_ml': Value(whole['net_mdc_ml'], reason=mind, qc=flag),
+        'wmh_change_mdc_ml': whole['mdc_ml'],
+        'wmh_net_mdc_ml': whole['net_mdc_ml'],
         'wmh_change_beyond_mdc': words.get(tuple(beyond), 'none'),
         'wmh_change_noise': found.noise,
         'wmh_change_blur_mm': found.blur_mm,

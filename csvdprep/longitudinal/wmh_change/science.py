@@ -25,7 +25,7 @@ REACH_MM = 2.0
 SMOOTH = 0.6
 #: Tissue whose state differs between visits with too little evidence: share of it, over the square
 #: of the thickness of slices (1/mm2), that 95 % of scans without change show as change at most.
-SAMPLING = 0.010
+SAMPLING = 0.014
 #: Kinds of voxels in the map of change.
 STABLE, GROWN, SHRUNK, NEW, VANISHED = 1, 2, 3, 4, 5
 _CORNERS = np.ones((3, 3, 3), bool)
@@ -528,7 +528,7 @@ def sampling_ml(pair: Pair, tissue: Tissue) -> float:
     >>> pair = Pair(0.02, 0.1, none, none, none, none == 0)
     >>> tissue = Tissue(none == 0, none, none, none, np.array([1.0, 1.0, 4.0]))
     >>> round(sampling_ml(pair, tissue), 3)  # of 4 mL
-    0.64
+    0.896
     """
     voxel_mm = np.asarray(tissue.voxel_mm, float)
     uncertain_ml = float(pair.uncertain.sum()) * float(voxel_mm.prod()) / 1000
