@@ -6,6 +6,12 @@ scans are the true lesions with random errors along their borders::
 
     python benchmarks/change.py phantoms --pairs 6 --still 10
 
+Coverage of the minimal detectable change: pairs without change, of other noise, receiver field,
+pose and slice position at each visit; the aim is that 95 % stay below. Pairs 0 to 44 set the
+constant of the sampling of slices, so that others are to be measured::
+
+    python benchmarks/change.py mdc --first 45 --pairs 30
+
 Real pairs: masks of change drawn by raters, in a space of their own, against the results of the
 application and against plain subtraction of the two masks of each pair::
 
@@ -39,6 +45,7 @@ from csvdprep.longitudinal.wmh_change.science import (
     detectable,
     equalise,
     judge,
+    sampling_ml,
     volumes,
 )
 from csvdprep.phantom.dataset.presets import get_preset
@@ -47,13 +54,20 @@ from csvdprep.phantom.geometry.fields import smooth_noise
 from csvdprep.phantom.structural.images import acquire
 
 #: Voxels of the FLAIR and spacing of the head's grid, mm.
-KINDS = {'thin': ((1.5, 1.5, 1.5), 1.5), 'thick': ((1.0, 1.0, 4.0), 1.5)}
+KINDS = {
+    'thin': ((1.5, 1.5, 1.5), 1.5),
+    'middle': ((1.0, 1.0, 3.0), 1.5),
+    'thick': ((1.0, 1.0, 4.0), 1.5),
+}
 #: Error of the masks along borders: SD of the share at which they end.
 JITTER = 0.15
 
 
-def scanned(person, state, kind, seed):
-    """Return image, affine, pose, and the maps of the head of a visit."""
+def scanned(person, state, kind, seed, *, vary=False):
+    """Return image, affine, pose, and the maps of the head of a visit.
+
+    Where the scans are to vary, noise, receiver field and slice position are drawn as the pose is.
+    """
     voxel, spacing = KINDS[kind]
     rng = np.random.default_rng([seed, person.seed])
     scene = make_scene(
@@ -65,15 +79,29 @@ def scanned(person, state, kind, seed):
         vessels=False,
     )
     protocol = get_preset('full', 'research' if kind == 'thin' else 'clinical').protocols['FLAIR']
-    protocol = replace(protocol, scan=replace(protocol.scan, voxel=voxel))
+    scan = replace(protocol.scan, voxel=voxel)
+    if vary:
+        moved = rng.uniform(-0.5, 0.5, 3) * voxel
+        scan = replace(
+            scan,
+            noise=scan.noise * rng.uniform(0.7, 1.5),
+            bias=rng.uniform(0.1, 0.35),
+            low=tuple(np.array(scan.low) + moved),
+            high=tuple(np.array(scan.high) + moved),
+        )
+    protocol = replace(protocol, scan=scan)
     protocol = scene.lay(protocol, np.random.default_rng([seed, 3]))
     data, scan = acquire(scene, protocol, seed)
     return np.asarray(data, np.float32), scan.grid()[1], scan.pose, scene
 
 
-def compared(person, states, kind, seed, repeats):
-    """Scan a head twice and judge; return what was found and what is true."""
-    visits = [scanned(person, state, kind, seed + k) for k, state in enumerate(states)]
+def prepared(person, states, kind, seed, *, vary=False):
+    """Scan a head twice, and bring the visits together.
+
+    Returns equalised images, lesions, slow differences, tissue, error of the pose (mm) and time of
+    the registration (s).
+    """
+    visits = [scanned(person, state, kind, seed + k, vary=vary) for k, state in enumerate(states)]
     images, brains, affines = [], [], []
     for data, affine, pose, scene in visits:
         inside = sampled(
@@ -123,12 +151,18 @@ def compared(person, states, kind, seed, repeats):
     ]
     either = (lesions[0] >= 0.5) | (lesions[1] >= 0.5)
     same, drift = equalise(seen, either, tissue)
+    return same, lesions, drift, tissue, error, took
+
+
+def compared(person, states, kind, seed, repeats, *, vary=False):
+    """Scan a head twice and judge; return what was found and what is true."""
+    same, lesions, drift, tissue, error, took = prepared(person, states, kind, seed, vary=vary)
     options = ChangeOptions()
     found = judge(same, lesions, tissue, options)
     limits = detectable(
         same, lesions, found, drift, tissue, options, seeds=[seed, seed + 500], repeats=repeats
     )
-    voxel_ml = float(np.prod(voxel_mm)) / 1000
+    voxel_ml = float(np.prod(tissue.voxel_mm)) / 1000
     amounts = volumes(found.labels, voxel_ml)
     masks = [lesion >= 0.5 for lesion in lesions]
     return {
@@ -184,6 +218,51 @@ def phantoms(pairs: int, still: int, repeats: int, kinds) -> None:
             )
     if total:
         print(f'without change: {below} of {total} values within the minimal detectable change')
+
+
+def still_pair(number: int):
+    """Return a person, two equal states and a seed."""
+    ml = float(np.random.default_rng(number).uniform(3, 35))
+    person = Person(label='x', seed=9000 + number, size=(0.92, 0.92, 0.92))
+    states = [State(years=y, ventricles_mm=3.0, disease=Disease(wmh_ml=ml)) for y in (0.0, 1.0)]
+    return person, states, 40000 + 10 * number, ml
+
+
+def still(same, lesions, drift, tissue, seed, repeats) -> list[tuple[float, float]]:
+    """Return false growth, shrinkage and net change of a pair without change, each with its limit.
+
+    The sampling of slices is part of the limit: where it suffices, no rescans are simulated.
+    """
+    options = ChangeOptions()
+    pair = judge(same, lesions, tissue, options)
+    amounts = volumes(pair.labels, float(np.prod(tissue.voxel_mm)) / 1000)
+    false = [amounts['growth'], amounts['shrink'], abs(amounts['net'])]
+    limits = [sampling_ml(pair, tissue)] * 3
+    if any(one > limit for one, limit in zip(false, limits, strict=True)):
+        seeds = [seed, seed + 500]
+        found = detectable(
+            same, lesions, pair, drift, tissue, options, seeds=seeds, repeats=repeats
+        )
+        limits = [found.growth_ml, found.shrink_ml, found.net_ml]
+    return [(round(one, 4), round(limit, 4)) for one, limit in zip(false, limits, strict=True)]
+
+
+def mdc(pairs: int, first: int, repeats: int, kinds) -> None:
+    """Measure how often pairs without change stay below their minimal detectable change."""
+    inside: dict[str, list] = {kind: [] for kind in kinds}
+    for number in range(first, first + pairs):
+        kind = kinds[number % len(kinds)]
+        person, states, seed, ml = still_pair(number)
+        same, lesions, drift, tissue, error, _ = prepared(person, states, kind, seed, vary=True)
+        found = still(same, lesions, drift, tissue, seed, repeats)
+        inside[kind].append(found)
+        print(f'{number} {kind} of {ml:.0f}, pose {error:.2f} mm: {found}', flush=True)
+    for kind, rows in inside.items():
+        if rows:
+            below = np.mean([[one <= limit for one, limit in row] for row in rows], axis=0)
+            names = zip(('growth', 'shrinkage', 'net'), below, strict=True)
+            shares = ', '.join(f'{name} {share:.0%}' for name, share in names)
+            print(f'{kind}, {len(rows)} pairs within the minimal detectable change: {shares}')
 
 
 def real(out: Path, reference: Path) -> None:
@@ -261,12 +340,19 @@ def main() -> None:
     one.add_argument('--still', type=int, default=10)
     one.add_argument('--repeats', type=int, default=3)
     one.add_argument('--kinds', nargs='+', default=['thin', 'thick'], choices=[*KINDS])
+    cover = sub.add_parser('mdc')
+    cover.add_argument('--pairs', type=int, default=30)
+    cover.add_argument('--first', type=int, default=45, help='number of the first pair')
+    cover.add_argument('--repeats', type=int, default=3)
+    cover.add_argument('--kinds', nargs='+', default=[*KINDS], choices=[*KINDS])
     other = sub.add_parser('real')
     other.add_argument('out', type=Path)
     other.add_argument('reference', type=Path)
     args = parser.parse_args()
     if args.what == 'phantoms':
         phantoms(args.pairs, args.still, args.repeats, args.kinds)
+    elif args.what == 'mdc':
+        mdc(args.pairs, args.first, args.repeats, args.kinds)
     else:
         real(args.out, args.reference)
 

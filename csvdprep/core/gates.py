@@ -73,6 +73,22 @@ GROUPS: dict[str, tuple[str, ...]] = {
         'wmh_change_mdc_ml',
     ),
     'change of volume': ('halfway_t1w_*',),
+    'change of diffusion': (
+        'fa_change_*',
+        'md_change_*',
+        'fw_change_*',
+        '??_before_future_wmh',
+        '??_excess_future_penumbra',
+    ),
+    'incident lesions': (
+        '*_new_n_per_year',
+        'lacune_new_n',
+        'lacune_vanished_n',
+        'cmb_new_n',
+        'cmb_vanished_n',
+        'recent_infarct_new_n',
+        'recent_infarct_vanished_n',
+    ),
     'load of hyperintensities': ('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_ln_pct_icv'),
     'diffusion of hyperintensities': ('[afmr][adw]_wmh', '[afmr][adw]_wmh_*', 'pen_*'),
     'diffusion of white matter': ('[afmr][adw]_wm', '[afmr][adw]_nawm', 'md_nawm_*'),
@@ -211,19 +227,20 @@ GATES = (
     Gate(
         name='registration of the FLAIR of the visits',
         judged_by=('qc_halfway_flair_mm',),
-        stops=('change of hyperintensities',),
-        warns=('change of hyperintensities',),
+        stops=('change of hyperintensities', 'change of diffusion'),
+        warns=('change of hyperintensities', 'change of diffusion'),
     ),
     Gate(
         name='protocol of the FLAIR of the visits',
         judged_by=('qc_halfway_flair_protocol',),
-        warns=('change of hyperintensities',),
+        warns=('change of hyperintensities', 'change of diffusion'),
     ),
     Gate(
         name='registration of the T1w of the visits',
         judged_by=('qc_halfway_t1w_mm',),
         stops=('change of volume',),
-        warns=('change of volume',),
+        # Of each lesion the error is judged at its place.
+        warns=('change of volume', 'incident lesions'),
     ),
     Gate(
         name='protocol of the T1w of the visits',

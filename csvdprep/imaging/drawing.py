@@ -285,6 +285,7 @@ def draw_gallery(
     columns: int = 6,
     legend: Mapping[str, str] | None = None,
     note: str = '',
+    positions: bool = True,
 ) -> None:
     """Draw close-ups side by side, each with what is written under it and a bar of 10 mm.
 
@@ -302,6 +303,8 @@ def draw_gallery(
         Colour of each name.
     note : str
         Line under the picture.
+    positions : bool
+        Whether slices lie one beside another in the image, so that their position says something.
 
     """
     gap = 8.0
@@ -316,7 +319,7 @@ def draw_gallery(
         own = [] if item.mask is None else [(item.mask, COLOURS['orange'])]
         shown = replace(layer, outlines=[*layer.outlines, *own])
         parts.append(_panel(shown, limits, item.cut, box, x, y, side, side))
-        parts.append(_marks(layer.image, item.cut, x, y, side, side))
+        parts.append(_marks(layer.image, item.cut, x, y, side, side, position=positions))
         bar = 10 * side / item.field
         parts.append(
             f'<path d="M{x + side - 8 - bar:.1f} {y + side - 8:.1f}h{bar:.1f}" '
@@ -401,16 +404,19 @@ def _image(uri: str, wide: float, tall: float, *, sharp: bool = False) -> str:
     )
 
 
-def _marks(volume: Volume, cut: Cut, x: float, y: float, wide: float, tall: float) -> str:
+def _marks(
+    volume: Volume, cut: Cut, x: float, y: float, wide: float, tall: float, *, position=True
+) -> str:
     """Letter the sides and the position of a panel."""
     left, right = _SIDES[cut.axis]
     place = round(volume.position(cut.axis, cut.index))
     where = f'{_LETTERS[cut.axis]} {place:+d}' if place else f'{_LETTERS[cut.axis]} 0'
-    return (
-        _text(x + 5, y + tall / 2 + 4, left, size=12)
-        + _text(x + wide - 5, y + tall / 2 + 4, right, size=12, anchor='end')
-        + _text(x + 6, y + tall - 6, where.replace('-', '\N{MINUS SIGN}'), size=11, fill='#bbb')
-    )
+    sides = _text(x + 5, y + tall / 2 + 4, left, size=12)
+    sides += _text(x + wide - 5, y + tall / 2 + 4, right, size=12, anchor='end')
+    if not position:
+        return sides
+    where = where.replace('-', '\N{MINUS SIGN}')
+    return sides + _text(x + 6, y + tall - 6, where, size=11, fill='#bbb')
 
 
 def _foot(y: float, legend: Mapping[str, str], note: str) -> tuple[str, float]:

@@ -12,8 +12,8 @@ from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.longitudinal.halfway import rooms_for
 from csvdprep.longitudinal.halfway.decide import usable
-from csvdprep.longitudinal.halfway.protocols import protocol_differences
 from csvdprep.longitudinal.halfway.science import find_halfway, registration_error
+from csvdprep.science.protocols import protocol_differences
 
 #: Part of the grid in which all visits have to lie, of the smallest brain.
 LEAST_COMMON = 0.5

@@ -169,7 +169,8 @@ ROOM = Room(
         _measure(
             'change_mdc_ml',
             'mL',
-            'Minimal detectable growth or shrinkage, from simulated rescans of these scans (95 %)',
+            'Minimal detectable growth or shrinkage, from simulated rescans of these scans and '
+            'the thickness of their slices (95 %)',
         ),
         _measure('net_mdc_ml', 'mL', 'Minimal detectable net change, found likewise', table=False),
         _measure(
@@ -206,6 +207,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    version=2,
     resolve='csvdprep.longitudinal.wmh_change.decide:resolve',
     build='csvdprep.longitudinal.wmh_change.workflow:init_wmh_change_wf',
     methods='The FLAIR of all visits were brought to one scale by the levels of white and grey '
@@ -216,6 +218,7 @@ ROOM = Room(
     'of at least {o.least_mm3:g} mm3 and {o.least_mean_z:g} SD on average. Growth and regression '
     'are reported apart, as both are real [@wardlaw2017]. The minimal detectable change is '
     '1.96 times the root mean square of the false change between each visit and {o.rescans} '
-    'simulated rescans of it, with noise, alignment and drift as found between the visits.',
+    'simulated rescans of it, with noise, alignment and drift as found between the visits, and '
+    'what other positions of the slices may feign, by the square of their thickness.',
     references=('wardlaw2017',),
 )

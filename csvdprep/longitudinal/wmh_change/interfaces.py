@@ -1,7 +1,6 @@
 """Files of visits in, maps and a table out; the rules are in the science."""
 
 import hashlib
-from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -9,13 +8,13 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 from scipy import ndimage as ndi
 
-from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.imaging.atlas import label_names
 from csvdprep.imaging.images import load, resample
 from csvdprep.imaging.transforms import read_linear
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.interfaces.visits import read_poses, visit_pairs, years_between
 from csvdprep.longitudinal.wmh_change import ROOM, WHOLE, ZONES
 from csvdprep.longitudinal.wmh_change.science import (
     NEW,
@@ -28,8 +27,6 @@ from csvdprep.longitudinal.wmh_change.science import (
     volumes,
 )
 
-#: Slices thicker than this (mm) show more false change than rescans of them that are simulated.
-THICK_MM = 3.5
 #: How far (mm) from labels of the visits growth may lie and have their zone.
 NEAR_MM = 12.0
 
@@ -69,7 +66,7 @@ class WmhChange(SimpleInterface):
         rescans, retest = asked.pop('rescans'), asked.pop('retest_sd_ml')
         options = ChangeOptions(**asked)
         series = nib.load(self.inputs.halfway_flair)
-        poses = _poses(self.inputs.halfway_flair_poses)
+        poses = read_poses(self.inputs.halfway_flair_poses)
         sessions = [name for name in poses if name in self._files('wmh_mask')]
         if len(sessions) < 2:
             raise MeasureError('Fewer than two visits have FLAIR and hyperintensities.')
@@ -91,7 +88,7 @@ class WmhChange(SimpleInterface):
         lobes = self._labels('lobes_dseg', sessions, order, poses, grid, on_flair=False)
         voxel_ml = float(np.prod(tissue.voxel_mm)) / 1000
         rows, found, limits = [], None, None
-        for one, two in _pairs(len(sessions)):
+        for one, two in visit_pairs(len(sessions)):
             chosen = [same[one], same[two]], [lesions[one], lesions[two]]
             found = judge(*chosen, tissue, options)
             limits = detectable(
@@ -103,7 +100,7 @@ class WmhChange(SimpleInterface):
                 seeds=[seeds[one], seeds[two]],
                 repeats=rescans,
             )
-            between = _between(years, sessions[one], sessions[two])
+            between = years_between(years, sessions[one], sessions[two])
             for region, where in _regions(zones, lobes):
                 amounts = volumes(found.labels, voxel_ml, where)
                 rows.append(
@@ -134,14 +131,7 @@ class WmhChange(SimpleInterface):
         masks = [lesions[0] >= 0.5, lesions[-1] >= 0.5]
         self._results['wmh_change_values'] = write_values(
             folder / 'values.json',
-            _values(
-                whole,
-                found,
-                masks,
-                voxel_ml,
-                (sessions[0], sessions[-1]),
-                thick=bool(tissue.voxel_mm.max() > THICK_MM),
-            ),
+            _values(whole, found, masks, voxel_ml, (sessions[0], sessions[-1])),
             ROOM,
         )
         return runtime
@@ -205,30 +195,8 @@ class WmhChange(SimpleInterface):
         self._results[name] = str(path)
 
 
-def _poses(path) -> dict[str, np.ndarray]:
-    found = {}
-    for row in read_tsv(Path(path)).rows:
-        matrix = np.eye(4)
-        for r in range(3):
-            for c in range(4):
-                matrix[r, c] = float(row[f'm{r + 1}{c + 1}'])
-        found[row['session']] = matrix
-    return found
-
-
 def _on(path, grid, pose) -> np.ndarray:
     return resample(load(path), grid, matrix=pose, order=1).astype(np.float32)
-
-
-def _pairs(count: int) -> list[tuple[int, int]]:
-    """Return consecutive visits; the first and the last come last."""
-    return [*pairwise(range(count)), *([(0, count - 1)] if count > 2 else [])]
-
-
-def _between(years, one, two) -> float | None:
-    if years.get(one) is None or years.get(two) is None or years[two] <= years[one]:
-        return None
-    return years[two] - years[one]
 
 
 def _regions(zones, lobes):
@@ -242,7 +210,7 @@ def _regions(zones, lobes):
             yield name, lobes == label
 
 
-def _values(whole, found, masks, voxel_ml, ends, *, thick) -> dict:
+def _values(whole, found, masks, voxel_ml, ends) -> dict:
     count = {
         kind: int(ndi.label(found.labels == label, np.ones((3, 3, 3)))[1])
         for kind, label in (('new', NEW), ('vanished', VANISHED))
@@ -261,15 +229,9 @@ def _values(whole, found, masks, voxel_ml, ends, *, thick) -> dict:
         )
     beyond = [whole[f'{name}_ml'] > whole['mdc_ml'] for name in ('growth', 'shrink')]
     words = {(True, True): 'both', (True, False): 'growth', (False, True): 'shrinkage'}
-    mind = (
-        'slices are thick: false change may be larger (0.2 to 0.35 mL on phantoms without change)'
-        if thick
-        else ''
-    )
-    flag = 'warn' if thick else ''
     return values | {
-        'wmh_change_mdc_ml': Value(whole['mdc_ml'], reason=mind, qc=flag),
-        'wmh_net_mdc_ml': Value(whole['net_mdc_ml'], reason=mind, qc=flag),
+        'wmh_change_mdc_ml': whole['mdc_ml'],
+        'wmh_net_mdc_ml': whole['net_mdc_ml'],
         'wmh_change_beyond_mdc': words.get(tuple(beyond), 'none'),
         'wmh_change_noise': found.noise,
         'wmh_change_blur_mm': found.blur_mm,

@@ -35,8 +35,8 @@ def protocol_differences(
         By session and scan: fields of the sidecar.
     voxels : mapping
         By session: voxel size, mm.
-    contrast : {'FLAIR', 'T1w'}
-        Scan that is meant.
+    contrast : str
+        Scan that is meant, as rooms name it: 'FLAIR', 'T1w', 'gre', ...
 
     Returns
     -------
