@@ -72,7 +72,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         'wmh_change_beyond_mdc',
         'wmh_change_mdc_ml',
     ),
-    'change of volume': ('halfway_t1w_*',),
+    'change of volume': ('halfway_t1w_*', 'brain_change_*', 'ventricle_change_*'),
     'load of hyperintensities': ('wmh_total_ml', 'wmh_total_pct_icv', 'wmh_ln_pct_icv'),
     'diffusion of hyperintensities': ('[afmr][adw]_wmh', '[afmr][adw]_wmh_*', 'pen_*'),
     'diffusion of white matter': ('[afmr][adw]_wm', '[afmr][adw]_nawm', 'md_nawm_*'),
