@@ -9,9 +9,10 @@ from scipy import ndimage as ndi
 from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
 from csvdprep.imaging.slices import Volume, as_volume, extent, spread, window
 
-#: Share of a voxel, averaged over some mm, from which a shift is drawn, and drawn strongly.
+#: Share of a voxel, mean along the border, from which a shift is drawn, and drawn strongly.
 LEAST, STRONG = 0.03, 0.1
-SMOOTH_MM = 1.0
+#: Scale (SD, mm) of that mean.
+SMOOTH_MM = 2.5
 #: Name and colour of each kind.
 KINDS = (
     ('Loss', COLOURS['orange']),
@@ -39,7 +40,10 @@ def draw_brain_change(*, out_file: str, halfway_t1w: str, brain_change_shift: st
     visits = [as_volume(nib.Nifti1Image(data[..., k], series.affine)) for k in (0, -1)]
     moved = as_volume(nib.load(brain_change_shift))
     border = moved.data != 0
-    near = ndi.gaussian_filter(moved.data, SMOOTH_MM / moved.zooms)
+    scale = SMOOTH_MM / moved.zooms
+    near = ndi.gaussian_filter(moved.data, scale) / np.maximum(
+        ndi.gaussian_filter(border.astype(np.float32), scale), 1e-3
+    )
     labels = np.zeros(near.shape, np.uint8)
     for sign, first in ((-1, 1), (1, 3)):
         labels[border & (sign * near > LEAST)] = first
@@ -69,6 +73,6 @@ def draw_brain_change(*, out_file: str, halfway_t1w: str, brain_change_shift: st
         box=extent(brain, scaled[0].zooms, 8.0),
         columns=6,
         legend=dict(KINDS),
-        note=f'Marks: more than {100 * LEAST:g} % ({100 * STRONG:g} % where strong) of a voxel, '
-        f'averaged over some {2.355 * SMOOTH_MM:.1f} mm.',
+        note=f'Marks: {100 * LEAST:g} % ({100 * STRONG:g} % where strong) of a voxel or more, mean '
+        f'along some {2.355 * SMOOTH_MM:.0f} mm of border.',
     )
