@@ -73,6 +73,6 @@ def draw_brain_change(*, out_file: str, halfway_t1w: str, brain_change_shift: st
         box=extent(brain, scaled[0].zooms, 8.0),
         columns=6,
         legend=dict(KINDS),
-        note=f'Marks: {100 * LEAST:g} % ({100 * STRONG:g} % where strong) of a voxel or more, mean '
-        f'along some {2.355 * SMOOTH_MM:.0f} mm of border.',
+        note=f'Marks: {100 * LEAST:g} % ({100 * STRONG:g} % where strong) of a voxel or more, '
+        f'mean along some {2.355 * SMOOTH_MM:.0f} mm of border.',
     )
