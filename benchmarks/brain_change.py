@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from csvdprep.imaging import ants as engine  # before ants: it sets the number of threads
 
@@ -25,7 +24,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.longitudinal.brain_change.science import Shares, compare
-from csvdprep.longitudinal.halfway.science import find_halfway, sampled
+from csvdprep.longitudinal.halfway.science import find_halfway
 from csvdprep.phantom.dataset.presets import get_preset
 from csvdprep.phantom.disease.person import Person, State
 from csvdprep.phantom.geometry.fields import smooth_noise

@@ -23,7 +23,7 @@ class Options:
     retest_sd_pct: float = option(
         0.28,
         'SD of the change between repeated scans of one person without atrophy. The default was '
-        'measured with SIENA on repeated scans within days; give that of your protocol.',
+        'measured with SIENA on short-term repeated scans; give that of your protocol.',
         unit='%',
         least=0,
     )
@@ -227,7 +227,7 @@ ROOM = Room(
             'By how much the skull is longer at the last visit. It does not grow: the scanner '
             'changed, and volumes are off by three times this',
             method='skull-scale',
-            limits=Limits(ok=(-0.15, 0.15), warn=(-0.6, 0.6)),
+            limits=Limits(ok=(-0.3, 0.3), warn=(-1, 1)),
         ),
         _measure(
             'qc_brain_change_contrast',

@@ -58,7 +58,9 @@ def head_scale(
     if use.sum() < LEAST:
         return None
     two = [block_mean(image, blocks) for image in images]
-    two = [ndi.gaussian_filter(one / max(float(np.median(one[use])), 1e-6), 0.7) for one in two]
+    # Bone is as dark as the noise: the brain gives the level of brightness.
+    level = [max(float(np.median(image[inside])), 1e-6) for image in images]
+    two = [ndi.gaussian_filter(one / n, 0.7) for one, n in zip(two, level, strict=True)]
     size = voxel_mm * blocks
     grid = np.indices(use.shape, dtype=np.float32)
     middle = np.array(ndi.center_of_mass(use)).reshape(3, 1, 1, 1).astype(np.float32)
