@@ -152,7 +152,8 @@ ROOM = Room(
         _measure(
             'brain_change_pct',
             '%',
-            'Change of brain volume by the shift of its borders, % of the mean of both visits',
+            'Change of brain volume by the shift of its borders, % of the mean of both visits; in '
+            'phantoms that shrink by a warp it is too small by a third to a half',
             primary=True,
             interval=True,
             limits=Limits(ok=(-10, 2.5), warn=(-25, 5)),
