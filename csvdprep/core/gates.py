@@ -72,7 +72,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         'wmh_change_beyond_mdc',
         'wmh_change_mdc_ml',
     ),
-    'change of volume': ('halfway_t1w_*',),
+    'change of volume': ('halfway_t1w_*', 'brain_change_*', 'ventricle_change_*'),
     'change of diffusion': (
         'fa_change_*',
         'md_change_*',
