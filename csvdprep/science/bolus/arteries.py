@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,8 @@ SHARE, LEAST_CANDIDATES = 0.05, 30
 VOXELS, LEAST_VOXELS, REACH_MM = 10, 3, 12.0
 #: Signal at the peak that can be told from noise: multiples of its SD.
 TOLD = 3.0
+#: Volume of a vein that is averaged, mL, and its fewest and most voxels.
+DRAIN_ML, DRAIN_VOXELS = 0.6, (5, 40)
 #: Spread of the baseline relative to the peak above which a voxel is left out.
 STEADY = 0.15
 
@@ -45,6 +47,10 @@ class Arteries:
     floor: float
     saturated: int
 
+    def of(self, rows: np.ndarray) -> Arteries:
+        """Return it with indices into the rows that it was chosen from."""
+        return replace(self, where=np.asarray(rows)[self.where])
+
 
 def find_arteries(
     curves: np.ndarray,
@@ -53,6 +59,7 @@ def find_arteries(
     baseline: slice,
     step_s: float,
     last: int | None = None,
+    late_s: np.ndarray | None = None,
 ) -> Arteries:
     """Find the arterial input function among the voxels of the brain.
 
@@ -74,6 +81,8 @@ def find_arteries(
         Time from volume to volume, s.
     last : int, optional
         Volume after the first pass; heights and times are looked for before it.
+    late_s : ndarray, shape (m,), optional
+        When each voxel is read after the start of a volume, s.
 
     Returns
     -------
@@ -97,10 +106,13 @@ def find_arteries(
     wanted = max(LEAST_CANDIDATES, round(SHARE * int(good.sum())))
     order = np.flatnonzero(good)[np.argsort(-area[good], kind='stable')]
     chosen = order[:wanted]
+    late = np.zeros(len(window)) if late_s is None else np.asarray(late_s, float)
     peak, width = _peaks(window[chosen], step_s)
+    peak = peak + late[chosen]
     usable = np.isfinite(peak) & np.isfinite(width)
     # Arteries peak before the bulk of the brain does.
-    early = peak <= np.nanquantile(_peaks(window[order[::7]], step_s)[0], 0.5)
+    bulk = order[:: max(1, len(order) // 5000)]
+    early = peak <= np.nanquantile(_peaks(window[bulk], step_s)[0] + late[bulk], 0.5)
     told = lowest[chosen] >= TOLD
     saturated = int((usable & early & ~told).sum())
     use = usable & early & told
@@ -128,6 +140,70 @@ def find_arteries(
     top, wide = _peaks(curve[None, : window.shape[1]], step_s)
     return Arteries(
         picked, curve, float(top[0]), float(wide[0]), float(np.median(lowest[picked])), saturated
+    )
+
+
+def find_drain(
+    curves: np.ndarray,
+    lowest: np.ndarray,
+    baseline: slice,
+    step_s: float,
+    last: int,
+    voxel_ml: float,
+) -> Arteries:
+    """Average the curve of a large vein, of which the place is known.
+
+    Voxels of the largest area are blood; those whose peak lies farther than a volume and a half
+    from the median of these are left out.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (m, n)
+        Change of R2* where the vein may be, 1/s.
+    lowest : ndarray, shape (m,)
+        Lowest signal of each voxel, in SD of the noise.
+    baseline : slice
+        Volumes before the bolus.
+    step_s : float
+        Time from volume to volume, s.
+    last : int
+        Volume after the first pass.
+    voxel_ml : float
+        Volume of a voxel, mL.
+
+    Returns
+    -------
+    Arteries
+
+    Raises
+    ------
+    MeasureError
+        If there are too few voxels.
+    """
+    window = np.asarray(curves, float)[:, :last]
+    words = 'Check that the series covers the back of the head, and the registration.'
+    wanted = int(np.clip(round(DRAIN_ML / voxel_ml), *DRAIN_VOXELS))
+    if len(window) >= wanted:
+        height = window.max(axis=1)
+        noise = window[:, baseline].std(axis=1)
+        peak, width = _peaks(window, step_s)
+        good = np.isfinite(peak) & np.isfinite(width) & (noise < STEADY * np.maximum(height, 1e-9))
+        good &= lowest >= TOLD
+        rows = np.flatnonzero(good)
+        area = np.clip(window[rows], 0, None).sum(axis=1)
+        best = rows[np.argsort(-area, kind='stable')[:wanted]]
+        if len(best):
+            best = best[np.abs(peak[best] - np.median(peak[best])) <= 1.5 * step_s]
+        if len(best) >= DRAIN_VOXELS[0]:
+            curve = np.asarray(curves, float)[best].mean(axis=0)
+            top, wide = _peaks(curve[None, :last], step_s)
+            if np.isfinite(top[0]):
+                floor = float(np.median(lowest[best]))
+                return Arteries(best, curve, float(top[0]), float(wide[0]), floor, 0)
+    raise MeasureError(
+        'Too few voxels show the bolus where the superior sagittal sinus may lie, or it is '
+        'saturated: there is no arteriovenous transit time.',
+        remedy=words,
     )
 
 

@@ -146,3 +146,31 @@ def to_relaxation(signal, baseline: slice, te_s: float, floor=0.0) -> np.ndarray
         ratio = np.maximum(signal, least) / first
         out = -np.log(ratio) / te_s
     return np.where((first > 0) & np.isfinite(out), out, 0).astype(dtype)
+
+
+def baseline_noise(signal: np.ndarray, baseline: slice) -> np.ndarray:
+    """Estimate the noise of each voxel from second differences of the volumes before the bolus.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (m, n)
+        Signal over time.
+    baseline : slice
+        Volumes before the bolus.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Standard deviation, unit of the signal; NaN with fewer than three volumes.
+
+    Examples
+    --------
+    >>> signal = 100 + np.random.default_rng(0).normal(0, 2, (500, 20))
+    >>> bool(abs(np.median(baseline_noise(signal, slice(0, 12))) - 2) < 0.2)
+    True
+    """
+    first = np.asarray(signal[:, baseline], np.float64)
+    if first.shape[1] < 3:
+        return np.full(len(first), np.nan)
+    second = first[:, 2:] - 2 * first[:, 1:-1] + first[:, :-2]
+    return np.sqrt((second**2).mean(axis=1) / 6)
