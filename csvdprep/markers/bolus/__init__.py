@@ -11,7 +11,7 @@ from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 class Options:
     """Leakage, deconvolution, regions."""
 
-    leakage: bool = option(True, 'Whether blood volume and flow are corrected for leakage.')
+    leakage: bool = option(True, 'Whether blood volume is corrected for leakage.')
     deconvolution: str = option(
         'oscillation',
         'How singular values are cut off: by the oscillation of the residue function (oSVD), or '
@@ -79,7 +79,7 @@ def _measures():
             reference='wu2003',
             table=main,
             title=f'Mean transit time, {title}',
-            description=f'Mean transit time of {where}: blood volume over flow. Truncated '
+            description=f'Mean transit time of {where}: volume (uncorrected) over flow. Truncated '
             'deconvolution lowers flow, so that times are a fifth to a half too long.',
             limits=Limits(ok=(2, 14), warn=(1, 25)) if main else None,
         )
@@ -389,8 +389,8 @@ ROOM = Room(
     build='csvdprep.markers.bolus.workflow:init_bolus_wf',
     methods='Signal of the bolus-tracking series was converted to the change of R2*. The arterial '
     'input function is the mean of a cluster of voxels that are early, high, narrow and not '
-    'saturated. Leakage was corrected after Boxerman et al. [@boxerman2006] ({o.leakage}). Curves '
-    'of regions and of voxels were deconvolved by block-circulant singular value decomposition '
+    'saturated. Blood volume was corrected for leakage ({o.leakage}) after Boxerman et al. '
+    '[@boxerman2006], with delay and dispersion fitted beside. Curves of regions and of voxels were deconvolved by block-circulant singular value decomposition '
     '[@wu2003; @ostergaard1996], cut off by {o.deconvolution}. Blood volume and flow are relative '
     'to normal-appearing white matter. Times to peak and their distribution follow Nasel et al. '
     '[@nasel2017].',

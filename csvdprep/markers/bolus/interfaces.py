@@ -37,7 +37,7 @@ VESSELS = 0.02
 #: The first pass is over so long after the lowest mean signal, s.
 PASS_S = 15.0
 #: Arteries are looked for in the brain and so far around it, the sinus farther, mm.
-ARTERIES_MM, SINUS_MM = 3.0, 15.0
+ARTERIES_MM, SINUS_MM = 5.0, 15.0
 #: Share of the signal of the brain from which a voxel counts as head.
 HEAD = 0.1
 #: Bins of the distribution of times to peak, s.
@@ -154,7 +154,7 @@ class TrackBolus(SimpleInterface):
         regions = {name: mask & ~vessels for name, mask in regions.items()}
         maps, found, ttp = {}, {}, None
         if aif is not None:
-            maps = self._maps(series, aif, corrected, inside)
+            maps = self._maps(series, aif, area, inside)
             found = self._regions(series, aif, corrected, k2, regions)
             late = time_to_peak(
                 series.curves, series.step_s, series.baseline.stop - 1, series.last
@@ -244,32 +244,36 @@ class TrackBolus(SimpleInterface):
             **(more if given.deconvolution == 'threshold' else {}),
         )
 
-    def _maps(self, series, aif, corrected, inside):
-        """Deconvolve the voxels of the brain."""
-        found = self._deconvolve(series, aif, corrected[inside])
+    def _maps(self, series, aif, area, inside):
+        """Deconvolve the voxels of the brain; the area of their curves is that without leakage."""
+        found = self._deconvolve(series, aif, series.curves[inside])
         shift = series.late_s[inside] - float(series.late_s[aif.where].mean())
         return {
-            'cbv': found.volume,
+            'cbv': area[inside] / (np.trapezoid(aif.curve) * series.step_s),
             'cbf': found.flow,
             'mtt': np.nan_to_num(found.mtt_s),
             'tmax': found.tmax_s + shift,
         }
 
     def _regions(self, series, aif, corrected, k2, regions):
-        """Deconvolve the mean curves of regions: means of voxels would keep what noise does."""
+        """Deconvolve the mean curves of regions: means of voxels would keep what noise does.
+
+        Correction of leakage takes some of a long transit for leakage: only blood volume has it.
+        """
         out = {}
         first = float(series.late_s[aif.where].mean())
+        whole = float(np.trapezoid(aif.curve))
         for name, mask in regions.items():
             rows = series.of(mask)
             if rows.sum() < LEAST_VOXELS:
                 continue
-            curve = corrected[rows].mean(axis=0, dtype=np.float64)
-            found = self._deconvolve(series, aif, curve)
-            plain = np.trapezoid(series.curves[rows].mean(axis=0, dtype=np.float64))
+            found = self._deconvolve(
+                series, aif, series.curves[rows].mean(axis=0, dtype=np.float64)
+            )
             out[name] = _Region(
                 voxels=int(rows.sum()),
-                cbv=float(found.volume),
-                uncorrected=float(plain / np.trapezoid(aif.curve)),
+                cbv=float(np.trapezoid(corrected[rows].mean(axis=0, dtype=np.float64))) / whole,
+                uncorrected=float(found.volume),
                 cbf=float(found.flow),
                 mtt_s=float(found.mtt_s),
                 tmax_s=float(found.tmax_s) + float(series.late_s[rows].mean()) - first,

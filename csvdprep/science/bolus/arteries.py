@@ -11,7 +11,9 @@ from csvdprep.core.errors import MeasureError
 #: Candidates have the highest areas: this share of the voxels, and at least so many.
 SHARE, LEAST_CANDIDATES = 0.05, 30
 #: Voxels that are averaged, and within what distance of the middle of the cluster, mm.
-VOXELS, LEAST_VOXELS, REACH_MM = 10, 3, 12.0
+VOXELS, LEAST_VOXELS, REACH_MM = 8, 3, 12.0
+#: Voxels of the cluster lower than this share of its highest hold more tissue than artery.
+HIGH = 0.6
 #: Signal at the peak that can be told from noise: multiples of its SD.
 TOLD = 3.0
 #: Volume of a vein that is averaged, mL, and its fewest and most voxels.
@@ -130,7 +132,10 @@ def find_arteries(
     best = np.array([np.sort(score[row])[-VOXELS:].sum() for row in near])
     middle = int(np.argmax(best))
     around = np.flatnonzero(near[middle])
-    picked = chosen[around[np.argsort(-score[around], kind='stable')[:VOXELS]]]
+    ordered = around[np.argsort(-score[around], kind='stable')[:VOXELS]]
+    tall = height[chosen[ordered]]
+    full = tall >= HIGH * tall.max()
+    picked = chosen[ordered[full] if full.sum() >= LEAST_VOXELS else ordered[:LEAST_VOXELS]]
     if len(picked) < LEAST_VOXELS:
         raise MeasureError(
             'No cluster of arterial voxels was found: there is no arterial input function.',

@@ -51,7 +51,9 @@ def correct_leakage(
     """Correct for leakage after Boxerman, Schmainda and Weisskoff [1]_.
 
     Each curve is fitted by ``K1 ref(t) - K2 ∫ref``; what leaks (``K2``) is put back. K2 is
-    positive where leaked agent raises the signal (T1), negative where it lowers it (T2*).
+    positive where leaked agent raises the signal (T1), negative where it lowers it (T2*). First
+    and second derivative of the reference are fitted beside: without them, a transit that is
+    longer than that of the reference is taken for leakage. They have no area.
 
     Parameters
     ----------
@@ -86,7 +88,8 @@ def correct_leakage(
     """
     between = (reference[1:] + reference[:-1]) / 2 * step_s
     whole = np.concatenate([[0], np.cumsum(between)])
-    design = np.stack([reference, -whole], axis=1)
+    slope = np.gradient(reference, step_s)
+    design = np.stack([reference, -whole, slope, np.gradient(slope, step_s)], axis=1)
     fitted, *_ = np.linalg.lstsq(design, np.asarray(curves, float).T, rcond=None)
     k2 = fitted[1]
     return curves + k2[:, None] * whole, k2
