@@ -390,7 +390,8 @@ ROOM = Room(
     methods='Signal of the bolus-tracking series was converted to the change of R2*. The arterial '
     'input function is the mean of a cluster of voxels that are early, high, narrow and not '
     'saturated. Blood volume was corrected for leakage ({o.leakage}) after Boxerman et al. '
-    '[@boxerman2006], with delay and dispersion fitted beside. Curves of regions and of voxels were deconvolved by block-circulant singular value decomposition '
+    '[@boxerman2006], with delay and dispersion fitted beside. Curves of regions '
+    'and of voxels were deconvolved by block-circulant singular value decomposition '
     '[@wu2003; @ostergaard1996], cut off by {o.deconvolution}. Blood volume and flow are relative '
     'to normal-appearing white matter. Times to peak and their distribution follow Nasel et al. '
     '[@nasel2017].',
