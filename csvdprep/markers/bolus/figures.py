@@ -63,25 +63,24 @@ def draw_vessels(
     image = as_volume(nib.Nifti1Image(data[..., frame], series.affine))
     first = as_volume(nib.Nifti1Image(data[..., 0], series.affine))
     mask = load_volume(dsc_mask, image, order=0).data > 0
-    cuts = []
-    for found in (artery, sinus):
-        if found.any():
-            cuts += [Cut(axis, int(np.median(np.nonzero(found)[axis]))) for axis in (2, 0)]
-            rest = np.unique(np.nonzero(found)[2])
-            picked = np.unique(np.linspace(0, len(rest) - 1, 3).round().astype(int))
-            cuts += [Cut(2, int(rest[k])) for k in picked]
+    there = [found for found in (artery, sinus) if found.any()]
+    cuts = [Cut(0, int(np.median(np.nonzero(found)[0]))) for found in there]
+    for found in there:
+        rest = np.unique(np.nonzero(found)[2])
+        picked = np.unique(np.linspace(0, len(rest) - 1, 3).round().astype(int))
+        cuts += [Cut(2, int(rest[k])) for k in picked]
     cuts = list(dict.fromkeys(cuts)) or [Cut(2, image.data.shape[2] // 2)]
     high = float(np.quantile(first.data[mask], 0.995))
     outlines = [(artery, COLOURS['orange']), (sinus, COLOURS['sky'])]
     draw_mosaic(
         out_file,
         [
-            Layer(image, (0.0, high), outlines=outlines, name='Artery darkest', stroke=1.2),
+            Layer(image, (0.0, high), outlines=outlines, name='Artery darkest', stroke=1.6),
             Layer(first, (0.0, high), name='First volume'),
         ],
         cuts,
         box=extent(mask | artery | sinus, image.zooms, 12.0),
-        columns=5,
+        columns=4,
         legend={'Artery': COLOURS['orange'], 'Superior sagittal sinus': COLOURS['sky']},
         note=f'Volume {frame + 1}; {int(artery.sum())} voxels of an artery, {int(sinus.sum())} of '
         'the sinus.',
@@ -154,9 +153,9 @@ def draw_maps(
         ((dsc_cbv, RATIO, 'Blood volume'), (dsc_cbf, RATIO, 'Blood flow')),
         image,
         dsc_mask,
-        f'{RATIO[0]:g} to {RATIO[1]:g} times normal-appearing white matter',
+        f'{RATIO[0]:g} to {RATIO[1]:g} times NAWM',
         [regions],
-        dict(zip(names, _REGIONS.values(), strict=True)),
+        dict(zip(('NAWM', *names[1:]), _REGIONS.values(), strict=True)),
     )
 
 

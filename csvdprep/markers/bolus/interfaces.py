@@ -102,6 +102,14 @@ class _Series:
         after = int(np.ceil(PASS_S / self.step_s))
         return min(self.curves.shape[1], self.known['peak'] + after + 1)
 
+    def peaks(self, curves: np.ndarray) -> np.ndarray:
+        """Return times to peak within the first pass, s since the first volume."""
+        return time_to_peak(curves, self.step_s, max(self.baseline.stop - 1, 0), self.last)
+
+    def peak_of(self, found) -> float:
+        """Return when an artery or a vein is highest, s since the start of the series."""
+        return float(self.peaks(found.curve[None])[0] + self.late_s[found.where].mean())
+
     def of(self, mask: np.ndarray) -> np.ndarray:
         """Return which rows lie in a mask of the grid."""
         return mask[self.where]
@@ -156,10 +164,7 @@ class TrackBolus(SimpleInterface):
         if aif is not None:
             maps = self._maps(series, aif, area, inside)
             found = self._regions(series, aif, corrected, k2, regions)
-            late = time_to_peak(
-                series.curves, series.step_s, series.baseline.stop - 1, series.last
-            )
-            ttp = late + series.late_s - aif.peak_s - float(series.late_s[aif.where].mean())
+            ttp = series.peaks(series.curves) + series.late_s - series.peak_of(aif)
         timed = self._timed(series, regions, ttp, brain)
         base = found.get('nawm')
         self._save_maps(image, folder, series, maps, ttp, base, inside)
@@ -384,13 +389,11 @@ def _of_vessels(series, aif, sinus, no_sinus, timed, why):
     if aif is None or sinus is None:
         values['tdc_avtt_s'] = Value(None, reason=why or no_sinus)
     else:
-        late = series.late_s
-        values['tdc_avtt_s'] = Value(
-            sinus.peak_s
-            + float(late[sinus.where].mean())
-            - aif.peak_s
-            - float(late[aif.where].mean()),
-            n=len(sinus.where),
+        transit = series.peak_of(sinus) - series.peak_of(aif)
+        values['tdc_avtt_s'] = (
+            Value(transit, n=len(sinus.where))
+            if np.isfinite(transit)
+            else Value(None, reason='artery or sinus has no peak within the first pass')
         )
     values['dsc_sinus_voxels_n'] = (
         len(sinus.where) if sinus is not None else Value(None, reason=no_sinus)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage as ndi
 
 #: Voxels are described together from this number on.
 LEAST = 20
+#: Curves are smoothed over time by this SD, s: without, times gather at those of the volumes.
+SMOOTH_S = 1.5
 
 
-def time_to_peak(curves: np.ndarray, step_s: float, first: int, last: int) -> np.ndarray:
+def time_to_peak(
+    curves: np.ndarray, step_s: float, first: int, last: int, smooth_s: float = SMOOTH_S
+) -> np.ndarray:
     """Find when each curve is highest, by a parabola through the highest time and its neighbours.
+
+    Smoothing moves the peaks of curves that fall slower than they rise to later times, by about
+    0.3 s. Differences between curves of about one width are not affected.
 
     Parameters
     ----------
@@ -21,6 +29,8 @@ def time_to_peak(curves: np.ndarray, step_s: float, first: int, last: int) -> np
         Time from volume to volume, s.
     first, last : int
         Volumes in which the first pass is looked for, the last excluded.
+    smooth_s : float
+        SD of the Gaussian that smooths over time, s; 0 for none.
 
     Returns
     -------
@@ -34,7 +44,10 @@ def time_to_peak(curves: np.ndarray, step_s: float, first: int, last: int) -> np
     >>> bool(abs(time_to_peak(curve[None], 1.5, 0, 20)[0] - 13.0) < 0.02)
     True
     """
-    window = np.asarray(curves, float)[:, first:last]
+    curves = np.asarray(curves, float)
+    if smooth_s:
+        curves = ndi.gaussian_filter1d(curves, smooth_s / step_s, axis=1, mode='nearest')
+    window = curves[:, first:last]
     rows = np.arange(len(window))
     top = window.argmax(axis=1)
     inside = (top > 0) & (top < window.shape[1] - 1)
