@@ -95,7 +95,7 @@ def arterial(time_s: np.ndarray) -> np.ndarray:
     """Concentration in arterial blood at times since arrival (s), mmol/L.
 
     Gamma variates for the first pass and for recirculation, and what stays in the blood. The
-    first pass is 7 s wide at half of its height of 7.5 mmol/L, as after 0.1 mmol/kg at 5 mL/s.
+    first pass is 6 s wide at half of its height of 7.5 mmol/L, as after 0.1 mmol/kg at 5 mL/s.
 
     Examples
     --------

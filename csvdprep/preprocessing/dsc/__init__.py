@@ -161,7 +161,7 @@ ROOM = Room(
             method='input',
             table=False,
             description='Time from volume to volume of the bolus-tracking series. An artery is '
-            'seen for 7 s: with more than 2.5 s neither its curve nor times to peak are known.',
+            'seen for 6 s: with more than 2.5 s neither its curve nor times to peak are known.',
             limits=Limits(ok=(None, 2.0), warn=(None, 2.5)),
         ),
         Measure(
