@@ -76,7 +76,7 @@ ROOM = Room(
         ),
         'dsc_motion': Derivative(
             suffix='timeseries',
-            desc='motion',
+            desc='firstpass',
             frame='dsc',
             space='',
             extension='.tsv',
