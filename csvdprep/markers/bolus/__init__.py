@@ -80,7 +80,7 @@ def _measures():
             table=main,
             title=f'Mean transit time, {title}',
             description=f'Mean transit time of {where}: volume (uncorrected) over flow. Truncated '
-            'deconvolution lowers flow, so that times are a fifth to a half too long.',
+            'deconvolution is up to 45 % off, as the tissue washes out.',
             limits=Limits(ok=(2, 14), warn=(1, 25)) if main else None,
         )
         yield Measure(
