@@ -102,6 +102,13 @@ class _Series:
         after = int(np.ceil(PASS_S / self.step_s))
         return min(self.curves.shape[1], self.known['peak'] + after + 1)
 
+    @property
+    def doubt(self) -> str:
+        """Why times of different slices cannot be compared; empty where they can."""
+        if self.known['slices_known']:
+            return ''
+        return f'times of slices are not known: off by up to {self.step_s:.2g} s between slices'
+
     def peaks(self, curves: np.ndarray) -> np.ndarray:
         """Return times to peak within the first pass, s since the first volume."""
         return time_to_peak(curves, self.step_s, max(self.baseline.stop - 1, 0), self.last)
@@ -176,7 +183,7 @@ class TrackBolus(SimpleInterface):
         self._results['dsc_estimates'] = _write_estimates(
             folder / 'estimates.tsv', found, base, regions, series, ttp
         )
-        values = _of_regions(found, base, regions, why)
+        values = _of_regions(found, base, regions, why, series.doubt)
         values |= _of_times(timed, why, series, 'flair' in frame.ways)
         values |= _of_vessels(series, aif, sinus, no_sinus, timed, why)
         self._results['bolus_values'] = write_values(folder / 'values.json', values, ROOM)
@@ -334,7 +341,7 @@ def _missing(name, mask, why) -> str:
     return f'the region has {int(mask.sum())} voxels, at least {LEAST_VOXELS} are needed'
 
 
-def _of_regions(found, base, regions, why):
+def _of_regions(found, base, regions, why, doubt):
     values = {}
     for name in REGIONS:
         of, reason = found.get(name), _missing(name, regions.get(name), why)
@@ -354,18 +361,16 @@ def _of_regions(found, base, regions, why):
             Value(of.mtt_s, n=of.voxels) if good else Value(None, reason=lost)
         )
         values[f'dsc_tmax_{name}_s'] = (
-            Value(of.tmax_s, n=of.voxels) if good else Value(None, reason=lost)
+            Value(of.tmax_s, n=of.voxels, reason=doubt, qc='warn' if doubt else '')
+            if good
+            else Value(None, reason=lost)
         )
     return values
 
 
 def _of_times(timed, why, series, segmented):
     values = {}
-    doubt = (
-        ''
-        if series.known['slices_known']
-        else f'times of slices are not known: off by up to {series.step_s:.2g} s between slices'
-    )
+    doubt = series.doubt
     for name in TIMED:
         found = describe_times(timed[name]) if name in timed else None
         columns = (f'tdc_{name}_median_s', f'tdc_{name}_width_s', f'tdc_{name}_skew')
@@ -391,7 +396,9 @@ def _of_vessels(series, aif, sinus, no_sinus, timed, why):
     else:
         transit = series.peak_of(sinus) - series.peak_of(aif)
         values['tdc_avtt_s'] = (
-            Value(transit, n=len(sinus.where))
+            Value(
+                transit, n=len(sinus.where), reason=series.doubt, qc='warn' if series.doubt else ''
+            )
             if np.isfinite(transit)
             else Value(None, reason='artery or sinus has no peak within the first pass')
         )
