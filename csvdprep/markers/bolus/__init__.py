@@ -37,6 +37,7 @@ TIMED = {
     'nawm': REGIONS['nawm'],
     'wmh': REGIONS['wmh'],
 }
+_NAMES = {**TITLES, 'brain': 'brain', 'wm': 'white matter'}
 _LIMITS = {
     'cbv': {
         'wmh': Limits(ok=(0.4, 1.8), warn=(0.2, 4)),
@@ -101,7 +102,7 @@ def _measures():
             units='s',
             method='time-to-peak',
             reference='nasel2017',
-            title=f'Time to peak after the artery, {TITLES.get(region, region)}',
+            title=f'Time to peak after the artery, {_NAMES[region]}',
             primary=region == 'nawm',
             description=f'Median time from the peak of the artery to that of the voxels of '
             f'{where}.',
@@ -112,6 +113,7 @@ def _measures():
             units='s',
             method='time-to-peak',
             reference='nasel2017',
+            title=f'Width of times to peak, {_NAMES[region]}',
             description='Width of the distribution of times to peak, 10th to 90th percentile of '
             f'the voxels of {where}. Noise widens it.',
             limits=Limits(ok=(0.1, 8), warn=(0.02, 15)) if main else None,
@@ -121,6 +123,7 @@ def _measures():
             units='1',
             method='time-to-peak',
             reference='nasel2017',
+            title=f'Skew of times to peak, {_NAMES[region]}',
             description='Skew of the distribution of times to peak: (p90 + p10 - 2 p50) / '
             f'(p90 - p10) of the voxels of {where}, positive where late ones reach farther.',
             limits=Limits(ok=(-0.7, 0.7), warn=(-0.95, 0.95)) if main else None,
@@ -343,8 +346,7 @@ ROOM = Room(
             suffix='dsc',
             title='Artery and sinus',
             caption='Where blood was measured, on the volume in which the artery is darkest: the '
-            'outlines have to lie in a large artery and in the superior sagittal sinus. Curves '
-            'beside: the artery is before all else, high and narrow.',
+            'outlines have to lie in a large artery and in the superior sagittal sinus.',
             build='csvdprep.markers.bolus.figures:draw_vessels',
             takes=('dsc_preproc', 'dsc_vessels', 'dsc_mask', 'dsc_curves'),
         ),
