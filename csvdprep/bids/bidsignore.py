@@ -11,7 +11,7 @@ from csvdprep.bids.raw import Ignored
 from csvdprep.core.errors import PreflightError
 
 #: Suffixes and folders that this application reads, and that BIDS does not have.
-SUFFIXES = ('dce', 'DCE', 'dcemri', 'DCEMRI', 'dsc', 'DSC', 'swi', 'SWI')
+SUFFIXES = ('dce', 'DCE', 'dcemri', 'DCEMRI', 'dsc', 'DSC', 'dscmri', 'DSCMRI', 'swi', 'SWI')
 FOLDERS = ('dce', 'dsc', 'swi')
 
 

@@ -105,7 +105,7 @@ class Protocol:
 
 
 @dataclass
-class _Reading:
+class Reading:
     """A sidecar, and what is said of it."""
 
     given: Mapping[str, Any]
@@ -194,7 +194,7 @@ def read_protocol(
     the sidecar: RepetitionTime is 5.4, which is in ms; it is read as 0.0054 s.
     the sidecar: FlipAngle is 0.2094, which is in radians; it is read as 12 degrees.
     """
-    read = _Reading(metadata, shown)
+    read = Reading(metadata, shown)
     if frames < LEAST_FRAMES:
         raise read.refuse(
             f'The series has {frames} volumes; a dynamic series needs at least {LEAST_FRAMES}.',
@@ -231,14 +231,14 @@ def read_flip_image(
     >>> read_flip_image({'RepetitionTimeExcitation': 0.0054, 'FlipAngle': 2}, 'a')
     ((0.0054, 2.0), [])
     """
-    read = _Reading(metadata, shown)
+    read = Reading(metadata, shown)
     try:
         return (read_tr(read), read_flip(read, least=1.0)), read.notes
     except InputError as error:
         return None, [*read.notes, str(error)]
 
 
-def read_tr(read: _Reading, step_s: float = 0.0) -> float:
+def read_tr(read: Reading, step_s: float = 0.0) -> float:
     """Read the time between excitations, s; ``step_s`` is that between volumes, if there are."""
     names = ('RepetitionTimeExcitation', 'RepetitionTime')
     given = dict(read.given)
@@ -246,7 +246,7 @@ def read_tr(read: _Reading, step_s: float = 0.0) -> float:
     if volumes is not None and step_s and abs(volumes / step_s - 1) < 0.05:
         # Of a series, RepetitionTime may be that of the volumes.
         del given['RepetitionTime']
-    several = _Reading(given, read.shown)
+    several = Reading(given, read.shown)
     found = {}
     for name in names:
         tr = several.number((name,), 1e-3, 0.1, 's', (('ms', 1e-3), ('us', 1e-6)))
@@ -269,7 +269,7 @@ def read_tr(read: _Reading, step_s: float = 0.0) -> float:
     return next(iter(found.values()))
 
 
-def read_flip(read: _Reading, least: float) -> float:
+def read_flip(read: Reading, least: float) -> float:
     """Read the flip angle, degrees."""
     name, value = read.first(('FlipAngle',))
     found = plain_number(value) if name else None
@@ -296,7 +296,7 @@ def read_flip(read: _Reading, least: float) -> float:
     )
 
 
-def _check_sequence(read: _Reading) -> None:
+def _check_sequence(read: Reading) -> None:
     """Refuse what is no spoiled gradient echo."""
     words = ' '.join(
         str(read.given.get(name, ''))
@@ -331,7 +331,7 @@ def _check_sequence(read: _Reading) -> None:
         )
 
 
-def _check_preparation(read: _Reading, words: str) -> None:
+def _check_preparation(read: Reading, words: str) -> None:
     """Refuse what is prepared by inversion or saturation: its signal has another equation."""
     remedy = 'Correct the field if the sequence has no preparation pulse.'
     inversion = plain_number(read.given.get('InversionTime'))
@@ -365,7 +365,7 @@ def _numbers(value: Any) -> list[float] | None:
     return None if any(item is None for item in found) else [float(item) for item in found]  # type: ignore[arg-type]
 
 
-def _times(read: _Reading, frames: int, header_s: float) -> tuple[float, ...]:
+def _times(read: Reading, frames: int, header_s: float) -> tuple[float, ...]:
     """Find the middle of each volume, s."""
     name, value = read.first(('VolumeTiming', 'FrameTimesStart', 'FrameTimes'))
     starts = _numbers(value) if name else None
@@ -449,7 +449,7 @@ def _scale_of(read, name: str, step: float, frames: int, known: float) -> float:
 
 
 def _step(
-    read: _Reading, frames: int, hints: Sequence[float] = (), *, told: bool = False
+    read: Reading, frames: int, hints: Sequence[float] = (), *, told: bool = False
 ) -> float | None:
     """Read the duration of a volume, s; None without.
 
@@ -516,7 +516,7 @@ def _likely(read, name: str, found: float, fitting, frames: int) -> tuple[str, f
     )
 
 
-def _injection(read: _Reading, times: Sequence[float]) -> float | None:
+def _injection(read: Reading, times: Sequence[float]) -> float | None:
     """Read when the injection began, s."""
     name, value = read.first(
         ('InjectionStart', 'InjectionTime', 'BolusStart', 'ContrastBolusStart')
@@ -543,7 +543,7 @@ def _injection(read: _Reading, times: Sequence[float]) -> float | None:
     return None
 
 
-def _agent(read: _Reading) -> str:
+def _agent(read: Reading) -> str:
     name, value = read.first(
         (
             'ContrastBolusAgent',
@@ -555,7 +555,7 @@ def _agent(read: _Reading) -> str:
     return ' '.join(str(value).split())[:80] if name and isinstance(value, str) else ''
 
 
-def _relaxivity(read: _Reading) -> float | None:
+def _relaxivity(read: Reading) -> float | None:
     given = read.number(
         ('Relaxivity', 'ContrastAgentRelaxivity', 'R1Relaxivity'),
         1.5,
@@ -577,7 +577,7 @@ def _relaxivity(read: _Reading) -> float | None:
     return None
 
 
-def _dose(read: _Reading) -> float | None:
+def _dose(read: Reading) -> float | None:
     """Read the dose, mmol/kg."""
     units = str(read.given.get('ContrastBolusDoseUnits', '')).lower().replace(' ', '')
     name, value = read.first(('ContrastBolusDose', 'ContrastDose', 'Dose'))
@@ -615,7 +615,7 @@ def _dose(read: _Reading) -> float | None:
     return None
 
 
-def _haematocrit(read: _Reading) -> float | None:
+def _haematocrit(read: Reading) -> float | None:
     names = ('Hematocrit', 'Haematocrit', 'HCT', 'Hct')
     found = read.number(names, 0.15, 0.7, '', (('percent', 1e-2),))
     if found is None and not read.first(names)[0]:

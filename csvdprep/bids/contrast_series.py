@@ -91,7 +91,7 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
                 shown=item.shown,
             )
         except InputError as error:
-            report.refused.append((item.shown, _without_file(error)))
+            report.refused.append((item.shown, without_file(error)))
             continue
         found.append((item, protocol, notes))
     if not found:
@@ -147,7 +147,8 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
 
 def _has_contrast(item: Candidate) -> bool:
     entities = item.name.entities
-    return 'ce' in entities or 'dce' in entities.get('acq', '').lower()
+    acquired = entities.get('acq', '').lower()
+    return 'dce' in acquired or ('ce' in entities and 'dsc' not in acquired)
 
 
 def _after_contrast(item: Candidate) -> bool:
@@ -158,7 +159,7 @@ def _angles(flips: _Flips | None):
     return [[flip, tr] for _, flip, tr in flips.images] if flips else []
 
 
-def _without_file(error: InputError) -> str:
+def without_file(error: InputError) -> str:
     """Write a refusal whose file is told beside it."""
     where = f' [field: {error.field}]' if error.field else ''
     return f'{error.message}{where} Remedy: {error.remedy}'

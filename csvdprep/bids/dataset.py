@@ -44,6 +44,7 @@ IGNORED = (
     '*_swi.*',
     '*_minIP.*',
     '*_dce.*',
+    '*_dsc.*',
     '**/perf/*map.*',
     '**/perf/*_mask.*',
     '**/perf/*_dseg.*',

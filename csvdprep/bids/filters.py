@@ -30,6 +30,7 @@ OTHER_QUERIES = frozenset(
         'megre',
         'angio',
         'dce',
+        'dsc',
         'vfa',
     }
 )

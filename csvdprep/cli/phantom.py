@@ -21,8 +21,9 @@ known truth into the scans of a dataset, to measure the detection limit of its p
   (any tool on OUT)
   csvdprep score ITS_OUTPUT OUT/derivatives/truth
 """
-#: Scans that presets have.
-MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio')
+#: Scans that presets have; those of OPTIONAL are simulated only where they are named.
+MODALITIES = ('T1w', 'FLAIR', 'T2w', 'MEGRE', 'dwi', 'dce', 'asl', 'angio', 'dsc')
+OPTIONAL = ('dsc',)
 #: What can be inserted into real scans.
 KINDS = ('wmh', 'lacune', 'pvs', 'microbleed', 'infarct', 'atrophy')
 
@@ -55,7 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='NAME',
         default=None,
-        help='simulate only these scans: ' + ' '.join(MODALITIES),
+        help='simulate only these scans: '
+        + ' '.join(MODALITIES)
+        + f' (default: all but {" ".join(OPTIONAL)})',
     )
     parser.add_argument('--participants', type=positive, default=2, metavar='N')
     parser.add_argument(

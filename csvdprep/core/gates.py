@@ -133,6 +133,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     'DTI-ALPS': ('alps_reo_*', 'alps_pas_*', 'alps_lab_*', 'alps_d??_*'),
     'permeability': ('ps_*', 'vp_*', 'vl_*'),
+    'blood volume and transit': ('dsc_cbv_*', 'dsc_cbf_*', 'dsc_mtt_*', 'dsc_tmax_*'),
+    'times to peak': ('tdc_*',),
     'all of diffusion': (
         '[afmr][adw]_wm',
         '[afmr][adw]_nawm',
@@ -163,6 +165,8 @@ _ANATOMY = (
     'deep grey susceptibility',
     'microbleeds',
     'permeability',
+    'blood volume and transit',
+    'times to peak',
     'regional blood flow',
     'places of arteries',
 )
@@ -377,6 +381,36 @@ GATES = (
         judged_by=('qc_vif_peak_mmol', 'qc_vif_tail_mmol', 'qc_ps_autocorrelation'),
         stops=('permeability',),
         warns=('permeability',),
+    ),
+    Gate(
+        name='motion and noise of the bolus-tracking series',
+        judged_by=('qc_dsc_motion_max_mm', 'qc_dsc_noise_pct'),
+        stops=('blood volume and transit', 'times to peak'),
+        warns=('blood volume and transit', 'times to peak'),
+    ),
+    Gate(
+        name='volumes of the bolus-tracking series',
+        judged_by=('dsc_step_s', 'dsc_baseline_n', 'qc_dsc_fall_pct'),
+        stops=('blood volume and transit', 'times to peak'),
+        warns=('blood volume and transit', 'times to peak'),
+    ),
+    Gate(
+        name='end of the bolus-tracking series',
+        judged_by=('dsc_tail_s',),
+        stops=('blood volume and transit',),
+        warns=('blood volume and transit',),
+    ),
+    Gate(
+        name='bolus-tracking series on the anatomy',
+        judged_by=('qc_dsc_anat_dice', 'qc_dsc_coverage_pct'),
+        stops=('blood volume and transit', 'times to peak'),
+        warns=('blood volume and transit', 'times to peak'),
+    ),
+    Gate(
+        name='artery of the bolus-tracking series',
+        judged_by=('qc_dsc_aif_width_s', 'qc_dsc_aif_lead_s', 'qc_dsc_aif_floor'),
+        stops=('blood volume and transit', 'times to peak'),
+        warns=('blood volume and transit', 'times to peak'),
     ),
     Gate(
         name='delay of the labelling',

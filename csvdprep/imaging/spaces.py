@@ -22,7 +22,8 @@ _SURFACE = 'it is a surface, and csvdprep makes volumes only'
 _LEAVE_OUT = 'Leave it out.'
 #: Grids of scans that results can be resampled onto, as they are typed, and what they are.
 SCANS = {'T1w': 'T1w', 'anat': 'T1w'} | {
-    word: word for word in ('FLAIR', 'T2w', 'T2starw', 'dwi', 'trace', 'dce', 'asl', 'angio')
+    word: word
+    for word in ('FLAIR', 'T2w', 'T2starw', 'dwi', 'trace', 'dce', 'dsc', 'asl', 'angio')
 }
 #: Where templates that are not shipped can be had.
 TEMPLATEFLOW = 'https://templateflow.s3.amazonaws.com'

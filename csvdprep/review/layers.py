@@ -39,6 +39,7 @@ IMAGES = (
     'dwiref',
     'angio',
     'dce',
+    'dsc',
     'asl',
     'm0scan',
 )
@@ -54,6 +55,10 @@ MAPS = {
     'TB1map': 'viridis',
     'PSmap': 'viridis',
     'vpmap': 'viridis',
+    'cbvmap': 'viridis',
+    'mttmap': 'viridis',
+    'tmaxmap': 'viridis',
+    'ttpmap': 'viridis',
     'cbf': 'viridis',
     'att': 'viridis',
 }

@@ -308,7 +308,7 @@ def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     from csvdprep.cli.parser import get_parser
 
     said = ' '.join(get_parser().format_help().split())
-    assert 'scans (t1w, flair, gre, t2w, tof, glow, dwi, trace, asl, dce)' in said
+    assert 'scans (t1w, flair, gre, t2w, tof, glow, dwi, trace, asl, dce, dsc)' in said
     assert 'fazekas, glow, infarcts, microbleeds, nawm' in said
     out = tmp_path / 'out'
     asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
@@ -399,7 +399,8 @@ def test_visits_of_a_participant_are_compared(glow, bids, tmp_path, capsys):
 def test_without_it_nothing_is_left(clean, bids, tmp_path):
     with pytest.raises(
         NothingToDo,
-        match=r'No T1w, FLAIR, T2\*w or SWI, T2w, TOF angiogram, DWI, trace with ADC, ASL or DCE',
+        match=r'No T1w, FLAIR, T2\*w or SWI, T2w, TOF angiogram, DWI, trace with ADC, ASL, '
+        r'DCE-MRI or DSC',
     ):
         run([str(bids), str(tmp_path / 'out'), 'participant', '-w', str(tmp_path / 'work')])
 

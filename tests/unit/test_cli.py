@@ -276,7 +276,7 @@ def test_every_option_of_a_room_can_be_set(tmp_path):
     from csvdprep.graph.decide import decide
     from csvdprep.graph.discover import discover
 
-    names = ('t1w', 'flair', 't2w', 'dwi', 'gre', 'gre_phase', 'dce', 'asl', 'tof')
+    names = ('t1w', 'flair', 't2w', 'dwi', 'gre', 'gre_phase', 'dce', 'dsc', 'asl', 'tof')
     scans = {n: Scan(name=n, path=f'/{n}.nii', uri=n, digest=n) for n in names}
     scans['ratings'] = Scan(name='ratings', path='/r.tsv', uri='r', content={'ratings': []})
     given = VisitInput(visit=Visit('01'), scans=scans)

@@ -63,7 +63,7 @@ def test_sessions_are_never_merged(tmp_path):
     assert found[-1].notes == (
         (
             'sub-03_ses-1 has no usable T1w, FLAIR, T2*w or SWI, T2w, TOF angiogram, DWI, trace '
-            'with ADC, ASL or DCE-MRI.'
+            'with ADC, ASL, DCE-MRI or DSC-MRI.'
         ),
     )
 

@@ -12,23 +12,18 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
-from csvdprep.imaging.atlas import labels_of
+from csvdprep.core.regions import MAIN, REGIONS
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
+from csvdprep.interfaces.contrast_regions import contrast_regions
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.permeability import MAIN, REGIONS, RINGS, ROOM, ZONES
+from csvdprep.markers.permeability import ROOM
 from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
-from csvdprep.science.distances import distance_map
 from csvdprep.science.kinetics import describe_curve, leaking_volume, patlak_fit
-from csvdprep.science.morphology import dilate
 from csvdprep.science.spoiled_gradient import to_concentration
 
-#: Nuclei that make up deep grey matter.
-DEEP = ('caudate nucleus', 'putamen', 'pallidum', 'thalamus')
 #: Fewest voxels of a region.
 LEAST_VOXELS = 20
-#: Share of fluid from which a voxel is left out, and distance from fluid that white matter keeps.
-FLUID, FROM_FLUID_MM = 0.05, 2.0
 #: Share of the voxels, those of the highest v_p, that are vessels.
 VESSELS = 0.02
 #: PS is mapped in so many voxels at once.
@@ -123,7 +118,7 @@ class MapPermeability(SimpleInterface):
             others['flair'] = given.flair_to_anat
         frame = ImageFrame.read(given.dce_baseline, given.dce_to_anat, others)
         brain = np.asanyarray(load(given.dce_mask).dataobj) > 0
-        regions = self._regions(frame, brain, folder)
+        regions = contrast_regions(frame, brain, folder, given, given.margin_mm)
         use, short = fit_window(series.times, series.known['injection_s'])
         vif, plasma, why = None, None, ''
         if not (series.t1[brain] > 0).any():
@@ -185,56 +180,6 @@ class MapPermeability(SimpleInterface):
             ROOM,
         )
         return runtime
-
-    def _regions(self, frame, brain, folder):
-        """Find the regions; those of hyperintensities only where they were segmented."""
-        given = self.inputs
-        grey, white = frame.share(given.gm_probseg), frame.share(given.wm_probseg)
-        fluid = frame.share(given.csf_probseg)
-        structures = np.asanyarray(load(given.structures_dseg).dataobj)
-        all_labels = np.unique(structures[structures > 0])
-        others = frame.share(given.structures_dseg, labels=all_labels)
-        deep = [k for name in DEEP for side in ('left', 'right') for k in _label(side, name)]
-        nuclei = frame.share(given.structures_dseg, labels=deep)
-        dry = brain & (fluid <= FLUID)
-        share = np.zeros(brain.shape, np.float32)
-        if 'flair' in frame.ways:
-            share = frame.share(given.wmh_mask, 'flair')
-        # The anatomy knows fluid finer than the series does.
-        source = load(given.csf_probseg)
-        wet = np.asanyarray(source.dataobj, np.float32) > 0.5
-        wide = dilate(wet, nib.affines.voxel_sizes(source.affine), FROM_FLUID_MM)
-        near = _share_of(frame, wide, source, folder)
-        pure = dry & (white >= 0.9) & (others <= FLUID)
-        away = self._from_lesions(frame, brain & (white > 0))
-        regions = {
-            'nawm': pure & (near <= 0.25) & (away > given.margin_mm),
-            'dgm': dry & (nuclei >= 0.7) & (share < 0.05),
-            'cgm': brain & (grey >= 0.7) & (others <= FLUID) & (fluid <= 0.25),
-        }
-        if 'flair' in frame.ways:
-            regions['wmh'] = dry & (share >= 0.5) & (others <= 0.5)
-            if isdefined(given.zones_dseg):
-                for name, label in ZONES.items():
-                    zone = frame.share(given.zones_dseg, 'flair', labels=[label])
-                    regions[name] = dry & (zone >= 0.5)
-            for name, (low, high) in RINGS.items():
-                ring = (share < 0.05) & (away > low) & (away <= high)
-                regions[name] = pure & (near <= 0.25) & ring
-        return regions
-
-    def _from_lesions(self, frame, where):
-        """Return the distance (mm) from hyperintensities, infinite without any."""
-        far = np.full(where.shape, np.inf, np.float32)
-        if 'flair' not in frame.ways:
-            return far
-        mask = load(self.inputs.wmh_mask)
-        lesions = np.asanyarray(mask.dataobj) > 0
-        if not lesions.any():
-            return far
-        here = np.linalg.inv(frame.ways['flair']) @ mask.affine
-        found = distance_map(lesions, here, where.shape, frame.image.affine, where=where)
-        return np.where(np.isfinite(found), found, np.inf)
 
     def _input_function(self, frame, series, brain):
         """Find blood in the superior sagittal sinus; ``where`` are indices of voxels."""
@@ -362,15 +307,6 @@ def _of_neighbours(data, sigma):
     point[4, 4, 4] = 1
     own = float(ndi.gaussian_filter(point, sigma, mode='constant')[4, 4, 4])
     return (ndi.gaussian_filter(data, sigma) - own * data) / (1 - own)
-
-
-def _label(side: str, name: str) -> list[int]:
-    return labels_of('structures', f'{side} {name}')
-
-
-def _share_of(frame, mask, source, folder):
-    """Average a mask of the anatomy over the voxels of the series."""
-    return frame.share(save(mask.astype(np.uint8), source, folder / 'mask.nii'))
 
 
 def _map_voxels(series, plasma, use, where, delay):

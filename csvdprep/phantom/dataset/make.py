@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from csvdprep.core.errors import PreflightError
-from csvdprep.phantom.dataset.modalities import MODALITIES
+from csvdprep.phantom.dataset.modalities import MODALITIES, OPTIONAL
 from csvdprep.phantom.dataset.presets import Preset
 from csvdprep.phantom.dataset.sites import Site
 from csvdprep.phantom.diffusion.fibres import template_shape, vein_shape
@@ -28,8 +28,9 @@ from csvdprep.phantom.scanner.scene import Scene
 from csvdprep.phantom.structural.truth import record_anatomy
 
 BIDS_VERSION = '1.10.0'
-#: What BIDS has no name for: contrast-enhanced series.
+#: What BIDS has no name for: contrast-enhanced series; the second where they are asked for.
 RAW_IGNORED = ('perf/*_dce*', '**/perf/*_dce*')
+OPTIONAL_IGNORED = {'dsc': ('perf/*_dsc*', '**/perf/*_dsc*')}
 TRUTH_IGNORED = (
     '*_lesions.*',
     '*_vessels.*',
@@ -80,7 +81,8 @@ def make_phantom(
         Decides poses and noise; persons have seeds of their own. Same seed, same bytes, whatever
         the number of processes.
     modalities : iterable of str, optional
-        Which of the preset's scans to make; all by default.
+        Which of the preset's scans to make; by default all but
+        :data:`csvdprep.phantom.dataset.modalities.OPTIONAL`.
     sites : sequence of Site, optional
         Scanners, by the key that the persons' states name.
     presets : mapping of str to Preset, optional
@@ -99,7 +101,8 @@ def make_phantom(
 
     """
     out, say = Path(out_dir), progress or (lambda text: None)
-    wanted = tuple(modalities) if modalities else tuple(preset.protocols)
+    usual = tuple(name for name in preset.protocols if name not in OPTIONAL)
+    wanted = tuple(modalities) if modalities else usual
     scanners = {site.name: (site, (presets or {}).get(site.protocol, preset)) for site in sites}
     jobs = [
         (out, person, number, wanted, seed, *scanners.get(state.site, (None, preset)))
@@ -115,7 +118,8 @@ def make_phantom(
     for done, row in enumerate(_run(jobs, workers if inner == 1 else 1, inner), start=1):
         rows.append(row)
         say(f'{row["participant_id"]} {row["session_id"]}: made ({done} of {len(jobs)})')
-    describe(out, persons, rows, seed, preset, sites, design or {})
+    ignored = [rule for name in wanted for rule in OPTIONAL_IGNORED.get(name, ())]
+    describe(out, persons, rows, seed, preset, sites, design or {}, ignored)
     return out
 
 
@@ -196,7 +200,7 @@ def _make_scan(name: str, protocol, noise_seed: int) -> dict[str, Any]:
 
 _SHARED: dict[str, _Head] = {}
 #: Scans in the order of the time that they take.
-LONGEST = ('dwi', 'MEGRE', 'T2w', 'T1w', 'FLAIR', 'angio', 'dce', 'asl')
+LONGEST = ('dwi', 'MEGRE', 'T2w', 'T1w', 'FLAIR', 'angio', 'dsc', 'dce', 'asl')
 
 
 def _scene(person: Person, number: int, preset: Preset, rng) -> Scene:
@@ -225,6 +229,7 @@ def describe(
     preset: Preset,
     sites: Sequence[Site],
     design: dict[str, Any],
+    ignored: Sequence[str] = (),
 ) -> None:
     """Write everything of the two datasets that belongs to no visit."""
     from csvdprep import __version__
@@ -248,7 +253,7 @@ def describe(
         },
     )
     write_text(out / 'README', README)
-    write_text(out / '.bidsignore', '\n'.join(RAW_IGNORED) + '\n')
+    write_text(out / '.bidsignore', '\n'.join((*RAW_IGNORED, *ignored)) + '\n')
     _participants(out, persons)
     truth = out / 'derivatives' / 'truth'
     write_json(

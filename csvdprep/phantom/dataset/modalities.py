@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from csvdprep.phantom.angiography import tof
+from csvdprep.phantom.bolus import series as bolus
 from csvdprep.phantom.diffusion import series as diffusion
 from csvdprep.phantom.perfusion import series as perfusion
 from csvdprep.phantom.permeability import series as permeability
@@ -33,6 +34,8 @@ def _plain(record: Callable) -> Callable:
     return make
 
 
+#: Scans that are made only where they are asked for.
+OPTIONAL = ('dsc',)
 #: What makes each scan, given scene, protocol, recorder, seed and what is known of the head.
 MODALITIES: Mapping[str, Callable[[Scene, Any, Recorder, int, Mapping[str, Any]], None]] = {
     'T1w': _structural,
@@ -43,4 +46,5 @@ MODALITIES: Mapping[str, Callable[[Scene, Any, Recorder, int, Mapping[str, Any]]
     'dce': _plain(permeability.record),
     'asl': _plain(perfusion.record),
     'angio': _plain(tof.record),
+    'dsc': _plain(bolus.record),
 }

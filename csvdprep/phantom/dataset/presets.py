@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from csvdprep.phantom.angiography import tof
+from csvdprep.phantom.bolus import series as bolus
 from csvdprep.phantom.diffusion import series as diffusion
 from csvdprep.phantom.perfusion import series as perfusion
 from csvdprep.phantom.permeability import series as permeability
@@ -90,6 +91,7 @@ def _research() -> dict[str, Any]:
         'dce': permeability.PRESETS['full'],
         'asl': perfusion.PRESETS['full'],
         'angio': tof.FULL,
+        'dsc': bolus.PRESETS['full'],
     }
 
 
@@ -106,6 +108,7 @@ def _clinical() -> dict[str, Any]:
         'dce': permeability.PRESETS['demo'],
         'asl': perfusion.PRESETS['pasl'],
         'angio': tof.DEMO,
+        'dsc': bolus.PRESETS['demo'],
     }
 
 
@@ -147,6 +150,7 @@ def _tiny() -> dict[str, Any]:
         'dce': permeability.PRESETS['tiny'],
         'asl': perfusion.PRESETS['tiny'],
         'angio': tof.TINY,
+        'dsc': bolus.PRESETS['tiny'],
     }
 
 
@@ -157,6 +161,7 @@ _SHORT = {
     'dce': permeability.PRESETS['demo'],
     'asl': perfusion.PRESETS['demo'],
     'angio': tof.DEMO,
+    'dsc': bolus.PRESETS['demo'],
 }
 PROTOCOLS = {'research': _research, 'clinical': _clinical, '7t': _seven_tesla}
 SIZES = {'tiny': 2.0, 'demo': 1.0, 'full': 1.0}

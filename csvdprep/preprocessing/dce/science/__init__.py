@@ -1,8 +1,8 @@
 """Motion and bolus of a dynamic series: arrays in, arrays out."""
 
 from csvdprep.preprocessing.dce.science.baseline import find_baseline, temporal_noise
-from csvdprep.preprocessing.dce.science.motion import find_motions, pulled
 from csvdprep.preprocessing.dce.science.scaling import b1_factor, believable_t1, t1_in_seconds
+from csvdprep.science.contrast_motion import find_motions, pulled
 
 __all__ = [
     'b1_factor',

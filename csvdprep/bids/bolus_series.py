@@ -1,0 +1,110 @@
+"""DSC-MRI of a visit: which series is the passage of a bolus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+from csvdprep.bids.bolus import read_bolus_protocol
+from csvdprep.bids.contrast_series import SETTLED, without_file
+from csvdprep.bids.metadata import plain_number
+from csvdprep.bids.names import DERIVED
+from csvdprep.bids.offer import Candidate, Dataset, Report
+from csvdprep.core.declared import Input
+from csvdprep.core.errors import InputError
+from csvdprep.core.plan import Scan, Visit
+
+#: Names in use, by folder, beside those of the declaration: BIDS has not settled one.
+VARIANTS = {
+    'perf': ('DSC', 'dscmri', 'DSCMRI', 'perf'),
+    'anat': ('dsc', 'DSC'),
+    'dsc': ('dsc', 'DSC', 'dscmri'),
+}
+
+
+def read_dsc(dataset: Dataset, visit: Visit, declared: Input, report: Report) -> dict[str, Scan]:
+    """Find the bolus-tracking series of a visit.
+
+    Of several the one of an echo time near 30 ms is taken, then the longest.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where from.
+    visit : Visit
+        Participant and session.
+    declared : Input
+        What is looked for.
+    report : Report
+        Takes what there is to say.
+
+    Returns
+    -------
+    dict of str to Scan
+        By the name of the input, with ``content``: ``series`` (path), ``protocol`` (see
+        :class:`csvdprep.bids.bolus.Protocol`), ``notes``. Empty without a series that can be used.
+    """
+    candidates = []
+    for folder, suffixes in (
+        (declared.datatype, declared.suffixes),
+        *((folder, names) for folder, names in VARIANTS.items()),
+    ):
+        place = replace(declared, datatype=folder, suffixes=suffixes)
+        candidates += dataset.candidates(visit, place, report, series=True, settled=SETTLED)
+    found = []
+    for item in candidates:
+        if DERIVED & item.name.entities.keys():
+            report.notes.append(f'{item.shown} is left out: it is no raw image.')
+            continue
+        metadata = dataset.metadata(item, report)
+        if item.name.suffix == 'perf' and not _is_bolus(item, metadata):
+            continue
+        try:
+            protocol, notes = read_bolus_protocol(
+                metadata,
+                item.facts.shape,
+                item.facts.affine,
+                item.facts.zooms,
+                header_s=getattr(item.facts, 'step_s', 0.0),
+                shown=item.shown,
+            )
+        except InputError as error:
+            report.refused.append((item.shown, without_file(error)))
+            continue
+        found.append((item, protocol, notes))
+    if not found:
+        return {}
+    found.sort(
+        key=lambda entry: (
+            round(abs(entry[1].te_s - 0.03), 3),
+            -entry[1].step_s * entry[1].frames,
+            entry[0].rank,
+        )
+    )
+    best, protocol, notes = found[0]
+    if len(found) > 1:
+        rest = ', '.join(item.path.name for item, *_ in found[1:])
+        text = 'its echo time is nearest to 30 ms, and it is the longest of these'
+        notes = [*notes, f'{best.path.name} is used: {text}; {rest} is not used.']
+    report.facts[declared.name] = best.facts
+    notes += [f'{best.path.name}: {text}' for text in best.facts.warnings]
+    report.notes += notes
+    scan = dataset.scan(declared.name, best, Report())
+    content: dict[str, Any] = {'series': scan.path, 'protocol': protocol.plain()}
+    told = json.dumps([scan.digest, content['protocol']], default=str)
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    return {declared.name: replace(scan, digest=digest, content={**content, 'notes': list(notes)})}
+
+
+def _is_bolus(item: Candidate, metadata) -> bool:
+    """Tell whether a file named perf is weighted by T2*."""
+    entities = item.name.entities
+    if 'dsc' in entities.get('acq', '').lower():
+        return True
+    if 'ce' not in entities or 'dce' in entities.get('acq', '').lower():
+        return False
+    words = f'{metadata.get("PulseSequenceType", "")} {metadata.get("SequenceName", "")}'.lower()
+    te = plain_number(metadata.get('EchoTime')) or 0.0
+    return 'epi' in words or 0.015 <= te <= 0.15 or te >= 15

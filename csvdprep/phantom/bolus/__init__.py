@@ -1,0 +1,1 @@
+"""Dynamic susceptibility contrast: the first pass of a bolus through the brain."""

@@ -1,0 +1,413 @@
+"""Bolus tracking: deconvolution, leakage, arteries, times to peak on curves of closed form."""
+
+from __future__ import annotations
+
+import json
+import re
+from math import gamma
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import head, write_dataset, write_image
+from scipy.special import gammainc
+
+from csvdprep.bids.bidsignore import missing_rules
+from csvdprep.bids.query import collect_visits
+from csvdprep.core.errors import MeasureError
+from csvdprep.core.settings import Settings
+from csvdprep.graph.discover import declared
+from csvdprep.imaging.inspect import inspect_image
+from csvdprep.science.bolus import (
+    correct_leakage,
+    deconvolve,
+    describe_times,
+    find_arteries,
+    find_first_pass,
+    reference_curve,
+    time_to_peak,
+    to_relaxation,
+)
+from csvdprep.science.bolus.arteries import find_drain
+from csvdprep.science.bolus.relaxation import baseline_noise
+
+#: Gamma variate of the artery: order and scale, s; arrival, s.
+ORDER, SCALE, ARRIVAL = 4.0, 1.5, 15.0
+
+
+def artery(time):
+    """Return a gamma variate of unit area."""
+    t = np.maximum(time - ARRIVAL, 0) / SCALE
+    return t ** (ORDER - 1) * np.exp(-t) / (gamma(ORDER) * SCALE)
+
+
+def exponential(time, mtt):
+    """Convolve it with exp(-t/mtt), in closed form (mtt longer than the scale)."""
+    t = np.maximum(time - ARRIVAL, 0)
+    rate = 1 / SCALE - 1 / mtt
+    return np.exp(-t / mtt) * gammainc(ORDER, rate * t) / (rate * SCALE) ** ORDER
+
+
+def box(time, mtt):
+    """Convolve it with a box of length mtt, in closed form."""
+
+    def whole(t):
+        return gammainc(ORDER, np.maximum(t - ARRIVAL, 0) / SCALE)
+
+    return whole(time) - whole(time - mtt)
+
+
+def times(step, length=90.0):
+    return np.arange(int(length / step)) * step
+
+
+# ---- deconvolution
+
+
+@pytest.mark.parametrize('step', [1.0, 1.5, 2.0])
+@pytest.mark.parametrize('mtt', [4.2, 5.4, 8.0])
+@pytest.mark.parametrize(('tissue', 'flow'), [(exponential, (0.7, 1.0)), (box, (0.95, 1.35))])
+def test_flow_volume_and_transit_of_closed_forms(step, mtt, tissue, flow):
+    time = times(step)
+    found = deconvolve(40 * artery(time), 40 * 0.01 * tissue(time, mtt), step)
+    # The area is exact; flow is that of a truncated series.
+    assert float(found.volume) == pytest.approx(0.01 * mtt, rel=0.01)
+    assert flow[0] < float(found.flow) / 0.01 < flow[1]
+    assert float(found.mtt_s) == pytest.approx(float(found.volume / found.flow))
+    assert 0 < float(found.tmax_s) < mtt
+
+
+@pytest.mark.parametrize('step', [1.0, 1.5, 2.0, 2.5])
+def test_delay_changes_tmax_and_nothing_else(step):
+    time = times(step)
+    early = deconvolve(artery(time), exponential(time, 5.4), step)
+    for delay in (-2 * step, 2 * step, 6 * step):
+        late = deconvolve(artery(time), exponential(time - delay, 5.4), step)
+        assert float(late.flow) == pytest.approx(float(early.flow), rel=0.02)
+        assert float(late.volume) == pytest.approx(float(early.volume), rel=0.02)
+        assert float(late.tmax_s - early.tmax_s) == pytest.approx(delay, abs=0.1)
+
+
+def test_flow_is_proportional():
+    time = times(1.5)
+    curves = np.array([0.01, 0.02, 0.05])[:, None] * exponential(time, 5.0)
+    found = deconvolve(artery(time), curves, 1.5)
+    np.testing.assert_allclose(found.flow / found.flow[0], [1, 2, 5], rtol=1e-9)
+    np.testing.assert_allclose(found.mtt_s, found.mtt_s[0], rtol=1e-9)
+
+
+def test_the_circulant_is_that_of_a_decomposition():
+    """Threshold in the frequency domain against numpy's singular value decomposition."""
+    step, count = 1.5, 40
+    time = times(step, count * step)
+    aif, curve = artery(time), exponential(time, 5.0)
+    before, after = np.r_[0.0, aif[:-1]], np.r_[aif[1:], aif[-1]]
+    column = np.r_[(before + 4 * aif + after) / 6, np.zeros(count)]
+    matrix = step * np.stack([np.roll(column, k) for k in range(2 * count)], axis=1)
+    u, values, vt = np.linalg.svd(matrix)
+    kept = values >= 0.1 * values[0]
+    residue = vt[kept].T @ ((u[:, kept].T @ np.r_[curve, np.zeros(count)]) / values[kept])
+    found = deconvolve(aif, curve, step, oscillation=None, threshold=0.1)
+    assert float(found.flow) == pytest.approx(residue.max(), rel=1e-9)
+
+
+def test_noise_calls_for_a_higher_threshold_and_bounds_oscillation():
+    rng = np.random.default_rng(0)
+    time = times(1.5)
+    curves = 3500 * 0.004 * exponential(time, 5.4) + rng.normal(0, 0.4, (300, len(time)))
+    clean = deconvolve(40 * artery(time), 40 * 0.004 * exponential(time, 5.4), 1.5)
+    noisy = deconvolve(3500 * artery(time), curves, 1.5)
+    assert np.median(noisy.threshold) > float(clean.threshold)
+    assert np.median(noisy.flow) == pytest.approx(float(clean.flow), rel=0.25)
+    assert noisy.flow.std() < 0.2 * noisy.flow.mean()
+
+
+def test_an_artery_without_area_is_refused():
+    with pytest.raises(ValueError, match='no area'):
+        deconvolve(np.zeros(30), np.ones((2, 30)), 1.5)
+
+
+def test_tissue_without_flow_has_no_transit_time():
+    found = deconvolve(artery(times(1.5)), np.zeros(60), 1.5)
+    assert float(found.flow) <= 0 or np.isnan(found.mtt_s)
+    assert np.isnan(found.mtt_s)
+
+
+# ---- leakage
+
+
+@pytest.mark.parametrize('k2', [-0.004, 0.0, 0.004, 0.01])
+def test_leakage_is_taken_off(k2):
+    time = times(1.5)
+    plain = 12 * exponential(time, 5.0)
+    whole = np.concatenate([[0], np.cumsum((plain[1:] + plain[:-1]) / 2 * 1.5)])
+    leaking = 1.6 * plain - k2 * whole
+    rng = np.random.default_rng(1)
+    curves = leaking + rng.normal(0, 0.1, (200, len(time)))
+    corrected, found = correct_leakage(curves, plain, 1.5)
+    assert found.mean() == pytest.approx(k2, abs=2e-4)
+    right = np.trapezoid(1.6 * plain)
+    assert np.trapezoid(corrected, axis=1).mean() == pytest.approx(right, rel=0.02)
+    if abs(k2) > 0.003:
+        assert abs(np.trapezoid(curves, axis=1).mean() / right - 1) > 0.05
+
+
+def test_delay_is_not_taken_for_leakage():
+    time = times(1.5)
+    plain = exponential(time, 5.0)
+    late = exponential(time - 0.7, 5.0)
+    corrected, k2 = correct_leakage(late[None], plain, 1.5)
+    assert abs(k2[0]) < 2e-3
+    assert np.trapezoid(corrected[0]) == pytest.approx(np.trapezoid(late), rel=0.05)
+
+
+def test_the_reference_leaves_out_what_leaks():
+    rng = np.random.default_rng(2)
+    time = times(1.5)
+    plain = 10 * exponential(time, 5.0)
+    curves = plain + rng.normal(0, 0.2, (400, len(time)))
+    curves[:60] -= 0.06 * np.maximum(time - 20, 0)
+    found = reference_curve(curves, slice(0, 8))
+    assert np.abs(found - plain).max() < 0.15
+
+
+# ---- first pass
+
+
+def signal(fall=0.3, *, count=60, step=1.5):
+    curve = exponential(times(step, count * step), 5.0)
+    return 100 * np.exp(np.log(1 - fall) * curve / curve.max())
+
+
+def test_the_first_pass_is_found():
+    found = find_first_pass(signal())
+    assert found.reason == ''
+    assert found.fall == pytest.approx(0.3, abs=0.03)
+    assert 6 <= found.baseline.stop <= 11
+    assert abs(found.peak * 1.5 - 22.2) < 2.5
+
+
+def test_volumes_before_the_steady_state_are_left_out():
+    curve = signal()
+    curve[:2] *= (1.6, 1.1)
+    found = find_first_pass(curve)
+    assert found.baseline.start == 2
+    assert 'first 2 volumes' in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ('curve', 'said'),
+    [
+        (np.full(50, 100.0), 'no bolus is seen'),
+        (100 + np.random.default_rng(0).normal(0, 2, 50), 'no bolus is seen'),
+        (np.where(np.arange(50) < 25, 100.0, 80.0), 'does not come back'),
+        (signal()[: int(22 / 1.5)], 'does not come back'),
+        (signal()[13:], 'no(ne)? |does not'),
+    ],
+)
+def test_without_a_bolus_the_reason_is_told(curve, said):
+    assert re.search(said, find_first_pass(curve).reason)
+
+
+def test_signal_is_inverted_and_ends_at_the_floor():
+    rates = np.array([0.0, 0, 0, 5, 40, 200])
+    measured = 80 * np.exp(-0.03 * rates)
+    np.testing.assert_allclose(to_relaxation(measured, slice(0, 3), 0.03), rates, atol=1e-9)
+    cut = to_relaxation(measured, slice(0, 3), 0.03, 2.0)
+    assert cut[-1] == pytest.approx(np.log(40) / 0.03)
+    assert (to_relaxation(np.zeros((2, 6)), slice(0, 3), 0.03) == 0).all()
+
+
+def test_noise_needs_three_volumes():
+    assert np.isnan(baseline_noise(np.ones((4, 9)), slice(0, 2))).all()
+
+
+# ---- arteries
+
+
+def brain(*, arteries=12, saturated=False, seed=0, step=1.5):
+    """Return curves of tissue with an artery in one place and a vein in another."""
+    rng = np.random.default_rng(seed)
+    time = times(step)
+    places = rng.uniform(-60, 60, (3000, 3))
+    mtt, delay = rng.uniform(4, 6, 3000), rng.uniform(0.5, 1.5, 3000)
+    height = rng.uniform(4, 14, 3000)
+    shape = np.stack([exponential(time - d, m) for d, m in zip(delay, mtt, strict=True)])
+    curves = height[:, None] * shape / shape.max(axis=1, keepdims=True)
+    places[:arteries] = np.array([20, 10, -15]) + rng.normal(0, 3, (arteries, 3))
+    curves[:arteries] = 60 * artery(time) / artery(time).max()
+    places[20:40] = np.array([0, -70, 30]) + rng.normal(0, 3, (20, 3))
+    curves[20:40] = 70 * exponential(time - 2.5, 3.0) / exponential(time, 3.0).max()
+    curves += rng.normal(0, 0.3, curves.shape)
+    lowest = 80 * np.exp(-0.03 * curves.max(axis=1))
+    if saturated:
+        lowest[:arteries] = 1.0
+    return curves, lowest, places
+
+
+def test_the_artery_is_found_and_not_the_vein():
+    curves, lowest, places = brain()
+    found = find_arteries(curves, lowest, places, slice(0, 9), 1.5, 26)
+    assert (found.where < 12).all()
+    assert len(found.where) >= 3
+    assert found.peak_s == pytest.approx(ARRIVAL + 4.5, abs=0.4)
+    assert found.width_s == pytest.approx(6.2, abs=0.4)
+
+
+def test_times_of_slices_count_for_what_is_early():
+    curves, lowest, places = brain()
+    given = (slice(0, 9), 1.5, 26)
+    late = np.zeros(len(curves))
+    late[:12] = -2.0
+    early = np.full(len(curves), 1.0)
+    # A slice that is read late shows its peak early, and is not to be taken for an artery.
+    early[:12] = 9.0
+    assert (find_arteries(curves, lowest, places, *given, late).where < 12).all()
+    with pytest.raises(MeasureError, match='No cluster'):
+        find_arteries(curves, lowest, places, *given, early)
+
+
+def test_saturated_arteries_are_told():
+    curves, lowest, places = brain(saturated=True)
+    with pytest.raises(MeasureError, match='saturated') as caught:
+        find_arteries(
+            np.concatenate([curves[:12], curves[20:40]]),
+            np.concatenate([lowest[:12], np.full(20, 0.5)]),
+            np.concatenate([places[:12], places[20:40]]),
+            slice(0, 9),
+            1.5,
+            26,
+        )
+    assert caught.value.remedy
+
+
+def test_no_bolus_no_artery():
+    rng = np.random.default_rng(0)
+    with pytest.raises(MeasureError, match='no arterial input function'):
+        find_arteries(
+            rng.normal(0, 1, (500, 60)),
+            np.full(500, 50.0),
+            rng.normal(0, 30, (500, 3)),
+            slice(0, 9),
+            1.5,
+        )
+
+
+def test_the_vein_is_averaged():
+    curves, lowest, _ = brain()
+    found = find_drain(curves[20:300], lowest[20:300], slice(0, 9), 1.5, 30, 0.06)
+    assert (found.where < 20).all()
+    with pytest.raises(MeasureError, match='arteriovenous'):
+        find_drain(curves[:3], lowest[:3], slice(0, 9), 1.5, 30, 0.06)
+
+
+# ---- times to peak
+
+
+@pytest.mark.parametrize('step', [1.0, 1.5, 2.0, 2.5])
+def test_times_to_peak_differ_as_the_curves_do(step):
+    time = times(step)
+    delays = np.linspace(0, 3, 31)
+    curves = np.stack([exponential(time - delay, 5.0) for delay in delays])
+    found = time_to_peak(curves, step, 3, len(time))
+    np.testing.assert_allclose(found - found[0], delays, atol=0.12)
+
+
+def test_noise_does_not_gather_times_at_volumes():
+    rng = np.random.default_rng(3)
+    time = times(1.5)
+    delays = rng.uniform(0, 1.5, 3000)
+    curves = np.stack([7 * exponential(time - d, 5.4) for d in delays])
+    curves = curves / curves.max() * 6 + rng.normal(0, 0.3, curves.shape)
+    found = time_to_peak(curves, 1.5, 8, 40)
+    phase = np.histogram((found / 1.5) % 1, 10, (0, 1))[0] / len(found)
+    assert phase.max() < 0.2
+    wide = describe_times(found)
+    assert wide.median_s - np.median(found) == 0
+    assert wide.width_s == pytest.approx(1.2, abs=0.35)
+
+
+def test_a_peak_at_the_edge_of_the_window_is_none():
+    rising = np.linspace(0, 1, 40)[None]
+    assert np.isnan(time_to_peak(rising, 1.5, 0, 40)[0])
+
+
+def test_few_times_are_not_described():
+    assert describe_times(np.r_[np.full(19, 1.0), np.full(50, np.nan)]) is None
+    found = describe_times(np.r_[np.zeros(50), np.linspace(0, 4, 50)])
+    assert found.skew > 0.5
+
+
+# ---- what is found of a dataset
+
+
+SIDE = {'EchoTime': 0.03, 'RepetitionTime': 1.5, 'MRAcquisitionType': '3D'}
+
+
+def write_dsc(root, name='sub-01/perf/sub-01_ce-gadolinium_dsc', *, frames=24, **side):
+    shape = (40, 48, 40)
+    series = np.stack([head(shape, seed=n) for n in range(frames)], axis=-1)
+    path = write_image(root / f'{name}.nii.gz', series)
+    path.with_name(path.name.replace('.nii.gz', '.json')).write_text(json.dumps(SIDE | side))
+    return path
+
+
+def only(root, **asked):
+    (visit,) = collect_visits(
+        Settings(bids_dir=Path(root), output_dir=Path('out'), **asked),
+        declared(),
+        inspect=inspect_image,
+        warn=str,
+    )
+    return visit
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return write_dataset(tmp_path / 'raw', ('sub-01/anat/sub-01_T1w',))
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01/perf/sub-01_dsc',
+        'sub-01/perf/sub-01_acq-epi_ce-gadovist_run-1_dsc',
+        'sub-01/perf/sub-01_DSC',
+        'sub-01/perf/sub-01_acq-dsc_ce-gad_perf',
+        'sub-01/perf/sub-01_ce-gad_perf',
+        'sub-01/anat/sub-01_dsc',
+        'sub-01/dsc/sub-01_dsc',
+    ],
+)
+def test_names_in_use_are_read(bids, name):
+    write_dsc(bids, name)
+    visit = only(bids)
+    assert Path(visit.scans['dsc'].path).name.startswith(Path(name).name)
+    assert 'dce' not in visit.scans
+    assert visit.scans['dsc'].content['protocol']['step_s'] == 1.5
+
+
+def test_rules_of_bidsignore_for_the_name_leave_nothing_out(bids):
+    write_dsc(bids)
+    assert missing_rules(bids) == {'*_dsc.*': 2}
+    (bids / '.bidsignore').write_text('*_dsc.*\n')
+    assert missing_rules(bids) == {}
+    assert 'dsc' in only(bids).scans
+
+
+def test_of_several_echoes_that_near_30_ms_is_taken(bids):
+    write_dsc(bids, 'sub-01/perf/sub-01_echo-1_dsc', EchoTime=0.012)
+    write_dsc(bids, 'sub-01/perf/sub-01_echo-2_dsc', EchoTime=0.034)
+    visit = only(bids)
+    assert visit.scans['dsc'].path.endswith('echo-2_dsc.nii.gz')
+    assert any('nearest to 30 ms' in note for note in visit.notes)
+
+
+def test_a_series_that_cannot_be_used_is_told(bids):
+    write_dsc(bids, frames=8)
+    visit = only(bids)
+    assert 'dsc' not in visit.scans
+    ((shown, why),) = visit.refused
+    assert shown.endswith('_dsc.nii.gz')
+    assert '8 volumes' in why
+    assert 'dim[4]' in why
