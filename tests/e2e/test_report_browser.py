@@ -15,12 +15,13 @@ from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.core.room import Column, Derivative, Figure, Measure, Room
 from csvdprep.graph.discover import declared
-from csvdprep.imaging.drawing import Layer, draw_mosaic
+from csvdprep.imaging.drawing import Closeup, Layer, draw_gallery, draw_mosaic
 from csvdprep.imaging.slices import Cut, load_volume
 from csvdprep.report.visit import write_visit_report
 
 LISTED = Derivative(
     suffix='lesions',
+    label='WMH',
     extension='.tsv',
     description='',
     lists='Hyperintensities',
@@ -52,6 +53,8 @@ def report(tmp_path_factory) -> Path:
     data = np.random.default_rng(0).random((30, 40, 12), dtype=np.float32)
     nb.Nifti1Image(data, np.diag([1, 1, 4, 1])).to_filename(folder / 'a.nii.gz')
     volume, cuts = load_volume(folder / 'a.nii.gz'), [Cut(2, 3), Cut(2, 6)]
+    square = Closeup(Cut(2, 3), (15, 20, 3), 12, ('#1',), name='lesion-WMH-1')
+    draw_gallery(figures / 'sub-01_desc-lesions_FLAIR.svg', Layer(volume), [square])
     layer = Layer(volume, name='before')
     lesion = np.zeros(volume.data.shape, bool)
     lesion[10:20, 10:20, 3] = True
@@ -71,7 +74,7 @@ def report(tmp_path_factory) -> Path:
         methods='Made.',
         marker=True,
         inputs=declared().inputs,
-        makes={'wmh_mask': Derivative(suffix='mask', description='')},
+        makes={'wmh_mask': Derivative(suffix='mask', description=''), 'wmh_lesions': LISTED},
         figures=tuple(
             Figure(
                 desc=desc,
@@ -82,7 +85,7 @@ def report(tmp_path_factory) -> Path:
                 takes=(),
                 disease=desc == 'plain',
             )
-            for desc in ('plain', 'flicker')
+            for desc in ('plain', 'flicker', 'lesions')
         ),
         measures=(
             Measure(name='wmh_ml', units=HOSTILE, description=HOSTILE, method='m', primary=True),
@@ -165,12 +168,12 @@ def test_nothing_is_missing_said_or_fetched(opened, report):
         '.map(o => [o.data, o.getBoundingClientRect()])'
         '.map(([url, r]) => [url, r.width, r.height])'
     )
-    assert len(drawn) == 2
+    assert len(drawn) == 3
     for url, width, height in drawn:
         assert url in opened.asked
         assert width > 900
-        assert height > 300
-    assert len([frame for frame in opened.frames if frame.url.endswith('.svg')]) == 2
+        assert height > (200 if 'lesions' in url else 300)
+    assert len([frame for frame in opened.frames if frame.url.endswith('.svg')]) == 3
 
 
 def test_hostile_text_is_inert(opened):
@@ -179,7 +182,7 @@ def test_hostile_text_is_inert(opened):
         kind: opened.evaluate(f'document.querySelectorAll("{kind}").length')
         for kind in ('script', 'img', 'svg')
     }
-    assert counts == {'script': 1, 'img': 1, 'svg': 0}
+    assert counts == {'script': 1, 'img': 2, 'svg': 0}
     assert opened.inner_text('main').count('window.hacked=1') >= 10
 
 
@@ -214,6 +217,17 @@ def test_a_picture_opens_large_and_closes(opened):
     assert '150%' in opened.locator('dialog object').get_attribute('style')
     opened.keyboard.press('Escape')
     assert not dialog.is_visible()
+
+
+def test_a_picture_of_a_lesion_says_how_the_desk_opens_at_it(opened, report):
+    command = f"csvdprep review '{report.parent}' --at sub-01/WMH-1"
+    assert command in opened.inner_text('main')
+    opened.locator('a[data-lesion="WMH-1"] img').click()
+    assert opened.inner_text('dialog code') == command
+    assert opened.locator('dialog object').get_attribute('data').endswith('.svg#lesion-WMH-1')
+    opened.keyboard.press('Escape')
+    opened.locator('.tiles a.large').first.click()
+    assert opened.inner_text('dialog code') == ''
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

@@ -182,6 +182,19 @@ def test_a_mask_is_drawn_saved_and_undone(start, out):
     assert page.said == []
 
 
+def test_a_picture_of_the_report_leads_to_its_lesion(start):
+    page = start(rater='AB')
+    page.wait_for_selector('body[data-whole]')
+    page.goto(page.url.split('#')[0] + f'report/{LABEL}.html')
+    picture = page.locator('a[data-lesion=CMB-2] img')
+    assert picture.evaluate('image => image.decode().then(() => image.naturalWidth)') > 0
+    picture.click()
+    page.wait_for_selector('body[data-ready]')
+    page.wait_for_selector('#rows li:nth-child(2) button[aria-current=true]')
+    assert page.url.endswith(f'#visit={LABEL}&lesion=cmb_lesions-2')
+    assert numbers(page.inner_text('#where')) == pytest.approx([-8, 2, 4], abs=0.06)
+
+
 def test_hostile_texts_are_inert(start):
     page = start(rater='AB')
     page.click('#visits .visit:has-text("sub-02")')

@@ -21,7 +21,7 @@ from csvdprep.bids.ratings import masks_of, read_ratings
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
 from csvdprep.cluster.manifest import freeze_files
-from csvdprep.core.errors import CsvdprepError, InputError
+from csvdprep.core.errors import CsvdprepError, InputError, UsageError
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
@@ -395,10 +395,41 @@ def test_a_report_leads_to_the_desk_and_may_ask_it_for_nothing(serve):
     status, data, headers = client.ask('/report/sub-01_ses-1.html')
     assert status == 200
     assert b'<a href="/#visit=sub-01_ses-1" target="_top">' in data
-    assert b'<a href="/#visit=sub-01_ses-1&amp;lesion=CMB-2" target="_top"' in data
+    lesion = b'href="/#visit=sub-01_ses-1&amp;lesion=CMB-%d" target="_top"'
+    # The picture, if the row has one, and the number.
+    assert [data.count(lesion % number) for number in (1, 2, 3)] == [2, 2, 1]
+    assert b'class="large"' not in data
     assert "connect-src 'none'" in headers['Content-Security-Policy']
     figure = '/report/sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
     assert client.ask(figure)[2]['Content-Type'] == 'image/svg+xml'
+
+
+@pytest.mark.parametrize(
+    ('asked', 'found'),
+    [
+        ('sub-01_ses-1', '#visit=sub-01_ses-1'),
+        ('sub-01_ses-1/CMB-3', '#visit=sub-01_ses-1&lesion=CMB-3'),
+        ('sub-01_ses-1/cmb-3', '#visit=sub-01_ses-1&lesion=CMB-3'),
+    ],
+)
+def test_a_place_is_opened(out, asked, found):
+    assert Desk(out, Store(out / 'ratings.tsv')).fragment(asked) == found
+
+
+@pytest.mark.parametrize(
+    ('asked', 'said'),
+    [
+        ('sub-02_ses-1/CMB-3', 'There is no such visit.'),
+        ('sub-01_ses-1/PVS-3', 'The visit has no list PVS (lists: CMB).'),
+        ('sub-01_ses-1/3', 'The visit has no list 3 (lists: CMB).'),
+        ('sub-01_ses-1/CMB-9', 'The list CMB has no row 9 (3 rows).'),
+    ],
+)
+def test_a_place_that_is_not_there_is_refused_in_words(out, asked, said):
+    with pytest.raises(UsageError) as caught:
+        run(['review', str(out), '--port', '0', '--at', asked])
+    assert said in caught.value.message
+    assert caught.value.field == '--at'
 
 
 # Images and masks
