@@ -34,8 +34,10 @@ from csvdprep.markers.review.interfaces import ReviewedList
 from csvdprep.review.desk import Desk
 from csvdprep.review.export import export
 from csvdprep.review.layers import find_layers, voxels
+from csvdprep.review.lists import find_lists
 from csvdprep.review.server import PAGE, STATIC, make_server
 from csvdprep.review.store import HEAD, Store
+from csvdprep.review.visits import glances
 
 VISIT = Visit('01', '1')
 NIIVUE = '47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af'
@@ -616,6 +618,55 @@ def test_verdicts_change_counts_list_and_mask(out, tmp_path):
         return int(mask.dataobj[tuple(np.rint(inverse @ [*place, 1])[:3].astype(int))])
 
     assert (at(6, 4, 2), at(-8, 2, 4), at(4, -10, -6), at(0, 0, -8)) == (0, 1, 0, 1)
+
+
+def test_verdicts_on_recent_infarcts_count_by_kind(out, tmp_path):
+    room = rooms_for()[3]
+    listed = tmp_path / 'list.tsv'
+    head = 'index\tx\ty\tz\tkind\tstatus\tprobability\tregion\n'
+    listed.write_text(
+        f'{head}1\t0\t0\t0\trssi\tdefinite\t0.9\tn/a\n'
+        '2\t4\t0\t0\tlarge\tpossible\t0.4\tn/a\n'
+        '3\t8\t0\t0\tcortical\tpossible\t0.2\tn/a\n'
+    )
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[1, 1, 1], labels[3, 3, 3], labels[5, 5, 5] = 1, 2, 3
+    file = write_image(tmp_path / 'labels.nii.gz', labels)
+    said = [('1', 'old'), ('2', 'rssi'), ('3', 'accept')]
+    rows = [
+        {'rater': 'AB', 'marker': 'infarct_lesions', 'candidate': which, 'value': value}
+        for which, value in said
+    ]
+    interface = ReviewedList(room)
+    interface.inputs.trait_set(
+        ratings={'ratings': rows}, infarct_lesions=str(listed), infarct_candidates=str(file)
+    )
+    done = interface.run(cwd=str(tmp_path)).outputs
+    values = read_values(Path(done.review_infarct_values))
+    counts = ('recent_infarct_reviewed_n', 'rssi_reviewed_n', 'recent_infarct_reviewed_cortical_n')
+    assert [values[name].value for name in counts] == [2, 1, 1]
+    found = read_tsv(done.infarct_reviewed_lesions).rows
+    assert [(row['status'], row['part'], row['kind']) for row in found] == [
+        ('no lesion', 'rssi', 'old'),
+        ('lesion', 'rssi', 'n/a'),
+        ('lesion', 'cortical', 'n/a'),
+    ]
+    mask = np.asanyarray(nib.load(done.infarct_reviewed_mask).dataobj)
+    assert [int(mask[k, k, k]) for k in (1, 3, 5)] == [0, 1, 1]
+
+
+def test_candidates_of_all_folders_are_seen(out):
+    folder = out / 'sub-01/ses-1/dwi'
+    folder.mkdir()
+    table = 'index\tx\ty\tz\tkind\tstatus\tprobability\n1\t0\t0\t0\trssi\tpossible\t0.4\n'
+    (folder / 'sub-01_ses-1_label-infarct_lesions.tsv').write_text(table)
+    (item,) = glances(out)
+    # Three microbleeds of which two are possible, and the infarct.
+    assert (item.candidates, item.unsure) == (4, 3)
+    listed = {found.name: found for found in find_lists(out, VISIT)}['infarct_lesions']
+    told = listed.shown(blind=False)
+    assert told['reviewed']
+    assert 'rssi' in [kind['name'] for kind in told['kinds'] if kind['counts']]
 
 
 def test_a_list_at_which_nobody_looked_is_not_counted(out, tmp_path):
