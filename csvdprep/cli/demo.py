@@ -27,7 +27,7 @@ SHOWN = {
 }
 #: Finest resolution of registration where voxels have 2 mm: finer, it sees nothing new.
 COARSE = ('registration.resolution_mm=3', 'dwi_template.resolution_mm=3')
-#: A volume that is farther than this from the truth (percent) is not called good.
+#: A volume that is farther than this from the truth (percent) is called far from it.
 GOOD_PCT = 15
 #: Lesions of the summary, by label.
 KINDS = {'WMH': 'WMH', 'CMB': 'microbleeds', 'lacune': 'lacunes', 'PVS': 'perivascular spaces'}
@@ -158,11 +158,12 @@ def _remarks(scores, preset: str) -> list[str]:
             if row['measure'] in names and row['truth'] and row['found'] is not None
         ]
         if shares:
-            said = f'{words} (within {max(shares):.0f} % of the truth)'
-            (good if max(shares) <= GOOD_PCT else off).append(said)
+            near = max(shares) <= GOOD_PCT
+            said = f'{words} ({"within" if near else "off by up to"} {max(shares):.0f} %)'
+            (good if near else off).append(said)
     lines = ['What to make of it']
-    lines += [f'Good: {"; ".join(good)}.'] if good else []
-    lines += [f'Not good: {"; ".join(off)}.'] if off else []
+    lines += [f'Close to the truth: {"; ".join(good)}.'] if good else []
+    lines += [f'Far from it: {"; ".join(off)}.'] if off else []
     found = [
         f'{KINDS[row["label"]]} {row["tp"]} of {row["n_true"]} ({row["fp"]})'
         for row in scores.detection

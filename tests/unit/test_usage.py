@@ -273,10 +273,10 @@ def test_the_demo_ends_in_words(tmp_path):
     assert not any('Lacunes' in line for line in lines)
     assert '0.71' in said
     assert '  microbleeds 5 of 6 (1).' in lines
-    assert 'Good: hyperintensities (within 12 % of the truth).' in lines
+    assert 'Close to the truth: hyperintensities (within 12 %).' in lines
     scores.pairs[0]['found'] = 10.0
     again = summary(scores, 'tiny', tmp_path, tmp_path / 'score.html')
-    assert 'Not good: hyperintensities (within 29 % of the truth).' in again.splitlines()
+    assert 'Far from it: hyperintensities (off by up to 29 %).' in again.splitlines()
     for name in ('sub-01_ses-1', 'sub-01', 'group', 'score'):
         assert f'{tmp_path / name}.html' in said
     assert f'csvdprep review {tmp_path}' in said

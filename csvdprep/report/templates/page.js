@@ -11,6 +11,7 @@
     : typeof a === 'number' ? -1 : 1;
   for (const table of document.querySelectorAll('table.sortable')) {
     [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if ('plain' in head.dataset) return;
       const button = document.createElement('button');
       button.type = 'button';
       button.append(...head.childNodes);
