@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -94,3 +96,27 @@ def test_r_reads_them(folder, tmp_path):
         assert (rows, columns) == (len(lines) - 1, len(lines[0].split('\t'))), name
     assert sums == '29.75 1'
     assert sites == 'A "#1" B NA'
+
+
+def test_the_page_that_joins_tables_runs(folder, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parents[2] / 'docs' / 'howto' / 'join.md'
+    if not page.exists():
+        pytest.skip('no pages beside an installed package')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('MPLBACKEND', 'Agg')
+    (tmp_path / 'OUTPUT_DIR').symlink_to(folder)
+    (tmp_path / 'clinic.tsv').write_text('participant_id\tmoca\nsub-01\t24\nsub-02\tn/a\n')
+    code = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'), re.DOTALL)
+    assert len(code) == 2
+    found: dict = {}
+    for part in code:
+        exec(part, found)
+    assert len(found['both']) == 3
+    assert found['both']['moca'].tolist()[0] == 24
+    assert (tmp_path / 'wmh.png').stat().st_size > 1000
+    assert 'sub-03' in capsys.readouterr().out
+    program = shutil.which('Rscript')
+    if program:
+        (script,) = re.findall(r'```r\n(.*?)```', page.read_text(encoding='utf-8'), re.DOTALL)
+        (tmp_path / 'join.R').write_text(script)
+        subprocess.run([program, '--vanilla', 'join.R'], check=True, timeout=120)
