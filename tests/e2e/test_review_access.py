@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 
@@ -35,7 +36,13 @@ def browser():
         pytest.skip('no Chromium on this machine')
     playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=BROWSER, headless=True, args=FLAGS)
+        # Runs of the app set TMPDIR; below a long one Chromium cannot open its socket.
+        started = running.chromium.launch(
+            executable_path=BROWSER,
+            headless=True,
+            args=FLAGS,
+            env={**os.environ, 'TMPDIR': '/tmp'},
+        )
         yield started
         started.close()
 
