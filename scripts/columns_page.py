@@ -27,8 +27,10 @@ JSON file beside each table says the same: `Description`, `Units`, `Levels`, `Fo
 | `group_qc.tsv` | a visit | covariates, verdict, the flag of each measure |
 | `group_status.tsv` | a visit | covariates, what ran, failed and did not run |
 
-Columns of numbers hold numbers or `n/a`. In Python:
-`pandas.read_csv(file, sep='\\t', na_values='n/a')`; in R: `read.delim(file, na.strings = 'n/a')`.
+Columns of numbers hold numbers or `n/a`; texts are not quoted. So that a site named `NA` or `"B"`
+keeps its name, read them in Python by
+`pandas.read_csv(file, sep='\\t', na_values='n/a', keep_default_na=False, quoting=3)`, in R by
+`read.delim(file, na.strings = 'n/a', quote = '')`.
 The plausible range is the one beyond which a value is flagged; it is not a reference range of
 healthy people. Measures marked with a star are the primary ones; those with `low, high` have the
 columns `<name>_low` and `<name>_high` in the tables of the group.

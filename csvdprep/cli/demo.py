@@ -1,8 +1,9 @@
-"""``csvdprep demo DIR``: make a phantom, run the app on it, and compare with its truth."""
+"""``csvdprep demo DIR``: make a phantom, run both levels on it, and compare with its truth."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from csvdprep.cli.numbers import natural, positive
@@ -24,6 +25,10 @@ SHOWN = {
     'md_nawm': 'MD of normal-appearing white matter',
     'psmd_1e4': 'PSMD, 1e-4 mm2/s',
 }
+#: Finest resolution of registration where voxels have 2 mm: finer, it sees nothing new.
+COARSE = ('registration.resolution_mm=3', 'dwi_template.resolution_mm=3')
+#: A volume that is farther than this from the truth (percent) is called far from it.
+GOOD_PCT = 15
 #: Lesions of the summary, by label.
 KINDS = {'WMH': 'WMH', 'CMB': 'microbleeds', 'lacune': 'lacunes', 'PVS': 'perivascular spaces'}
 
@@ -66,17 +71,20 @@ def run(args: argparse.Namespace) -> int:
         asked += ['--nprocs', str(args.nprocs)]
     if args.sloppy:
         asked += ['--sloppy']
+    if args.preset == 'tiny':
+        asked += ['--set', *COARSE]
     code = args.app(asked)
     if code in (0, 1):
         from csvdprep.scoring import score, write
 
+        code = max(code, args.app([str(raw), str(out), 'group']))
         scores = score(out, raw / 'derivatives' / 'truth')
         page = write(scores, args.folder / 'score')
-        print(summary(scores, args.preset, sorted(out.glob('sub-*.html')), page))
+        print(summary(scores, args.preset, out, page))
     return code
 
 
-def summary(scores, preset: str, reports: list[Path], page: Path) -> str:
+def summary(scores, preset: str, out: Path, page: Path) -> str:
     """Say what was found beside what is true, and what to look at next.
 
     Parameters
@@ -85,8 +93,8 @@ def summary(scores, preset: str, reports: list[Path], page: Path) -> str:
         Agreement with the truth.
     preset : str
         Size of the phantom.
-    reports : list of Path
-        Reports of visits and participants.
+    out : Path
+        Root of the derivatives, with the reports.
     page : Path
         Page with all scores.
     """
@@ -110,10 +118,16 @@ def summary(scores, preset: str, reports: list[Path], page: Path) -> str:
     if overlaps:
         lines.append(f'{"Overlap of the masks of WMH (Dice, best 1)":44}{", ".join(overlaps):>18}')
     lines += ['', *_remarks(scores, preset), '', 'Open next']
-    first = next((file for file in reports if '_' in file.stem), None)
-    lines += [f'  {first}  (report of one visit; the others lie beside it)'] if first else []
+    reports = sorted(out.glob('sub-*.html'))
+    pages = (
+        (next((f for f in reports if '_' in f.stem), None), 'report of the visit with all scans'),
+        (next((f for f in reports if '_' not in f.stem), None), 'change between two visits'),
+        (out / 'group.html', 'all visits: distributions, flags, links to each report'),
+        (page, 'all scores, with plots'),
+    )
+    lines += [f'  {file}  ({what})' for file, what in pages if file and file.is_file()]
     lines += [
-        f'  {page}  (all scores, with plots)',
+        f'  csvdprep review {shlex.quote(str(out))}  (images and candidates, in a browser)',
         '  docs/howto/eyes.md  (what to check in a report)',
     ]
     return '\n'.join(lines)
@@ -132,19 +146,24 @@ resolution in the reports are right. The same with 1 mm, which takes longer: --p
 
 def _remarks(scores, preset: str) -> list[str]:
     """Say what the figures mean."""
-    lines = ['What to make of it']
+    good, off = [], []
     for words, names in (
         ('intracranial volume, grey and white matter', ('icv_ml', 'gm_ml', 'wm_ml')),
         ('ventricles', ('lv_ml',)),
         ('hyperintensities', ('wmh_total_ml',)),
     ):
-        off = [
+        shares = [
             100 * abs(row['found'] / row['truth'] - 1)
             for row in scores.pairs
             if row['measure'] in names and row['truth'] and row['found'] is not None
         ]
-        if off:
-            lines.append(f'Found within {max(off):.0f} % of the truth: {words}.')
+        if shares:
+            near = max(shares) <= GOOD_PCT
+            said = f'{words} ({"within" if near else "off by up to"} {max(shares):.0f} %)'
+            (good if near else off).append(said)
+    lines = ['What to make of it']
+    lines += [f'Close to the truth: {"; ".join(good)}.'] if good else []
+    lines += [f'Far from it: {"; ".join(off)}.'] if off else []
     found = [
         f'{KINDS[row["label"]]} {row["tp"]} of {row["n_true"]} ({row["fp"]})'
         for row in scores.detection

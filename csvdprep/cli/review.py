@@ -33,6 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f'port on 127.0.0.1; 0 takes a free one (default: {_PORT})',
     )
     parser.add_argument(
+        '--at',
+        default='',
+        metavar='VISIT[/LESION]',
+        help='where the page opens, as reports name it: sub-01_ses-1/CMB-3 (default: the visit '
+        'that needs a look most)',
+    )
+    parser.add_argument(
         '--rater',
         default='',
         metavar='NAME',
@@ -90,16 +97,34 @@ def run(args: argparse.Namespace) -> int:
         except InputError as error:
             raise UsageError(error.message, field='--rater', remedy=error.remedy) from error
     desk = Desk(out, Store(table), rater=args.rater.strip(), blind=args.blind)
+    place = _place(desk, args.at)
     if args.export is not None:
         from csvdprep.review.export import export
 
         page = export(desk, args.export.absolute(), say=lambda line: tell(plain(line)))
-        tell(plain(f'Written: {page}'))
+        tell(plain(f'Written: {page}{place}'))
         return 0
-    return _serve(desk, args.port, table, out)
+    return _serve(desk, args.port, table, out, place)
 
 
-def _serve(desk, port: int, table: Path, out: Path) -> int:
+def _place(desk, asked: str) -> str:
+    """Return the fragment of the address that opens the page at a visit or a lesion."""
+    from csvdprep.review.desk import NotFound
+
+    if not asked:
+        return ''
+    try:
+        return desk.fragment(asked)
+    except NotFound as error:
+        raise UsageError(
+            f'{asked}: {error}',
+            field='--at',
+            remedy='Write it as the report does: sub-01_ses-1, or sub-01_ses-1/CMB-3 for row 3 '
+            'of the list of microbleeds.',
+        ) from error
+
+
+def _serve(desk, port: int, table: Path, out: Path, place: str) -> int:
     from csvdprep.review.server import ADDRESS, make_server
 
     try:
@@ -111,7 +136,7 @@ def _serve(desk, port: int, table: Path, out: Path) -> int:
             remedy='Give another port, or 0 for a free one.',
         ) from error
     tell('Open in a browser on this machine:')
-    tell(f'  {server.url}')
+    tell(f'  {server.url}{place}')
     tell(plain(f'Ratings are saved to {table}. Take them up with'))
     tell(
         plain(

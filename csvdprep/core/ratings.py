@@ -9,6 +9,7 @@ from dataclasses import dataclass
 __all__ = [
     'ADD',
     'CONSENSUS',
+    'COUNTED',
     'DECIDED',
     'DECISION',
     'DECISIONS',
@@ -17,6 +18,7 @@ __all__ = [
     'LISTS',
     'MARKERS',
     'MASKS',
+    'REVIEWED',
     'VERDICTS',
     'Family',
     'Kind',
@@ -32,7 +34,11 @@ VERDICTS = ('accept', 'reject')
 #: What is said of a lesion that the list does not have; its place follows: 'add lobar'.
 ADD = 'add'
 #: Lists whose candidates may be reviewed, and what is on them.
-LISTS: Mapping[str, str] = {'cmb_lesions': 'microbleeds', 'lacune_lesions': 'lacunes'}
+LISTS: Mapping[str, str] = {
+    'cmb_lesions': 'microbleeds',
+    'lacune_lesions': 'lacunes',
+    'infarct_lesions': 'recent infarcts',
+}
 #: Masks that a person may correct, and the result from outside as which a corrected one is taken.
 MASKS: Mapping[str, str] = {
     'wmh_mask': 'wmh_external',
@@ -93,6 +99,15 @@ KINDS: Mapping[str, tuple[Kind, ...]] = {
         _kind('pvs', 'perivascular space'),
         _kind('infarct', 'old infarct larger than a lacune'),
         _kind('fluid', 'fluid of a sulcus or ventricle'),
+        _kind('artefact', 'artefact'),
+    ),
+    'infarct_lesions': (
+        _kind('rssi', 'recent small subcortical infarct', counts=True),
+        _kind('cortical', 'recent infarct that reaches the cortex', counts=True),
+        _kind('large', 'larger subcortical infarct', counts=True),
+        _kind('cerebellar', 'recent infarct of the cerebellum', counts=True),
+        _kind('old', 'not recent: old infarct or hyperintensity (T2 shine-through)'),
+        _kind('haemorrhage', 'haemorrhage'),
         _kind('artefact', 'artefact'),
     ),
 }
@@ -248,14 +263,18 @@ class Family:
         Whether each lesion is in one of the parts.
     list : str
         List of candidates.
+    column : str
+        Column of the list that tells the part.
     """
 
     total: str
     parts: Mapping[str, str]
     whole: bool
     list: str
+    column: str = 'region'
 
 
+#: Those that may be rated as a count, too, and that scores use.
 FAMILIES = (
     Family(
         total='cmb_n',
@@ -276,6 +295,17 @@ FAMILIES = (
         },
         whole=False,
         list='lacune_lesions',
+    ),
+)
+#: Those whose candidates are looked at.
+REVIEWED = (
+    *FAMILIES,
+    Family(
+        total='recent_infarct_n',
+        parts={'rssi_n': r'rssi', 'recent_infarct_cortical_n': r'cortical'},
+        whole=False,
+        list='infarct_lesions',
+        column='kind',
     ),
 )
 
@@ -310,3 +340,9 @@ _ALL = (
 )
 #: By name.
 MARKERS: Mapping[str, Marker] = {marker.name: marker for marker in _ALL}
+#: What the counts of reviewed lists are of, by name.
+COUNTED: Mapping[str, str] = {name: marker.title for name, marker in MARKERS.items()} | {
+    'recent_infarct_n': 'recent infarcts',
+    'rssi_n': 'recent small subcortical infarcts',
+    'recent_infarct_cortical_n': 'recent infarcts that reach the cortex',
+}

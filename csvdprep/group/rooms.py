@@ -45,8 +45,8 @@ def dataset_input(
         Where the tables lie.
     covariates : sequence of mapping
         ``participant_id, session_id, site, scanner, age, sex, group, person, others`` of each
-        row of the tables, in their order; they are handed on as they are, as no table of the
-        group holds age or sex.
+        row of the tables, in their order. The tables have site, age and sex as well; only here
+        are the group, the person and the other columns of participants.tsv and sessions.tsv.
     rooms : iterable of Room
         Rooms of the visits, whose measures are the columns.
     changes : bool

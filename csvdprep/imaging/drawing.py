@@ -164,7 +164,7 @@ def draw_mosaic(
         (*drawn, marks + foot),
         height,
         flicker=[layer.name for layer in layers] if len(layers) > 1 else None,
-        key=_key([_shown(layers[-1], cut, box) for cut in cuts], places),
+        views={'key': _key([_shown(layers[-1], cut, box) for cut in cuts], places)},
     )
 
 
@@ -268,6 +268,8 @@ class Closeup:
         Written under the picture, the first brighter than the others.
     mask : numpy.ndarray, optional
         What the close-up is about, outlined in orange.
+    name : str
+        ``file.svg#name`` shows the picture of this close-up alone; letters, digits, hyphens.
     """
 
     cut: Cut
@@ -275,6 +277,7 @@ class Closeup:
     field: float
     lines: tuple[str, ...] = ()
     mask: np.ndarray | None = None
+    name: str = ''
 
 
 def draw_gallery(
@@ -312,9 +315,11 @@ def draw_gallery(
     most = max((len(item.lines) for item in closeups), default=0)
     tall = side + 8 + 17 * most + gap
     limits = layer.limits or window(layer.image)
-    parts = []
+    parts, views = [], {}
     for number, item in enumerate(closeups):
         x, y = gap + (number % columns) * (side + gap), gap + (number // columns) * tall
+        if item.name:
+            views.setdefault(item.name, (x, y, side, side))
         box = _square(layer.image, item)
         own = [] if item.mask is None else [(item.mask, COLOURS['orange'])]
         shown = replace(layer, outlines=[*layer.outlines, *own])
@@ -338,8 +343,9 @@ def draw_gallery(
     rows = -(-len(closeups) // columns)
     foot, height = _foot(rows * tall, legend or {}, note)
     shown = min(len(closeups), columns, _KEY)
-    key = (0, 0, gap + shown * (side + gap), tall) if shown else None
-    write_svg(out_file, (''.join(parts), foot), height, key=key)
+    if shown:
+        views['key'] = 0, 0, gap + shown * (side + gap), tall
+    write_svg(out_file, (''.join(parts), foot), height, views=views)
 
 
 def _square(volume: Volume, item: Closeup) -> list[slice]:
@@ -479,7 +485,7 @@ def write_svg(
     height: float,
     *,
     flicker: Sequence[str] | None = None,
-    key: tuple[float, float, float, float] | None = None,
+    views: Mapping[str, tuple[float, float, float, float] | None] | None = None,
 ) -> None:
     """Wrap groups of elements into an SVG file in ASCII.
 
@@ -493,8 +499,9 @@ def write_svg(
         Height of the picture, in units of which its width has 1200.
     flicker : sequence of str, optional
         Names of the first two groups if they change places.
-    key : tuple of float, optional
-        Frame (x, y, width, height) of what shows most; ``file.svg#key`` shows that alone.
+    views : mapping of str to tuple of float, optional
+        Frames (x, y, width, height) of parts by name: ``file.svg#name`` shows that part alone.
+        ``key`` is what shows most; None is left out.
 
     Notes
     -----
@@ -535,10 +542,11 @@ def write_svg(
             )
         )
         body = f'<g id="plain"/><g transform="translate(0 {strip:g})">{body}</g>{links}'
-    if key:
-        x, y, wide, tall = key
-        frame = f'{x:.1f} {y + strip:.1f} {wide:.1f} {tall:.1f}'
-        body = f'<view id="key" viewBox="{frame}"/>{body}'
+    for name, frame in (views or {}).items():
+        if frame:
+            x, y, wide, tall = frame
+            place = f'{x:.1f} {y + strip:.1f} {wide:.1f} {tall:.1f}'
+            body = f'<view id="{escape(name)}" viewBox="{place}"/>{body}'
     # The comment before the element keeps report assemblers from rewriting the file in place.
     text = (
         '<!-- csvdprep --><svg xmlns="http://www.w3.org/2000/svg" '

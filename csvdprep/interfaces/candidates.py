@@ -13,7 +13,7 @@ __all__ = ['NO_LESION', 'read_candidates']
 NO_LESION = ('calcification',)
 
 
-def read_candidates(path: Path) -> list[Candidate]:
+def read_candidates(path: Path, part: str = 'region') -> list[Candidate]:
     """Read a list of candidates.
 
     Parameters
@@ -21,6 +21,8 @@ def read_candidates(path: Path) -> list[Candidate]:
     path : Path
         Table with ``index`` and ``status``, and ``probability``, ``region`` and ``x``, ``y``,
         ``z`` as far as it has them.
+    part : str
+        Column that tells to which part of the count a lesion belongs; the region of the candidate.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def read_candidates(path: Path) -> list[Candidate]:
                 int(row['index']),
                 0.0 if excluded else 1.0 if sure == MISSING else float(sure),
                 row['status'] != POSSIBLE and not excluded,
-                row.get('region', ''),
+                row.get(part, ''),
                 () if MISSING in place else tuple(map(float, place)),
                 excluded=excluded,
             )

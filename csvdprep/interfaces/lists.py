@@ -65,6 +65,7 @@ def draw_list(
     mask_file: str,
     table: str | None = None,
     *,
+    label: str,
     what: str = 'lesion',
     kinds: Mapping[str, str] | None = None,
 ) -> None:
@@ -78,6 +79,8 @@ def draw_list(
         Image and lesion mask.
     table : str, optional
         List of lesions, whose rows name what the pictures show.
+    label : str
+        Label of the list: ``file.svg#lesion-<label>-<index>`` shows one lesion.
     what : str, optional
         What is said not to be there where the mask is empty.
     kinds : mapping of str to str, optional
@@ -95,7 +98,8 @@ def draw_list(
         row = _match(rows, image.affine @ [*centre, 1])
         volume = sizes[rank] * float(np.prod(image.zooms)) / 1000
         lines = _lines(row, volume, kinds or {})
-        closeups.append(Closeup(cut, middle, wide, lines, labels == rank + 1))
+        name = f'lesion-{label}-{row["index"]}' if row.get('index', '').isdecimal() else ''
+        closeups.append(Closeup(cut, middle, wide, lines, labels == rank + 1, name))
     note = f'The {len(closeups)} largest of {count} lesions.' if count > _LARGEST else ''
     _draw(out_file, image, mask, closeups, note, what)
 
@@ -106,6 +110,7 @@ def draw_numbered(
     labels_file: str,
     table: str,
     *,
+    label: str,
     what: str = 'lesion',
     kinds: Mapping[str, str] | None = None,
 ) -> None:
@@ -119,6 +124,8 @@ def draw_numbered(
         Image, and on its grid the ``index`` of each lesion of the list.
     table : str
         List: ``index``, ``volume_mm3``, ``kind``, ``status``, ``probability``, ``side``, ``lobe``.
+    label : str
+        Label of the list: ``file.svg#lesion-<label>-<index>`` shows one lesion.
     what : str, optional
         What is said not to be there where the list is empty.
     kinds : mapping of str to str, optional
@@ -140,7 +147,8 @@ def draw_numbered(
             f'probability {float(sure):.2f}' if sure != 'n/a' else '',
         )
         shown = tuple(line for line in lines if line)
-        closeups.append(Closeup(cut, middle, wide, shown, labels == number))
+        name = f'lesion-{label}-{number}'
+        closeups.append(Closeup(cut, middle, wide, shown, labels == number, name))
     note = f'The first {len(closeups)} of {len(rows)}.' if len(rows) > _LARGEST else ''
     _draw(out_file, image, labels > 0, closeups, note, what)
 

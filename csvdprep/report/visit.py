@@ -236,7 +236,10 @@ def _sections(
         yield Section('Files', [_part('files', files=files)])
     rest = [(item, found) for item, found in read.values() if found]
     if rest:
-        parts = [_list_part(item, item.rows or what, none, found) for item, found in rest]
+        parts = [
+            _list_part(item, item.rows or what, none, found, visit=plan.visit.label)
+            for item, found in rest
+        ]
         yield Section(title, parts)
     if failed or status.get('warnings'):
         warnings = status.get('warnings') or []
@@ -271,14 +274,42 @@ def _marker(step, plan, known, status, read, drawn, output_dir, what, none) -> l
         _, found = read.pop(id(item), (item, None))
         if found:
             what = item.rows or what
-            parts.append(_list_part(item, what, none, found))
+            seen = _lesion_pictures(step, plan, output_dir)
+            label = plan.visit.label
+            parts.append(_list_part(item, what, none, found, visit=label, pictures=seen))
     return parts
 
 
-def _list_part(item: Derivative, what: str, none: str, found: Mapping[str, Any]) -> Part:
+def _list_part(
+    item: Derivative,
+    what: str,
+    none: str,
+    found: Mapping[str, Any],
+    *,
+    visit: str = '',
+    pictures: Mapping[str, str] | None = None,
+) -> Part:
     """Return a list; its rows have names by which a reviewing desk leads to each lesion."""
-    label = '' if item.desc else item.label or ''
-    return _part('lesions', lists=item.lists, what=what, none=none, label=label, **found)
+    named = item.suffix == 'lesions' and not item.desc
+    label = item.label or '' if named else ''
+    facts = {'label': label, 'visit': visit, 'pictures': pictures or {}}
+    return _part('lesions', lists=item.lists, what=what, none=none, **facts, **found)
+
+
+#: The part of a gallery that shows one lesion.
+_VIEW = re.compile(r'<view id="lesion-([A-Za-z]+-\d+)"')
+
+
+def _lesion_pictures(step, plan: Plan, output_dir: Path) -> dict[str, str]:
+    """Return the addresses of the pictures of lesions in the galleries of a step, by lesion."""
+    found: dict[str, str] = {}
+    for figure in step.room.figures:
+        path = figure_path(plan, figure, output_dir)
+        if figure.extension == '.svg' and path.is_file():
+            address = content.href(content.relative(path, output_dir))
+            names = _VIEW.findall(path.read_text('ascii', 'replace'))
+            found |= {name: f'{address}#lesion-{name}' for name in names}
+    return found
 
 
 def _figure_parts(step, plan, status, drawn, output_dir) -> list[Part]:

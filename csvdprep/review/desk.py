@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from csvdprep import __version__
 from csvdprep.bids.ratings import Row
@@ -22,7 +23,7 @@ from csvdprep.group.agreement import COLUMNS as AGREEMENT
 from csvdprep.group.agreement import agreement_rows
 from csvdprep.group.tables import read_long
 from csvdprep.review.layers import Layer, cached_mni, digest, find_layers, mask_array, voxels
-from csvdprep.review.lists import Listed, find_lists
+from csvdprep.review.lists import LABELS, Listed, find_lists
 from csvdprep.review.store import Store
 from csvdprep.review.visits import Glance, glances, order
 
@@ -146,6 +147,33 @@ class Desk:
             'said': [_shown(row) for row in self._said(visit, rater)],
             'report': not self.blind and (self.output_dir / f'{visit.label}.html').is_file(),
         }
+
+    def fragment(self, place: str) -> str:
+        """Return the fragment of the page's address that opens it at a visit or a lesion.
+
+        Parameters
+        ----------
+        place : str
+            ``VISIT`` or ``VISIT/LABEL-INDEX``, as in ``sub-01_ses-1/CMB-3``.
+
+        Raises
+        ------
+        NotFound
+            If there is no such visit or lesion; says which there are.
+        """
+        label, _, lesion = place.partition('/')
+        visit = self._visit(label)
+        if not lesion:
+            return f'#visit={quote(visit.label)}'
+        listed = {LABELS[item.name].lower(): item for item in find_lists(self.output_dir, visit)}
+        name, _, index = lesion.rpartition('-')
+        found = listed.get(name.lower())
+        if found is None:
+            there = ', '.join(LABELS[item.name] for item in listed.values()) or 'none'
+            raise NotFound(f'The visit has no list {name or lesion} (lists: {there}).')
+        if index not in {str(row['index']) for row in found.rows}:
+            raise NotFound(f'The list {name} has no row {index} ({len(found.rows)} rows).')
+        return f'#visit={quote(visit.label)}&lesion={LABELS[found.name]}-{index}'
 
     def volume(self, label: str, key: str, step: int) -> bytes:
         """Return the voxels of an image of a visit, as NIfTI."""

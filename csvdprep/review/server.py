@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from csvdprep.core.errors import CsvdprepError
 from csvdprep.review.desk import FAULTS, Desk, NotFound, Refused
@@ -41,7 +41,12 @@ _REPORT = re.compile(
     r'|sub-[A-Za-z0-9+]+/(?:ses-[A-Za-z0-9+]+/)?figures/[A-Za-z0-9+_-]+\.(?:svg|png)'
 )
 #: A row of a list of lesions in a report.
-_LESION = re.compile(rb'(<tr data-lesion="([A-Za-z]+-\d+)"><td[^>]*>)(\d+)(</td>)')
+_LESION = re.compile(
+    rb'(<tr data-lesion="([A-Za-z]+-\d+)">(?:<td class="picture">[^\n]*?</td>)?<td[^>]*>)'
+    rb'(\d+)(</td>)'
+)
+#: The picture of one, which opens large where there is no desk.
+_PICTURE = re.compile(rb'<a class="large" data-lesion="([A-Za-z]+-\d+)" href="[^"]*"')
 _KINDS = {'.html': 'text/html; charset=utf-8', '.svg': 'image/svg+xml', '.png': 'image/png'}
 #: What the page may load: nothing from elsewhere.
 _POLICY = (
@@ -299,10 +304,12 @@ def _words(error: Exception) -> str:
 
 def _linked(page: bytes, label: str) -> bytes:
     """Lead from a report back to the desk."""
-    target = '/' if label == 'group' else f'/#visit={label}'
+    target = '/' if label == 'group' else f'/#visit={quote(label)}'
     link = f'<p class="desk"><a href="{target}" target="_top">Open in the review desk</a></p>'
     lesion = f'<a href="{target}&amp;lesion=\\2" target="_top" title="Review desk">\\3</a>'
     page = _LESION.sub(rb'\1' + lesion.encode() + rb'\4', page)
+    picture = f'<a data-lesion="\\1" href="{target}&amp;lesion=\\1" target="_top"'
+    page = _PICTURE.sub(picture.encode(), page)
     found = re.search(rb'<body[^>]*>', page)
     at = found.end() if found else 0
     return page[:at] + link.encode() + page[at:]

@@ -22,6 +22,8 @@ from csvdprep.review.lists import LABELS
 __all__ = ['Glance', 'glances', 'order']
 
 _THREADS = 8
+#: Folders of a visit that have lists.
+_KINDS = ('anat', 'dwi', 'swi')
 _RANK = {'failed': 3, 'lost': 3, 'interrupted': 2, 'running': 1, 'ok': 0}
 _VERDICT = {'failed': 3, 'check': 2, 'n/a': 2, 'ok': 0}
 
@@ -101,13 +103,14 @@ def _glance(output_dir: Path, visit: Visit) -> Glance:
 
 def _rows(folder: Path, label: str) -> list[dict[str, str]]:
     try:
-        with os.scandir(folder / 'anat') as found:
-            names = [
-                item.name
-                for item in found
-                if re.search(rf'_label-{label}_lesions\.tsv$', item.name)
-            ]
-        return [row for name in sorted(names)[:1] for row in read_tsv(folder / 'anat' / name).rows]
+        files = [
+            item.path
+            for kind in _KINDS
+            if os.path.isdir(folder / kind)
+            for item in os.scandir(folder / kind)
+            if re.search(rf'_label-{label}_lesions\.tsv$', item.name)
+        ]
+        return [row for path in sorted(files)[:1] for row in read_tsv(Path(path)).rows]
     except (OSError, CsvdprepError):
         return []
 

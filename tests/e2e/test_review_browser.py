@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -42,7 +43,13 @@ def browser():
         pytest.skip('no Chromium on this machine')
     playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=BROWSER, headless=True, args=FLAGS)
+        # Runs of the app set TMPDIR; below a long one Chromium cannot open its socket.
+        started = running.chromium.launch(
+            executable_path=BROWSER,
+            headless=True,
+            args=FLAGS,
+            env={**os.environ, 'TMPDIR': '/tmp'},
+        )
         yield started
         started.close()
 
@@ -180,6 +187,19 @@ def test_a_mask_is_drawn_saved_and_undone(start, out):
     assert read_ratings(out / 'ratings.tsv', lambda line: None) == ()
     assert (out / value).is_file()
     assert page.said == []
+
+
+def test_a_picture_of_the_report_leads_to_its_lesion(start):
+    page = start(rater='AB')
+    page.wait_for_selector('body[data-whole]')
+    page.goto(page.url.split('#')[0] + f'report/{LABEL}.html')
+    picture = page.locator('a[data-lesion=CMB-2] img')
+    assert picture.evaluate('image => image.decode().then(() => image.naturalWidth)') > 0
+    picture.click()
+    page.wait_for_selector('body[data-ready]')
+    page.wait_for_selector('#rows li:nth-child(2) button[aria-current=true]')
+    assert page.url.endswith(f'#visit={LABEL}&lesion=cmb_lesions-2')
+    assert numbers(page.inner_text('#where')) == pytest.approx([-8, 2, 4], abs=0.06)
 
 
 def test_hostile_texts_are_inert(start):

@@ -340,3 +340,25 @@ def test_all_slices_with_lesions_are_shown_and_outlines_can_be_hidden(tmp_path):
     assert '<view id="key"' in written
     draw_levels(out_file=str(tmp_path / 'levels.svg'), **files)
     assert (tmp_path / 'levels.svg').read_text().count('<image') == 3
+
+
+def test_each_lesion_of_a_gallery_can_be_shown_alone(head, tmp_path):
+    paths = save(head, tmp_path / 'a')
+    lesion = head['lesion'].get_fdata() > 0
+    centre = head['lesion'].affine @ [*np.argwhere(lesion).mean(axis=0), 1]
+    table = tmp_path / 'lesions.tsv'
+    table.write_text('index\tx\ty\tz\n7\t' + '\t'.join(f'{v:.2f}' for v in centre[:3]) + '\n')
+    out = tmp_path / 'a.svg'
+    draw_lesions(
+        out_file=str(out),
+        flair_preproc=paths['image'],
+        wmh_mask=paths['lesion'],
+        wmh_lesions=str(table),
+    )
+    text = out.read_text()
+    (frame,) = re.findall(r'<view id="lesion-WMH-7" viewBox="([\d. ]+)"', text)
+    x, y, wide, tall = (float(part) for part in frame.split())
+    # The frame of the picture, which begins below the strip with the links.
+    places = re.findall(r'translate\(([\d.]+) ([\d.]+)\)"><image width="([\d.]+)"', text)
+    assert [(float(a), float(b) + 22, float(c)) for a, b, c in places] == [(x, y, wide)]
+    assert tall == wide

@@ -150,11 +150,11 @@ STATUS = {
 }
 
 
-def write(plan, folder: Path, *, figure=True, values=VALUES, **more) -> str:
+def write(plan, folder: Path, *, figure=True, values=VALUES, svg=SVG, **more) -> str:
     figures = folder / plan.visit.folder / 'figures'
     if figure:
         figures.mkdir(parents=True, exist_ok=True)
-        (figures / 'sub-01_ses-1_desc-wmh_FLAIR.svg').write_text(SVG, encoding='utf-8')
+        (figures / 'sub-01_ses-1_desc-wmh_FLAIR.svg').write_text(svg, encoding='utf-8')
     status = {**STATUS, **more.pop('status', {})}
     page = write_visit_report(
         output_dir=folder,
@@ -532,3 +532,27 @@ def test_visits_stand_side_by_side(plan, tmp_path):
     assert 'ses-1, this visit 0 years' in text
     assert 'ses-2 2 years' in text
     assert re.search(r'Volume\s*mL\s*4.5\s*5', text)
+
+
+def test_rows_of_a_list_have_pictures_and_say_how_the_desk_opens_at_them(plan, tmp_path):
+    lesions = tmp_path / 'lesions.tsv'
+    lesions.write_text('index\tvolume_mm3\n1\t9\n2\t8\n3\t7\n')
+    shown = ''.join(f'<view id="lesion-WMH-{n}" viewBox="0 0 9 9"/>' for n in (1, 2))
+    made = plan.steps[0].room.makes
+    listed = replace(LISTED, label='WMH')
+    step = replace(
+        plan.steps[0], room=replace(plan.steps[0].room, makes={**made, 'wmh_lesions': listed})
+    )
+    html = write(
+        replace(plan, steps=(step,)),
+        tmp_path,
+        lists=[(listed, lesions)],
+        svg=SVG.replace('<text>', f'{shown}<text>'),
+    )
+    figure = './sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
+    links = [attrs for tag, attrs in Page(html).tags if tag == 'a' and 'data-lesion' in attrs]
+    assert [(link['href'], link['data-desk']) for link in links] == [
+        (f'{figure}#lesion-WMH-{n}', f'sub-01_ses-1/WMH-{n}') for n in (1, 2)
+    ]
+    assert html.count('<tr data-lesion="WMH-') == 3
+    assert '--at sub-01_ses-1/WMH-1' in Page(html).text

@@ -21,7 +21,7 @@ from csvdprep.bids.ratings import masks_of, read_ratings
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.cli.run import run
 from csvdprep.cluster.manifest import freeze_files
-from csvdprep.core.errors import CsvdprepError, InputError
+from csvdprep.core.errors import CsvdprepError, InputError, UsageError
 from csvdprep.core.plan import Visit
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
@@ -34,8 +34,10 @@ from csvdprep.markers.review.interfaces import ReviewedList
 from csvdprep.review.desk import Desk
 from csvdprep.review.export import export
 from csvdprep.review.layers import find_layers, voxels
+from csvdprep.review.lists import find_lists
 from csvdprep.review.server import PAGE, STATIC, make_server
 from csvdprep.review.store import HEAD, Store
+from csvdprep.review.visits import glances
 
 VISIT = Visit('01', '1')
 NIIVUE = '47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af'
@@ -395,10 +397,41 @@ def test_a_report_leads_to_the_desk_and_may_ask_it_for_nothing(serve):
     status, data, headers = client.ask('/report/sub-01_ses-1.html')
     assert status == 200
     assert b'<a href="/#visit=sub-01_ses-1" target="_top">' in data
-    assert b'<a href="/#visit=sub-01_ses-1&amp;lesion=CMB-2" target="_top"' in data
+    lesion = b'href="/#visit=sub-01_ses-1&amp;lesion=CMB-%d" target="_top"'
+    # The picture, if the row has one, and the number.
+    assert [data.count(lesion % number) for number in (1, 2, 3)] == [2, 2, 1]
+    assert b'class="large"' not in data
     assert "connect-src 'none'" in headers['Content-Security-Policy']
     figure = '/report/sub-01/ses-1/figures/sub-01_ses-1_desc-wmh_FLAIR.svg'
     assert client.ask(figure)[2]['Content-Type'] == 'image/svg+xml'
+
+
+@pytest.mark.parametrize(
+    ('asked', 'found'),
+    [
+        ('sub-01_ses-1', '#visit=sub-01_ses-1'),
+        ('sub-01_ses-1/CMB-3', '#visit=sub-01_ses-1&lesion=CMB-3'),
+        ('sub-01_ses-1/cmb-3', '#visit=sub-01_ses-1&lesion=CMB-3'),
+    ],
+)
+def test_a_place_is_opened(out, asked, found):
+    assert Desk(out, Store(out / 'ratings.tsv')).fragment(asked) == found
+
+
+@pytest.mark.parametrize(
+    ('asked', 'said'),
+    [
+        ('sub-02_ses-1/CMB-3', 'There is no such visit.'),
+        ('sub-01_ses-1/PVS-3', 'The visit has no list PVS (lists: CMB).'),
+        ('sub-01_ses-1/3', 'The visit has no list 3 (lists: CMB).'),
+        ('sub-01_ses-1/CMB-9', 'The list CMB has no row 9 (3 rows).'),
+    ],
+)
+def test_a_place_that_is_not_there_is_refused_in_words(out, asked, said):
+    with pytest.raises(UsageError) as caught:
+        run(['review', str(out), '--port', '0', '--at', asked])
+    assert said in caught.value.message
+    assert caught.value.field == '--at'
 
 
 # Images and masks
@@ -585,6 +618,55 @@ def test_verdicts_change_counts_list_and_mask(out, tmp_path):
         return int(mask.dataobj[tuple(np.rint(inverse @ [*place, 1])[:3].astype(int))])
 
     assert (at(6, 4, 2), at(-8, 2, 4), at(4, -10, -6), at(0, 0, -8)) == (0, 1, 0, 1)
+
+
+def test_verdicts_on_recent_infarcts_count_by_kind(out, tmp_path):
+    room = rooms_for()[3]
+    listed = tmp_path / 'list.tsv'
+    head = 'index\tx\ty\tz\tkind\tstatus\tprobability\tregion\n'
+    listed.write_text(
+        f'{head}1\t0\t0\t0\trssi\tdefinite\t0.9\tn/a\n'
+        '2\t4\t0\t0\tlarge\tpossible\t0.4\tn/a\n'
+        '3\t8\t0\t0\tcortical\tpossible\t0.2\tn/a\n'
+    )
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[1, 1, 1], labels[3, 3, 3], labels[5, 5, 5] = 1, 2, 3
+    file = write_image(tmp_path / 'labels.nii.gz', labels)
+    said = [('1', 'old'), ('2', 'rssi'), ('3', 'accept')]
+    rows = [
+        {'rater': 'AB', 'marker': 'infarct_lesions', 'candidate': which, 'value': value}
+        for which, value in said
+    ]
+    interface = ReviewedList(room)
+    interface.inputs.trait_set(
+        ratings={'ratings': rows}, infarct_lesions=str(listed), infarct_candidates=str(file)
+    )
+    done = interface.run(cwd=str(tmp_path)).outputs
+    values = read_values(Path(done.review_infarct_values))
+    counts = ('recent_infarct_reviewed_n', 'rssi_reviewed_n', 'recent_infarct_reviewed_cortical_n')
+    assert [values[name].value for name in counts] == [2, 1, 1]
+    found = read_tsv(done.infarct_reviewed_lesions).rows
+    assert [(row['status'], row['part'], row['kind']) for row in found] == [
+        ('no lesion', 'rssi', 'old'),
+        ('lesion', 'rssi', 'n/a'),
+        ('lesion', 'cortical', 'n/a'),
+    ]
+    mask = np.asanyarray(nib.load(done.infarct_reviewed_mask).dataobj)
+    assert [int(mask[k, k, k]) for k in (1, 3, 5)] == [0, 1, 1]
+
+
+def test_candidates_of_all_folders_are_seen(out):
+    folder = out / 'sub-01/ses-1/dwi'
+    folder.mkdir()
+    table = 'index\tx\ty\tz\tkind\tstatus\tprobability\n1\t0\t0\t0\trssi\tpossible\t0.4\n'
+    (folder / 'sub-01_ses-1_label-infarct_lesions.tsv').write_text(table)
+    (item,) = glances(out)
+    # Three microbleeds of which two are possible, and the infarct.
+    assert (item.candidates, item.unsure) == (4, 3)
+    listed = {found.name: found for found in find_lists(out, VISIT)}['infarct_lesions']
+    told = listed.shown(blind=False)
+    assert told['reviewed']
+    assert 'rssi' in [kind['name'] for kind in told['kinds'] if kind['counts']]
 
 
 def test_a_list_at_which_nobody_looked_is_not_counted(out, tmp_path):

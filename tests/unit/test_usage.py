@@ -264,18 +264,24 @@ def test_the_demo_ends_in_words(tmp_path):
             {**second, 'measure': 'wmh_total_ml', 'truth': 20.0, 'found': None},
         ],
     )
-    reports = [tmp_path / 'sub-01.html', tmp_path / 'sub-01_ses-1.html']
-    said = summary(scores, 'tiny', reports, tmp_path / 'score.html')
+    for name in ('sub-01', 'sub-01_ses-1', 'sub-01_ses-2', 'group', 'score'):
+        (tmp_path / f'{name}.html').touch()
+    said = summary(scores, 'tiny', tmp_path, tmp_path / 'score.html')
     lines = said.splitlines()
     row = next(line for line in lines if 'hyperintensities' in line)
     assert row.split()[-5:] == ['mL', '12.34', 'of', '14', '-']
     assert not any('Lacunes' in line for line in lines)
     assert '0.71' in said
     assert '  microbleeds 5 of 6 (1).' in lines
-    assert 'Found within 12 % of the truth: hyperintensities.' in lines
-    assert str(reports[1]) in said
+    assert 'Close to the truth: hyperintensities (within 12 %).' in lines
+    scores.pairs[0]['found'] = 10.0
+    again = summary(scores, 'tiny', tmp_path, tmp_path / 'score.html')
+    assert 'Far from it: hyperintensities (off by up to 29 %).' in again.splitlines()
+    for name in ('sub-01_ses-1', 'sub-01', 'group', 'score'):
+        assert f'{tmp_path / name}.html' in said
+    assert f'csvdprep review {tmp_path}' in said
     assert '2 mm' in said
-    assert '2 mm' not in summary(scores, 'full', reports, tmp_path / 'score.html')
+    assert '2 mm' not in summary(scores, 'full', tmp_path, tmp_path / 'score.html')
     assert max(len(line) for line in lines if str(tmp_path) not in line) < 100
     measures = {m.name for room in discover(level='') for m in room.measures}
     assert {*SHOWN} <= measures
@@ -283,6 +289,31 @@ def test_the_demo_ends_in_words(tmp_path):
     root = Path(__file__).parents[2]
     if (root / 'docs').is_dir():
         assert (root / 'docs' / 'howto' / 'eyes.md').is_file()
+
+
+def test_the_demo_runs_both_levels_and_compares(tmp_path, monkeypatch, capsys):
+    import csvdprep.phantom.dataset.demo as phantom
+    import csvdprep.scoring as scoring
+    from csvdprep.cli import demo
+
+    monkeypatch.setattr(phantom, 'make_demo', lambda folder, **more: None)
+    monkeypatch.setattr(scoring, 'score', lambda *given: scoring.Scores('a', 'b', (), ()))
+    monkeypatch.setattr(scoring, 'write', lambda scores, folder: folder / 'score.html')
+    parser, codes, ran = argparse.ArgumentParser(), iter((0, 1)), []
+    demo.configure(parser)
+    args = parser.parse_args([str(tmp_path / 'demo')])
+    args.app = lambda argv: ran.append(argv) or next(codes)
+    assert demo.run(args) == 1  # what the group level said
+    assert [argv[2] for argv in ran] == ['participant', 'group']
+    # The options that it sets are there.
+    assert to_settings(get_parser().parse_args(ran[0])).options.keys() == {
+        'registration',
+        'dwi_template',
+    }
+    ran.clear()
+    args.app = lambda argv: ran.append(argv) or 3
+    assert demo.run(args) == 3
+    assert len(ran) == 1
 
 
 def test_the_quick_demo_has_one_visit_with_all_scans():

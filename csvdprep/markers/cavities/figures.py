@@ -26,7 +26,13 @@ def draw_lacunes(
 
     """
     draw_numbered(
-        out_file, anat_preproc, cavity_candidates, lacune_lesions, what='lacune', kinds=SHORT
+        out_file,
+        anat_preproc,
+        cavity_candidates,
+        lacune_lesions,
+        label='lacune',
+        what='lacune',
+        kinds=SHORT,
     )
 
 

@@ -26,6 +26,7 @@ def draw_infarcts(
         trace_preproc,
         infarct_candidates,
         infarct_lesions,
+        label='infarct',
         what='recent infarct',
         kinds={name: name.upper() if name == 'rssi' else name for name in KINDS},
     )

@@ -20,4 +20,4 @@ def draw_microbleeds(
         List.
 
     """
-    draw_numbered(out_file, gre_mag, cmb_candidates, cmb_lesions, what='microbleed')
+    draw_numbered(out_file, gre_mag, cmb_candidates, cmb_lesions, label='CMB', what='microbleed')

@@ -377,6 +377,7 @@ ROOM = Room(
             'volumes in grey are left out of the fit. Leakage makes the curve rise late.',
             build='csvdprep.markers.permeability.figures:draw_curves',
             takes=('dce_curves',),
+            disease=True,
         ),
         Figure(
             desc='ps',

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from csvdprep.core.lesionlist import IDENTITY
 from csvdprep.core.options import option
-from csvdprep.core.ratings import DECIDED, DECISIONS, FAMILIES, KINDS, LISTS, MARKERS, Family
+from csvdprep.core.ratings import COUNTED, DECIDED, DECISIONS, KINDS, LISTS, REVIEWED, Family
 from csvdprep.core.room import Column, Derivative, Measure, Room
 
 
@@ -41,6 +42,14 @@ SOURCES = {
 _IMAGES = {
     'cmb_lesions': ('cmb_candidates', 'gre', 'CMB'),
     'lacune_lesions': ('cavity_candidates', 'anat', 'lacune'),
+    'infarct_lesions': ('infarct_candidates', 'trace', 'infarct'),
+}
+
+
+#: Column of the reviewed list that tells the part of the count, by that of the list.
+PARTS = {
+    'region': Column(name='region', description='Where it lies.'),
+    'kind': Column(name='part', description='Which kind of lesion of the list it is.'),
 }
 
 
@@ -50,9 +59,9 @@ def rooms_for(specs: tuple[str, ...] = (), rooms: tuple[Room, ...] = ()) -> tupl
     Examples
     --------
     >>> [room.name for room in rooms_for()]
-    ['review', 'review_cmb', 'review_lacune']
+    ['review', 'review_cmb', 'review_lacune', 'review_infarct']
     """
-    return (_DECISION, *map(_room, FAMILIES))
+    return (_DECISION, *map(_room, REVIEWED))
 
 
 def _room(family: Family) -> ListRoom:
@@ -93,7 +102,7 @@ def _room(family: Family) -> ListRoom:
                     Column(name='status', description='Whether it counts.', levels=STATUS),
                     Column(name='source', description='Who says so.', levels=SOURCES),
                     Column(name='rater', description='Who looked at it.'),
-                    Column(name='region', description='Where it lies.'),
+                    PARTS[family.column],
                     Column(
                         name='kind',
                         description='What it is, where a person says that it is no lesion of the '
@@ -114,7 +123,7 @@ def _room(family: Family) -> ListRoom:
                 units='1',
                 method='rated',
                 table=False,
-                description=f'Number of {MARKERS[name].title} after persons looked at the '
+                description=f'Number of {COUNTED[name]} after persons looked at the '
                 'candidates of the list. Candidates at which nobody looked are as the detector '
                 f'has them; {name} stays what the detector says.',
             )
@@ -137,9 +146,10 @@ def reviewed_name(name: str) -> str:
     --------
     >>> reviewed_name('cmb_n'), reviewed_name('cmb_lobar_n')
     ('cmb_reviewed_n', 'cmb_reviewed_lobar_n')
+    >>> reviewed_name('recent_infarct_n')
+    'recent_infarct_reviewed_n'
     """
-    stem, _, rest = name.partition('_')
-    return f'{stem}_reviewed_{rest}'
+    return re.sub(r'^(recent_infarct|[a-z]+)_', r'\1_reviewed_', name)
 
 
 _DECISION = Room(

@@ -13,7 +13,7 @@ from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.review import ListRoom, reviewed_name
+from csvdprep.markers.review import PARTS, ListRoom, reviewed_name
 from csvdprep.markers.review.science import reviewed_mask
 from csvdprep.science.lesion_review import Candidate, Review, counted, review
 
@@ -100,7 +100,7 @@ class ReviewedList(SimpleInterface):
         room, folder = self._room, Path(runtime.cwd)
         family = room.family
         mask_name, list_name = room.makes
-        candidates = read_candidates(Path(getattr(self.inputs, family.list)))
+        candidates = read_candidates(Path(getattr(self.inputs, family.list)), family.column)
         said = [
             (item['rater'], item['candidate'], item['value'])
             for item in self.inputs.ratings.get('ratings', ())
@@ -116,7 +116,7 @@ class ReviewedList(SimpleInterface):
             mask.astype(np.uint8), image, folder / f'{mask_name}.nii.gz'
         )
         self._results[list_name] = write_rows(
-            [_row(item, looked, candidates) for item in looked.candidates],
+            [_row(item, looked, candidates, family.column) for item in looked.candidates],
             room.makes[list_name].columns,
             folder / f'{list_name}.tsv',
         )
@@ -125,7 +125,7 @@ class ReviewedList(SimpleInterface):
         return runtime
 
 
-def _row(item: Candidate, looked: Review, before: list[Candidate]) -> dict:
+def _row(item: Candidate, looked: Review, before: list[Candidate], column: str) -> dict:
     by = looked.by.get(item.index, ())
     machine = {one.index: one.probability for one in before if not one.excluded}
     place = item.position or (None, None, None)
@@ -135,7 +135,7 @@ def _row(item: Candidate, looked: Review, before: list[Candidate]) -> dict:
         'status': 'lesion' if item.counts else 'no lesion',
         'source': 'added' if item.added else 'rater' if by else 'machine',
         'rater': ', '.join(by),
-        'region': item.region,
+        PARTS[column].name: item.region,
         'kind': item.kind,
         'probability': machine.get(item.index),
     }

@@ -69,4 +69,6 @@ def draw_lesions(
         Table of lesions, whose rows name what the pictures show.
 
     """
-    draw_list(out_file, flair_preproc, wmh_mask, wmh_lesions, what='WMH', kinds=ZONE_NAMES)
+    draw_list(
+        out_file, flair_preproc, wmh_mask, wmh_lesions, label='WMH', what='WMH', kinds=ZONE_NAMES
+    )

@@ -90,6 +90,7 @@ ROOM = Room(
             'sides; bright vessels beside dark tissue mean that blood arrived late.',
             build='csvdprep.preprocessing.blood_flow.figures:draw_flow',
             takes=('cbf', 'asl_ref', 'asl_mask'),
+            disease=True,
         ),
         Figure(
             desc='att',

@@ -11,6 +11,7 @@
     : typeof a === 'number' ? -1 : 1;
   for (const table of document.querySelectorAll('table.sortable')) {
     [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if ('plain' in head.dataset) return;
       const button = document.createElement('button');
       button.type = 'button';
       button.append(...head.childNodes);
@@ -50,6 +51,12 @@
       count.textContent = words.length ? `${shown} of ${items.length}` : '';
     });
   }
+  // Commands name the folder that this page lies in, as a shell reads it.
+  const here = location.protocol === 'file:' ? decodeURIComponent(location.pathname) : '';
+  const folder = here.slice(0, here.lastIndexOf('/'));
+  const quoted = /^[\w@%+=:,./-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", `'"'"'`)}'`;
+  const output = folder ? quoted : 'OUTPUT_DIR';
+  for (const place of document.querySelectorAll('span.folder')) place.textContent = output;
   // What a link leads to is opened.
   const reveal = () => {
     const goal = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -74,6 +81,8 @@
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       dialog.querySelector('b').textContent = link.dataset.title;
+      const desk = link.dataset.desk;
+      dialog.querySelector('code').textContent = desk ? `csvdprep review ${output} --at ${desk}` : '';
       picture.data = link.href;
       picture.setAttribute('aria-label', link.dataset.title);
       wide = 100;
