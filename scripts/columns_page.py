@@ -27,7 +27,7 @@ JSON file beside each table says the same: `Description`, `Units`, `Levels`, `Fo
 | `group_qc.tsv` | a visit | covariates, verdict, the flag of each measure |
 | `group_status.tsv` | a visit | covariates, what ran, failed and did not run |
 
-Columns of numbers hold numbers or `n/a`; texts are not quoted. So that a site named `NA` or `"B"`
+Columns of numbers hold numbers or `n/a`; texts are not quoted. So that a site named `"B"`
 keeps its name, read them in Python by
 `pandas.read_csv(file, sep='\\t', na_values='n/a', keep_default_na=False, quoting=3)`, in R by
 `read.delim(file, na.strings = 'n/a', quote = '')`.

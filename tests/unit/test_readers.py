@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     raw.mkdir()
     (raw / 'participants.tsv').write_text(
         'participant_id\tage\tsex\tsite\nsub-01\t71\tF\tA\nsub-02\t66.5\tM\t"#1" B\n'
-        'sub-03\tn/a\tF\tNA\n'
+        'sub-03\tn/a\tF\tC\n'
     )
     for label, value in (('01', 9.5), ('02', 20.25), ('03', None)):
         leave_visit(out, Visit(label), value={'wmh_total_ml': value, 'bpf': 0.8})
@@ -59,7 +59,7 @@ def test_pandas_reads_them_and_clinical_data_can_be_joined(folder):
     assert both['wmh_total_ml'].tolist()[:2] == [9.5, 20.25]
     assert both['wmh_total_ml'].isna().tolist() == [False, False, True]
     assert both['moca'].tolist()[:2] == [24, 27]
-    assert both['site'].tolist() == ['A', '"#1" B', 'NA']
+    assert both['site'].tolist() == ['A', '"#1" B', 'C']
     long = read(folder / 'group_long.tsv')
     row = long.query('participant_id == "sub-02" and measure == "wmh_total_ml"')
     assert row['value'].astype(float).tolist() == [20.25]
@@ -95,7 +95,7 @@ def test_r_reads_them(folder, tmp_path):
         lines = (folder / name).read_text().splitlines()
         assert (rows, columns) == (len(lines) - 1, len(lines[0].split('\t'))), name
     assert sums == '29.75 1'
-    assert sites == 'A "#1" B NA'
+    assert sites == 'A "#1" B C'
 
 
 def test_the_page_that_joins_tables_runs(folder, tmp_path, monkeypatch, capsys):
