@@ -15,6 +15,8 @@ MOST_UNSTEADY = 5
 LEAST_FALL, ABOVE_NOISE = 0.04, 5.0
 #: Share of the fall that has to be made up for afterwards: what only falls is no bolus.
 RECOVERED = 0.3
+#: Share of the fall that a volume beside the lowest has: a bolus lasts longer than a volume.
+LASTS = 0.2
 #: The bolus has arrived where the curve exceeds this share of its peak.
 ARRIVED = 0.05
 
@@ -92,6 +94,12 @@ def find_first_pass(curve) -> FirstPass:
     if fall < max(LEAST_FALL, ABOVE_NOISE * scatter):
         reason = f'the mean signal of the brain falls by {max(100 * fall, 0):.0f} % only: '
         return FirstPass(**found, reason=reason + 'no bolus is seen')
+    if (lone := _lone(curve, start, level)) is not None:
+        reason = (
+            f'the signal falls by {100 * (1 - curve[lone] / level):.0f} % in volume {lone} '
+            '(counted from 0) alone, and a bolus lasts for several'
+        )
+        return FirstPass(**found, reason=reason)
     if stop <= start:
         reason = 'the first volume shows the bolus already: there is none before it'
         return FirstPass(**found, reason=reason)
@@ -103,6 +111,14 @@ def find_first_pass(curve) -> FirstPass:
         )
         return FirstPass(**found, reason=reason)
     return FirstPass(**found)
+
+
+def _lone(curve, start: int, level: float) -> int | None:
+    """Return the lowest volume if those beside it have not fallen; None otherwise."""
+    lowest = start + int(np.argmin(curve[start:]))
+    beside = [curve[k] for k in (lowest - 1, lowest + 1) if start <= k < len(curve)]
+    fall = level - curve[lowest]
+    return lowest if level - min(beside, default=level) < LASTS * fall else None
 
 
 def _arrival(smooth, start: int, peak: int, high: float) -> int:
