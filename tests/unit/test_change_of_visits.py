@@ -17,7 +17,8 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import discover
 from csvdprep.graph.participants import participant_inputs
 from csvdprep.graph.status import Status
-from csvdprep.longitudinal.halfway.decide import resolve_flair
+from csvdprep.longitudinal.halfway import rooms_for
+from csvdprep.longitudinal.halfway.decide import Chosen, resolve_flair
 from csvdprep.longitudinal.halfway.science import find_halfway
 from csvdprep.longitudinal.wmh_change.science import (
     GROWN,
@@ -182,3 +183,12 @@ def test_rooms_of_participants_get_what_rooms_of_visits_left(tmp_path):
     assert {'change', 'halfway_flair'} <= {step.room.name for step in plan.steps}
     assert plan.skipped['halfway_t1w'] == 'needs two visits with T1w; no visit has one'
     assert 'no visit has them' in plan.skipped['wmh_change']
+
+
+def test_memory_of_the_registration_goes_with_the_visits():
+    for room in rooms_for():
+        workflows = [
+            room.builder()(room=room, options=Chosen(count), context=None) for count in (2, 5, 20)
+        ]
+        asked = [wf.get_node(room.name).mem_gb for wf in workflows]
+        assert asked == pytest.approx([3.0, 3.0, 8.2])
