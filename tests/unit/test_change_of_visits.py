@@ -192,3 +192,27 @@ def test_memory_of_the_registration_goes_with_the_visits():
         ]
         asked = [wf.get_node(room.name).mem_gb for wf in workflows]
         assert asked == pytest.approx([3.0, 3.0, 8.2])
+
+
+def test_the_thicker_slices_of_two_visits_count(tmp_path, monkeypatch):
+    heads = [head(lesion_mm=9, seed=1), head(lesion_mm=11, seed=2)]
+    files = write_visits(tmp_path, heads, None)
+    for name in ('flair_preproc', 'flair_mask', 'wmh_mask'):
+        path = files[name]['ses-2']
+        image = nib.load(path)
+        data = np.asanyarray(image.dataobj).astype(np.float32)
+        pairs = data.reshape(*data.shape[:2], -1, 2).mean(axis=-1)
+        thick = image.affine @ np.diag([1, 1, 2, 1.0])
+        thick[:3, 3] += image.affine[:3, 2] / 2
+        pairs = pairs if name == 'flair_preproc' else (pairs >= 0.5).astype(np.uint8)
+        write_image(path, pairs, affine=thick)
+    asked = []
+
+    def seen(*args, slice_mm, **more):
+        asked.append((slice_mm, args[4].voxel_mm.max()))
+        return detectable(*args, slice_mm=slice_mm, **more)
+
+    monkeypatch.setattr('csvdprep.longitudinal.wmh_change.interfaces.detectable', seen)
+    visits = (('ses-1', 0.0), ('ses-2', 2.0))
+    run_rooms(files, tmp_path / 'run', visits, monkeypatch)
+    assert asked == [(pytest.approx(2 * MM), pytest.approx(MM))]
