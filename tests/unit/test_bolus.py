@@ -490,3 +490,16 @@ def test_without_blood_volume_of_white_matter_it_is_told():
     masks = dict.fromkeys(found, np.ones((10, 10, 1), bool))
     value = _of_regions(found, found['nawm'], masks, '', '')['dsc_cbv_wmh_to_nawm']
     assert (value.value, value.reason) == (None, 'blood volume of NAWM is not above 0')
+
+
+def test_an_earlier_bolus_is_flagged():
+    time = np.arange(60)
+    late = 25 * np.exp(-0.5 * ((time - 36) / 2.5) ** 2)
+    early = 8 * np.exp(-0.5 * ((time - 12) / 2.5) ** 2)
+    noise = np.random.default_rng(0).normal(0, 0.3, 60)
+    assert find_first_pass(100 - late + noise).doubt == ''
+    found = find_first_pass(100 - late - early + noise)
+    assert found.reason == ''
+    assert 'before the bolus already (volume 12, counted from 0)' in found.doubt
+    drifting = find_first_pass((100 - late + noise) * (1 - 0.0005 * time))
+    assert drifting.doubt == ''

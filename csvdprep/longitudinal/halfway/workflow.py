@@ -3,7 +3,7 @@
 from csvdprep.interfaces.wiring import init_single_wf
 from csvdprep.longitudinal.halfway.interfaces import RegisterFlair, RegisterT1w
 
-#: Peak memory, GB: of what there is once, of each visit, and at least. All images are held at once.
+#: Peak memory, GB: of what there is once, of each visit (all images are held), and at least.
 #: Scaled from 4.05 million voxels (0.43 and 0.056 GB) to 25 million (0.8 mm, 240 x 320 x 320).
 BASE_GB, VISIT_GB, LEAST_GB = 1.2, 0.35, 3.0
 

@@ -87,7 +87,7 @@ class WmhChange(SimpleInterface):
         zones = self._labels('zones_dseg', sessions, order, poses, grid, on_flair=True)
         lobes = self._labels('lobes_dseg', sessions, order, poses, grid, on_flair=False)
         voxel_ml = float(np.prod(tissue.voxel_mm)) / 1000
-        # The grid has the finest voxels of all visits; what slices average is as they were scanned.
+        # The grid has the finest voxels of all visits; slices average as they were scanned.
         thick = [self._thickness(name) for name in sessions]
         rows, found, limits = [], None, None
         for one, two in visit_pairs(len(sessions)):
