@@ -252,6 +252,23 @@ GATES = (
         warns=('change of volume',),
     ),
     Gate(
+        name='scale of the skull at the visits',
+        judged_by=('qc_brain_change_scale_pct',),
+        stops=('brain_change_*', 'ventricle_change_*'),
+        warns=('brain_change_*', 'ventricle_change_*'),
+    ),
+    Gate(
+        name='contrast of the T1w of the visits',
+        judged_by=('qc_brain_change_contrast',),
+        stops=('brain_change_*',),
+        warns=('brain_change_*', 'ventricle_change_*'),
+    ),
+    Gate(
+        name='agreement of borders and deformation',
+        judged_by=('qc_brain_change_gap_pct',),
+        warns=('brain_change_*',),
+    ),
+    Gate(
         name='mask of the hyperintensities',
         judged_by=('wmh_total_ml',),
         stops=(
