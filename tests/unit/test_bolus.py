@@ -19,7 +19,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
-from csvdprep.markers.bolus.interfaces import _of_regions, _Region
+from csvdprep.markers.bolus.interfaces import _of_regions, _Region, _unsegmented
 from csvdprep.science.bolus import (
     correct_leakage,
     deconvolve,
@@ -503,3 +503,13 @@ def test_an_earlier_bolus_is_flagged():
     assert 'before the bolus already (volume 12, counted from 0)' in found.doubt
     drifting = find_first_pass((100 - late + noise) * (1 - 0.0005 * time))
     assert drifting.doubt == ''
+
+
+def test_white_matter_with_hyperintensities_in_it_is_flagged():
+    values = {name: _unsegmented(name, value) for name, value in of_regions().items()}
+    for name in ('dsc_mtt_nawm_s', 'dsc_cbv_wmh_to_nawm'):
+        assert values[name].qc == 'warn'
+        assert 'hyperintensities were not segmented' in values[name].reason
+    assert values['dsc_mtt_wmh_s'].qc != 'warn'
+    assert values['dsc_cbv_dgm_to_nawm'].value is None
+    assert 'called normal' not in values['dsc_cbv_dgm_to_nawm'].reason
