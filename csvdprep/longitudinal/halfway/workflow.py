@@ -26,5 +26,6 @@ def init_halfway_wf(*, room, options, context):
 
     """
     interface = RegisterFlair() if room.contrast == 'FLAIR' else RegisterT1w()
-    mem_gb = max(LEAST_GB, BASE_GB + VISIT_GB * options.visits)
+    # Before the visits are looked at, nothing is known of their number.
+    mem_gb = max(LEAST_GB, BASE_GB + VISIT_GB * getattr(options, 'visits', 2))
     return init_single_wf(interface, room=room, mem_gb=mem_gb)
