@@ -62,7 +62,7 @@ def page() -> str:
 
 def _line(measure: Measure, room: Room) -> str:
     entry = bibliography(room).get(measure.reference or '')
-    source = f'[{entry.key}](https://doi.org/{entry.doi})' if entry and entry.doi else ''
+    source = f'[{entry.key}]({entry.url})' if entry and entry.url else ''
     name = f'`{measure.name}`' + (' \N{BLACK STAR}' if measure.primary else '')
     levels = ', '.join(f'{key}: {word}' for key, word in (measure.levels or {}).items())
     meaning = measure.description + (f' ({levels})' if levels else '')

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.raw import bare_label
-from csvdprep.bids.spellings import DATE, UNKNOWN, UNUSUAL, sex_levels, sex_of, sexes_of
+from csvdprep.bids.spellings import BIRTH, UNKNOWN, UNUSUAL, sex_levels, sex_of, sexes_of
 from csvdprep.bids.tsv import MISSING, Table, read_tsv
 from csvdprep.core.errors import InputError, plain
 from csvdprep.core.plan import Visit
@@ -360,20 +360,22 @@ def about_ages(texts: Iterable[str]) -> list[str]:
     >>> about_ages(['71', '70-79', 'n/a', '89+'])[0]
     '1 age is not a number of years and is not used ("70-79"): write years, or n/a.'
     >>> about_ages(['1950-03-02'])[0].split(':')[0]
-    '1 age is a date, which is not used, and not shown here'
+    '1 age is a date or year of birth, which is not used, and not shown here'
 
     """
     kinds: dict[str, Counter] = {'unclear': Counter(), 'bound': Counter()}
     dates = 0
     for text in texts:
         kind = age_of(text)[1]
-        if kind == 'unclear' and DATE.fullmatch(' '.join(text.split())):
+        if kind == 'unclear' and BIRTH.fullmatch(' '.join(text.split())):
             dates += 1
         elif kind in kinds:
             kinds[kind][f'"{text}"'] += 1
     notes = []
     if dates:
-        many = 'age is a date' if dates == 1 else 'ages are dates'
+        many = (
+            'age is a date or year of birth' if dates == 1 else 'ages are dates or years of birth'
+        )
         notes.append(
             f'{dates} {many}, which {"is" if dates == 1 else "are"} not used, and not shown '
             'here: write years, or n/a, and keep dates of birth out of the dataset.'

@@ -26,6 +26,10 @@ DATE = re.compile(
     r'\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{8}'
     r'|\d{1,2}[-. ]+[A-Za-z]{3,9}[-. ]+\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}'
 )
+#: Ways to write when somebody was born where an age is due: a date, its month, its year.
+BIRTH = re.compile(
+    rf'{DATE.pattern}|(?:18|19|20)\d{{2}}(?:[-/.]\d{{1,2}})?|\d{{1,2}}[-/.](?:18|19|20)\d{{2}}'
+)
 _CODE = re.compile(r'-?\d+(?:[.,]0+)?')
 #: What stands before a name and tells nothing.
 _PREFIX = re.compile(r'^(?:site|centre|center)(?=.)')

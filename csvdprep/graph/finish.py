@@ -45,6 +45,7 @@ def finish(
 
     """
     from csvdprep.report.boilerplate import write_citation
+    from csvdprep.report.content import scan_titles, worded
     from csvdprep.report.visit import write_visit_report
 
     output_dir = Path(settings.output_dir)
@@ -55,7 +56,8 @@ def finish(
     status.rooms = {
         step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
     }
-    missing = dict(plan.skipped)
+    scans = scan_titles(plan)
+    missing = {room: worded(why, scans) for room, why in plan.skipped.items()}
     for room, state in status.rooms.items():
         if state == 'failed':
             why = [str(failure) for failure in status.failures if failure.room == room]

@@ -10,9 +10,10 @@ All views are radiological: the patient's right is on the left of the picture.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
+from html import escape, unescape
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -305,7 +306,7 @@ def draw_gallery(
     legend : mapping of str to str, optional
         Colour of each name.
     note : str
-        Line under the picture.
+        Line under the picture; without close-ups what there is to say (see :func:`nothing_in`).
     positions : bool
         Whether slices lie one beside another in the image, so that their position says something.
 
@@ -342,10 +343,31 @@ def draw_gallery(
         ]
     rows = -(-len(closeups) // columns)
     foot, height = _foot(rows * tall, legend or {}, note)
+    if not closeups and note:
+        foot = f'<title id="nothing">{escape(note)}</title>{foot}'
     shown = min(len(closeups), columns, _KEY)
     if shown:
         views['key'] = 0, 0, gap + shown * (side + gap), tall
     write_svg(out_file, (''.join(parts), foot), height, views=views)
+
+
+def nothing_in(svg: str | Path) -> str:
+    """Return what a gallery without close-ups says; '' of any other picture.
+
+    Parameters
+    ----------
+    svg : path-like
+        File of :func:`draw_gallery`, or another one.
+
+    """
+    try:
+        found = _NOTHING.search(Path(svg).read_text('ascii', 'replace'))
+    except OSError:
+        return ''
+    return unescape(found[1]) if found else ''
+
+
+_NOTHING = re.compile(r'<title id="nothing">(.*?)</title>')
 
 
 def _square(volume: Volume, item: Closeup) -> list[slice]:

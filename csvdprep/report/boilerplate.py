@@ -98,7 +98,7 @@ def _markdown(paragraphs, cited: Citations) -> str:
         lines += [f'**{title}.** {text}' if title else text, '']
     lines += ['# References', '']
     for number, entry in enumerate(cited.entries, 1):
-        lines.append(f'{number}. {entry}' + (f' https://doi.org/{entry.doi}' if entry.doi else ''))
+        lines.append(f'{number}. {entry}' + (f' {entry.url}' if entry.url else ''))
     return '\n'.join(lines) + '\n'
 
 

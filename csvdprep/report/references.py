@@ -59,6 +59,14 @@ class Entry:
         return self.fields.get('doi', '').removeprefix('https://doi.org/')
 
     @property
+    def url(self) -> str:
+        """Where it is found: by its DOI, else in PubMed; empty if there is neither."""
+        if self.doi:
+            return f'https://doi.org/{quote(self.doi)}'
+        pmid = self.fields.get('pmid', '')
+        return f'https://pubmed.ncbi.nlm.nih.gov/{quote(pmid)}' if pmid else ''
+
+    @property
     def identity(self) -> tuple[str, str]:
         """What tells two works apart: the DOI, or key and title."""
         return (self.doi.lower(), '') if self.doi else (self.key, self.fields.get('title', ''))
@@ -208,13 +216,16 @@ class Citations:
 
 
 def reference_html(entry: Entry) -> str:
-    """Write a reference with a link to its DOI.
+    """Write a reference with a link to its DOI, or to PubMed.
 
     Examples
     --------
     >>> print(reference_html(Entry('x', {'author': 'A', 'title': '<b>', 'doi': '10.1/2'})))
     A. &lt;b&gt;. <a href="https://doi.org/10.1/2">doi:10.1/2</a>
+    >>> print(reference_html(Entry('x', {'author': 'A', 'title': 'B', 'pmid': '12'})))
+    A. B. <a href="https://pubmed.ncbi.nlm.nih.gov/12">PMID:12</a>
 
     """
-    link = f'<a href="https://doi.org/{quote(entry.doi)}">doi:{escape(entry.doi)}</a>'
-    return escape(str(entry)) + (f' {link}' if entry.doi else '')
+    name = f'doi:{entry.doi}' if entry.doi else f'PMID:{entry.fields.get("pmid", "")}'
+    link = f' <a href="{entry.url}">{escape(name)}</a>' if entry.url else ''
+    return escape(str(entry)) + link

@@ -19,6 +19,7 @@ from csvdprep.bids.names import fill
 from csvdprep.core.plan import Plan
 from csvdprep.core.room import Derivative, Figure, Room
 from csvdprep.graph.visit import figure_path
+from csvdprep.imaging.drawing import nothing_in
 from csvdprep.report import content, summary
 from csvdprep.report.boilerplate import methods_text
 from csvdprep.report.pages import environment
@@ -184,6 +185,7 @@ def _picture(figure: Figure, plan: Plan, output_dir: Path) -> dict[str, Any]:
         'file': path.name,
         'vector': figure.extension == '.svg',
         'why': '',
+        'nothing': nothing_in(path) if figure.extension == '.svg' else '',
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from math import gamma
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
+from csvdprep.markers.bolus.interfaces import _of_regions, _Region, _unsegmented
 from csvdprep.science.bolus import (
     correct_leakage,
     deconvolve,
@@ -411,3 +413,103 @@ def test_a_series_that_cannot_be_used_is_told(bids):
     assert shown.endswith('_dsc.nii.gz')
     assert '8 volumes' in why
     assert 'dim[4]' in why
+
+
+@pytest.mark.parametrize('number', [5, 25, 40])
+def test_a_lost_volume_is_no_bolus(number):
+    time = np.arange(50)
+    curve = 100 - 25 * np.exp(-0.5 * ((time - 18) / 2.5) ** 2)
+    assert find_first_pass(curve).reason == ''
+    curve[number] = 0
+    assert f'in volume {number} (counted from 0) alone' in find_first_pass(curve).reason
+
+
+def test_a_single_dark_volume_is_no_bolus():
+    curve = np.where(np.arange(50) == 25, 80.0, 100.0)
+    assert 'a bolus lasts for several' in find_first_pass(curve).reason
+
+
+@pytest.mark.parametrize('start', np.linspace(0, 1, 5))
+def test_a_short_bolus_in_long_volumes_is_one(start):
+    time = (np.arange(30) + start) * 2.5
+    curve = 100 * np.exp(-6 * artery(time - 10))
+    assert find_first_pass(curve).reason == ''
+
+
+def test_an_artery_whose_curve_ends_below_zero_is_refused():
+    curve = 30 * np.exp(-0.5 * ((np.arange(50) - 18) / 2.5) ** 2)
+    curve[36:] = -40
+    curves = np.tile(curve, (100, 1))
+    with pytest.raises(MeasureError, match='no area'):
+        find_arteries(curves, np.full(100, 10.0), np.zeros((100, 3)), slice(0, 10), 1.0, 35)
+
+
+def test_many_candidates_of_an_artery_need_little_memory():
+    rng = np.random.default_rng(0)
+    time = np.arange(40)
+    heights = rng.uniform(20, 30, 60_000)
+    curves = (heights[:, None] * np.exp(-0.5 * ((time - 18) / 2.5) ** 2)).astype(np.float32)
+    places = rng.uniform(-70, 70, (len(curves), 3))
+    tracemalloc.start()
+    find_arteries(curves, np.full(len(curves), 10.0), places, slice(0, 10), 1.0, 35)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Distances of all 3,000 candidates from one another alone would be 216 MB.
+    assert peak < 150e6
+
+
+def region(**values):
+    facts = {'voxels': 50, 'cbv': 0.02, 'uncorrected': 0.02, 'cbf': 0.004, 'mtt_s': 5.0}
+    return _Region(**facts | {'tmax_s': 1.0, 'k2': 0.0, 'threshold': 0.1} | values)
+
+
+def of_regions(**wmh):
+    found = {'nawm': region(), 'wmh': region(**wmh)}
+    masks = dict.fromkeys(found, np.ones((10, 10, 1), bool))
+    return _of_regions(found, found['nawm'], masks, '', '')
+
+
+def test_blood_volume_below_zero_is_no_value():
+    values = of_regions(cbv=-0.01, uncorrected=-0.01, mtt_s=-2.5)
+    assert values['dsc_cbv_wmh_to_nawm'].value is None
+    assert values['dsc_cbv_wmh_to_nawm'].reason == 'blood volume of the region is not above 0'
+    assert values['dsc_mtt_wmh_s'].value is None
+    assert values['dsc_cbf_wmh_to_nawm'].value == pytest.approx(1)
+    assert values['dsc_mtt_nawm_s'].value == pytest.approx(5)
+
+
+def test_a_transit_time_below_zero_is_no_value_though_leakage_was_corrected():
+    values = of_regions(cbv=0.01, uncorrected=-0.001, mtt_s=-0.25)
+    assert values['dsc_cbv_wmh_to_nawm'].value == pytest.approx(0.5)
+    assert values['dsc_mtt_wmh_s'].value is None
+    assert values['dsc_tmax_wmh_s'].value is None
+
+
+def test_without_blood_volume_of_white_matter_it_is_told():
+    found = {'nawm': region(cbv=-0.01), 'wmh': region()}
+    masks = dict.fromkeys(found, np.ones((10, 10, 1), bool))
+    value = _of_regions(found, found['nawm'], masks, '', '')['dsc_cbv_wmh_to_nawm']
+    assert (value.value, value.reason) == (None, 'blood volume of NAWM is not above 0')
+
+
+def test_an_earlier_bolus_is_flagged():
+    time = np.arange(60)
+    late = 25 * np.exp(-0.5 * ((time - 36) / 2.5) ** 2)
+    early = 8 * np.exp(-0.5 * ((time - 12) / 2.5) ** 2)
+    noise = np.random.default_rng(0).normal(0, 0.3, 60)
+    assert find_first_pass(100 - late + noise).doubt == ''
+    found = find_first_pass(100 - late - early + noise)
+    assert found.reason == ''
+    assert 'before the bolus already (volume 12, counted from 0)' in found.doubt
+    drifting = find_first_pass((100 - late + noise) * (1 - 0.0005 * time))
+    assert drifting.doubt == ''
+
+
+def test_white_matter_with_hyperintensities_in_it_is_flagged():
+    values = {name: _unsegmented(name, value) for name, value in of_regions().items()}
+    for name in ('dsc_mtt_nawm_s', 'dsc_cbv_wmh_to_nawm'):
+        assert values[name].qc == 'warn'
+        assert 'hyperintensities were not segmented' in values[name].reason
+    assert values['dsc_mtt_wmh_s'].qc != 'warn'
+    assert values['dsc_cbv_dgm_to_nawm'].value is None
+    assert 'called normal' not in values['dsc_cbv_dgm_to_nawm'].reason

@@ -17,7 +17,8 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import discover
 from csvdprep.graph.participants import participant_inputs
 from csvdprep.graph.status import Status
-from csvdprep.longitudinal.halfway.decide import resolve_flair
+from csvdprep.longitudinal.halfway import rooms_for
+from csvdprep.longitudinal.halfway.decide import Chosen, resolve_flair
 from csvdprep.longitudinal.halfway.science import find_halfway
 from csvdprep.longitudinal.wmh_change.science import (
     GROWN,
@@ -182,3 +183,36 @@ def test_rooms_of_participants_get_what_rooms_of_visits_left(tmp_path):
     assert {'change', 'halfway_flair'} <= {step.room.name for step in plan.steps}
     assert plan.skipped['halfway_t1w'] == 'needs two visits with T1w; no visit has one'
     assert 'no visit has them' in plan.skipped['wmh_change']
+
+
+def test_memory_of_the_registration_goes_with_the_visits():
+    for room in rooms_for():
+        workflows = [
+            room.builder()(room=room, options=Chosen(count), context=None) for count in (2, 5, 20)
+        ]
+        asked = [wf.get_node(room.name).mem_gb for wf in workflows]
+        assert asked == pytest.approx([3.0, 3.0, 8.2])
+
+
+def test_the_thicker_slices_of_two_visits_count(tmp_path, monkeypatch):
+    heads = [head(lesion_mm=9, seed=1), head(lesion_mm=11, seed=2)]
+    files = write_visits(tmp_path, heads, None)
+    for name in ('flair_preproc', 'flair_mask', 'wmh_mask'):
+        path = files[name]['ses-2']
+        image = nib.load(path)
+        data = np.asanyarray(image.dataobj).astype(np.float32)
+        pairs = data.reshape(*data.shape[:2], -1, 2).mean(axis=-1)
+        thick = image.affine @ np.diag([1, 1, 2, 1.0])
+        thick[:3, 3] += image.affine[:3, 2] / 2
+        pairs = pairs if name == 'flair_preproc' else (pairs >= 0.5).astype(np.uint8)
+        write_image(path, pairs, affine=thick)
+    asked = []
+
+    def seen(*args, slice_mm, **more):
+        asked.append((slice_mm, args[4].voxel_mm.max()))
+        return detectable(*args, slice_mm=slice_mm, **more)
+
+    monkeypatch.setattr('csvdprep.longitudinal.wmh_change.interfaces.detectable', seen)
+    visits = (('ses-1', 0.0), ('ses-2', 2.0))
+    run_rooms(files, tmp_path / 'run', visits, monkeypatch)
+    assert asked == [(pytest.approx(2 * MM), pytest.approx(MM))]

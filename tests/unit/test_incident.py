@@ -406,3 +406,25 @@ def test_the_interface_takes_what_the_room_declares():
     assert set(_EACH) <= {*ROOM.asks}
     assert Rules() == Rules(**vars(ROOM.options()))
     assert [*CHANGES] == ['new', 'persisting', 'vanished', 'cannot be told']
+
+
+@pytest.mark.parametrize('place', [(19, 19, 19), (25, 19, 19)])
+def test_voxels_without_a_number_tell_nothing_of_a_lesion(place):
+    image = 100 + np.random.default_rng(0).normal(0, 2, (40, 40, 40))
+    dark = image.copy()
+    dark[18:21, 18:21, 18:21] -= 50
+    brain, labels = np.ones(image.shape, bool), np.zeros(image.shape, int)
+    lesion = Lesion(1, True, np.argwhere(np.ones((3, 3, 3))) + 18.0, 1.0)
+
+    def verdict(first, error=0.0):
+        scans = [Scan(one, np.eye(4), brain, labels, np.eye(4)) for one in (first, dark)]
+        found = Lesion(1, True, lesion.points, 1.0, error_mm=error)
+        (track,) = compare(([], [found]), tuple(scans), ('ses-1', 'ses-2'))
+        return track.change, track.reason
+
+    assert verdict(image) == ('new', '')
+    assert verdict(image, float('nan'))[0] == 'cannot be told'
+    image[place] = np.nan
+    change, reason = verdict(image)
+    assert change == 'cannot be told'
+    assert 'no intensities' in reason

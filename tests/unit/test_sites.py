@@ -155,11 +155,23 @@ def test_sites_as_they_are_typed(tmp_path, cell, found, told):
         ('89+', 89, 'lower bound'),
         ('nan', np.nan, ''),
         ('seventy', np.nan, 'not a number of years'),
-        ('1955-03-02', np.nan, '1 age is a date, which is not used, and not shown'),
-        ('02.03.1955', np.nan, '1 age is a date, which is not used, and not shown'),
-        ('3/2/1955', np.nan, '1 age is a date, which is not used, and not shown'),
-        ('19550302', np.nan, '1 age is a date, which is not used, and not shown'),
-        ('2 Mar 1955', np.nan, '1 age is a date, which is not used, and not shown'),
+        (
+            '1955-03-02',
+            np.nan,
+            '1 age is a date or year of birth, which is not used, and not shown',
+        ),
+        (
+            '02.03.1955',
+            np.nan,
+            '1 age is a date or year of birth, which is not used, and not shown',
+        ),
+        ('3/2/1955', np.nan, '1 age is a date or year of birth, which is not used, and not shown'),
+        ('19550302', np.nan, '1 age is a date or year of birth, which is not used, and not shown'),
+        (
+            '2 Mar 1955',
+            np.nan,
+            '1 age is a date or year of birth, which is not used, and not shown',
+        ),
     ],
 )
 def test_ages_as_they_are_typed(tmp_path, cell, years, told):

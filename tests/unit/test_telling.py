@@ -338,3 +338,18 @@ def test_a_visit_that_cannot_be_written_anew_loses_no_other(plans, tmp_path, mon
     assert again.rewrite(given, settings, say=lines.append) == 1
     assert done == ['sub-01', 'sub-03']
     assert 'sub-02: report and tables FAILED: MuteError' in lines
+
+
+def test_reasons_name_scans_as_the_report_does(plans, tmp_path, monkeypatch):
+    monkeypatch.setattr(visit, 'write_visit_report', lambda **more: None)
+    plan = plans['sub-01']
+    status = Status.begun(plan, run_id='run', version='0')
+    settings = Settings(bids_dir=tmp_path, output_dir=tmp_path / 'out', work_dir=tmp_path / 'work')
+    (tmp_path / 'out' / 'sub-01' / 'log' / 'run').mkdir(parents=True)
+    finishing.finish(plan, status, settings, before=set())
+    (table,) = (tmp_path / 'out').rglob('*csvdlong_measures.tsv')
+    text = table.read_text()
+    assert 'needs FLAIR, which this visit does not have' in text
+    assert 'needs flair' not in text
+    # What decides whether a visit is done is as it was.
+    assert status.skipped == dict(plan.skipped)

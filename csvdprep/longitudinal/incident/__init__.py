@@ -271,6 +271,7 @@ ROOM = Room(
         ),
     ),
     measures=tuple(measure for kind in KINDS for measure in _measures(kind)),
+    version=2,
     options=Options,
     resolve='csvdprep.longitudinal.incident.decide:resolve',
     build='csvdprep.longitudinal.incident.workflow:init_incident_wf',

@@ -207,7 +207,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
-    version=2,
+    version=3,
     resolve='csvdprep.longitudinal.wmh_change.decide:resolve',
     build='csvdprep.longitudinal.wmh_change.workflow:init_wmh_change_wf',
     methods='The FLAIR of all visits were brought to one scale by the levels of white and grey '

@@ -87,6 +87,8 @@ class WmhChange(SimpleInterface):
         zones = self._labels('zones_dseg', sessions, order, poses, grid, on_flair=True)
         lobes = self._labels('lobes_dseg', sessions, order, poses, grid, on_flair=False)
         voxel_ml = float(np.prod(tissue.voxel_mm)) / 1000
+        # The grid has the finest voxels of all visits; slices average as they were scanned.
+        thick = [self._thickness(name) for name in sessions]
         rows, found, limits = [], None, None
         for one, two in visit_pairs(len(sessions)):
             chosen = [same[one], same[two]], [lesions[one], lesions[two]]
@@ -99,6 +101,7 @@ class WmhChange(SimpleInterface):
                 options,
                 seeds=[seeds[one], seeds[two]],
                 repeats=rescans,
+                slice_mm=max(thick[one], thick[two]),
             )
             between = years_between(years, sessions[one], sessions[two])
             for region, where in _regions(zones, lobes):
@@ -139,6 +142,10 @@ class WmhChange(SimpleInterface):
     def _files(self, name: str) -> dict[str, str]:
         given = getattr(self.inputs, f'each_{name}')
         return dict(given['visits']) if isdefined(given) else {}
+
+    def _thickness(self, session) -> float:
+        """Return the longest side of a voxel of the FLAIR of a visit, mm."""
+        return float(nib.affines.voxel_sizes(load(self._files('wmh_mask')[session]).affine).max())
 
     def _lesion(self, session, pose, grid) -> np.ndarray:
         """Bring mask and probability onto the grid: what the mask has is 0.5 or more."""

@@ -459,6 +459,7 @@ def detectable(
     *,
     seeds: Sequence[int],
     repeats: int = 3,
+    slice_mm: float | None = None,
 ) -> Limits95:
     """Find the minimal detectable change of these scans from simulated rescans of each.
 
@@ -470,6 +471,8 @@ def detectable(
         One for each visit, of its content: a visit has the same rescans whichever comes first.
     repeats : int
         Rescans of each visit.
+    slice_mm : float, optional
+        See :func:`sampling_ml`.
 
     Returns
     -------
@@ -502,12 +505,12 @@ def detectable(
     # Which of the two scans comes first is arbitrary, so that growth and shrinkage are one.
     both = 1.96 * float(np.sqrt(np.mean(np.sort(np.concatenate([growth, shrink])) ** 2)))
     single = 1.96 * float(np.sqrt(np.mean(np.sort(net**2))))
-    sampled = sampling_ml(pair, tissue)
+    sampled = sampling_ml(pair, tissue, slice_mm)
     both, single = float(np.hypot(both, sampled)), float(np.hypot(single, sampled))
     return Limits95(both, both, single, len(found))
 
 
-def sampling_ml(pair: Pair, tissue: Tissue) -> float:
+def sampling_ml(pair: Pair, tissue: Tissue, slice_mm: float | None = None) -> float:
     """Return how much change other positions of the slices may feign.
 
     Parameters
@@ -516,6 +519,9 @@ def sampling_ml(pair: Pair, tissue: Tissue) -> float:
         Two visits.
     tissue : Tissue
         Tissues, and the voxel size.
+    slice_mm : float, optional
+        Thickness of the slices as scanned, of the visit with the thicker ones: the grid of the
+        tissues has the finest voxels of all visits. The largest side of a voxel if not given.
 
     Returns
     -------
@@ -529,7 +535,10 @@ def sampling_ml(pair: Pair, tissue: Tissue) -> float:
     >>> tissue = Tissue(none == 0, none, none, none, np.array([1.0, 1.0, 4.0]))
     >>> round(sampling_ml(pair, tissue), 3)  # of 4 mL
     0.896
+    >>> round(sampling_ml(pair, tissue, 8.0) / sampling_ml(pair, tissue), 3)
+    4.0
     """
     voxel_mm = np.asarray(tissue.voxel_mm, float)
     uncertain_ml = float(pair.uncertain.sum()) * float(voxel_mm.prod()) / 1000
-    return SAMPLING * uncertain_ml * float(voxel_mm.max()) ** 2
+    thick = max(float(voxel_mm.max()), slice_mm or 0.0)
+    return SAMPLING * uncertain_ml * thick**2

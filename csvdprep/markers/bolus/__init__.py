@@ -398,5 +398,5 @@ ROOM = Room(
     'to normal-appearing white matter. Times to peak and their distribution follow Nasel et al. '
     '[@nasel2017].',
     references=('boxerman2006', 'wu2003', 'ostergaard1996', 'nasel2017'),
-    version=1,
+    version=2,
 )

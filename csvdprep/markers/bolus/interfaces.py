@@ -1,7 +1,7 @@
 """Files in, files out; the numbers are in the science."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,11 @@ class TrackBolus(SimpleInterface):
         self._results['dsc_estimates'] = _write_estimates(
             folder / 'estimates.tsv', found, base, regions, series, ttp
         )
+        segmented = 'flair' in frame.ways
         values = _of_regions(found, base, regions, why, series.doubt)
-        values |= _of_times(timed, why, series, 'flair' in frame.ways)
+        values |= _of_times(timed, why, series, segmented)
+        if not segmented:
+            values = {name: _unsegmented(name, value) for name, value in values.items()}
         values |= _of_vessels(series, aif, sinus, no_sinus, timed, why)
         self._results['bolus_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
@@ -333,6 +336,17 @@ class TrackBolus(SimpleInterface):
         self._results['dsc_regions'] = save(labels, image, folder / 'regions.nii.gz')
 
 
+def _unsegmented(name: str, value: Value) -> Value:
+    """Flag what is called normal-appearing white matter, or is relative to it."""
+    if value.value is None or 'nawm' not in name:
+        return value
+    said = 'hyperintensities were not segmented: they are in the white matter called normal'
+    return replace(value, reason='; '.join(filter(None, (value.reason, said))), qc='warn')
+
+
+_NONE = {'cbv': 'blood volume', 'cbf': 'blood flow'}
+
+
 def _missing(name, mask, why) -> str:
     if why:
         return why
@@ -349,13 +363,16 @@ def _of_regions(found, base, regions, why, doubt):
             column = f'dsc_{key}_{name}_to_nawm'
             if of is None:
                 values[column] = Value(None, reason=reason)
-            elif base is None or not getattr(base, key) > 0:
+            elif base is None:
                 values[column] = Value(
                     None, reason=_missing('nawm', regions.get('nawm'), why) + ' (NAWM)'
                 )
+            elif not (getattr(base, key) > 0 and getattr(of, key) > 0):
+                where = 'of the region' if getattr(base, key) > 0 else 'of NAWM'
+                values[column] = Value(None, reason=f'{_NONE[key]} {where} is not above 0')
             else:
                 values[column] = Value(getattr(of, key) / getattr(base, key), n=of.voxels)
-        good = of is not None and np.isfinite(of.mtt_s) and of.cbv > 0
+        good = of is not None and of.mtt_s > 0
         lost = reason if of is None else 'the curve has no area, or no flow'
         values[f'dsc_mtt_{name}_s'] = (
             Value(of.mtt_s, n=of.voxels) if good else Value(None, reason=lost)
@@ -476,7 +493,9 @@ def _write_estimates(path, found, base, regions, series, ttp) -> str:
             if base is not None and base.cbv > 0 and base.cbf > 0:
                 row |= {
                     'cbv_to_nawm': of.cbv / base.cbv,
-                    'cbv_uncorrected_to_nawm': of.uncorrected / base.uncorrected,
+                    'cbv_uncorrected_to_nawm': of.uncorrected / base.uncorrected
+                    if base.uncorrected > 0
+                    else None,
                     'cbf_to_nawm': of.cbf / base.cbf,
                 }
         if ttp is not None:

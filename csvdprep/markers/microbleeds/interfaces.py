@@ -222,7 +222,8 @@ def _searched(frame: ImageFrame, echoes, late: list[int], box) -> np.ndarray:
     _, magnitude = load_magnitudes(echoes)
     power = np.square(magnitude[box])
     every = np.sqrt(power.mean(axis=-1))
-    share = np.sqrt(power[..., late].mean(axis=-1)) / np.maximum(every, every.max() * 1e-6)
+    least = max(float(every.max()) * 1e-6, np.finfo(np.float32).tiny)
+    share = np.sqrt(power[..., late].mean(axis=-1)) / np.maximum(every, least)
     return (whole * share).astype(np.float32)
 
 

@@ -227,5 +227,5 @@ ROOM = Room(
     methods='The first pass was found in the mean signal of the brain. Volumes of the '
     'bolus-tracking series were aligned (rigid) with the mean of those before the contrast agent: '
     'by robust least squares, and by mutual information where the bolus changes their contrast.',
-    version=1,
+    version=2,
 )

@@ -115,7 +115,9 @@ class BolusSeries(SimpleInterface):
                 'dsc_frames_n': series.shape[3],
                 'dsc_step_s': protocol['step_s'],
                 'dsc_baseline_n': Value(
-                    found.baseline.stop - found.baseline.start, reason='; '.join(found.notes)
+                    found.baseline.stop - found.baseline.start,
+                    reason='; '.join(filter(None, (*found.notes, found.doubt))),
+                    qc='warn' if found.doubt else '',
                 ),
                 'dsc_tail_s': (series.shape[3] - 1 - found.peak) * protocol['step_s'],
                 'qc_dsc_fall_pct': 100 * found.fall,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from csvdprep.core.errors import MeasureError
 
@@ -128,10 +129,9 @@ def find_arteries(
     chosen, peak, width = chosen[use], peak[use], width[use]
     score = _ranks(height[chosen]) + _ranks(-peak) + _ranks(-width)
     at = positions_mm[chosen]
-    near = np.linalg.norm(at[:, None] - at[None], axis=2) <= REACH_MM
+    near = cKDTree(at).query_ball_point(at, REACH_MM, return_sorted=True)
     best = np.array([np.sort(score[row])[-VOXELS:].sum() for row in near])
-    middle = int(np.argmax(best))
-    around = np.flatnonzero(near[middle])
+    around = np.array(near[int(np.argmax(best))])
     ordered = around[np.argsort(-score[around], kind='stable')[:VOXELS]]
     tall = height[chosen[ordered]]
     full = tall >= HIGH * tall.max()
@@ -142,6 +142,12 @@ def find_arteries(
             remedy='Check that the series covers the base of the brain.',
         )
     curve = np.asarray(curves, float)[picked].mean(axis=0)
+    if not np.trapezoid(curve) > 0:
+        raise MeasureError(
+            'The signal of the artery ends far above that before the bolus, so that its curve has '
+            'no area: there is no arterial input function.',
+            remedy='Look at the series: coils, scaling or T1 may have changed within it.',
+        )
     top, wide = _peaks(curve[None, : window.shape[1]], step_s)
     return Arteries(
         picked, curve, float(top[0]), float(wide[0]), float(np.median(lowest[picked])), saturated

@@ -15,6 +15,10 @@ MOST_UNSTEADY = 5
 LEAST_FALL, ABOVE_NOISE = 0.04, 5.0
 #: Share of the fall that has to be made up for afterwards: what only falls is no bolus.
 RECOVERED = 0.3
+#: Share of the fall that a volume beside the lowest has: a bolus lasts longer than a volume.
+LASTS = 0.2
+#: Share of the fall that the signal before the bolus may fall by and come back.
+UNEVEN = 0.2
 #: The bolus has arrived where the curve exceeds this share of its peak.
 ARRIVED = 0.05
 
@@ -35,6 +39,8 @@ class FirstPass:
         Why no bolus is believed in; empty where one is.
     notes : tuple of str
         What else was seen.
+    doubt : str
+        Why the volumes before the bolus may hold contrast agent; empty if they do not seem to.
     """
 
     baseline: slice
@@ -42,6 +48,7 @@ class FirstPass:
     fall: float
     reason: str = ''
     notes: tuple[str, ...] = ()
+    doubt: str = ''
 
 
 def find_first_pass(curve) -> FirstPass:
@@ -92,6 +99,12 @@ def find_first_pass(curve) -> FirstPass:
     if fall < max(LEAST_FALL, ABOVE_NOISE * scatter):
         reason = f'the mean signal of the brain falls by {max(100 * fall, 0):.0f} % only: '
         return FirstPass(**found, reason=reason + 'no bolus is seen')
+    if (lone := _lone(curve, start, level)) is not None:
+        reason = (
+            f'the signal falls by {100 * (1 - curve[lone] / level):.0f} % in volume {lone} '
+            '(counted from 0) alone, and a bolus lasts for several'
+        )
+        return FirstPass(**found, reason=reason)
     if stop <= start:
         reason = 'the first volume shows the bolus already: there is none before it'
         return FirstPass(**found, reason=reason)
@@ -102,7 +115,28 @@ def find_first_pass(curve) -> FirstPass:
             'within the bolus, or the head moved'
         )
         return FirstPass(**found, reason=reason)
-    return FirstPass(**found)
+    return FirstPass(**found, doubt=_doubt(smooth[start:stop], start, fall))
+
+
+def _doubt(smooth: np.ndarray, start: int, fall: float) -> str:
+    """Say where the signal before the bolus falls and comes back; '' if it does not."""
+    lowest = int(np.argmin(smooth))
+    sides = smooth[: lowest + 1].max(), smooth[lowest:].max()
+    dip = 1 - float(smooth[lowest]) / float(min(sides))
+    if dip <= UNEVEN * fall:
+        return ''
+    return (
+        f'the signal falls by {100 * dip:.0f} % before the bolus already (volume '
+        f'{start + lowest}, counted from 0): an earlier bolus, or motion'
+    )
+
+
+def _lone(curve, start: int, level: float) -> int | None:
+    """Return the lowest volume if those beside it have not fallen; None otherwise."""
+    lowest = start + int(np.argmin(curve[start:]))
+    beside = [curve[k] for k in (lowest - 1, lowest + 1) if start <= k < len(curve)]
+    fall = level - curve[lowest]
+    return lowest if level - min(beside, default=level) < LASTS * fall else None
 
 
 def _arrival(smooth, start: int, peak: int, high: float) -> int:

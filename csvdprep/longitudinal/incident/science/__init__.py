@@ -188,10 +188,10 @@ def _doubt(lesion, candidate, own: Look, there: Look, expected, name: str, rules
         return f'{name} has a candidate there that does not count ({candidate.said})'
     if there.covered < LEAST_COVERED:
         return f'the place lies outside of the brain that the scan of {name} shows'
-    if lesion.error_mm > rules.most_error_mm:
+    if not lesion.error_mm <= rules.most_error_mm:
         return f'the visits are registered with an error of {lesion.error_mm:.1f} mm there'
     if expected is None:
-        return 'too little brain around it to measure its contrast'
+        return 'too little brain around it, or no intensities, to measure its contrast'
     if abs(expected) < rules.least_cnr:
         return (
             f'poor contrast at {name}: it would have a contrast-to-noise ratio of '

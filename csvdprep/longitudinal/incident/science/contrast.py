@@ -162,9 +162,11 @@ def look(scan: Scan, points: np.ndarray, mm3: float) -> Look:
         return Look(covered, filled)
     level = float(np.median(values))
     noise = 1.4826 * float(np.median(np.abs(values - level)))
-    if level <= 0 or noise <= 0:
+    if not (0 < level < np.inf and 0 < noise < np.inf):
         return Look(covered, filled)
     mean = float((scan.image[tuple(voxels.T)] * share).sum(dtype=float) / share.sum())
+    if not np.isfinite(mean):
+        return Look(covered, filled)
     return Look(covered, filled, mean / level - 1, level, noise)
 
 
