@@ -240,6 +240,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    version=2,
     resolve='csvdprep.longitudinal.brain_change.decide:resolve',
     build='csvdprep.longitudinal.brain_change.workflow:init_brain_change_wf',
     methods='Change of brain volume was measured in the space half-way between the visits by '
