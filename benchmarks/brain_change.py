@@ -39,6 +39,10 @@ SURFACE_MM, REACH_MM = 2.0, 20.0
 #: Error of the brain masks: SD of the share at which they end.
 JITTER = 0.15
 KINDS = ('warp', 'sulci', 'ventricles', 'still')
+#: Heads are made on a grid this much finer than the voxels of the scan, in steps of at least so
+#: many mm. On a grid as coarse as the voxels, borders begin on its lines: they move by less than
+#: a voxel, all voxels of a border in step, and no window sees what a scan of real borders shows.
+FINER, FINEST_MM = 2.0, 0.75
 #: Strengths of change, in turn.
 LOSSES = (0.5, 1.0, 2.0, -0.7, 1.5)
 
@@ -149,7 +153,7 @@ def visit(parts, affine, seed: int, voxel, noise: float, rng) -> Seen:
 def pair(kind: str, seed: int, voxel, loss: float) -> dict:
     """Make two visits, and bring both to the half-way space."""
     rng = np.random.default_rng([seed, 99])
-    two = heads(kind, seed, min(1.5, max(1.0, float(min(voxel)))), loss)
+    two = heads(kind, seed, max(FINEST_MM, min(voxel) / FINER), loss)
     ml = [sum(float(p.sum(dtype=float)) for p in parts[2:4]) for parts, _ in two]
     wide = [float(parts[4].sum(dtype=float)) * abs(np.linalg.det(a)) / 1000 for parts, a in two]
     seen = [

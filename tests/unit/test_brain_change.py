@@ -125,6 +125,31 @@ def test_noise_that_one_visit_lacks_is_found():
     assert scaled.noise[1] == 0
 
 
+def test_the_level_of_fluid_does_not_follow_brain_that_gives_way_to_it():
+    """Voxels of nearly only fluid, called fluid at both visits, hold less brain at the later."""
+    shape = (40, 30, 30)
+    white, grey, fluid, head = (np.zeros(shape, np.float32) for _ in range(4))
+    head[:] = 1
+    white[:15], grey[15:25], fluid[25:] = 1, 1, 1
+    fluid[26:39], grey[26:39] = 0.95, 0.05
+    shares = Shares(white, grey, fluid, head)
+    level = white + 0.8 * (grey > 0.5) + 0.3 * (fluid > 0.5)
+    nearly = (fluid > 0.5) & (fluid < 1)
+    two = [(300 * (level + 0.5 * more * nearly)).astype(np.float32) for more in (0.12, 0.04)]
+    scaled = one_scale(two, [shares, shares], np.ones(3))
+    for image, more in zip(scaled.images, (0.12, 0.04), strict=True):
+        assert np.median(image[fluid == 1]) == pytest.approx(0, abs=1e-4)
+        assert np.median(image[nearly]) == pytest.approx(more, abs=1e-3)
+
+
+def test_without_voxels_of_fluid_alone_the_level_is_that_of_the_clearest():
+    two = [head(seed=1), head(seed=2)]
+    for _, one, _ in two:
+        np.minimum(one.fluid, 0.95, out=one.fluid)
+    found = changes(*two)
+    assert abs(found.change_pct) < 0.15
+
+
 def test_a_scanner_with_another_scale_is_told():
     first, last = head(seed=1), head(seed=2)
     middle = (N - 1) / 2

@@ -152,8 +152,7 @@ ROOM = Room(
         _measure(
             'brain_change_pct',
             '%',
-            'Change of brain volume by the shift of its borders, % of the mean of both visits; in '
-            'phantoms that shrink by a warp it is too small by a third to a half',
+            'Change of brain volume by the shift of its borders, % of the mean of both visits',
             primary=True,
             interval=True,
             limits=Limits(ok=(-10, 2.5), warn=(-25, 5)),
@@ -240,6 +239,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
+    version=2,
     resolve='csvdprep.longitudinal.brain_change.decide:resolve',
     build='csvdprep.longitudinal.brain_change.workflow:init_brain_change_wf',
     methods='Change of brain volume was measured in the space half-way between the visits by '

@@ -11,6 +11,9 @@ from scipy.special import ndtr
 
 #: Share of a tissue from which a voxel counts as that tissue.
 PURE = 0.9
+#: The same for the level of fluid, if there are enough such voxels. Where a voxel is nearly fluid
+#: only, brain that gives way to fluid makes it darker: its level would hide part of the loss.
+PURE_FLUID = 0.99
 #: Slow differences of intensity between visits are taken away below this scale (SD), mm.
 DRIFT_MM = 20.0
 #: Scale of even tissue in which noise is looked for (SD), mm.
@@ -100,7 +103,8 @@ def one_scale(
     -----
     What is left of the receiver fields differs between visits: their ratio, smooth, from voxels
     that are one tissue at both visits and far from fluid, is taken away in equal parts from both
-    (differential bias correction [1]_). Then levels are medians of voxels of one tissue.
+    (differential bias correction [1]_). Then levels are medians of voxels of one tissue; that of
+    fluid is taken where hardly any brain is left to give way to it.
 
     References
     ----------
@@ -112,6 +116,9 @@ def one_scale(
         name: known & np.logical_and.reduce([getattr(one, name) >= PURE for one in shares])
         for name in ('white', 'grey', 'fluid')
     }
+    clear = known & np.logical_and.reduce([one.fluid >= PURE_FLUID for one in shares])
+    if clear.sum() >= LEAST_VOXELS:
+        pure['fluid'] = clear
     for name, where in pure.items():
         if where.sum() < LEAST_VOXELS:
             raise ValueError(f'hardly a voxel is pure {name} matter at both visits')
