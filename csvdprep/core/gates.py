@@ -252,6 +252,12 @@ GATES = (
         warns=('change of volume',),
     ),
     Gate(
+        name='agreement of the intracranial volumes of the visits',
+        judged_by=('qc_icv_change_pct',),
+        stops=('bpf_change_per_year',),
+        warns=('bpf_change_per_year',),
+    ),
+    Gate(
         name='scale of the skull at the visits',
         judged_by=('qc_brain_change_scale_pct',),
         stops=('brain_change_*', 'ventricle_change_*'),

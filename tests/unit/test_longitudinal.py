@@ -142,6 +142,22 @@ def test_what_judges_quality_is_not_compared():
     assert differences(*visits) == []
 
 
+@pytest.mark.parametrize(('later', 'flag'), [('1015', 'ok'), ('1040', 'warn'), ('960', 'warn')])
+def test_a_skull_that_grows_is_an_error(later, flag):
+    one = {'icv_ml': row('1000'), 'bpf': row('0.8'), 'lv_pct_icv': row('2'), 'lv_ml': row('20')}
+    two = one | {'icv_ml': row(later)}
+    found = {
+        item['measure']: item
+        for item in differences(VisitRows('1', 0.0, one), VisitRows('2', 2.0, two))
+    }
+    assert found['lv_ml']['qc'] == 'ok'
+    for name in ('icv_ml', 'bpf', 'lv_pct_icv'):
+        assert found[name]['qc'] == flag
+        assert ('intracranial volumes differ by' in (found[name]['reason'] or '')) == (
+            flag != 'ok'
+        )
+
+
 def test_pairs_of_one_visit_and_of_many():
     names = [
         [(a.session, b.session) for a, b in pairs([VisitRows(n, None, {}) for n in text])]

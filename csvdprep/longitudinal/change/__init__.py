@@ -1,7 +1,7 @@
 """Differences of each measure between the visits of a participant."""
 
 from csvdprep.core.declared import Frame
-from csvdprep.core.room import Column, Derivative, Measure, Room
+from csvdprep.core.room import Column, Derivative, Limits, Measure, Room
 
 _APART = (
     'between two visits that were measured independently includes the noise of both, and '
@@ -100,8 +100,18 @@ ROOM = Room(
         _difference('lv_change_ml_per_year', 'mL/year', 'Lateral ventricles'),
         _difference('bpf_change_per_year', '1/year', 'Brain parenchymal fraction'),
         _difference('psmd_change_1e4_per_year', '1e-4 mm2/s/year', 'PSMD'),
+        Measure(
+            name='qc_icv_change_pct',
+            units='%',
+            method='difference',
+            description='Last minus first intracranial volume, % of the mean of both. In adults '
+            'it does not change: this is an error of the masks, of the coverage or of the '
+            'scale of the scanner.',
+            limits=Limits(ok=(-2, 2), warn=(-5, 5)),
+        ),
     ),
     build='csvdprep.longitudinal.change.workflow:init_change_wf',
     methods='Differences of measures between the visits of a participant were computed, and '
     'divided by the years between the visits according to the tables of the dataset.',
+    version=2,
 )

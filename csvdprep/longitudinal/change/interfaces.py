@@ -8,7 +8,7 @@ from csvdprep.bids.tsv import read_tsv
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.longitudinal.change import ROOM
-from csvdprep.longitudinal.change.science import VisitRows, differences, pairs
+from csvdprep.longitudinal.change.science import VisitRows, differences, icv_change_pct, pairs
 
 #: Measures of the visits whose yearly difference is a measure of the participant.
 YEARLY = {
@@ -57,6 +57,10 @@ class Change(SimpleInterface):
             ),
         }
         values |= {name: _yearly(ends.get(of), of) for name, of in YEARLY.items()}
+        grown = icv_change_pct(visits[0], visits[-1])
+        values['qc_icv_change_pct'] = Value(
+            grown, reason='' if grown is not None else 'a visit has no intracranial volume'
+        )
         self._results['change_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
 

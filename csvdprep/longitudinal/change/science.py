@@ -8,6 +8,8 @@ from itertools import pairwise
 from math import hypot
 
 _ORDER = ('ok', 'warn', 'fail', 'na')
+#: Difference of the intracranial volume between visits of an adult that is an error, %.
+ICV_APART_PCT = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,36 @@ def pairs(visits: Sequence[VisitRows]) -> Iterator[tuple[VisitRows, VisitRows]]:
         yield visits[0], visits[-1]
 
 
+def icv_change_pct(earlier: VisitRows, later: VisitRows) -> float | None:
+    """Return by how much the intracranial volume seems to have grown.
+
+    Parameters
+    ----------
+    earlier, later : VisitRows
+        The visits.
+
+    Returns
+    -------
+    float or None
+        % of the mean of both; None without two values. In adults it does not change, so that this
+        is an error of the masks, or of the scanner's scale.
+
+    Examples
+    --------
+    >>> one, two = (VisitRows('', None, {'icv_ml': {'value': ml}}) for ml in ('980', '1020'))
+    >>> icv_change_pct(one, two)
+    4.0
+    """
+    two = [_number(visit.rows.get('icv_ml', {}).get('value', '')) for visit in (earlier, later)]
+    if None in two or min(two) <= 0:
+        return None
+    return 200 * (two[1] - two[0]) / (two[0] + two[1])
+
+
+def _stands_on_icv(name: str) -> bool:
+    return name in ('icv_ml', 'csf_ml', 'bpf') or name.endswith('_pct_icv')
+
+
 def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
     """Compare all measures of two visits.
 
@@ -71,6 +103,7 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
     years = None
     if earlier.years is not None and later.years is not None:
         years = later.years - earlier.years
+    grown = icv_change_pct(earlier, later) or 0.0
     rows = []
     for name in dict.fromkeys((*earlier.rows, *later.rows)):
         two = [visit.rows.get(name, {}) for visit in (earlier, later)]
@@ -84,6 +117,10 @@ def differences(earlier: VisitRows, later: VisitRows) -> list[dict]:
             reason = '; '.join(
                 filter(None, ('the difference is within the intervals of the two values', reason))
             )
+        if difference is not None and abs(grown) > ICV_APART_PCT and _stands_on_icv(name):
+            qc = max(qc, 'warn', key=_ORDER.index)
+            said = f'the intracranial volumes differ by {abs(grown):.1f} %, which is an error'
+            reason = '; '.join(filter(None, (said, reason)))
         known = difference is not None and years is not None and years > 0
         rows.append(
             {
