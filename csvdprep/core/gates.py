@@ -264,6 +264,12 @@ GATES = (
         warns=('brain_change_*', 'ventricle_change_*'),
     ),
     Gate(
+        name='coverage of the T1w of the visits',
+        judged_by=('qc_brain_change_coverage_pct',),
+        stops=('brain_change_*', 'ventricle_change_*'),
+        warns=('brain_change_*',),
+    ),
+    Gate(
         name='contrast of the T1w of the visits',
         judged_by=('qc_brain_change_contrast',),
         stops=('brain_change_*',),

@@ -99,6 +99,19 @@ def test_without_change_results_stay_within_their_error():
     assert within == 6
 
 
+def test_what_one_image_does_not_show_is_no_change():
+    (one, first, _), (two, last, _) = head(seed=1), head(seed=2)
+    cut = AT[2] < 24
+    first = Shares(*(part * cut for part in (first.white, first.grey, first.fluid, first.head)))
+    found = compare([one * cut, two], [first, last], None, (MM,) * 3, covered=AT[2] < 22)
+    assert abs(found.change_pct) < 0.2
+    assert 80 < found.covered_pct < 95
+    assert found.brain_ml < compare([one, two], [last, last], None, (MM,) * 3).brain_ml
+    assert compare([one * cut, two], [first, last], None, (MM,) * 3).change_pct > 2
+    with pytest.raises(ValueError, match='no brain in common'):
+        compare([one, two], [last, last], None, (MM,) * 3, covered=AT[2] < -100)
+
+
 def test_a_drift_between_the_visits_is_taken_away():
     first, last = head(seed=1), head(seed=2, bias=0.05)
     found = changes(first, last)
@@ -265,6 +278,23 @@ def test_what_is_unknown_is_na_with_a_reason(tmp_path, monkeypatch):
     odd = [heads[0], head(seed=2, contrast=1.6)]
     with pytest.raises(MeasureError, match='ses-1 and ses-2 cannot be brought to one scale'):
         run_room(tmp_path / 'b', odd, files, (1, 2))
+
+
+def test_thick_voxels_have_no_detectable_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('csvdprep.longitudinal.brain_change.interfaces.THICK_MM', 1.4)
+    heads = [head(seed=1), head(0.3, seed=2)]
+    values, rows, _ = run_room(
+        tmp_path / 'a', heads, write_visits(tmp_path / 'visits', heads), (1, 2)
+    )
+    for name in ('brain_change_mdc_pct', 'brain_change_beyond_mdc'):
+        assert values[name]['value'] is None
+        assert 'voxels of 1.5 mm' in values[name]['reason']
+    assert values['brain_change_pct']['low'] is None
+    assert values['brain_change_pct']['qc'] == 'warn'
+    assert rows[0]['mdc_pct'] == 'n/a'
+    # The heads fill the grid but for its edges, which both images show.
+    assert values['qc_brain_change_coverage_pct']['value'] == pytest.approx(100, abs=0.5)
 
 
 def test_a_single_visit_with_tissues_is_told():

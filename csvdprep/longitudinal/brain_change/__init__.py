@@ -155,7 +155,7 @@ ROOM = Room(
             'Change of brain volume by the shift of its borders, % of the mean of both visits',
             primary=True,
             interval=True,
-            limits=Limits(ok=(-10, 2.5), warn=(-25, 5)),
+            limits=Limits(ok=(-10, 1), warn=(-25, 2)),
         ),
         _measure(
             'brain_change_pct_per_year',
@@ -230,6 +230,14 @@ ROOM = Room(
             limits=Limits(ok=(-0.3, 0.3), warn=(-1, 1)),
         ),
         _measure(
+            'qc_brain_change_coverage_pct',
+            '%',
+            'Share of the brain that the images of both visits show, off their edges; changes are '
+            'of this part',
+            method='coverage',
+            limits=Limits(ok=(97, 100), warn=(85, 100)),
+        ),
+        _measure(
             'qc_brain_change_contrast',
             '1',
             'Contrast of white to grey matter, last over first visit',
@@ -239,7 +247,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
-    version=2,
+    version=3,
     resolve='csvdprep.longitudinal.brain_change.decide:resolve',
     build='csvdprep.longitudinal.brain_change.workflow:init_brain_change_wf',
     methods='Change of brain volume was measured in the space half-way between the visits by '

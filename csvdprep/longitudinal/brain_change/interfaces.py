@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import MeasureError
@@ -62,9 +63,12 @@ class BrainChange(SimpleInterface):
         grid = nib.Nifti1Image(np.zeros(series.shape[:3], np.uint8), series.affine)
         shares = [self._shares(name, poses[name], grid) for name in sessions]
         wide = [self._ventricles(name, poses[name], grid) for name in sessions]
+        seen = [self._covered(name, poses[name], grid) for name in sessions]
         voxel_mm = nib.affines.voxel_sizes(series.affine)
         years = {v['session']: v['years'] for v in self.inputs.measures['visits']}
         rows, found = [], None
+        thick = float(max(voxel_mm.max(), *(self._thickness(name) for name in sessions)))
+        blurred = thick > THICK_MM
         for one, two in _pairs(len(sessions)):
             both = None if wide[one] is None or wide[two] is None else [wide[one], wide[two]]
             try:
@@ -74,6 +78,7 @@ class BrainChange(SimpleInterface):
                     both,
                     voxel_mm,
                     (asked['low'], asked['high']),
+                    seen[one] & seen[two],
                 )
             except ValueError as error:
                 raise MeasureError(
@@ -84,7 +89,7 @@ class BrainChange(SimpleInterface):
                 ) from error
             between = _between(years, sessions[one], sessions[two])
             ends = (sessions[one], sessions[two])
-            rows.append(_row(found, ends, between, asked['retest_sd_pct']))
+            rows.append(_row(found, ends, between, None if blurred else asked['retest_sd_pct']))
         for name, field in (('shift', found.shift), ('jacobian', found.jacobian)):
             path = folder / f'{name}.nii.gz'
             nib.save(nib.Nifti1Image(field.astype(np.float32), grid.affine), path)
@@ -92,7 +97,6 @@ class BrainChange(SimpleInterface):
         self._results['brain_change_list'] = write_rows(
             rows, ROOM.makes['brain_change_list'].columns, folder / 'changes.tsv', digits=5
         )
-        thick = float(max(voxel_mm.max(), *(self._thickness(name) for name in sessions)))
         self._results['brain_change_values'] = write_values(
             folder / 'values.json', _values(rows[-1], found, thick), ROOM
         )
@@ -119,6 +123,16 @@ class BrainChange(SimpleInterface):
         )
         found = np.asarray(resample(mask, grid, matrix=pose, order=1), np.float32)
         return found if found.any() else None
+
+    def _covered(self, session, pose, grid) -> np.ndarray:
+        """Tell what the image of a visit shows, a voxel away from its edges."""
+        own = load(self._files('brain_mask')[session])
+        full = nib.Nifti1Image(np.ones(own.shape[:3], np.float32), own.affine)
+        inside = resample(full, grid, matrix=pose, order=1) > 0.999
+        if inside.all():
+            return inside
+        away = ndi.distance_transform_edt(inside, sampling=nib.affines.voxel_sizes(grid.affine))
+        return away > self._thickness(session)
 
     def _thickness(self, session) -> float:
         """Return the thickest side of a voxel of a visit, mm."""
@@ -147,9 +161,12 @@ def _between(years, one, two) -> float | None:
     return years[two] - years[one]
 
 
-def _row(found: Compared, ends, years, retest: float) -> dict:
-    """Write down what a pair of visits tells; bounds are those of the detectable change."""
-    sd = max(found.error_pct, retest)
+def _row(found: Compared, ends, years, retest: float | None) -> dict:
+    """Write down what a pair of visits tells; bounds are those of the detectable change.
+
+    Without the SD of repeated scans there are none.
+    """
+    sd = None if retest is None else max(found.error_pct, retest)
     known = isfinite(found.ventricles_change_ml)
     wide = found.ventricles_change_ml if known else None
     return {
@@ -157,11 +174,11 @@ def _row(found: Compared, ends, years, retest: float) -> dict:
         'to_session': ends[1],
         'years': years,
         'brain_pct': found.change_pct,
-        'brain_low_pct': found.change_pct - Z95 * sd,
-        'brain_high_pct': found.change_pct + Z95 * sd,
+        'brain_low_pct': None if sd is None else found.change_pct - Z95 * sd,
+        'brain_high_pct': None if sd is None else found.change_pct + Z95 * sd,
         'brain_pct_per_year': found.change_pct / years if years else None,
         'brain_ml': found.change_ml,
-        'mdc_pct': Z95 * sd,
+        'mdc_pct': None if sd is None else Z95 * sd,
         'jacobian_pct': found.jacobian_pct,
         'ventricles_ml': wide,
         'ventricles_pct': 100 * wide / found.ventricles_ml if known else None,
@@ -179,10 +196,15 @@ def _values(row: dict, found: Compared, thick_mm: float) -> dict:
     mind, flag = '', ''
     if thick_mm > THICK_MM:
         flag, mind = 'warn', f'voxels of {thick_mm:.2g} mm blur the borders of the brain'
+    limit, low, high = (row[name] for name in ('mdc_pct', 'brain_low_pct', 'brain_high_pct'))
+    unsure = Value(
+        None,
+        reason=f'how far repeated scans with voxels of {thick_mm:.2g} mm lie apart is not known',
+    )
     level = 'none'
-    if abs(change) > row['mdc_pct']:
+    if limit is not None and abs(change) > limit:
         level = 'gain' if change > 0 else 'loss'
-    low, high = row['brain_low_pct'], row['brain_high_pct']
+    yearly = [None if end is None or not years else end / years for end in (low, high)]
     per_year = row['brain_pct_per_year']
     white = [one or nan for one in found.scaled.contrast]
 
@@ -195,11 +217,11 @@ def _values(row: dict, found: Compared, thick_mm: float) -> dict:
         'brain_change_pct': Value(change, low, high, reason=mind, qc=flag),
         'brain_change_pct_per_year': untimed
         if per_year is None
-        else Value(per_year, low / years, high / years, reason=mind, qc=flag),
+        else Value(per_year, *yearly, reason=mind, qc=flag),
         'brain_change_ml': Value(row['brain_ml'], reason=mind, qc=flag),
         'brain_change_se_pct': found.error_pct,
-        'brain_change_mdc_pct': row['mdc_pct'],
-        'brain_change_beyond_mdc': Value(level, reason=mind, qc=flag),
+        'brain_change_mdc_pct': unsure if limit is None else limit,
+        'brain_change_beyond_mdc': unsure if limit is None else level,
         'brain_change_jacobian_pct': found.jacobian_pct,
         'ventricle_change_ml': wide('ventricles_ml'),
         'ventricle_change_pct': wide('ventricles_pct'),
@@ -211,5 +233,6 @@ def _values(row: dict, found: Compared, thick_mm: float) -> dict:
         )
         if found.scale_pct is None
         else found.scale_pct,
+        'qc_brain_change_coverage_pct': found.covered_pct,
         'qc_brain_change_contrast': white[1] / white[0],
     }

@@ -47,6 +47,8 @@ class Compared:
         Change of the lateral ventricles, by both ways; NaN without masks.
     scale_pct : float or None
         By how much the head is longer at the later visit; None without skull.
+    covered_pct : float
+        Share of the brain of both visits that both images show, %.
     scaled : Scaled
         Images on one scale.
     shift, jacobian : ndarray of float32, shape (I, J, K)
@@ -63,6 +65,7 @@ class Compared:
     ventricles_change_ml: float
     ventricles_jacobian_ml: float
     scale_pct: float | None
+    covered_pct: float
     scaled: Scaled
     shift: np.ndarray
     jacobian: np.ndarray
@@ -74,6 +77,7 @@ def compare(
     ventricles: Sequence[np.ndarray] | None,
     voxel_mm: Sequence[float],
     window: tuple[float, float] = WINDOW,
+    covered: np.ndarray | None = None,
 ) -> Compared:
     """Measure how the volume of the brain changed between two visits.
 
@@ -89,6 +93,8 @@ def compare(
         Voxel size.
     window : (float, float)
         Of the integral, as shares of the way from fluid to grey matter.
+    covered : ndarray of bool, optional
+        What both images show, off their edges; all, if not given. Volumes and changes are of this.
 
     Returns
     -------
@@ -131,11 +137,16 @@ def compare(
     voxel_mm = np.asarray(voxel_mm, float)
     voxel_ml = float(np.prod(voxel_mm)) / 1000
     scaled = one_scale(images, shares, voxel_mm)
-    where = border(shares, voxel_mm)
+    most = np.maximum(shares[0].brain, shares[1].brain)
+    covered = np.ones(most.shape, bool) if covered is None else covered
+    shown = float(most[covered].sum(dtype=float)) / float(most.sum(dtype=float))
+    if not shown:
+        raise ValueError('the images have no brain in common')
+    where = border(shares, voxel_mm) & covered
     moved = shift(scaled, where, window)
     error = standard_error(scaled, shares, where, voxel_mm, window)
-    brain = (shares[0].brain + shares[1].brain) / 2
-    head = np.minimum(shares[0].head, shares[1].head) >= 0.5
+    brain = (shares[0].brain + shares[1].brain) / 2 * covered
+    head = (np.minimum(shares[0].head, shares[1].head) >= 0.5) & covered
     velocity, blocks = half_velocity(
         [np.clip(image, *SEEN) for image in scaled.images], head, voxel_mm
     )
@@ -146,7 +157,7 @@ def compare(
     change = float(moved.sum(dtype=float)) * voxel_ml
     wide = wider = deformed = float('nan')
     if ventricles is not None:
-        middle = (ventricles[0] + ventricles[1]) / 2
+        middle = (ventricles[0] + ventricles[1]) / 2 * covered
         wide = float(middle.sum(dtype=float)) * voxel_ml
         near = ndi.distance_transform_edt(middle < 0.5, sampling=voxel_mm) <= WALL_MM
         wider = -float(moved[near].sum(dtype=float)) * voxel_ml
@@ -162,6 +173,7 @@ def compare(
         ventricles_change_ml=wider,
         ventricles_jacobian_ml=deformed,
         scale_pct=head_scale(images, [one.head for one in shares], voxel_mm),
+        covered_pct=100 * shown,
         scaled=scaled,
         shift=moved,
         jacobian=ratio,
