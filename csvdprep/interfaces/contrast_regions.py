@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from csvdprep.core.regions import RINGS, ZONES
 from csvdprep.imaging.atlas import labels_of
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
+from csvdprep.interfaces.values import Value
 from csvdprep.science.distances import distance_map
 from csvdprep.science.morphology import dilate
 
@@ -99,3 +101,29 @@ def _from_lesions(frame, wmh_mask, where) -> np.ndarray:
     here = np.linalg.inv(frame.ways['flair']) @ mask.affine
     found = distance_map(lesions, here, where.shape, frame.image.affine, where=where)
     return np.where(np.isfinite(found), found, np.inf)
+
+
+def unsegmented(name: str, value: Value) -> Value:
+    """Flag what is called normal-appearing white matter, or is relative to it.
+
+    Parameters
+    ----------
+    name : str
+        Measure.
+    value : Value
+        What was found where hyperintensities were not segmented.
+
+    Returns
+    -------
+    Value
+        With a flag and its reason, if the measure is of normal-appearing white matter.
+
+    Examples
+    --------
+    >>> unsegmented('vp_nawm', Value(0.01)).qc, unsegmented('vp_cgm', Value(0.02)).qc == 'warn'
+    ('warn', False)
+    """
+    if value.value is None or 'nawm' not in name:
+        return value
+    said = 'hyperintensities were not segmented: they are in the white matter called normal'
+    return replace(value, reason='; '.join(filter(None, (value.reason, said))), qc='warn')

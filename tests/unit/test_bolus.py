@@ -19,7 +19,8 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
-from csvdprep.markers.bolus.interfaces import _of_regions, _Region, _unsegmented
+from csvdprep.interfaces.contrast_regions import unsegmented
+from csvdprep.markers.bolus.interfaces import _of_regions, _Region
 from csvdprep.science.bolus import (
     correct_leakage,
     deconvolve,
@@ -506,7 +507,7 @@ def test_an_earlier_bolus_is_flagged():
 
 
 def test_white_matter_with_hyperintensities_in_it_is_flagged():
-    values = {name: _unsegmented(name, value) for name, value in of_regions().items()}
+    values = {name: unsegmented(name, value) for name, value in of_regions().items()}
     for name in ('dsc_mtt_nawm_s', 'dsc_cbv_wmh_to_nawm'):
         assert values[name].qc == 'warn'
         assert 'hyperintensities were not segmented' in values[name].reason

@@ -577,6 +577,9 @@ def test_without_hyperintensities_the_others_are_measured(files, tmp_path):
     given = {k: v for k, v in files.items() if k not in ('wmh_mask', 'flair_to_anat')}
     values, _ = measured(given, tmp_path)
     assert values['ps_nawm_1e4_permin'].value is not None
+    assert values['ps_nawm_1e4_permin'].qc == 'warn'
+    assert 'in the white matter called normal' in values['ps_nawm_1e4_permin'].reason
+    assert values['ps_cgm_1e4_permin'].qc != 'warn'
     assert values['ps_wmh_1e4_permin'].reason == 'hyperintensities were not segmented'
     assert values['ps_pen_2to4_1e4_permin'].value is None
 

@@ -1,7 +1,7 @@
 """Files in, files out; the numbers are in the science."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.core.regions import MAIN, REGIONS
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
-from csvdprep.interfaces.contrast_regions import contrast_regions
+from csvdprep.interfaces.contrast_regions import contrast_regions, unsegmented
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.bolus import ROOM, TIMED
 from csvdprep.science.bolus import (
@@ -187,7 +187,7 @@ class TrackBolus(SimpleInterface):
         values = _of_regions(found, base, regions, why, series.doubt)
         values |= _of_times(timed, why, series, segmented)
         if not segmented:
-            values = {name: _unsegmented(name, value) for name, value in values.items()}
+            values = {name: unsegmented(name, value) for name, value in values.items()}
         values |= _of_vessels(series, aif, sinus, no_sinus, timed, why)
         self._results['bolus_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
@@ -334,14 +334,6 @@ class TrackBolus(SimpleInterface):
                 labels[regions[name]] = number
         self._results['dsc_vessels'] = save(vessels, image, folder / 'vessels.nii.gz')
         self._results['dsc_regions'] = save(labels, image, folder / 'regions.nii.gz')
-
-
-def _unsegmented(name: str, value: Value) -> Value:
-    """Flag what is called normal-appearing white matter, or is relative to it."""
-    if value.value is None or 'nawm' not in name:
-        return value
-    said = 'hyperintensities were not segmented: they are in the white matter called normal'
-    return replace(value, reason='; '.join(filter(None, (value.reason, said))), qc='warn')
 
 
 _NONE = {'cbv': 'blood volume', 'cbf': 'blood flow'}

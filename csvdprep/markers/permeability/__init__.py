@@ -408,5 +408,5 @@ ROOM = Room(
     'for subtle leakage recommends [@thrippleton2019]; the extended Tofts and the two-compartment '
     'exchange model were fitted beside it. The leaking volume is after [@vandehaar2016].',
     references=('patlak1983', 'thrippleton2019', 'vandehaar2016'),
-    version=3,
+    version=4,
 )

@@ -15,7 +15,7 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.core.regions import MAIN, REGIONS
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
-from csvdprep.interfaces.contrast_regions import contrast_regions
+from csvdprep.interfaces.contrast_regions import contrast_regions, unsegmented
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.permeability import ROOM
 from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
@@ -174,11 +174,15 @@ class MapPermeability(SimpleInterface):
         self._results['dce_estimates'] = _write_estimates(
             folder / 'estimates.tsv', series, regions, estimates
         )
-        self._results['permeability_values'] = write_values(
-            folder / 'values.json',
-            self._values(series, regions, estimates, vif, plasma, ps, delay, why or short, use),
-            ROOM,
+        values = self._values(
+            series, regions, estimates, vif, plasma, ps, delay, why or short, use
         )
+        if not others:
+            values = {
+                name: unsegmented(name, value) if isinstance(value, Value) else value
+                for name, value in values.items()
+            }
+        self._results['permeability_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
 
     def _input_function(self, frame, series, brain):
