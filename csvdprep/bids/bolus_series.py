@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from csvdprep.bids.bolus import read_bolus_protocol
-from csvdprep.bids.contrast_series import SETTLED, without_file
+from csvdprep.bids.contrast_series import raw_series, without_file
 from csvdprep.bids.metadata import plain_number
-from csvdprep.bids.names import DERIVED
 from csvdprep.bids.offer import Candidate, Dataset, Report
 from csvdprep.core.declared import Input
 from csvdprep.core.errors import InputError
@@ -46,18 +45,8 @@ def read_dsc(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
         By the name of the input, with ``content``: ``series`` (path), ``protocol`` (see
         :class:`csvdprep.bids.bolus.Protocol`), ``notes``. Empty without a series that can be used.
     """
-    candidates = []
-    for folder, suffixes in (
-        (declared.datatype, declared.suffixes),
-        *((folder, names) for folder, names in VARIANTS.items()),
-    ):
-        place = replace(declared, datatype=folder, suffixes=suffixes)
-        candidates += dataset.candidates(visit, place, report, series=True, settled=SETTLED)
     found = []
-    for item in candidates:
-        if DERIVED & item.name.entities.keys():
-            report.notes.append(f'{item.shown} is left out: it is no raw image.')
-            continue
+    for item in raw_series(dataset, visit, declared, VARIANTS, report):
         metadata = dataset.metadata(item, report)
         if item.name.suffix == 'perf' and not _is_bolus(item, metadata):
             continue

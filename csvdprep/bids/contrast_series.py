@@ -43,6 +43,37 @@ class _Flips:
         return self.images[0][2]
 
 
+def raw_series(
+    dataset: Dataset,
+    visit: Visit,
+    declared: Input,
+    variants: Mapping[str, tuple[str, ...]],
+    report: Report,
+) -> Iterator[Candidate]:
+    """Yield the raw series of a visit by their declared name and by the names in use.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where from.
+    visit : Visit
+        Participant and session.
+    declared : Input
+        What is looked for.
+    variants : mapping of str to tuple of str
+        Suffixes in use, by folder.
+    report : Report
+        Takes what there is to say.
+    """
+    for folder, suffixes in ((declared.datatype, declared.suffixes), *variants.items()):
+        place = replace(declared, datatype=folder, suffixes=suffixes)
+        for item in dataset.candidates(visit, place, report, series=True, settled=SETTLED):
+            if DERIVED & item.name.entities.keys():
+                report.notes.append(f'{item.shown} is left out: it is no raw image.')
+            else:
+                yield item
+
+
 def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) -> dict[str, Scan]:
     """Put together a dynamic series, images for T1 mapping, or a T1 map, and a map of B1.
 
@@ -65,20 +96,10 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
         and TR in s), ``t1map`` and ``b1map`` (path or None), ``notes``. Empty without a series
         that can be converted.
     """
-    candidates = []
-    for folder, suffixes in (
-        (declared.datatype, declared.suffixes),
-        *((folder, names) for folder, names in VARIANTS.items()),
-    ):
-        place = replace(declared, datatype=folder, suffixes=suffixes)
-        candidates += dataset.candidates(visit, place, report, series=True, settled=SETTLED)
     found = []
-    for item in candidates:
+    for item in raw_series(dataset, visit, declared, VARIANTS, report):
         shape = item.facts.shape
         frames = shape[3] if len(shape) > 3 else 1
-        if DERIVED & item.name.entities.keys():
-            report.notes.append(f'{item.shown} is left out: it is no raw image.')
-            continue
         if frames < 2 and item.name.suffix == 'T1w':
             continue
         if item.name.suffix == 'perf' and not _has_contrast(item):

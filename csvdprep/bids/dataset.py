@@ -416,5 +416,7 @@ def _unwritable(folder: Path, error: OSError, field: str = '') -> PreflightError
         f'The folder cannot be written to ({error.strerror or error}).',
         file=folder,
         field=field or None,
-        remedy='Ask for write permission and free space, or choose another folder.',
+        remedy='Give a writable folder with -w.'
+        if field == '--work-dir'
+        else 'Ask for write permission and free space, or choose another folder.',
     )

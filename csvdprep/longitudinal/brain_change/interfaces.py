@@ -1,6 +1,5 @@
 """Files of visits in, maps and a table out; the rules are in the science."""
 
-from itertools import pairwise
 from math import isfinite, nan
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 from scipy import ndimage as ndi
 
-from csvdprep.bids.tsv import read_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.imaging.images import load, resample
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.interfaces.visits import read_poses, visit_pairs, years_between
 from csvdprep.longitudinal.brain_change import ROOM
 from csvdprep.longitudinal.brain_change.science import Compared, Shares, compare
 
@@ -52,7 +51,7 @@ class BrainChange(SimpleInterface):
     def _run_interface(self, runtime):
         folder, asked = Path(runtime.cwd), self.inputs.options
         series = nib.load(self.inputs.halfway_t1w)
-        poses = _poses(self.inputs.halfway_t1w_poses)
+        poses = read_poses(self.inputs.halfway_t1w_poses)
         kinds = ('brain_mask', 'wm_probseg', 'gm_probseg', 'csf_probseg')
         sessions = [name for name in poses if all(name in self._files(k) for k in kinds)]
         if len(sessions) < 2:
@@ -69,7 +68,7 @@ class BrainChange(SimpleInterface):
         rows, found = [], None
         thick = float(max(voxel_mm.max(), *(self._thickness(name) for name in sessions)))
         blurred = thick > THICK_MM
-        for one, two in _pairs(len(sessions)):
+        for one, two in visit_pairs(len(sessions)):
             both = None if wide[one] is None or wide[two] is None else [wide[one], wide[two]]
             try:
                 found = compare(
@@ -87,7 +86,7 @@ class BrainChange(SimpleInterface):
                     remedy='Look at the tissues of both visits; exclude a visit whose T1w has '
                     'another contrast.',
                 ) from error
-            between = _between(years, sessions[one], sessions[two])
+            between = years_between(years, sessions[one], sessions[two])
             ends = (sessions[one], sessions[two])
             rows.append(_row(found, ends, between, None if blurred else asked['retest_sd_pct']))
         for name, field in (('shift', found.shift), ('jacobian', found.jacobian)):
@@ -137,28 +136,6 @@ class BrainChange(SimpleInterface):
     def _thickness(self, session) -> float:
         """Return the thickest side of a voxel of a visit, mm."""
         return float(max(load(self._files('brain_mask')[session]).header.get_zooms()[:3]))
-
-
-def _poses(path) -> dict[str, np.ndarray]:
-    found = {}
-    for row in read_tsv(Path(path)).rows:
-        matrix = np.eye(4)
-        for r in range(3):
-            for c in range(4):
-                matrix[r, c] = float(row[f'm{r + 1}{c + 1}'])
-        found[row['session']] = matrix
-    return found
-
-
-def _pairs(count: int) -> list[tuple[int, int]]:
-    """Return consecutive visits; the first and the last come last."""
-    return [*pairwise(range(count)), *([(0, count - 1)] if count > 2 else [])]
-
-
-def _between(years, one, two) -> float | None:
-    if years.get(one) is None or years.get(two) is None or years[two] <= years[one]:
-        return None
-    return years[two] - years[one]
 
 
 def _row(found: Compared, ends, years, retest: float | None) -> dict:

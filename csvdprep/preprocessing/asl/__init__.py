@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from csvdprep.core.declared import Frame, Input
+from csvdprep.core.motion import POSE
 from csvdprep.core.options import option
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.resources import BRAIN
@@ -91,23 +92,7 @@ ROOM = Room(
                     description='What it is, as in aslcontext.tsv; n/a if unknown.',
                 ),
                 Column(name='delay', description='Time from labelling to the image.', units='s'),
-                *(
-                    Column(
-                        name=f'trans_{axis}',
-                        units='mm',
-                        description=f'Translation of the head along {axis} (RAS+), at the middle '
-                        'of the brain.',
-                    )
-                    for axis in 'xyz'
-                ),
-                *(
-                    Column(
-                        name=f'rot_{axis}',
-                        units='degree',
-                        description=f'Rotation of the head about {axis} (RAS+).',
-                    )
-                    for axis in 'xyz'
-                ),
+                *POSE,
                 Column(
                     name='framewise_displacement',
                     units='mm',

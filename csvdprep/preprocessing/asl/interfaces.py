@@ -37,18 +37,7 @@ FEW = 3
 GAP_MM, BRIDGE_MM = 7.0, 4.0
 #: Around the brain, as far as images are compared, mm.
 AROUND_MM = 20.0
-COLUMNS = (
-    'volume',
-    'volume_type',
-    'delay',
-    'trans_x',
-    'trans_y',
-    'trans_z',
-    'rot_x',
-    'rot_y',
-    'rot_z',
-    'framewise_displacement',
-)
+COLUMNS = tuple(column.name for column in ROOM.makes['asl_confounds'].columns)
 
 
 class _InputSpec(TraitedSpec):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from csvdprep.core.declared import Frame, Input
+from csvdprep.core.motion import MOTION
 from csvdprep.core.options import option
 from csvdprep.core.room import Column, Derivative, Figure, Limits, Measure, Room
 from csvdprep.resources import BRAIN
@@ -119,23 +120,7 @@ ROOM = Room(
             'before the contrast agent.',
             columns=(
                 Column(name='time_s', description='Middle of the volume', units='s'),
-                *(
-                    Column(
-                        name=f'trans_{axis}',
-                        description=f'Shift of the middle of the brain along {axis}',
-                        units='mm',
-                    )
-                    for axis in 'xyz'
-                ),
-                *(
-                    Column(name=f'rot_{axis}', description=f'Rotation about {axis}', units='deg')
-                    for axis in 'xyz'
-                ),
-                Column(
-                    name='displacement_mm',
-                    description='Largest displacement of a point of the brain',
-                    units='mm',
-                ),
+                *MOTION,
             ),
         ),
         'dce_protocol': Derivative(

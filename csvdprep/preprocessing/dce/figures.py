@@ -6,10 +6,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from csvdprep.bids.tsv import read_tsv
-from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.imaging.slices import every, extent, load_volume, slice_axis, window
+from csvdprep.interfaces.contrast_series import draw_mean, plot_motion
 
-_MOST = 21
 _STYLE = {'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'path'}
 
 
@@ -24,26 +22,7 @@ def draw_baseline(*, out_file: str, dce_baseline: str, dce_mask: str) -> None:
         Mean and brain.
 
     """
-    image = load_volume(dce_baseline)
-    mask = load_volume(dce_mask, image, order=0).data > 0
-    cuts, step = every(mask, slice_axis(image), _MOST)
-    draw_mosaic(
-        out_file,
-        [
-            Layer(
-                image,
-                window(image, mask),
-                outlines=[(mask, COLOURS['sky'])],
-                name='Before the contrast agent',
-                stroke=1.0,
-            )
-        ],
-        cuts,
-        box=extent(mask, image.zooms, 12.0),
-        columns=7,
-        legend={'Brain of the anatomy': COLOURS['sky']},
-        note=f'Slices {step * image.zooms[slice_axis(image)]:.1f} mm apart.',
-    )
+    draw_mean(out_file, dce_baseline, dce_mask)
 
 
 def draw_motion(*, out_file: str, dce_motion: str) -> None:
@@ -58,17 +37,7 @@ def draw_motion(*, out_file: str, dce_motion: str) -> None:
 
     """
     rows = read_tsv(dce_motion).rows
-    time = [float(row['time_s']) / 60 for row in rows]
     figure = Figure((12, 2.8), layout='constrained')
-    for axes, kind, label in zip(
-        figure.subplots(1, 2), ('trans', 'rot'), ('shift, mm', 'rotation, degrees'), strict=True
-    ):
-        for axis, colour in zip('xyz', ('#d55e00', '#0072b2', '#009e73'), strict=True):
-            values = [float(row[f'{kind}_{axis}']) for row in rows]
-            axes.plot(time, values, color=colour, label=axis, lw=1.4)
-        axes.axhline(0, color='0.8', lw=0.8, zorder=0)
-        axes.set(xlabel='time, min', title=label)
-        axes.spines[['top', 'right']].set_visible(False)
-    figure.axes[0].legend(frameon=False, fontsize=8, ncols=3)
+    plot_motion(figure.subplots(1, 2), rows, [float(row['time_s']) / 60 for row in rows], 'min')
     with matplotlib.rc_context(_STYLE):
         figure.savefig(out_file, format='svg', metadata={'Date': None})

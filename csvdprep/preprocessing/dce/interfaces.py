@@ -15,6 +15,7 @@ from csvdprep.imaging.brain import extract_brain
 from csvdprep.imaging.images import like, load, load_mask_on, resample, save
 from csvdprep.imaging.inspect import load_series
 from csvdprep.imaging.transforms import read_linear, write_linear
+from csvdprep.interfaces.contrast_series import coverage_of, motion_of
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dce import ROOM
 from csvdprep.preprocessing.dce.science import (
@@ -26,7 +27,6 @@ from csvdprep.preprocessing.dce.science import (
     t1_in_seconds,
     temporal_noise,
 )
-from csvdprep.science.head_motion import rotation_angles, rotation_of
 from csvdprep.science.morphology import dilate
 from csvdprep.science.spoiled_gradient import fit_t1
 
@@ -36,12 +36,7 @@ AROUND_MM = 20.0
 VESSELS_MM = 5.0
 #: Share of the signal of the brain from which a voxel counts as head.
 HEAD = 0.1
-COLUMNS = (
-    'time_s',
-    *(f'trans_{axis}' for axis in 'xyz'),
-    *(f'rot_{axis}' for axis in 'xyz'),
-    'displacement_mm',
-)
+COLUMNS = tuple(column.name for column in ROOM.makes['dce_motion'].columns)
 
 
 class _InputSpec(TraitedSpec):
@@ -132,7 +127,10 @@ class DynamicSeries(SimpleInterface):
         }.items():
             self._results[name] = save(array, image, folder / f'{name}.nii.gz')
         self._results['dce_to_anat'] = str(write_linear(matrix, folder / 'dce_to_anat.txt'))
-        rows = _motion_rows(motions, times, mask, affine)
+        rows = [
+            (time, *moved)
+            for time, moved in zip(times, motion_of(motions, mask, affine), strict=True)
+        ]
         write_tsv(folder / 'motion.tsv', [COLUMNS, *rows], digits=4)
         self._results['dce_motion'] = str(folder / 'motion.tsv')
         known = self._protocol(protocol, baseline, notes)
@@ -156,7 +154,7 @@ class DynamicSeries(SimpleInterface):
                 if given.motion
                 else Value(None, reason='motion was not estimated'),
                 'qc_dce_noise_pct': Value(100 * temporal_noise(series, mask), n=int(mask.sum())),
-                'qc_dce_coverage_pct': _covered(inside, brain, matrix, mean, held),
+                'qc_dce_coverage_pct': coverage_of(inside, brain, matrix, mean, held),
                 'qc_dce_anat_dice': Value(
                     float(2 * (shown & mask).sum() / max(shown.sum() + mask.sum(), 1)),
                     n=int(shown.sum()),
@@ -244,29 +242,3 @@ def _coil(mean, own, image):
     field = np.where(known, mean / np.where(known, corrected, 1), 1).astype(np.float32)
     nearest = ndi.distance_transform_edt(~known, return_distances=False, return_indices=True)
     return field[tuple(nearest)]
-
-
-def _motion_rows(motions, times, mask, affine):
-    """Describe the motion of each volume about the middle of the brain."""
-    points = nib.affines.apply_affine(
-        affine, np.argwhere(mask)[:: max(1, int(mask.sum()) // 2000)]
-    )
-    centre = points.mean(axis=0)
-    rows = []
-    for time, motion in zip(times, motions, strict=True):
-        moved = nib.affines.apply_affine(motion, points)
-        shift = nib.affines.apply_affine(motion, centre) - centre
-        far = float(np.linalg.norm(moved - points, axis=1).max())
-        rows.append((time, *shift, *rotation_angles(rotation_of(motion)), far))
-    return rows
-
-
-def _covered(inside, brain, matrix, mean, held) -> Value:
-    """Say how much of the brain of the reference the series holds."""
-    points = np.argwhere(inside)[:: max(1, int(inside.sum()) // 50_000)]
-    # The way resamples the series onto the reference: points of the reference to the series.
-    there = np.linalg.inv(mean.affine) @ matrix @ brain.affine
-    voxels = np.rint(nib.affines.apply_affine(there, points)).astype(int)
-    within = ((voxels >= 0) & (voxels < mean.shape[:3])).all(axis=1)
-    within[within] = held[tuple(voxels[within].T)]
-    return Value(100 * float(within.mean()), n=int(inside.sum()))

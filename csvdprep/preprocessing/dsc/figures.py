@@ -6,10 +6,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from csvdprep.bids.tsv import read_tsv
-from csvdprep.imaging.drawing import COLOURS, Layer, draw_mosaic
-from csvdprep.imaging.slices import every, extent, load_volume, slice_axis, window
+from csvdprep.interfaces.contrast_series import draw_mean, plot_motion
 
-_MOST = 21
 _STYLE = {'svg.hashsalt': 'csvdprep', 'svg.fonttype': 'path'}
 
 
@@ -24,26 +22,7 @@ def draw_baseline(*, out_file: str, dsc_baseline: str, dsc_mask: str) -> None:
         Mean and brain.
 
     """
-    image = load_volume(dsc_baseline)
-    mask = load_volume(dsc_mask, image, order=0).data > 0
-    cuts, step = every(mask, slice_axis(image), _MOST)
-    draw_mosaic(
-        out_file,
-        [
-            Layer(
-                image,
-                window(image, mask),
-                outlines=[(mask, COLOURS['sky'])],
-                name='Before the contrast agent',
-                stroke=1.0,
-            )
-        ],
-        cuts,
-        box=extent(mask, image.zooms, 12.0),
-        columns=7,
-        legend={'Brain of the anatomy': COLOURS['sky']},
-        note=f'Slices {step * image.zooms[slice_axis(image)]:.1f} mm apart.',
-    )
+    draw_mean(out_file, dsc_baseline, dsc_mask)
 
 
 def draw_first_pass(*, out_file: str, dsc_motion: str) -> None:
@@ -65,16 +44,7 @@ def draw_first_pass(*, out_file: str, dsc_motion: str) -> None:
     left.axvspan(before[0], before[-1], color='0.9', lw=0)
     left.plot(time, [float(row['signal_pct']) for row in rows], 'o-', color='k', ms=3, lw=1.2)
     left.set(xlabel='time, s', title='mean signal, %')
-    for axes, kind, label in zip(
-        panels, ('trans', 'rot'), ('shift, mm', 'rotation, degrees'), strict=True
-    ):
-        for axis, colour in zip('xyz', ('#d55e00', '#0072b2', '#009e73'), strict=True):
-            values = [float(row[f'{kind}_{axis}']) for row in rows]
-            axes.plot(time, values, color=colour, label=axis, lw=1.4)
-        axes.axhline(0, color='0.8', lw=0.8, zorder=0)
-        axes.set(xlabel='time, s', title=label)
-    for axes in figure.axes:
-        axes.spines[['top', 'right']].set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8, ncols=3)
+    left.spines[['top', 'right']].set_visible(False)
+    plot_motion(panels, rows, time, 's')
     with matplotlib.rc_context(_STYLE):
         figure.savefig(out_file, format='svg', metadata={'Date': None})

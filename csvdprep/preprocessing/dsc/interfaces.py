@@ -14,12 +14,12 @@ from csvdprep.imaging.brain import extract_brain
 from csvdprep.imaging.images import like, load, load_mask_on, save
 from csvdprep.imaging.inspect import load_series
 from csvdprep.imaging.transforms import read_linear, write_linear
+from csvdprep.interfaces.contrast_series import coverage_of, motion_of
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dsc import ROOM
 from csvdprep.science.bolus import find_first_pass
 from csvdprep.science.bolus.relaxation import baseline_noise
 from csvdprep.science.contrast_motion import pulled
-from csvdprep.science.head_motion import rotation_angles, rotation_of
 from csvdprep.science.volume_alignment import Target
 
 #: Volumes that the brain is found on.
@@ -129,7 +129,7 @@ class BolusSeries(SimpleInterface):
                 )
                 if np.isfinite(noise).all()
                 else Value(None, reason='there are fewer than three volumes before the bolus'),
-                'qc_dsc_coverage_pct': _covered(inside, brain, matrix, mean, held),
+                'qc_dsc_coverage_pct': coverage_of(inside, brain, matrix, mean, held),
                 'qc_dsc_anat_dice': Value(
                     float(2 * (shown & mask).sum() / max(shown.sum() + mask.sum(), 1)),
                     n=int(shown.sum()),
@@ -201,30 +201,12 @@ def find_bolus_motions(series, brain, affine, found) -> np.ndarray:
 
 
 def _rows(motions, series, mask, affine, found, step_s):
-    """Describe signal and motion of each volume, the latter about the middle of the brain."""
-    points = nib.affines.apply_affine(
-        affine, np.argwhere(mask)[:: max(1, int(mask.sum()) // 2000)]
-    )
-    centre = points.mean(axis=0)
+    """Describe signal and motion of each volume."""
     curve = series[mask].mean(axis=0, dtype=np.float64)
     curve = 100 * curve / curve[found.baseline].mean()
     rows = []
-    for number, motion in enumerate(motions):
-        moved = nib.affines.apply_affine(motion, points)
-        shift = nib.affines.apply_affine(motion, centre) - centre
-        far = float(np.linalg.norm(moved - points, axis=1).max())
+    for number, moved in enumerate(motion_of(motions, mask, affine)):
         phase = 'bolus' if number >= found.baseline.stop else 'baseline'
         phase = 'unsteady' if number < found.baseline.start else phase
-        turned = rotation_angles(rotation_of(motion))
-        rows.append((number * step_s, phase, float(curve[number]), *shift, *turned, far))
+        rows.append((number * step_s, phase, float(curve[number]), *moved))
     return rows
-
-
-def _covered(inside, brain, matrix, mean, held) -> Value:
-    """Say how much of the brain of the reference the series holds."""
-    points = np.argwhere(inside)[:: max(1, int(inside.sum()) // 50_000)]
-    there = np.linalg.inv(mean.affine) @ matrix @ brain.affine
-    voxels = np.rint(nib.affines.apply_affine(there, points)).astype(int)
-    within = ((voxels >= 0) & (voxels < mean.shape[:3])).all(axis=1)
-    within[within] = held[tuple(voxels[within].T)]
-    return Value(100 * float(within.mean()), n=int(inside.sum()))

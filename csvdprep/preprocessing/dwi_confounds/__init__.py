@@ -1,5 +1,6 @@
 """Confounds: how the head moved in a diffusion series, and which slices lost signal."""
 
+from csvdprep.core.motion import POSE
 from csvdprep.core.room import Column, Derivative, Limits, Measure, Room
 
 ROOM = Room(
@@ -25,23 +26,7 @@ ROOM = Room(
                     )
                     for axis in 'xyz'
                 ),
-                *(
-                    Column(
-                        name=f'trans_{axis}',
-                        units='mm',
-                        description=f'Translation of the head along {axis} (RAS+), at the middle '
-                        'of the brain.',
-                    )
-                    for axis in 'xyz'
-                ),
-                *(
-                    Column(
-                        name=f'rot_{axis}',
-                        units='degree',
-                        description=f'Rotation of the head about {axis} (RAS+).',
-                    )
-                    for axis in 'xyz'
-                ),
+                *POSE,
                 Column(
                     name='framewise_displacement',
                     units='mm',

@@ -13,21 +13,7 @@ from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dwi_confounds import ROOM
 from csvdprep.science.head_motion import displacement, rotation_angles
 
-COLUMNS = (
-    'volume',
-    'b_value',
-    'gradient_x',
-    'gradient_y',
-    'gradient_z',
-    'trans_x',
-    'trans_y',
-    'trans_z',
-    'rot_x',
-    'rot_y',
-    'rot_z',
-    'framewise_displacement',
-    'lost_slices',
-)
+COLUMNS = tuple(column.name for column in ROOM.makes['dwi_confounds'].columns)
 
 
 class _ConfoundsInputSpec(TraitedSpec):
