@@ -56,7 +56,7 @@ def finish(
     status.rooms = {
         step.room.name: _state(step.room.name, files, before, blamed) for step in plan.steps
     }
-    scans = scan_titles(plan)
+    scans = scan_titles(plan.declared)
     missing = {room: worded(why, scans) for room, why in plan.skipped.items()}
     for room, state in status.rooms.items():
         if state == 'failed':

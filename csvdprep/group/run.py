@@ -36,6 +36,7 @@ from csvdprep.group.rooms import dataset_input, plan_dataset, run_dataset
 from csvdprep.group.tables import GroupWriter, long_table, public
 from csvdprep.group.triage import triage_row
 from csvdprep.group.visits import STATES, computed_visits, look_up
+from csvdprep.report.content import scan_titles, worded
 
 #: Most measures in the list of visits.
 COLUMNS = 8
@@ -231,7 +232,9 @@ def _write_tables(
         say(f'csvdprep: {sentence}')
 
     covariates = Covariates(settings.bids_dir, warn=tell)
-    writer = GroupWriter(output_dir, rooms, declared(settings.output_spaces).names, folder)
+    known = declared(settings.output_spaces)
+    titles = scan_titles(known)
+    writer = GroupWriter(output_dir, rooms, known.names, folder)
     visits = (
         v
         for v in computed_visits(output_dir)
@@ -251,6 +254,9 @@ def _write_tables(
     with writer.open() as write:
         for visit, years in _with_times(chain([first], visits), settings.bids_dir, tell):
             entry = look_up(visit, output_dir)
+            if entry.status:
+                skipped = entry.status.skipped
+                entry.status.skipped = {k: worded(why, titles) for k, why in skipped.items()}
             left = (status_path(output_dir, visit), long_table(output_dir, visit))
             absent += [fault for path in left if (fault := content_missing(path))]
             facts = covariates(visit) | {'interval_years': years}

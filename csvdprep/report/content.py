@@ -13,6 +13,7 @@ from urllib.parse import quote
 from csvdprep.bids.metadata import RANGES, Facts
 from csvdprep.bids.names import fill
 from csvdprep.bids.tsv import read_tsv
+from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Plan, Scan, Step
 from csvdprep.core.room import Derivative, Limits, Measure, Room
@@ -260,9 +261,8 @@ def headline(
     }
 
 
-def scan_titles(plan: Plan) -> dict[str, str]:
+def scan_titles(declared: Declared) -> dict[str, str]:
     """Return what users call the scans and the results of other tools, by name."""
-    declared = plan.declared
     titles = {item.name: item.title for item in declared.inputs}
     titles |= {name: item.title for item in declared.inputs for name in item.also}
     return titles | {item.name: item.title for item in declared.externals}
@@ -368,7 +368,7 @@ def link(path: Path, output_dir: Path, what: str = '') -> dict[str, str]:
 def plan_content(plan: Plan, status: Mapping[str, Any], titles: Mapping[str, str]):
     """Tell what was used, chosen, refused, run and left out."""
     rooms = status.get('rooms') or {}
-    scans, makers = scan_titles(plan), {}
+    scans, makers = scan_titles(plan.declared), {}
     for step in plan.steps:
         makers |= dict.fromkeys(step.room.outputs(), fill(step.room.title, plan.context.hub))
     steps = []

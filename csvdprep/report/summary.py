@@ -36,7 +36,7 @@ def who(plan: Plan, person: Mapping[str, str]) -> list[tuple[str, str]]:
         + _field(scan)
         for scan in plan.scans.values()
     }
-    titles = scan_titles(plan)
+    titles = scan_titles(plan.declared)
     # Products of the visits, which rooms of the participant take, are none.
     known = {name: scan for name, scan in plan.scans.items() if name in titles}
     scans = (title for names, _ in distinct(known) for title in named(names, titles))

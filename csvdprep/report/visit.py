@@ -95,7 +95,7 @@ def write_visit_report(
     known = {value['name']: value for value in values}
     ran = {step.room.name for step in plan.steps}
     all_rooms = _in_order(rooms or [step.room for step in plan.steps])
-    scans = content.scan_titles(plan)
+    scans = content.scan_titles(plan.declared)
     markers, absent = summary.profile(
         all_rooms, ran, known, plan.context.hub, percentiles=percentiles
     )

@@ -45,6 +45,7 @@ def study(tmp_path):
                 refused=[('sub-08_T1w.nii', f'Broken {EVIL}')] if number == 8 else (),
                 verdict='failed' if number == 11 else 'ok',
                 remarks=[('fail', f'The mask has 0 mL. {EVIL}')] if number == 11 else (),
+                skipped={'microbleeds': 'needs gre, which this visit does not have'},
             )
     (raw / 'participants.tsv').write_text('\n'.join(people) + '\n')
     return raw, out
@@ -91,6 +92,9 @@ def test_group_tables_and_page(study, tmp_path, few_drawn):
     assert '/home' not in (out / 'group_status.tsv').read_text()
     assert known['sub-01']['input_t1w'].endswith('sub-01_ses-1_T1w.nii.gz')
     assert known['sub-01']['site'] == 'B'
+    assert known['sub-01']['not_run'] == (
+        'microbleeds: needs T2*w or SWI, which this visit does not have'
+    )
     assert known['sub-11']['verdict'] == 'failed'
     assert known['sub-11']['remarks'].startswith('The mask has 0 mL.')
     assert [row['qc'] for row in measures][9:11] == ['ok', 'fail']

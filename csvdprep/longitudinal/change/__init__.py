@@ -9,13 +9,14 @@ _APART = (
 )
 
 
-def _difference(name, units, what):
+def _difference(name, units, what, ok, warn):
     return Measure(
         name=name,
         units=units,
         method='difference',
         description=f'{what}: last minus first visit, divided by the years between. A '
         f'difference {_APART}.',
+        limits=Limits(ok=ok, warn=warn),
     )
 
 
@@ -96,10 +97,22 @@ ROOM = Room(
             method='tables',
             description='Time from the first to the last visit.',
         ),
-        _difference('wmh_change_ml_per_year', 'mL/year', 'White matter hyperintensities'),
-        _difference('lv_change_ml_per_year', 'mL/year', 'Lateral ventricles'),
-        _difference('bpf_change_per_year', '1/year', 'Brain parenchymal fraction'),
-        _difference('psmd_change_1e4_per_year', '1e-4 mm2/s/year', 'PSMD'),
+        _difference(
+            'wmh_change_ml_per_year',
+            'mL/year',
+            'White matter hyperintensities',
+            (-5, 15),
+            (-15, 40),
+        ),
+        _difference('lv_change_ml_per_year', 'mL/year', 'Lateral ventricles', (-2, 10), (-6, 20)),
+        _difference(
+            'bpf_change_per_year',
+            '1/year',
+            'Brain parenchymal fraction',
+            (-0.02, 0.01),
+            (-0.04, 0.02),
+        ),
+        _difference('psmd_change_1e4_per_year', '1e-4 mm2/s/year', 'PSMD', (-0.5, 1), (-1.5, 3)),
         Measure(
             name='qc_icv_change_pct',
             units='%',
