@@ -160,7 +160,7 @@ ROOM = Room(
         _measure(
             'brain_change_pct_per_year',
             '%/year',
-            'The same divided by the years',
+            'Change of brain volume per year, by the shift of its borders',
             interval=True,
             limits=Limits(ok=(-4, 1), warn=(-8, 2.5)),
         ),
