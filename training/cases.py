@@ -24,7 +24,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
-from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w
+from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w, visits_of
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, relative_t1w
 from csvdprep.phantom.head.anatomy import make_anatomy
@@ -277,18 +277,13 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    stems = [
-        path
-        for root in given.derivatives
-        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
-    ]
     jobs = []
-    for path in stems:
+    for stem in (stem for root in given.derivatives for stem in visits_of(root)):
+        path = Path(stem)
         who = path.name.split('_')[0]
         if who in given.leave_out or (given.only and who not in given.only):
             continue
-        stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
-        name = f'{path.parts[-5] if "ses-" in stem else path.parts[-4]}_{Path(stem).name}'
+        name = f'{path.parts[-5] if "ses-" in stem else path.parts[-4]}_{path.name}'
         jobs += [
             (stem, 1000 * given.seed + k, str(given.out / f'real_{name}_{given.seed}_{k:02d}.npz'))
             for k in range(given.each)

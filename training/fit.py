@@ -4,7 +4,7 @@ Resumes where it stopped; one command and a seed give the same weights on the sa
 
     python -m training.fit CASES [CASES ...] OUT.pt [--steps 4000] [--batch 16] [--seed 1]
         [--base 12] [--without sub-01 sub-20] [--start WEIGHTS.pt] [--rate 2e-3]
-        [--threads 2] [--onnx OUT.onnx] [--off rendered ...]
+        [--threads 2] [--onnx OUT.onnx] [--off rendered ...] [--skip labelled_ ...] [--until 500]
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Cases:
         count, own = len(item['flair']), float(item['thickness'])
         most = max(1, int(THICKEST_MM / own + 0.01))
         thick = int(rng.integers(1, most + 1)) if rng.random() < 0.6 else 1
+        thick = thick if 'thick' in breadth else 1
         apart = thick + int(thick > 1 and 'gaps' in breadth and rng.random() < 0.25)
         here = int(rng.integers(0, max(1, count - thick + 1)))
         step = max(1, int(np.ceil(NEIGHBOUR_MM / (own * apart)))) * apart
@@ -151,6 +152,7 @@ def train(given) -> torch.nn.Module:
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
     every = sorted(path for folder in given.cases for path in folder.glob('*.npz'))
+    every = [path for path in every if not any(name in path.name for name in given.skip)]
     paths = [path for path in every if not any(name in path.name for name in given.without)]
     cases = Cases(paths)
     kept = Cases([path for path in every if path not in paths])
@@ -172,7 +174,8 @@ def train(given) -> torch.nn.Module:
         first = stored['step']
     print(len(paths), 'cases;', sum(p.numel() for p in net.parameters()), 'parameters', flush=True)
     started, running = time.time(), None
-    for step in range(first, given.steps):
+    last = min(given.steps, given.until or given.steps)
+    for step in range(first, last):
         rng = np.random.default_rng([given.seed, step])
         rate = (
             given.rate
@@ -191,7 +194,7 @@ def train(given) -> torch.nn.Module:
         with torch.no_grad():
             for a, b in zip(mean.parameters(), net.parameters(), strict=True):
                 a.lerp_(b, 0.005 if step > 400 else 0.05)
-        if step % 100 == 99 or step + 1 == given.steps:
+        if step % 100 == 99 or step + 1 == last:
             held = ''
             if kept.items:
                 held = ''.join(f' {k} {v:.3f}' for k, v in judge(mean, kept).items())
@@ -230,17 +233,23 @@ def export(net: torch.nn.Module, path: Path) -> None:
     )
 
 
-def main() -> None:
-    """Train and export."""
+def arguments() -> argparse.ArgumentParser:
+    """Return what the command takes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('cases', type=Path, nargs='+')
     parser.add_argument('out', type=Path)
     parser.add_argument(
         '--without', nargs='*', default=[], help='cases with such names are judged, not learned'
     )
+    parser.add_argument(
+        '--skip', nargs='*', default=[], help='cases with such names are neither learned nor judged'
+    )
     parser.add_argument('--start', type=Path, help='weights to begin with')
     parser.add_argument('--rate', type=float, default=RATE)
     parser.add_argument('--steps', type=int, default=4000)
+    parser.add_argument(
+        '--until', type=int, help='stop after this step; the rate falls as for all of --steps'
+    )
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--base', type=int, default=12)
     parser.add_argument('--seed', type=int, default=1)
@@ -249,7 +258,12 @@ def main() -> None:
     parser.add_argument(
         '--off', nargs='*', default=[], choices=sorted(BREADTH), help='breadth that is left out'
     )
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Train and export."""
+    given = arguments().parse_args()
     net = train(given)
     if given.onnx:
         export(net, given.onnx)

@@ -26,7 +26,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from csvdprep.imaging.frame import ImageFrame
-from csvdprep.markers.wmh.inputs import read_t1w, segmentation_inputs
+from csvdprep.markers.wmh.inputs import read_t1w, segmentation_inputs, visits_of
 from csvdprep.markers.wmh.science.planes import PIXEL_MM, PlaneGrid, even_white, relative_t1w
 from training.cases import EDGES, darkened, mixed, save
 from training.lesions import Place, draw_lesions, draw_lining, field, look_alikes
@@ -161,9 +161,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     jobs = []
     for root in given.derivatives:
-        for path in sorted(root.rglob('sub-*_desc-preproc_T1w.nii.gz')):
-            stem = str(path).removesuffix('_desc-preproc_T1w.nii.gz')
-            if path.name.split('_')[0] in given.leave_out:
+        for stem in visits_of(root, 'T1w'):
+            if Path(stem).name.split('_')[0] in given.leave_out:
                 continue
             name = f'{root.name}_{Path(stem).name}_{given.seed}'
             jobs += [
