@@ -1,6 +1,6 @@
 """What each source of breadth brings: the network is trained with each of them off once.
 
-One command and a seed; what is done is kept in OUT_DIR, a run that was stopped goes on from there::
+One command and a seed; done work is kept in OUT_DIR, a run that was stopped goes on from there::
 
     python -m training.ablate OUT_DIR --cases CASES --kept KEPT [--without sub-01 sub-20]
         [--sources real phantoms contrast appearance geometry] [--steps 1200] [--batch 8]
@@ -180,9 +180,7 @@ def by_onnx(path: Path) -> Callable:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=['CPUExecutionProvider']
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
     count = session.get_inputs()[0].shape[1]
     count = count if isinstance(count, int) else len(CHANNELS)
 

@@ -242,7 +242,7 @@ def arguments() -> argparse.ArgumentParser:
         '--without', nargs='*', default=[], help='cases with such names are judged, not learned'
     )
     parser.add_argument(
-        '--skip', nargs='*', default=[], help='cases with such names are neither learned nor judged'
+        '--skip', nargs='*', default=[], help='cases with such names are left out altogether'
     )
     parser.add_argument('--start', type=Path, help='weights to begin with')
     parser.add_argument('--rate', type=float, default=RATE)
