@@ -4,15 +4,16 @@ One command and a seed; done work is kept in OUT_DIR, a run that was stopped goe
 
     python -m training.ablate OUT_DIR --cases CASES --kept KEPT [--without sub-01 sub-20]
         [--sources real phantoms contrast appearance geometry] [--steps 1200] [--batch 8]
-        [--seeds 1 2] [--marks 300 600] [--every 4] [--models SHIPPED.onnx] [--threads 1]
+        [--seeds 1 2] [--marks 300 600] [--every 2] [--coarse 2] [--models SHIPPED.onnx]
 
 CASES and KEPT are folders of ``training.cases``, and of ``training.labelled``. All cases of KEPT,
 and those of CASES that are named ``--without``, are judged and not learned: whole heads, as they
 are, with the T1w and as if there were none. The first seed learns with all sources, and with each
 of them off; each further seed, with all sources once more: how much these differ is what chance
 brings. All go to the first of ``--marks`` and are judged, then all to the next, as far as there is
-time; the rate of learning falls as it would for ``--steps``. ``heads.tsv`` has each head,
-``loss.tsv`` the loss of the first seed; printed are means.
+time; the rate of learning falls as it would for ``--steps``. ``--coarse 2`` learns and judges on
+pixels of 2.5 mm, at a quarter of the cost; ``--models`` see planes as they were made for.
+``heads.tsv`` has each head, ``loss.tsv`` the loss of the first seed; printed are means.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def seen(item: dict, *, t1w: bool) -> np.ndarray:
     return stack_channels(flair, maps, t1w, float(item['thickness']), shown)
 
 
-def judged(predict: Callable, paths: list[Path], every: int = 1) -> pd.DataFrame:
+def judged(predict: Callable, paths: list[Path], every: int = 1, coarse: int = 1) -> pd.DataFrame:
     """Judge whole heads.
 
     Parameters
@@ -126,6 +127,8 @@ def judged(predict: Callable, paths: list[Path], every: int = 1) -> pd.DataFrame
         Cases.
     every : int
         Only each so-many-th plane is judged.
+    coarse : int
+        So many pixels along each edge are averaged (`training.fit.read_case`).
 
     Returns
     -------
@@ -135,9 +138,8 @@ def judged(predict: Callable, paths: list[Path], every: int = 1) -> pd.DataFrame
     """
     rows = []
     for path in paths:
-        with np.load(path) as stored:
-            item = {name: stored[name] for name in stored.files}
-        ml = PIXEL_MM**2 * float(item['thickness']) * every / 1000
+        item = fit.read_case(path, coarse)
+        ml = (PIXEL_MM * coarse) ** 2 * float(item['thickness']) * every / 1000
         share = item['share'][::every]
         known = item['brain'][::every] & (share != UNKNOWN)
         truth = known & (share >= 125)
@@ -227,7 +229,7 @@ def trained(given, name: str, seed: int, source: Source, until: int) -> dict:
     out = given.out / f'{name.replace(", ", "_").replace(" ", "-")}.pt'
     words = [*map(str, given.cases), str(out), '--steps', str(given.steps), '--until', str(until)]
     words += ['--batch', str(given.batch), '--base', str(given.base), '--seed', str(seed)]
-    words += ['--threads', str(given.threads)]
+    words += ['--threads', str(given.threads), '--coarse', str(given.coarse)]
     # Those that are judged are not looked at while it learns, which would take its time.
     words += ['--skip', *given.without, *source.skip, '--off', *source.off]
     fit.train(fit.arguments().parse_args(words))
@@ -251,8 +253,8 @@ def ablate(given) -> pd.DataFrame:
     def done(name, step):
         return ((heads.net == name) & (heads.step == step)).any()
 
-    def add(name, step, predict):
-        new = judged(predict, paths, given.every).assign(net=name, step=step)
+    def add(name, step, predict, coarse):
+        new = judged(predict, paths, given.every, coarse).assign(net=name, step=step)
         out = pd.concat([heads, new], ignore_index=True) if len(heads) else new
         out.to_csv(where, sep='\t', index=False)
         print(summary(out).round(3).to_string(), flush=True)
@@ -260,7 +262,7 @@ def ablate(given) -> pd.DataFrame:
 
     for model in given.models:
         if not done(model.stem, 0):
-            heads = add(model.stem, 0, by_onnx(model))
+            heads = add(model.stem, 0, by_onnx(model), 1)
     for mark in given.marks:
         for number, (name, seed, source) in enumerate(runs(given)):
             if done(name, mark):
@@ -268,7 +270,7 @@ def ablate(given) -> pd.DataFrame:
             stored = trained(given, name, seed, source, mark)
             if stored['step'] != mark:
                 raise SystemExit(f'{name}: stands at step {stored["step"]}, beyond {mark}')
-            heads = add(name, mark, by_torch(stored['mean'], stored['base']))
+            heads = add(name, mark, by_torch(stored['mean'], stored['base']), given.coarse)
             if number == 0:
                 note_loss(given, mark, stored, paths)
     return heads
@@ -281,7 +283,7 @@ def note_loss(given, step: int, stored: dict, paths: list[Path]) -> None:
     rows, where = [], given.out / 'loss.tsv'
     if where.exists():
         rows = pd.read_table(where).to_dict('records')
-    rows.append({'step': step} | fit.judge(net, fit.Cases(paths)))
+    rows.append({'step': step} | fit.judge(net, fit.Cases(paths, given.coarse)))
     pd.DataFrame(rows).to_csv(where, sep='\t', index=False)
 
 
@@ -300,6 +302,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument('--marks', type=int, nargs='+', default=[300, 600], help='steps')
     parser.add_argument('--models', type=Path, nargs='*', default=[], help='ONNX, judged beside')
     parser.add_argument('--every', type=int, default=1, help='judge each so-many-th plane')
+    parser.add_argument('--coarse', type=int, default=1, help='average pixels: cheaper')
     parser.add_argument('--threads', type=int, default=1)
     return parser
 

@@ -30,15 +30,49 @@ JUDGED = 10
 THICKEST_MM = 9.0
 
 
+def read_case(path: Path, coarse: int = 1) -> dict[str, np.ndarray]:
+    """Read a case.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``training.cases``.
+    coarse : int
+        So many pixels along each edge of a plane become one. Where half of them or more are not
+        known, it is not known; else its share of lesion is the mean of those that are.
+
+    Returns
+    -------
+    dict of ndarray
+        As it is stored.
+    """
+    with np.load(path) as stored:
+        item = {name: stored[name] for name in stored.files}
+    if coarse == 1:
+        return item
+
+    def pooled(planes):
+        parts = [planes[..., i::coarse, j::coarse] for i in range(coarse) for j in range(coarse)]
+        return np.mean(np.stack(parts), 0, dtype=np.float32)
+
+    unknown = item['share'] == UNKNOWN
+    known = pooled(~unknown)
+    share = np.rint(pooled(np.where(unknown, 0, item['share'])) / np.maximum(known, 0.1))
+    out = item | {'share': np.where(known > 0.5, share, UNKNOWN).astype(np.uint8)}
+    out |= {
+        'flair': pooled(item['flair']).astype(np.float16),
+        'brain': pooled(item['brain']) > 0.5,
+    }
+    for name in {'maps', 'lining', 't1w'} & set(item):
+        out[name] = np.rint(pooled(item[name])).astype(np.uint8)
+    return out
+
+
 class Cases:
     """All cases in memory; draws batches of planes."""
 
-    def __init__(self, paths: list[Path]):
-        self.items = []
-        for path in paths:
-            with np.load(path) as stored:
-                item = {name: stored[name] for name in stored.files}
-            self.items.append(item)
+    def __init__(self, paths: list[Path], coarse: int = 1):
+        self.items = [read_case(path, coarse) for path in paths]
 
     def sample(self, rng: np.random.Generator, breadth: frozenset = BREADTH):
         """Return the layers of a slice (`training.breadth`) and its truth."""
@@ -154,8 +188,8 @@ def train(given) -> torch.nn.Module:
     every = sorted(path for folder in given.cases for path in folder.glob('*.npz'))
     every = [path for path in every if not any(name in path.name for name in given.skip)]
     paths = [path for path in every if not any(name in path.name for name in given.without)]
-    cases = Cases(paths)
-    kept = Cases([path for path in every if path not in paths])
+    cases = Cases(paths, given.coarse)
+    kept = Cases([path for path in every if path not in paths], given.coarse)
     breadth = BREADTH - set(given.off)
     net = UNet(given.base).to(memory_format=torch.channels_last)
     mean = UNet(given.base)
@@ -251,6 +285,9 @@ def arguments() -> argparse.ArgumentParser:
         '--until', type=int, help='stop after this step; the rate falls as for all of --steps'
     )
     parser.add_argument('--batch', type=int, default=16)
+    parser.add_argument(
+        '--coarse', type=int, default=1, help='average so many pixels along each edge: for trials'
+    )
     parser.add_argument('--base', type=int, default=12)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--threads', type=int, default=2)

@@ -132,6 +132,23 @@ def test_planes_as_they_are_show_what_is_stored(case):
         assert abs(truth[one, 0].numpy() - share[0]).max() < 0.01
 
 
+def test_coarse_cases_keep_volume_brightness_and_what_is_not_known(case):
+    fine, coarse = fit.read_case(case), fit.read_case(case, 2)
+    assert coarse['share'].shape == (SHAPE[0], SHAPE[1] // 2, SHAPE[2] // 2)
+    assert coarse['maps'].shape == (5, *coarse['share'].shape)
+    assert coarse['share'].sum() * 4 == pytest.approx(fine['share'].sum(), rel=0.01)
+    for name in ('flair', 't1w'):
+        mean = fine[name].astype(float).mean()
+        assert coarse[name].astype(float).mean() == pytest.approx(mean, rel=0.01)
+    share = fine['share'].copy()
+    share[0, :2, :2] = [[255, 255], [255, 250]]
+    share[0, :2, 2:4] = [[255, 100], [100, 250]]
+    np.savez(case, **fine | {'share': share})
+    again = fit.read_case(case, 2)['share']
+    assert again[0, 0, :2].tolist() == [255, 150]
+    assert (fit.read_case(case)['share'] == share).all()
+
+
 def test_sources_name_breadth_that_there_is():
     ablate = pytest.importorskip('training.ablate')
     named = [name for source in ablate.SOURCES.values() for name in source.off]
@@ -145,6 +162,8 @@ def test_whole_heads_are_judged_by_what_is_said_of_them(case):
     assert heads.t1w.tolist() == [True, False]
     assert (heads.dice > 0.95).all()
     lesion_ml = heads.true_ml.iloc[0]
+    coarse = ablate.judged(lambda planes: planes[:, flair] > 0.5, [case], coarse=2)
+    assert coarse.true_ml.iloc[0] == pytest.approx(heads.true_ml.iloc[0], rel=0.2)
     everything = ablate.judged(lambda planes: planes[:, flair] > -2, [case], every=2)
     with np.load(case) as stored:
         brain_ml = stored['brain'].sum() * 1.25**2 * 3 / 1000
