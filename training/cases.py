@@ -19,6 +19,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -67,6 +68,25 @@ def save(
         has_t1w=has_t1w,
         **({} if t1w is None else {'t1w': np.rint(t1w[keep] * T1W_STEPS).astype(np.uint8)}),
     )
+
+
+def drawing(stem: str, seed: int, kind: int) -> np.random.Generator:
+    """Return what draws a case: the same for a visit and a seed, another for each visit.
+
+    Parameters
+    ----------
+    stem : str
+        Path of a visit's files, up to ``sub-01_ses-1``; folders do not count.
+    seed, kind : int
+        Of the case, and of how it is made.
+
+    Examples
+    --------
+    >>> one, same, other = (drawing(s, 1, 7).random() for s in ('a/sub-1', 'b/sub-1', 'a/sub-2'))
+    >>> one == same, one == other
+    (True, False)
+    """
+    return np.random.default_rng([seed, kind, crc32(Path(stem).name.encode())])
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +166,7 @@ def insert(job: tuple[str, int, str]) -> str:
     """Insert lesions into a scan and save the case."""
     stem, seed, path = job
     case = scan(stem)
-    place, rng = case['place'], np.random.default_rng([seed, 7])
+    place, rng = case['place'], drawing(stem, seed, 7)
     keep_own = rng.random() < 0.4
     image = case['flair'].copy() if keep_own else filled(case, rng)
     height, lining = draw_lesions(place, rng), draw_lining(place, rng)
