@@ -4,16 +4,17 @@ One command and a seed; done work is kept in OUT_DIR, a run that was stopped goe
 
     python -m training.ablate OUT_DIR --cases CASES --kept KEPT [--without sub-01 sub-20]
         [--sources real phantoms contrast appearance geometry] [--steps 1200] [--batch 8]
-        [--seeds 1 2] [--marks 300 600] [--every 2] [--coarse 2] [--models SHIPPED.onnx]
+        [--seeds 1 2] [--pairs] [--marks 300 600] [--every 2] [--coarse 2] [--models SHIPPED.onnx]
 
 CASES and KEPT are folders of ``training.cases``, and of ``training.labelled``. All cases of KEPT,
 and those of CASES that are named ``--without``, are judged and not learned: whole heads, as they
 are, with the T1w and as if there were none. The first seed learns with all sources, and with each
 of them off; each further seed, with all sources once more: how much these differ is what chance
-brings. All go to the first of ``--marks`` and are judged, then all to the next, as far as there is
-time; the rate of learning falls as it would for ``--steps``. ``--coarse 2`` learns and judges on
-pixels of 2.5 mm, at a quarter of the cost; ``--models`` see planes as they were made for.
-``heads.tsv`` has each head, ``loss.tsv`` the loss of the first seed; printed are means.
+brings; with ``--pairs``, with each of them off, too. All go to the first of ``--marks`` and are
+judged, then all to the next, as far as there is time; the rate of learning falls as it would for
+``--steps``. ``--coarse 2`` learns and judges on pixels of 2.5 mm, at a quarter of the cost;
+``--models`` see planes as they were made for. ``heads.tsv`` has each head, ``loss.tsv`` the loss of
+the first seed; printed are means.
 """
 
 from __future__ import annotations
@@ -219,9 +220,41 @@ def summary(heads: pd.DataFrame) -> pd.DataFrame:
 
 def runs(given) -> list[tuple[str, int, Source]]:
     """Return name, seed and what is left out of each training, in the order in which they run."""
-    first, *more = given.seeds
-    out = [(f'all, seed {seed}', seed, Source()) for seed in (first, *more)]
-    return out + [(f'without {name}', first, SOURCES[name]) for name in given.sources]
+    out = [(f'all, seed {seed}', seed, Source()) for seed in given.seeds]
+    return out + [
+        (f'without {name}, seed {seed}', seed, SOURCES[name])
+        for seed in (given.seeds if given.pairs else given.seeds[:1])
+        for name in given.sources
+    ]
+
+
+def differences(heads: pd.DataFrame) -> pd.DataFrame:
+    """Return what changes where a source is left out: the mean of trainings without and with it.
+
+    Parameters
+    ----------
+    heads : DataFrame
+        Of `judged`, with columns ``net`` and ``step``; `runs` has the names.
+
+    Returns
+    -------
+    DataFrame
+        One row for each step and source, and one, ``seeds``, of how far trainings with all sources
+        are apart at most; columns of `summary`.
+    """
+    out = []
+    for step, table in summary(heads).groupby(level='step'):
+        table = table.droplevel('step')
+        kind = table.index.str.split(',').str[0]
+        means = table.groupby(kind).mean()
+        if 'all' not in means.index:
+            continue
+        change = means.drop(index='all') - means.loc['all']
+        every = table[kind == 'all']
+        change.loc['seeds'] = every.max() - every.min()
+        change.index.name = 'left out'
+        out.append(pd.concat({step: change}, names=['step']))
+    return pd.concat(out) if out else pd.DataFrame()
 
 
 def trained(given, name: str, seed: int, source: Source, until: int) -> dict:
@@ -299,6 +332,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--base', type=int, default=12)
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--pairs', action='store_true', help='sources are off with every seed')
     parser.add_argument('--marks', type=int, nargs='+', default=[300, 600], help='steps')
     parser.add_argument('--models', type=Path, nargs='*', default=[], help='ONNX, judged beside')
     parser.add_argument('--every', type=int, default=1, help='judge each so-many-th plane')
@@ -313,6 +347,8 @@ def main() -> None:
     heads = ablate(given)
     print(f'{heads["case"].nunique()} heads that nothing was learned from')
     print(summary(heads).round(3).to_string())
+    print('what changes without a source, and between seeds')
+    print(differences(heads[heads.net.str.contains(', seed ')]).round(3).to_string())
     print(pd.read_table(given.out / 'loss.tsv').round(3).to_string(index=False))
 
 

@@ -1,6 +1,7 @@
 """What the network is trained on: truth goes where the image goes, and breadth can be left out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from csvdprep.markers.wmh.science.planes import CHANNELS
@@ -175,8 +176,9 @@ def test_whole_heads_are_judged_by_what_is_said_of_them(case):
     assert (nothing.dice == 0).all()
 
 
-def test_ablation_trains_with_each_source_off_and_goes_on_where_it_stopped(case, tmp_path, capsys):
+def test_ablation_trains_with_each_source_off_and_goes_on(case, tmp_path, capsys, monkeypatch):
     ablate = pytest.importorskip('training.ablate')
+    monkeypatch.setattr(fit, 'judge', lambda net, cases: {'loss': 0.5})
     folder, kept = tmp_path / 'cases', tmp_path / 'kept'
     folder.mkdir()
     kept.mkdir()
@@ -187,7 +189,7 @@ def test_ablation_trains_with_each_source_off_and_goes_on_where_it_stopped(case,
     words += ['--without', 'sub-09', '--sources', 'contrast', 'geometry', '--steps', '4']
     words += ['--batch', '2', '--base', '4', '--marks']
     heads = ablate.ablate(ablate.arguments().parse_args([*words, '2']))
-    nets = ['all, seed 1', 'all, seed 2', 'without contrast', 'without geometry']
+    nets = ['all, seed 1', 'all, seed 2', 'without contrast, seed 1', 'without geometry, seed 1']
     assert heads.net.unique().tolist() == nets
     assert set(heads['case']) == {'real_sub-09', 'phantom_7'}
     assert '1 cases' in capsys.readouterr().out  # without contrast: the insertion alone is learned
@@ -203,3 +205,25 @@ def test_ablation_trains_with_each_source_off_and_goes_on_where_it_stopped(case,
     table = ablate.summary(more.assign(true_ml=2.0))
     assert table.shape[0] == 8
     assert table['mean'].notna().all()
+    pairs = ablate.runs(ablate.arguments().parse_args([*words, '2', '--pairs']))
+    assert [name for name, _, _ in pairs][-2:] == [
+        'without contrast, seed 2',
+        'without geometry, seed 2',
+    ]
+
+
+def test_differences_are_between_means_of_seeds():
+    ablate = pytest.importorskip('training.ablate')
+    dice = {'all, seed 1': 0.6, 'all, seed 2': 0.5, 'without real, seed 1': 0.3}
+    dice['without real, seed 2'] = 0.4
+    heads = [
+        {'kind': kind, 't1w': t1w, 'true_ml': 9.0, 'ml': 8.0, 'dice': value, 'net': net, 'step': 5}
+        for net, value in dice.items()
+        for kind in ('inserted', 'phantom')
+        for t1w in (True, False)
+    ]
+    heads += [head | {'true_ml': 0.0, 'dice': np.nan} for head in heads]
+    found = ablate.differences(pd.DataFrame(heads))
+    assert found.loc[(5, 'without real'), 'mean'] == pytest.approx(-0.2)
+    assert found.loc[(5, 'seeds'), 'mean'] == pytest.approx(0.1)
+    assert found.loc[(5, 'without real'), 'empty, mean mL'] == pytest.approx(0)
