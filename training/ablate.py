@@ -13,7 +13,7 @@ of them off; each further seed, with all sources once more: how much these diffe
 brings; with ``--pairs``, with each of them off, too. All go to the first of ``--marks`` and are
 judged, then all to the next, as far as there is time; the rate of learning falls as it would for
 ``--steps``. ``--coarse 2`` learns and judges on pixels of 2.5 mm, at a quarter of the cost;
-``--models`` see planes as they were made for. ``heads.tsv`` has each head, ``loss.tsv`` the loss of
+``--models`` see planes as they were made for. ``heads.tsv`` has heads, ``loss.tsv`` the loss of
 the first seed; printed are means.
 """
 
