@@ -13,8 +13,8 @@ of them off; each further seed, with all sources once more: how much these diffe
 brings; with ``--pairs``, with each of them off, too. All go to the first of ``--marks`` and are
 judged, then all to the next, as far as there is time; the rate of learning falls as it would for
 ``--steps``. ``--coarse 2`` learns and judges on pixels of 2.5 mm, at a quarter of the cost;
-``--models`` see planes as they were made for. ``heads.tsv`` has heads, ``loss.tsv`` the loss of
-the first seed; printed are means.
+``--models`` see planes as they were made for. ``heads.tsv`` has heads, ``planes.tsv``
+loss and Dice on kept-out planes with the breadth of training and plain; printed are means.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ import torch
 
 from csvdprep.markers.wmh.science.planes import CHANNELS, PIXEL_MM, stack_channels
 from training import fit
-from training.breadth import FLUID, GREY, LESION, Draw, rendered_t1w
+from training.breadth import BREADTH, FLUID, GREY, LESION, Draw, rendered_t1w
 from training.cases import T1W_STEPS
+from training.judge import losses
 from training.lesions import UNKNOWN
 from training.network import UNet
 
 #: Dice is of heads with so much, mL, and in these classes of load.
 LEAST_ML, LOADS_ML = 1.0, (1.0, 5.0, 20.0, np.inf)
 LOADS = ('1 to 5 mL', '5 to 20 mL', '20 mL and more')
-#: Planes at once.
-AT_ONCE = 8
+#: Planes at once; batches of 16 planes on which weights are judged.
+AT_ONCE, BATCHES = 8, 20
 
 
 @dataclass(frozen=True)
@@ -297,27 +298,31 @@ def ablate(given) -> pd.DataFrame:
         if not done(model.stem, 0):
             heads = add(model.stem, 0, by_onnx(model), 1)
     for mark in given.marks:
-        for number, (name, seed, source) in enumerate(runs(given)):
+        for name, seed, source in runs(given):
             if done(name, mark):
                 continue
             stored = trained(given, name, seed, source, mark)
             if stored['step'] != mark:
                 raise SystemExit(f'{name}: stands at step {stored["step"]}, beyond {mark}')
+            on_planes(given, name, mark, stored, paths)
             heads = add(name, mark, by_torch(stored['mean'], stored['base']), given.coarse)
-            if number == 0:
-                note_loss(given, mark, stored, paths)
     return heads
 
 
-def note_loss(given, step: int, stored: dict, paths: list[Path]) -> None:
-    """Write the loss of weights on planes that were kept out: broad as in training, and plain."""
+def on_planes(given, name: str, step: int, stored: dict, paths: list[Path]) -> pd.DataFrame:
+    """Judge weights on planes that were kept out: broad as in training, and plain; write it."""
+    where = given.out / 'planes.tsv'
+    before = pd.read_table(where) if where.exists() else pd.DataFrame({'net': [], 'step': []})
+    if ((before.net == name) & (before.step == step)).any():
+        return before
     net = UNet(stored['base'])
     net.load_state_dict(stored['mean'])
-    rows, where = [], given.out / 'loss.tsv'
-    if where.exists():
-        rows = pd.read_table(where).to_dict('records')
-    rows.append({'step': step} | fit.judge(net, fit.Cases(paths, given.coarse)))
-    pd.DataFrame(rows).to_csv(where, sep='\t', index=False)
+    cases, row = fit.Cases(paths, given.coarse), {'net': name, 'step': step}
+    for way, breadth in (('broad', BREADTH), ('plain', frozenset())):
+        row[f'loss, {way}'], row[f'dice, {way}'] = losses(net, cases, breadth, BATCHES)
+    out = pd.concat([before, pd.DataFrame([row])], ignore_index=True)
+    out.to_csv(where, sep='\t', index=False)
+    return out
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -349,7 +354,8 @@ def main() -> None:
     print(summary(heads).round(3).to_string())
     print('what changes without a source, and between seeds')
     print(differences(heads[heads.net.str.contains(', seed ')]).round(3).to_string())
-    print(pd.read_table(given.out / 'loss.tsv').round(3).to_string(index=False))
+    planes = pd.read_table(given.out / 'planes.tsv').sort_values(['step', 'net'])
+    print(planes.round(3).to_string(index=False))
 
 
 if __name__ == '__main__':

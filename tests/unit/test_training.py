@@ -178,7 +178,7 @@ def test_whole_heads_are_judged_by_what_is_said_of_them(case):
 
 def test_ablation_trains_with_each_source_off_and_goes_on(case, tmp_path, capsys, monkeypatch):
     ablate = pytest.importorskip('training.ablate')
-    monkeypatch.setattr(fit, 'judge', lambda net, cases: {'loss': 0.5})
+    monkeypatch.setattr(ablate, 'BATCHES', 1)
     folder, kept = tmp_path / 'cases', tmp_path / 'kept'
     folder.mkdir()
     kept.mkdir()
@@ -202,6 +202,9 @@ def test_ablation_trains_with_each_source_off_and_goes_on(case, tmp_path, capsys
     assert len(more) == 2 * len(heads)
     again = ablate.arguments().parse_args([*words, '2', '3'])
     assert len(ablate.ablate(again)) == len(more)
+    planes = pd.read_table(tmp_path / 'out' / 'planes.tsv')
+    assert planes.groupby('step').net.unique().map(list).tolist() == [nets, nets]
+    assert (planes['loss, broad'] > 0).all()
     table = ablate.summary(more.assign(true_ml=2.0))
     assert table.shape[0] == 8
     assert table['mean'].notna().all()
