@@ -46,8 +46,12 @@ def load_head(path: Path) -> dict:
     return dict(np.load(path))
 
 
-def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
+def make_draw(
+    head: dict, rng: np.random.Generator, mean: float | None, things: list[Thing] | None = None
+) -> dict:
     """Draw an image of a head, with a mean number of microbleeds; None: nothing is drawn into it.
+
+    ``things`` are drawn instead, where they are given.
 
     Returns
     -------
@@ -57,7 +61,8 @@ def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
     """
     affine, tesla = head['affine'], float(head['tesla'])
     signal = head['signal']
-    things = [] if mean is None else random_things(head, rng, mean)
+    if things is None:
+        things = [] if mean is None else random_things(head, rng, mean)
     te = head['te']
     brain = head['brain']
     middle = float(np.median(np.abs(signal[..., -1][brain])))

@@ -19,7 +19,7 @@ from csvdprep.markers.cavities.inputs import Place
 from csvdprep.markers.cavities.interfaces import Cavities
 from csvdprep.markers.cavities.learned import load_model
 from csvdprep.markers.cavities.science import Limits, _described, find_cavities, rest_of
-from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
+from csvdprep.markers.cavities.science.candidates import Head, _roof, candidates, features_of
 from csvdprep.markers.cavities.science.counts import graded_slices, region_of, worst_slice
 from csvdprep.markers.cavities.science.fluid import fluid_share, outside_fluid
 from csvdprep.markers.cavities.science.probability import read_model
@@ -501,6 +501,35 @@ def test_thick_slices_give_counts_within_slices_only(visit, images, tmp_path, mo
     assert values['lacune_n'].qc == 'warn'
     assert 'without a FLAIR' in values['lacune_n'].reason
     assert 'slices of 4.0 mm: half of the lacunes are missed' in values['lacune_n'].reason
+
+
+@pytest.mark.parametrize('axis', [0, 2])
+def test_what_lies_right_above_or_below_a_ventricle(axis):
+    """On thick slices its roof and floor look like perivascular spaces."""
+    ventricles = np.zeros((20, 20, 20), bool)
+    size = np.ones(3)
+    size[axis] = 4.0
+    ventricles[(slice(8, 12),) * 3] = True
+    found = np.moveaxis(_roof(ventricles, size), axis, -1)
+    assert found[10, 10, 7]
+    assert found[10, 10, 12]
+    assert not found[10, 10, 5]
+    assert not found[10, 10, 14]
+    assert found[7, 10, 7]
+    assert not found[5, 10, 7]
+
+
+@pytest.mark.parametrize(('roof', 'status'), [(0.0, 'definite'), (0.6, 'possible')])
+def test_the_roof_of_a_ventricle_does_not_count(images, roof, status):
+    head = replace(make_head(images), affine=np.diag([1.0, 1.0, 3.0, 1.0]))
+    names = features_of(head.images)
+    facts = dict(zip(names, map(float, candidates(make_head(images)).features[0]), strict=True))
+    form = {'length_mm': 8.0, 'width_mm': 1.0, 'fluid_mm3': 6.0, 'roof': roof}
+    found = _described(
+        1, facts | {'tube': 0.2}, form, np.array([0.02, 0.03, 0.95]), 2.0, head, Limits(), False
+    )
+    assert found.pvs_status == status
+    assert ('right above or below a ventricle' in found.reasons) == (status == 'possible')
 
 
 @pytest.mark.parametrize(
