@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from csvdprep.bids.bolus import read_bolus_protocol
-from csvdprep.bids.contrast_series import raw_series, without_file
+from csvdprep.bids.contrast_series import raw_series
 from csvdprep.bids.metadata import plain_number
 from csvdprep.bids.offer import Candidate, Dataset, Report
+from csvdprep.bids.relaxometry import told as refusal
 from csvdprep.core.declared import Input
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
@@ -60,7 +61,7 @@ def read_dsc(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
                 shown=item.shown,
             )
         except InputError as error:
-            report.refused.append((item.shown, without_file(error)))
+            report.refused.append((item.shown, refusal(error)))
             continue
         found.append((item, protocol, notes))
     if not found:

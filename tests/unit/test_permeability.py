@@ -22,6 +22,7 @@ from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.transforms import write_linear
 from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
 from csvdprep.phantom.permeability.bolus import frame_means, venous
+from csvdprep.preprocessing.dce.mapping import map_t1
 from csvdprep.preprocessing.dce.science import find_baseline, find_motions, pulled
 from csvdprep.science.spoiled_gradient import spgr_signal, to_concentration
 
@@ -286,8 +287,6 @@ def test_motion_is_found_and_the_bolus_is_none():
 
 @pytest.mark.parametrize('unit', [1.0, 1000.0])
 def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp_path):
-    from csvdprep.preprocessing.dce.interfaces import DynamicSeries
-
     rng = np.random.default_rng(0)
     grid = np.indices((32, 32, 28)) - np.array([16, 16, 14]).reshape(3, 1, 1, 1)
     brain = np.sqrt((grid[0] / 12) ** 2 + (grid[1] / 13) ** 2 + (grid[2] / 11) ** 2) < 1
@@ -302,9 +301,9 @@ def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp
         moved[tuple(at)] = (np.inf, np.nan, 5000 * unit, -3)[number % 4]
     path = tmp_path / 't1.nii.gz'
     nib.save(nib.Nifti1Image(moved.astype(np.float32), affine), path)
-    interface = DynamicSeries(dce={'vfa': [], 't1map': str(path)})
-    found, source, notes = interface._t1(mean, brain, brain, np.ones(t1.shape))
-    assert (source, notes) == ('T1 map', [])
+    mapped = map_t1({'t1': 't1map', 't1map': str(path)}, mean, brain, brain, None, 'nonlinear')
+    found = mapped.t1
+    assert (mapped.source, mapped.notes) == ('T1 map', [])
     assert found.max() < 10
     core = ndi.binary_erosion(brain, iterations=2)
     off = np.abs(found - t1)[core]

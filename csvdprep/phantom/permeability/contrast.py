@@ -53,6 +53,11 @@ class Protocol:
         ``acq`` and the like.
     fields : mapping
         Fields of the sidecars besides those that follow from the rest.
+    mapping : {'vfa', 'hifi', 'mp2rage', 'mp2rage-complex', 'none'}
+        How T1 is mapped: by flip angles, with two images after an inversion beside them, by
+        MP2RAGE (with the uniform image or with the phases) instead, or not at all.
+    b1_map : bool
+        Whether flip angles are measured where they are not nominal.
     """
 
     scan: Scan
@@ -73,6 +78,8 @@ class Protocol:
     motion: float = 0.0
     entities: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    mapping: str = 'vfa'
+    b1_map: bool = True
 
     @property
     def injection_s(self) -> float:

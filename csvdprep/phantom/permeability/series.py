@@ -24,6 +24,13 @@ from csvdprep.phantom.permeability.contrast import (
     frame_images,
     spgr,
 )
+from csvdprep.phantom.permeability.inversions import (
+    IR_SPGR,
+    MP2RAGE,
+    prepared_fields,
+    prepared_images,
+    uniform,
+)
 from csvdprep.phantom.scanner import motion, rois
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, rician
@@ -163,7 +170,8 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
         return np.round(WHITE * rician(seen, scan.noise, rng)).clip(0, 32000).astype(np.int16)
 
     targets = []
-    for number, clean in enumerate(flip_images(here, protocol)):
+    flip_angles = flip_images(here, protocol) if protocol.mapping in ('vfa', 'hifi') else ()
+    for number, clean in enumerate(flip_angles):
         targets.append(
             recorder.raw(
                 take(clean, path[number]),
@@ -174,6 +182,7 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
                 entities={**protocol.entities, 'flip': str(number + 1)},
             )
         )
+    targets += _inversions(scene, here, protocol, recorder, scale, rng)
     series = np.empty((*here.m0.shape, protocol.frames), np.int16, order='F')
     frames = zip(frame_images(here, protocol), path[flips:], drift_factors(protocol), strict=True)
     for number, (clean, pose, factor) in enumerate(frames):
@@ -188,7 +197,7 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
         entities=named,
         step_s=protocol.frame_s,
     )
-    if protocol.b1_spread:
+    if protocol.b1_spread and protocol.b1_map:
         measured = 100 * here.b1 + np.float32(B1_NOISE) * rng.standard_normal(
             here.b1.shape, dtype=np.float32
         )
@@ -203,6 +212,42 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
     _truth_tables(path, protocol, recorder)
     _measures(scene, here, protocol, recorder)
     return uri
+
+
+def _inversions(scene, here: Maps, protocol: Protocol, recorder, scale, rng) -> list[str]:
+    """Take what the mapping of T1 has after an inversion, of a head at rest."""
+    if protocol.mapping in ('vfa', 'none'):
+        return []
+    affine, uris = protocol.scan.grid()[1], []
+    common = _common(protocol, scene)
+
+    def noisy(clean):
+        noise = rng.standard_normal((2, *clean.shape), dtype=np.float32)
+        return clean * scale + np.float32(protocol.scan.noise) * (noise[0] + 1j * noise[1])
+
+    def stored(image):
+        return np.round(WHITE * np.abs(image)).clip(0, 32000).astype(np.int16)
+
+    def write(data, suffix, fields, **entities):
+        own = {**protocol.entities, **entities}
+        uris.append(recorder.raw(data, affine, 'anat', suffix, common | fields, entities=own))
+
+    if protocol.mapping == 'hifi':
+        for number, cycle in enumerate(IR_SPGR, start=1):
+            (clean,) = prepared_images(here, cycle)
+            fields = prepared_fields(cycle, 0)
+            write(stored(noisy(clean)), 'IRT1', fields, inv=str(number))
+        return uris
+    images = [noisy(clean) for clean in prepared_images(here, MP2RAGE)]
+    for number, image in enumerate(images):
+        fields, named = prepared_fields(MP2RAGE, number), {'inv': str(number + 1)}
+        write(stored(image), 'MP2RAGE', fields, **named, part='mag')
+        if protocol.mapping == 'mp2rage-complex':
+            phase = np.round(np.angle(image) / np.pi * 4095).astype(np.int16)
+            write(phase, 'MP2RAGE', fields, **named, part='phase')
+    if protocol.mapping == 'mp2rage':
+        write(uniform(images), 'UNIT1', {})
+    return uris
 
 
 def white_signal(scene: Scene, protocol: Protocol) -> float:
