@@ -20,7 +20,13 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.transforms import write_linear
-from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.markers.permeability.science import (
+    estimate,
+    find_drift,
+    find_sinus,
+    fit_window,
+    in_sinus,
+)
 from csvdprep.phantom.permeability.bolus import frame_means, venous
 from csvdprep.preprocessing.dce.mapping import map_t1
 from csvdprep.preprocessing.dce.science import find_baseline, find_motions, pulled
@@ -521,12 +527,12 @@ def files(tmp_path_factory):
     }
 
 
-def measured(files, folder, **changes):
+def measured(files, folder, drift='none', **changes):
     from csvdprep.interfaces.values import read_values
     from csvdprep.markers.permeability.interfaces import MapPermeability
 
     given = {**files, **changes}
-    interface = MapPermeability(curve='median', delay=False, margin_mm=2.0, **given)
+    interface = MapPermeability(curve='median', delay=False, margin_mm=2.0, drift=drift, **given)
     interface._run_interface(SimpleNamespace(cwd=str(folder)))
     found = interface._results
     rows = read_tsv(found['dce_estimates']).rows
@@ -595,3 +601,73 @@ def test_a_short_series_and_one_without_vessels_say_so(files, tmp_path):
     values, _ = measured(files, tmp_path, dce_preproc=str(tmp_path / 'flat.nii.gz'))
     assert 'no input function' in values['ps_nawm_1e4_permin'].reason
     assert values['vif_voxels_n'].value is None
+
+
+# ---- drift
+
+
+def drifting(files, folder, percent):
+    """The blocks with fluid in their middle, and a receiver that drifts."""
+    image = nib.load(files['dce_preproc'])
+    data = np.asarray(image.dataobj).copy()
+    fluid = np.zeros(data.shape[:3], bool)
+    fluid[16:24, 20:34, 20:27] = True
+    rng = np.random.default_rng(1)
+    data[fluid] = 5000 * spgr_signal(1.0, 1 / 4.0, 0.0054, 12) + rng.normal(
+        0, 2, (int(fluid.sum()), FRAMES)
+    )
+    data *= 1 + percent / 100 * TIME / (FRAMES * STEP)
+    head = np.asarray(nib.load(files['csf_probseg']).dataobj) == 0
+
+    def put(name, array):
+        nib.save(nib.Nifti1Image(array.astype(np.float32), image.affine), folder / name)
+        return str(folder / name)
+
+    deep = np.asarray(nib.load(files['structures_dseg']).dataobj)
+    white = np.asarray(nib.load(files['wm_probseg']).dataobj)
+    return {
+        'dce_preproc': put('drift.nii.gz', data),
+        'csf_probseg': put('fluid.nii.gz', ~head | fluid),
+        'wm_probseg': put('white.nii.gz', white * ~fluid),
+        'structures_dseg': put('deep.nii.gz', deep * ~fluid),
+    }
+
+
+@pytest.mark.parametrize('percent', [-1.0, 0.5])
+def test_drift_is_found_in_fluid_and_taken_out(files, tmp_path, percent):
+    changed = drifting(files, tmp_path, percent)
+    before, _ = measured(files, tmp_path, **changed)
+    after, _ = measured(files, tmp_path, drift='reference', **changed)
+    assert before['dce_drift_pct'].value is None
+    found = after['dce_drift_pct']
+    assert found.low < percent < found.high
+    assert found.value == pytest.approx(percent, abs=0.15)
+    off = before['ps_nawm_1e4_permin'].value - 3
+    assert abs(off) > 0.5
+    assert abs(after['ps_nawm_1e4_permin'].value - 3) < 0.3
+    # What the sensitivity says is what drift does.
+    said = before['ps_drift_sensitivity_nawm_1e4_permin'].value * percent / 0.1
+    assert off == pytest.approx(said, rel=0.25)
+
+
+def test_a_short_baseline_tells_no_drift(files, tmp_path):
+    values, _ = measured(files, tmp_path, drift='baseline')
+    assert values['dce_drift_pct'].value is None
+    assert 'before the contrast agent take 2.0 min' in values['dce_drift_pct'].reason
+    assert values['dce_drift_pct'].qc == 'warn'
+    assert values['ps_nawm_1e4_permin'].value == pytest.approx(3, rel=0.03)
+    values, _ = measured(files, tmp_path, drift='reference')
+    assert 'too few' in values['dce_drift_pct'].reason
+
+
+def test_a_slope_before_the_bolus_is_a_line():
+    time = np.arange(30) * 30.0
+    rng = np.random.default_rng(0)
+    signal = 100 * (1 + 0.01 * time / 900) + rng.normal(0, 2, (4000, 30))
+    signal[:, 10:] *= 1.3
+    found, why = find_drift(signal, time, slice(0, 10), time > 420, how='baseline')
+    assert why == ''
+    assert found.change == pytest.approx(0.01, abs=3 * found.error)
+    assert found.error < 0.003
+    assert np.ptp(signal[:, :10].mean(axis=0) / found.factors[:10]) < 0.3
+    assert find_drift(signal, time, slice(0, 10), time > 420, how='reference')[0] is None

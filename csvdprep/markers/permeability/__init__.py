@@ -26,6 +26,13 @@ class Options:
         least=0,
         most=20,
     )
+    drift: str = option(
+        'none',
+        'Drift of the signal that is taken out: the slope before the contrast agent (four minutes '
+        'at least), or that of fluid deep in the ventricles (which must not take up contrast '
+        'agent).',
+        choices=('none', 'baseline', 'reference'),
+    )
 
 
 MODELS = {
@@ -116,6 +123,15 @@ def _measures():
         table=False,
         description='T1 of blood that was taken for the input function: measured in the sagittal '
         'sinus if that is within 20 % of what the field strength lets expect, else that.',
+    )
+    yield Measure(
+        name='dce_drift_pct',
+        units='%',
+        method='line',
+        table=False,
+        description='Linear change of the signal over the series that was taken out '
+        '(permeability.drift).',
+        limits=Limits(ok=(-2, 2), warn=(-10, 10)),
     )
     yield Measure(
         name='qc_vif_peak_mmol',
@@ -408,5 +424,5 @@ ROOM = Room(
     'for subtle leakage recommends [@thrippleton2019]; the extended Tofts and the two-compartment '
     'exchange model were fitted beside it. The leaking volume is after [@vandehaar2016].',
     references=('patlak1983', 'thrippleton2019', 'vandehaar2016'),
-    version=4,
+    version=5,
 )

@@ -18,7 +18,13 @@ from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.contrast_regions import contrast_regions, unsegmented
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.markers.permeability import ROOM
-from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.markers.permeability.science import (
+    estimate,
+    find_drift,
+    find_sinus,
+    fit_window,
+    in_sinus,
+)
 from csvdprep.science.kinetics import describe_curve, leaking_volume, patlak_fit
 from csvdprep.science.spoiled_gradient import to_concentration
 
@@ -33,6 +39,8 @@ BLOCK = 50_000
 AROUND_MM = 6.0
 #: The coil's sensitivity is taken from means of this width (FWHM), mm.
 COIL_MM = 20.0
+#: Share of fluid from which a voxel counts as pure.
+PURE_FLUID = 0.95
 #: Volumes shorter than this can tell a delay, s.
 FAST_S = 15.0
 
@@ -56,6 +64,7 @@ class _InputSpec(TraitedSpec):
     curve = traits.Enum('median', 'mean', mandatory=True, desc='curve of a region')
     delay = traits.Bool(mandatory=True, desc='whether the delay is fitted')
     margin_mm = traits.Float(mandatory=True, desc='from where white matter is normal')
+    drift = traits.Enum('none', 'baseline', 'reference', usedefault=True, desc='drift taken out')
 
 
 class _OutputSpec(TraitedSpec):
@@ -120,6 +129,7 @@ class MapPermeability(SimpleInterface):
         brain = np.asanyarray(load(given.dce_mask).dataobj) > 0
         regions = contrast_regions(frame, brain, folder, given, given.margin_mm)
         use, short = fit_window(series.times, series.known['injection_s'])
+        series, drift = self._without_drift(frame, series, brain, use)
         vif, plasma, why = None, None, ''
         if not (series.t1[brain] > 0).any():
             why = 'T1 is not known: give images of two flip angles (VFA) or a T1map'
@@ -177,6 +187,7 @@ class MapPermeability(SimpleInterface):
         values = self._values(
             series, regions, estimates, vif, plasma, ps, delay, why or short, use
         )
+        values['dce_drift_pct'] = drift
         if not others:
             values = {
                 name: unsegmented(name, value) if isinstance(value, Value) else value
@@ -184,6 +195,23 @@ class MapPermeability(SimpleInterface):
             }
         self._results['permeability_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
+
+    def _without_drift(self, frame, series, brain, use):
+        """Take drift out of the series, and return what was found."""
+        how = self.inputs.drift
+        if how == 'none':
+            return series, Value(None, reason='drift is not corrected (permeability.drift)')
+        where = brain
+        if how == 'reference':
+            # The edge of fluid moves with the pulse, and sulci hold vessels.
+            wet = frame.share(self.inputs.csf_probseg) >= PURE_FLUID
+            where = ndi.binary_erosion(wet, iterations=1) & (series.data > 0).all(axis=-1)
+        found, why = find_drift(series.data[where], series.times, series.baseline, use, how=how)
+        if found is None:
+            return series, Value(None, reason=f'drift is not corrected: {why}', qc='warn')
+        low, high = (100 * (found.change + z * found.error) for z in (-1.96, 1.96))
+        value = Value(100 * found.change, low=low, high=high, n=int(where.sum()))
+        return replace(series, data=series.data / found.factors.astype(np.float32)), value
 
     def _input_function(self, frame, series, brain):
         """Find blood in the superior sagittal sinus; ``where`` are indices of voxels."""
