@@ -155,7 +155,13 @@ def test_maps_of_other_tools_are_taken_in_place(raw, tmp_path, space, taken):
     other = tmp_path / 'aslprep'
     data = head().astype('f4')
     write_image(other / f'{PERF}_{space}cbf.nii.gz', data, zooms=MM)
-    write_image(other / f'{PERF}_{space}desc-pvGM_cbf.nii.gz', data, zooms=MM)
+    # What ASLPrep writes beside it.
+    for kind in ('pvGM', 'score', 'scrub', 'basil', 'basilGM', 'basilWM'):
+        write_image(other / f'{PERF}_{space}desc-{kind}_cbf.nii.gz', data, zooms=MM)
+    every = np.stack([data] * 4, axis=-1)
+    write_image(other / f'{PERF}_{space}desc-timeseries_cbf.nii.gz', every, zooms=MM)
+    write_image(other / f'{PERF}_space-MNI152NLin2009cAsym_cbf.nii.gz', data, zooms=MM)
+    (other / f'{PERF}_desc-qualitycontrol_cbf.tsv').write_text('qei\n0.8\n')
     given = only(raw, derivatives={'aslprep': other})
     # The space of the T1w means nothing without one; its grid here is that of the series.
     assert given.scans['cbf_given'].content['on'] == 'asl'
