@@ -23,9 +23,12 @@ from csvdprep.imaging.transforms import write_linear
 from csvdprep.markers.permeability.science import (
     estimate,
     find_drift,
+    find_passage,
     find_sinus,
     fit_window,
     in_sinus,
+    why_not,
+    width_of,
 )
 from csvdprep.phantom.permeability.bolus import frame_means, venous
 from csvdprep.preprocessing.dce.mapping import map_t1
@@ -671,3 +674,87 @@ def test_a_slope_before_the_bolus_is_a_line():
     assert found.error < 0.003
     assert np.ptp(signal[:, :10].mean(axis=0) / found.factors[:10]) < 0.3
     assert find_drift(signal, time, slice(0, 10), time > 420, how='reference')[0] is None
+
+
+# ---- times to peak of fast series
+
+
+FAST = np.arange(90) * 2.0 + 1
+
+
+def passing(late, noise=0.0, frames=FAST, seed=0):
+    """Signal of voxels whose bolus comes later by so many seconds."""
+    plasma = np.stack([venous(frames - 52 - by) for by in late])
+    rate = 1 / 0.95 + 4.5 * 0.006 * plasma
+    data = spgr_signal(1.0, rate, 0.0054, 12)
+    return data * (1 + noise * np.random.default_rng(seed).normal(0, 1, data.shape))
+
+
+def blocks_in_time(noise):
+    rng = np.random.default_rng(1)
+    late = rng.normal(2.0, 0.6, 1500)
+    data = np.zeros((1500 + 60, 1, 1, len(FAST)))
+    data[:1500, 0, 0] = passing(late, noise)
+    blood = spgr_signal(1.0, 1 / 1.65 + 4.5 * 0.58 * venous(FAST - 52), 0.0054, 12)
+    data[1500:, 0, 0] = blood
+    brain = np.zeros(data.shape[:3], bool)
+    brain[:1500] = True
+    return late, data, brain
+
+
+def in_mmol(signal, at):
+    t1 = np.where(at[0] < 1500, 0.95, 1.65)
+    return to_concentration(
+        signal, t1, tr_s=0.0054, flip_deg=12, relaxivity=4.5, baseline=slice(0, 20)
+    )
+
+
+def test_times_to_peak_are_those_that_were_put_in():
+    late, data, brain = blocks_in_time(0.0)
+    everywhere = np.ones_like(brain)
+    sinus = venous(FAST - 52 - 4.5)
+    found, why = find_passage(data, FAST, slice(0, 20), 40.0, brain, everywhere, sinus, in_mmol)
+    assert why == ''
+    assert np.abs(found.times_s[brain] - late).max() < 0.1
+    assert found.sinus_s == pytest.approx(4.5, abs=0.1)
+    assert np.isnan(found.times_s[~brain]).all()
+
+
+@pytest.mark.parametrize(('noise', 'given'), [(0.002, True), (0.03, False)])
+def test_what_noise_makes_of_the_width_is_taken_out_or_told(noise, given):
+    late, data, brain = blocks_in_time(noise)
+    found, _ = find_passage(
+        data, FAST, slice(0, 20), 40.0, brain, np.ones_like(brain), None, in_mmol
+    )
+    times = found.times_s[brain]
+    low, high = np.nanpercentile(times, (10, 90))
+    true = np.diff(np.percentile(late, (10, 90)))[0]
+    width, why = width_of(high - low, found.noise_s[brain])
+    assert abs(np.nanmedian(times) - 2.0) < 0.2
+    # What noise does to a time is what is said of it.
+    off = np.nanstd(times - late)
+    assert np.nanmedian(found.noise_s[brain]) == pytest.approx(off, rel=0.3)
+    if given:
+        assert width == pytest.approx(true, rel=0.05)
+    else:
+        assert width is None
+        assert 'noise alone makes times to peak' in why
+
+
+def test_slow_series_and_short_ones_tell_no_times_to_peak():
+    assert 'volumes are 40 s apart' in why_not(40.0, 3)
+    assert '2 volumes before the bolus' in why_not(2.0, 2)
+    _, data, brain = blocks_in_time(0.0)
+    found, why = find_passage(
+        data[..., :24], FAST[:24], slice(0, 20), 40.0, brain, brain, None, in_mmol
+    )
+    assert (found, why) == (None, 'the series ends within the first pass')
+    nothing = np.ones_like(data)
+    assert find_passage(nothing, FAST, slice(0, 20), 40.0, brain, brain, None)[0] is None
+
+
+def test_a_slow_series_says_why_it_has_no_times_to_peak(files, tmp_path):
+    values, _ = measured(files, tmp_path)
+    for name in ('dce_tdc_nawm_median_s', 'dce_tdc_wmh_width_s', 'dce_tdc_avtt_s'):
+        assert values[name].value is None
+        assert 'volumes are 40 s apart' in values[name].reason

@@ -17,15 +17,21 @@ from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.contrast_regions import contrast_regions, unsegmented
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.permeability import ROOM
+from csvdprep.markers.permeability import ROOM, TIMED
 from csvdprep.markers.permeability.science import (
+    LEAST_SHARE,
     estimate,
     find_drift,
+    find_passage,
     find_sinus,
     fit_window,
     in_sinus,
+    why_not,
+    width_of,
 )
+from csvdprep.science.bolus import describe_times
 from csvdprep.science.kinetics import describe_curve, leaking_volume, patlak_fit
+from csvdprep.science.morphology import dilate
 from csvdprep.science.spoiled_gradient import to_concentration
 
 #: Fewest voxels of a region.
@@ -39,6 +45,8 @@ BLOCK = 50_000
 AROUND_MM = 6.0
 #: The coil's sensitivity is taken from means of this width (FWHM), mm.
 COIL_MM = 20.0
+#: Arteries are looked for in the brain and so far around it, mm.
+VESSELS_MM = 5.0
 #: Share of fluid from which a voxel counts as pure.
 PURE_FLUID = 0.95
 #: Volumes shorter than this can tell a delay, s.
@@ -188,6 +196,7 @@ class MapPermeability(SimpleInterface):
             series, regions, estimates, vif, plasma, ps, delay, why or short, use
         )
         values['dce_drift_pct'] = drift
+        values |= self._times_to_peak(series, regions, brain, vif, frame.voxel_mm)
         if not others:
             values = {
                 name: unsegmented(name, value) if isinstance(value, Value) else value
@@ -212,6 +221,37 @@ class MapPermeability(SimpleInterface):
         low, high = (100 * (found.change + z * found.error) for z in (-1.96, 1.96))
         value = Value(100 * found.change, low=low, high=high, n=int(where.sum()))
         return replace(series, data=series.data / found.factors.astype(np.float32)), value
+
+    def _times_to_peak(self, series, regions, brain, vif, voxel_mm):
+        """Describe the first pass, where volumes are fast enough for it."""
+        step = float(np.median(np.diff(series.times)))
+        why = why_not(step, series.baseline.stop - series.baseline.start)
+        found = None
+        if not why:
+
+            def convert(signal, at):
+                return series.convert(signal, series.t1[at], series.b1[at])
+
+            found, why = find_passage(
+                series.data,
+                series.times,
+                series.baseline,
+                series.known['injection_s'],
+                brain,
+                dilate(brain, voxel_mm, VESSELS_MM),
+                None if vif is None else vif.blood,
+                convert if (series.t1[brain] > 0).any() else None,
+            )
+        values = {}
+        for name in TIMED:
+            where = brain if name == 'brain' else regions.get(name)
+            values |= _of_times(name, where, found, why)
+        values['dce_tdc_avtt_s'] = (
+            Value(found.sinus_s, n=len(vif.where[0]))
+            if found is not None and vif is not None and np.isfinite(found.sinus_s)
+            else Value(None, reason=why or 'the sagittal sinus has no peak')
+        )
+        return values
 
     def _input_function(self, frame, series, brain):
         """Find blood in the superior sagittal sinus; ``where`` are indices of voxels."""
@@ -331,6 +371,26 @@ class MapPermeability(SimpleInterface):
             else Value(None, reason=_missing('nawm', white, why))
         )
         return values
+
+
+def _of_times(name, where, found, why):
+    """Return median, width and skew of the times to peak of a region."""
+    columns = [f'dce_tdc_{name}_{kind}' for kind in ('median_s', 'width_s', 'skew')]
+    if found is None or where is None or where.sum() < LEAST_VOXELS:
+        reason = why or _missing(name, where, '')
+        return {column: Value(None, reason=reason) for column in columns}
+    times = found.times_s[where]
+    share = float(np.isfinite(times).mean())
+    told = describe_times(times)
+    if told is None or share < LEAST_SHARE:
+        reason = f'{100 * share:.0f} % of the voxels have a peak above the noise: half are needed'
+        return {column: Value(None, reason=reason) for column in columns}
+    width, noisy = width_of(told.width_s, found.noise_s[where])
+    return {
+        columns[0]: Value(told.median_s, n=told.voxels),
+        columns[1]: Value(width, n=told.voxels, reason=noisy),
+        columns[2]: Value(None if noisy else told.skew, n=told.voxels, reason=noisy),
+    }
 
 
 def _of_neighbours(data, sigma):

@@ -15,6 +15,7 @@ import numpy as np
 
 from csvdprep.phantom.geometry.fields import resize, smooth_noise
 from csvdprep.phantom.head.tissues import TISSUES, Tissue
+from csvdprep.phantom.perfusion.blood_flow import flow
 from csvdprep.phantom.permeability.bolus import frame_means
 from csvdprep.phantom.permeability.contrast import (
     Maps,
@@ -35,13 +36,15 @@ from csvdprep.phantom.scanner import motion, rois
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, rician
 from csvdprep.phantom.scanner.scene import Scene
-from csvdprep.phantom.scanner.voxels import cover, large, mixture, per_matter
+from csvdprep.phantom.scanner.voxels import brain_part, cover, large, mixture, per_matter
 from csvdprep.phantom.structural.images import common_fields
 
 #: Value that white matter has in the stored images before contrast agent.
 WHITE = 500
 #: Relative standard deviation of v_p and PS within a tissue, and its scale in mm.
 VARIATION, VARIATION_MM = 0.12, 8.0
+#: Arrival of labelled blood in the large arteries, s: what arrival times of ASL begin from.
+LARGE_ARTERIES_S = 0.8
 #: Noise of the B1+ map, percent.
 B1_NOISE = 0.5
 
@@ -51,6 +54,14 @@ PRESETS = {
     'tiny': Protocol(scan=Scan(voxel=(4, 4, 4), noise=0.01, **_SLAB), frames=20, frame_s=57.0),
     'demo': Protocol(
         scan=Scan(voxel=(2.5, 2.5, 4), noise=0.02, **_SLAB), frames=28, b1_spread=0.06, motion=0.3
+    ),
+    'fast': Protocol(
+        scan=Scan(voxel=(3.5, 3.5, 4), noise=0.02, **_SLAB),
+        frame_s=2.0,
+        frames=400,
+        baseline=20,
+        b1_spread=0.06,
+        delays=True,
     ),
     'full': Protocol(
         scan=Scan(voxel=(2, 2, 2.5), noise=0.02, **_SLAB), b1_spread=0.06, motion=0.3
@@ -100,18 +111,30 @@ def maps(scene: Scene, protocol: Protocol, rng: np.random.Generator) -> Maps:
     ps = seen(scene.property_map('ps') * varied) * normal
     vp = seen(scene.property_map('vp') * varied) * normal
     blood = {'vein', 'artery'}
+    delay = _arrival(scene, scan)
     free = cover(
-        (m0, r1, ps, vp),
+        (m0, r1, ps, vp, delay),
         (
             lambda name: size(TISSUES[name]),
             lambda name: rate(TISSUES[name]),
             lambda name: 0 if name in blood else scene.value(name, 'ps'),
             lambda name: 1 - protocol.haematocrit if name in blood else scene.value(name, 'vp'),
+            lambda name: protocol.drain_s if name == 'vein' else 0.0,
         ),
         large(scene, scan),
     )
     b1 = transmit(m0.shape, protocol.b1_spread, rng)
-    return Maps(m0=m0, r1=r1, ps=ps, vp=vp, b1=b1, free=free)
+    late = delay if protocol.delays else None
+    return Maps(m0=m0, r1=r1, ps=ps, vp=vp, b1=b1, free=free, delay=late)
+
+
+def _arrival(scene: Scene, scan: Scan) -> np.ndarray:
+    """Average when blood arrives after it is in the large arteries, s, weighted by its flow."""
+    _, affine = brain_part(scene)
+    cbf, late = (scan.sample(volume, affine) for volume in flow(scene))
+    there = cbf > 1
+    delay = np.divide(late, cbf, out=np.zeros_like(cbf), where=there)
+    return np.where(there, np.maximum(delay - np.float32(LARGE_ARTERIES_S), 0), 0)
 
 
 def transmit(shape, spread: float, rng: np.random.Generator) -> np.ndarray:
@@ -374,6 +397,8 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
             'mL/100 mL',
             f'Mean volume of plasma {text}',
         )
+    if here.delay is not None:
+        _times(here, where, protocol, recorder)
     r1 = rois.mean(here.r1, where['nawm'])
     recorder.measure(
         't1_nawm_s',
@@ -388,4 +413,23 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
         '%',
         'Linear change of the signal that was put '
         'in, from the start of the dynamic series to its end',
+    )
+
+
+def _times(here: Maps, where, protocol: Protocol, recorder: Recorder) -> None:
+    """Tell the distribution of times to peak: curves are those of the arteries, only later."""
+    for name in ('nawm', 'wmh'):
+        values = here.delay[where[name]]
+        text = f'over {rois.MEANING[name]}, on the grid of the dynamic series'
+        width, skew = rois.spread(values)
+        middle = float(np.median(values)) if len(values) else None
+        recorder.measure(
+            f'dce_tdc_{name}_median_s', middle, 's', f'Median time to peak after arteries {text}'
+        )
+        recorder.measure(
+            f'dce_tdc_{name}_width_s', width, 's', f'Times to peak, 10th to 90th percentile {text}'
+        )
+        recorder.measure(f'dce_tdc_{name}_skew', skew, '1', f'Skew of times to peak {text}')
+    recorder.measure(
+        'dce_tdc_avtt_s', protocol.drain_s, 's', 'Time from the peak of arteries to that of veins'
     )
