@@ -63,6 +63,10 @@ PRESETS = {
         b1_spread=0.06,
         delays=True,
     ),
+    # At 7 T flip angles vary by more.
+    'seven': Protocol(
+        scan=Scan(voxel=(2, 2, 2.5), noise=0.015, **_SLAB), b1_spread=0.15, motion=0.3
+    ),
     'full': Protocol(
         scan=Scan(voxel=(2, 2, 2.5), noise=0.02, **_SLAB), b1_spread=0.06, motion=0.3
     ),
