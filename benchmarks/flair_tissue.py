@@ -7,10 +7,12 @@ visit tells what is there (derivatives with T1w and of the FLAIR alone)::
     python benchmarks/flair_tissue.py OUT_DIR [--model network.onnx] [--heads 24] [--seed 71]
         [--with-t1w DERIVATIVES --alone DERIVATIVES --only sub-01 sub-20] [--wmh] [--atrophy]
 
-Prints for each head the volume of the ventricles and their Dice, of the way that is used now and
-of the network (its own mask, and its fluid searched as now), Dice of shares of CSF, grey and white
-matter and their volumes; with ``--wmh`` the Dice of hyperintensities of phantoms with either
-tissue. What needs no network is kept in OUT_DIR/parts.
+Prints for each head the volume of the ventricles and their Dice, Dice of shares of CSF, grey and
+white matter and their volumes: by the template alone, by the network alone, with its ventricles as
+the start of the search and its division of grey and white matter (what the application does is
+this division, with the ventricles of the template), with its tissue as the prior of the
+segmentation, and with the mean of both fluids. With ``--wmh`` the Dice of hyperintensities of
+phantoms by the first and the third. What needs no network is kept in OUT_DIR/parts.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from scipy import ndimage as ndi
 
 sys.path.insert(0, str(Path(__file__).parent))
 import atrophy
@@ -39,10 +42,14 @@ from csvdprep.markers.wmh.inputs import read_derivatives
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.preprocessing.filling.science import guess_lesions
+from csvdprep.science.divided import divided
 from csvdprep.science.tissues import segment_tissues
-from csvdprep.science.ventricles import ventricles_of_shares
+from csvdprep.science.ventricles import lateral_ventricles
 
 TISSUES = ('csf', 'gm', 'wm')
+#: Least part of a ventricle that a network found, mL, and its greatest distance from the
+#: template's, mm.
+LEAST_PART_ML, NEAR_MM = 0.1, 10.0
 
 
 def patient(number: int, heads: int, seed: int) -> dict:
@@ -119,10 +126,20 @@ def tissue_of(shares: np.ndarray, guess: np.ndarray) -> np.ndarray:
     return found
 
 
-def sides_of(structures: np.ndarray) -> np.ndarray:
+def template_ventricles(structures: np.ndarray) -> np.ndarray:
     """Return the lateral ventricles of the template: 1 left, 2 right."""
     left, right = labels_of('structures', 'lateral ventricle')
     return np.where(structures == left, 1, np.where(structures == right, 2, 0))
+
+
+def ventricles_of_shares(share: np.ndarray, template: np.ndarray, voxel_mm) -> np.ndarray:
+    """Return the ventricles of the network: 1 left, 2 right, by the nearest of the template."""
+    away, nearest = ndi.distance_transform_edt(template == 0, voxel_mm, return_indices=True)
+    parts, count = ndi.label(share >= 0.5, np.ones((3, 3, 3)))
+    size = np.bincount(parts.ravel(), minlength=count + 1) * float(np.prod(voxel_mm)) / 1000
+    keep = (size >= LEAST_PART_ML) & (ndi.minimum(away, parts, np.arange(count + 1)) <= NEAR_MM)
+    keep[0] = False
+    return np.where(keep[parts], template[tuple(nearest)], 0).astype(np.uint8)
 
 
 def compared(part: dict, model: Path | None, wmh: bool) -> list[dict]:
@@ -132,34 +149,47 @@ def compared(part: dict, model: Path | None, wmh: bool) -> list[dict]:
     ml = float(np.prod(takes['voxel_mm'])) / 1000
     shares = learned_shares(takes['flair'], mask, takes['atlas'], affine, model)
     tissue = tissue_of(shares, part['guess'])
+    em = np.stack([takes[name] for name in TISSUES])
+    split = divided(em, shares[GREY], shares[WHITE], part['guess'])
+    prior = segment_tissues(
+        np.asarray(takes['flair'], np.float32),
+        mask,
+        tissue,
+        takes['voxel_mm'],
+        contrast='FLAIR',
+        lesion=part['guess'],
+    ).probability
     args = (part['structures'], takes['atlas'][0], takes['voxel_mm'])
+    own = ventricles_of_shares(
+        shares[VENTRICLE], template_ventricles(part['structures']), takes['voxel_mm']
+    )
+    others = (shares[FLUID] > 0.5) | ~ndi.binary_erosion(mask)
+    start = lateral_ventricles(em[0], own, others & (own == 0), takes['voxel_mm'])
+    fluid = (em[0] + tissue[0]) / 2
     ways = {
-        'now': (takes['ventricles'], np.stack([takes[name] for name in TISSUES])),
-        'network': (
-            ventricles_of_shares(
-                shares[VENTRICLE], sides_of(part['structures']), takes['voxel_mm']
-            ),
-            tissue,
-        ),
-        'network fluid': (find_ventricles(tissue[0], mask, *args), tissue),
+        'template': (takes['ventricles'], em),
+        'network': (own, tissue),
+        'network start, divided': (start, split),
+        'network as prior': (find_ventricles(prior[0], mask, *args), prior),
+        'mean fluid': (find_ventricles(fluid, mask, *args), split),
     }
     rows, true = [], part['ventricle'] > 0.5
     for name, (ventricles, found) in ways.items():
-        own = np.asarray(ventricles) > 0
+        inner = np.asarray(ventricles) > 0
         row = {
             'head': part['name'],
             'way': name,
             'lv_true': part['ventricle'].sum(dtype=float) * ml,
-            'lv': own.sum() * ml,
-            'lv_dice': 2 * (own & true).sum() / max(1, own.sum() + true.sum()),
+            'lv': inner.sum() * ml,
+            'lv_dice': 2 * (inner & true).sum() / max(1, inner.sum() + true.sum()),
         }
         row['lv_error'] = 100 * (row['lv'] / row['lv_true'] - 1)
         for k, tissue_name in enumerate(TISSUES):
             a, b = found[k] * mask, part['truth'][k] * mask
             row[f'{tissue_name}_dice'] = 2 * np.minimum(a, b).sum() / (a.sum() + b.sum())
             row[f'{tissue_name}_error'] = 100 * (a.sum(dtype=float) / b.sum(dtype=float) - 1)
-        if wmh and 'wmh' in part:
-            row |= _hyperintensities(part, ventricles, found, ml)
+        if wmh and 'wmh' in part and name in ('template', 'network start, divided'):
+            row |= _hyperintensities(part, takes['ventricles'], found, ml)
         rows.append(row)
     return rows
 
@@ -249,7 +279,7 @@ def main() -> None:
         some = compared(part, given.model, given.wmh)
         rows += [{'kind': kind} | row for row in some]
         print(
-            pd.DataFrame(some).round(3).to_string(index=False, header=len(rows) == 3), flush=True
+            pd.DataFrame(some).round(3).to_string(index=False, header=len(rows) == 5), flush=True
         )
     if rows:
         table = pd.DataFrame(rows)

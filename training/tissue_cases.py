@@ -1,6 +1,6 @@
 """Training cases of tissue on a FLAIR alone: real scans, drawn ones, and phantoms.
 
-Each case is a stack of planes of 1.5 mm with the FLAIR, the warped template, and the share of fluid,
+Each case is a stack of planes of 1.5 mm: the FLAIR, the warped template, and the share of fluid,
 grey matter and lateral ventricles of each pixel::
 
     python -m training.tissue_cases OUT_DIR --derivatives DER [DER ...] [--leave-out sub-01 ...]

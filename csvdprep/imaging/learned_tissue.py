@@ -19,8 +19,6 @@ PIXEL_MM, SLAB_MM = 2.0, 2.0
 AT_ONCE = 16
 #: What the shares are of, in order.
 FLUID, GREY, WHITE, VENTRICLE = range(4)
-#: The weights that are shipped.
-NETWORK = 'models/tissue/network.onnx'
 
 
 def learned_shares(

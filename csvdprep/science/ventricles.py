@@ -28,9 +28,6 @@ FARTHEST = 12.0
 #: Choroid plexus and partial volume up to this width (mm) belong to the ventricle around them.
 CLOSE_MM = 2.0
 CLOSE_PAD = 8
-#: Least part of a ventricle that a network found, mL, and its greatest distance from the
-#: template's (mm).
-LEAST_PART_ML, NEAR_MM = 0.1, 10.0
 #: Label of the other fluid spaces among those of the sides.
 OTHER = 3
 
@@ -163,47 +160,3 @@ def _box(mask, margin):
         slice(max(0, s.start - m), min(n, s.stop + m))
         for s, m, n in zip(slices, margin, mask.shape, strict=True)
     )
-
-
-def ventricles_of_shares(share: np.ndarray, template: np.ndarray, voxel_mm) -> np.ndarray:
-    """Return the lateral ventricles where a network says which share of a voxel is theirs.
-
-    Parameters
-    ----------
-    share : ndarray, shape (nx, ny, nz)
-        Share of each voxel that is lateral ventricle, 0 to 1.
-    template : ndarray of int
-        Lateral ventricles of the warped template: 1 left, 2 right; the nearest decides the side.
-    voxel_mm : sequence of 3 float
-        Voxel size, mm.
-
-    Returns
-    -------
-    ndarray of uint8
-        1 left, 2 right, 0 elsewhere. Bits that are small and far from the template's are left out.
-
-    Examples
-    --------
-    >>> template = np.zeros((40, 40, 40), int)
-    >>> template[10:18, 15:25, 15:25], template[22:30, 15:25, 15:25] = 1, 2
-    >>> share = np.zeros(template.shape); share[8:32, 15:25, 15:25] = 0.9; share[1, 1, 1] = 1
-    >>> found = ventricles_of_shares(share, template, (1, 1, 1))
-    >>> [int((found == side).sum()) for side in (1, 2)]
-    [1200, 1200]
-
-    """
-    found, template = np.asarray(share) >= 0.5, np.asarray(template)
-    result = np.zeros(found.shape, np.uint8)
-    if not (found.any() and template.any()):
-        return result
-    voxel_mm = np.asarray(voxel_mm, float)
-    box = _box(template > 0, np.ceil((REACH_MM + 2) / voxel_mm).astype(int))
-    away, nearest = ndi.distance_transform_edt(template[box] == 0, voxel_mm, return_indices=True)
-    inside = found[box] & (away <= REACH_MM)
-    parts, count = ndi.label(inside, np.ones((3, 3, 3)))
-    size = np.bincount(parts.ravel(), minlength=count + 1) * float(np.prod(voxel_mm)) / 1000
-    near = ndi.minimum(away, parts, np.arange(count + 1)) if count else np.zeros(1)
-    keep = (size >= LEAST_PART_ML) & (near <= NEAR_MM)
-    keep[0] = False
-    result[box] = np.where(keep[parts], template[box][tuple(nearest)], 0)
-    return result
