@@ -32,7 +32,11 @@ class _TissuesInputSpec(TraitedSpec):
     tissue_external = traits.Dict(desc='segmentation that was given, and its image')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
     engine = traits.Enum(
-        'template', 'network', usedefault=True, desc='divides grey and white matter of a FLAIR'
+        'template',
+        'network',
+        'auto',
+        usedefault=True,
+        desc='divides grey and white matter of a FLAIR; auto: the network, where it can',
     )
 
 
@@ -83,7 +87,7 @@ class SegmentTissues(SimpleInterface):
                 contrast = Value(
                     None, reason='grey and white matter can only be distinguished on a T1w'
                 )
-                if given.engine == 'network':
+                if given.engine != 'template':
                     probability, agreement = self._divided(probability, mask, atlas, lesion)
         hard = np.where(mask, probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
@@ -105,6 +109,8 @@ class SegmentTissues(SimpleInterface):
         anat = load(self.inputs.anat_preproc)
         image = np.asanyarray(anat.dataobj, dtype=np.float32)
         shares = learned_shares(image, mask, atlas, anat.affine)
+        if shares is None and self.inputs.engine == 'auto':
+            return probability, Value(None, reason='slices are thick and not axial')
         if shares is None:
             raise MeasureError(
                 'The slices of the FLAIR are thick and not axial; the network was not '
