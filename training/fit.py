@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from csvdprep.markers.wmh.science.planes import CHANNELS, NEIGHBOUR_MM
+from csvdprep.markers.wmh.science.planes import CHANNELS
+from csvdprep.science.planes import NEIGHBOUR_MM
 from training.breadth import BREADTH, prepare
 from training.cases import T1W_STEPS
 from training.lesions import UNKNOWN

@@ -21,24 +21,26 @@ def _block(given: int, made: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Five levels; the output is two logits: lesion, and lining of the ventricles.
+    """Five levels; the output is logits: of lesion and lining of the ventricles, or of tissues.
 
     Parameters
     ----------
     base : int
         Channels of the first level.
+    given, made : int
+        Channels of the planes, and logits.
     """
 
-    def __init__(self, base: int = 12):
+    def __init__(self, base: int = 12, given: int = len(CHANNELS), made: int = 2):
         super().__init__()
         widths = [base, 2 * base, 4 * base, 8 * base, 8 * base]
-        before = [len(CHANNELS), *widths]
+        before = [given, *widths]
         self.down = nn.ModuleList(_block(a, b) for a, b in zip(before, widths, strict=False))
         self.up = nn.ModuleList(_block(widths[k] + widths[k + 1], widths[k]) for k in range(4))
-        self.out = nn.Conv2d(base, 2, 1)
+        self.out = nn.Conv2d(base, made, 1)
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """Return logits, (planes, 2, right, anterior)."""
+        """Return logits, (planes, made, right, anterior)."""
         kept = []
         for k, block in enumerate(self.down):
             planes = block(planes if k == 0 else functional.max_pool2d(planes, 2))
