@@ -12,6 +12,7 @@ from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.covariates import Covariates
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.metadata import Facts
+from csvdprep.bids.provenance import provenance, write_provenance
 from csvdprep.bids.visit_times import acquired
 from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, Visit
@@ -89,6 +90,10 @@ def finish(
     }
     # The page of the group is written by its level, with what the rooms of the dataset left.
     if plan.visit.level != 'dataset':
+        done = [room for room, state in status.rooms.items() if state in ('done', 'cached')]
+        parts['provenance'] = lambda: write_provenance(
+            output_dir, plan.visit, provenance(plan, done, versions())
+        )
         parts['report'] = lambda: write_visit_report(
             output_dir=output_dir,
             plan=plan,

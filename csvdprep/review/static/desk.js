@@ -149,8 +149,21 @@
   /* Shaders are compiled while the first image is on its way. */
   let attached = null;
   const ready = () => {
-    attached = attached || nv.attachToCanvas($('canvas')).then(() => nv.setSliceType(nv.sliceTypeMultiplanar));
+    attached = attached || nv.attachToCanvas($('canvas')).then(() => {
+      withoutSlopes(nv.gl, [nv.blurShader, nv.gradientPrePassShader, nv.sobelFirstOrderShader, nv.sobelSecondOrderShader]);
+      nv.setSliceType(nv.sliceTypeMultiplanar);
+    });
     return attached;
+  };
+  /* The viewer computes the slopes of each image that it shows, which only rendering in three dimensions needs:
+     without a graphics card that takes seconds for an image of 1 mm. */
+  const withoutSlopes = (gl, shaders) => {
+    const left = new Set(shaders.filter(Boolean).map((shader) => shader.program));
+    const { useProgram, drawArrays, checkFramebufferStatus } = gl;
+    let unused = false;
+    gl.useProgram = (program) => { unused = left.has(program); useProgram.call(gl, program); };
+    gl.drawArrays = (...given) => { if (!unused) drawArrays.apply(gl, given); };
+    gl.checkFramebufferStatus = (target) => (unused ? gl.FRAMEBUFFER_COMPLETE : checkFramebufferStatus.call(gl, target));
   };
   const load = async (layer, options = {}) => {
     const data = await backend.volume(S.label, layer.key, options);
@@ -213,29 +226,28 @@
     const layer = layerOf(key);
     if (!layer) return;
     $('image').value = key;
-    if (!S.images.has(key)) {
+    let image = S.images.get(key);
+    const show = () => { S.images.set(key, image); S.back = key; ranges(image); compose(); };
+    if (!image || !image.whole) {
       $('wait').textContent = `${layer.title} …`;
-      if (layer.preview && !whole && backend.writes) {
+      if (!image && layer.preview && !whole && backend.writes) {
         const coming = load(layer, { step: 2 });
         await ready();
-        const coarse = await coming;
+        image = await coming;
         if (turn !== S.turn) return;
-        S.images.set(key, coarse);
-        S.back = key;
-        ranges(coarse); compose();
+        show();
         document.body.dataset.shown = performance.now();
-      }
-      const coming = load(layer);
+      } else if (image) show();
+      const coming = load(layer), coarse = image;
       await ready();
-      const image = await coming;
+      image = await coming;
       if (turn !== S.turn) return;
-      S.images.set(key, image);
+      // A window that was set meanwhile stays.
+      if (coarse) { image.cal_min = coarse.cal_min; image.cal_max = coarse.cal_max; }
       image.whole = true;
     }
-    const image = S.images.get(key);
-    S.back = key;
     image.colormap = 'gray';
-    ranges(image); compose();
+    show();
     $('wait').textContent = '';
     document.body.dataset.shown = document.body.dataset.shown || performance.now();
     document.body.dataset.whole = key;
@@ -252,7 +264,13 @@
     if (!image) return;
     const low = Number($('low').value), high = Math.max(Number($('high').value), low + 1);
     image.cal_min = low / 100 * S.span; image.cal_max = high / 100 * S.span;
-    nv.updateGLVolume();
+    // Masks over it stay as they are; sliders move faster than slow machines draw.
+    soon('window', () => { if (nv.volumes[0] === image) { nv.refreshLayers(image, 0); nv.drawScene(); } });
+  };
+  const due = new Map();
+  const soon = (name, work) => {
+    if (!due.size) requestAnimationFrame(() => { const works = [...due.values()]; due.clear(); for (const next of works) next(); });
+    due.set(name, work);
   };
   const turnOn = async (key, opacity) => {
     const layer = layerOf(key);
@@ -610,7 +628,7 @@
           if (box.checked) await turnOn(layer.key, Number(slide.value) || 0.5);
           else { S.on.delete(layer.key); compose(); }
         });
-        slide.oninput = () => { if (S.on.has(layer.key)) { S.on.set(layer.key, Number(slide.value)); compose(); } };
+        slide.oninput = () => { if (S.on.has(layer.key)) { S.on.set(layer.key, Number(slide.value)); soon('overlays', compose); } };
         parts.push(el('div', { className: 'layer' }, box, label, slide));
       }
     }
