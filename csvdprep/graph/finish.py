@@ -21,6 +21,7 @@ from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import judge_together
 from csvdprep.graph.percentiles import percentiles_of
+from csvdprep.graph.places import relative_failures
 from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, text, write_tables
 from csvdprep.graph.visit import checkpoints
@@ -50,6 +51,7 @@ def finish(
     from csvdprep.report.visit import write_visit_report
 
     output_dir = Path(settings.output_dir)
+    status.failures = relative_failures(status.failures, settings)
     files = room_files(plan, output_dir)
     blamed = {failure.room for failure in status.failures if failure.of_room}
     # What an earlier run left of a room that failed now is not this run's result.
@@ -112,7 +114,8 @@ def finish(
         try:
             write()
         except Exception as error:
-            status.failures.append(Failure.of(error, room=part))
+            failed = relative_failures([Failure.of(error, room=part)], settings)
+            status.failures += failed
             status.state = 'failed' if status.state == 'ok' else status.state
     status.write(output_dir, plan.visit)
     shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')
