@@ -115,6 +115,14 @@ def summary(scores, preset: str, out: Path, page: Path) -> str:
         for row in scores.masks
         if row['label'] == 'WMH' and row['space'] == 'FLAIR' and row.get('dice') is not None
     ]
+    seen = [
+        f'{row["found_ml"]:.4g} of {row["truth_ml"]:.4g}'
+        for row in scores.masks
+        if row['label'] == 'WMH' and row['space'] == 'FLAIR' and row.get('truth_ml') is not None
+    ]
+    if seen:
+        words = 'WMH that fill half of a voxel or more, mL'
+        lines.append(f'{words:44}' + ''.join(f'{cell:>18}' for cell in seen))
     if overlaps:
         lines.append(f'{"Overlap of the masks of WMH (Dice, best 1)":44}{", ".join(overlaps):>18}')
     lines += ['', *_remarks(scores, preset), '', 'Open next']
