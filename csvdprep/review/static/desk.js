@@ -7,7 +7,7 @@
     ['j, k', 'next and previous candidate'],
     ['n, p', 'next and previous visit'],
     ['a', 'accept the candidate'],
-    ['r', 'reject it'],
+    ['r', 'reject it; of hyperintensities: take it out of the mask'],
     ['c', 'choose what it is'],
     ['i', 'add a lesion at the crosshair'],
     ['b', 'edit the mask with a brush; e erases, s saves, Esc leaves'],
@@ -105,7 +105,7 @@
 
   const S = {
     about: null, rater: '', visits: [], shown: [], label: '', data: null, list: null, at: -1, mm: null,
-    images: new Map(), on: new Map(), back: '', undo: [], brush: null, zoom: 1, turn: 0, local: new Map(), visible: true,
+    images: new Map(), on: new Map(), back: '', undo: [], out: new Set(), brush: null, zoom: 1, turn: 0, local: new Map(), visible: true,
   };
   const backend = window.CSVDPREP_EXPORT ? new Folder(window.CSVDPREP_EXPORT) : new Server();
 
@@ -435,7 +435,9 @@
     }, `${list.title} ${list.total}`)));
     const list = S.list, rows = list ? everything(list) : [];
     const reviewed = Boolean(list && list.reviewed);
-    for (const id of ['accept', 'reject', 'kind']) $(id).disabled = !reviewed || !rows[S.at];
+    for (const id of ['accept', 'kind']) $(id).disabled = !reviewed || !rows[S.at];
+    $('reject').disabled = !rows[S.at] || !(reviewed || (list && removable(list)));
+    $('reject').textContent = reviewed || !list ? 'Reject' : 'Take out of mask';
     $('add').disabled = !reviewed;
     $('brush').disabled = !backend.writes || !list || !S.data.layers.some((item) => item.label === list.label && item.mask);
     $('rows').replaceChildren(...rows.map((row, at) => {
@@ -448,7 +450,8 @@
         type: 'button', 'aria-current': String(at === S.at), onclick: () => choose(list.name, at),
       }, el('span', { className: 'number' }, `#${row.index}`), el('span', {}, row.where || 'not told'), sure,
       ...(reviewed ? [el('span', { className: `said ${found ? (yes ? 'yes' : 'no') : 'open'}` },
-        (found ? `${yes ? '✓' : '✗'} ${found.value}${row.status ? ` (machine: ${row.status})` : ''}` : open) + (others ? ` — ${others}` : ''))] : [])));
+        (found ? `${yes ? '✓' : '✗'} ${found.value}${row.status ? ` (machine: ${row.status})` : ''}` : open) + (others ? ` — ${others}` : ''))] : []),
+      ...(S.out.has(`${S.label} ${list.name} ${row.index}`) ? [el('span', { className: 'said no' }, '✗ taken out of the mask')] : [])));
     }));
     if (list && !rows.length) $('rows').append(el('li', { className: 'none' }, 'The list is empty.'));
     if (list && list.total > list.rows.length) $('rows').append(el('li', { className: 'none' }, `The first ${list.rows.length} of ${list.total} are shown.`));
@@ -501,7 +504,27 @@
     }
     say(backend.writes ? `saved ${new Date(row.time).toLocaleTimeString()}` : 'kept in this window: take the table away with Save');
   };
+  /* Lesions of lists without verdicts are rejected in their mask, which is what counts. */
+  const removable = (list) => backend.writes && !S.about.blind && S.data.layers.some((item) => item.label === list.label && item.mask);
+  const takeOut = guard(async () => {
+    const name = S.list.name, at = S.at, row = everything(S.list)[at];
+    if (!row || !row.position || !removable(S.list) || S.brush) return;
+    await startBrush();
+    if (!S.brush) return;
+    go(apply(S.list.grid.toHub, row.position));
+    const dropped = dropOne();
+    if (dropped) await saveBrush();
+    leaveBrush(true);
+    if (!dropped) { say('The mask has nothing at the middle of this lesion: edit the mask (b), go into it, press x.', true); return; }
+    const out = `${S.label} ${name} ${row.index}`;
+    S.out.add(out);
+    if (S.undo.length) S.undo[S.undo.length - 1].out = out;
+    drawLists();
+    if (at + 1 < everything(S.list).length) await choose(name, at + 1);
+    say(`#${row.index} was taken out of the mask`);
+  });
   const judge = async (value) => {
+    if (value === 'reject' && S.list && !S.list.reviewed) { await takeOut(); return; }
     const row = S.list && S.list.reviewed ? everything(S.list)[S.at] : null;
     if (!row) return;
     const before = verdict(S.list, row).pop();
@@ -537,6 +560,7 @@
       value: last.before ? last.before.value : null, comment: last.before ? last.before.comment : '',
     }, true);
     forget(last.row.marker);
+    if (last.out) { S.out.delete(last.out); drawLists(); }
     say(`undone: ${last.row.marker} ${last.row.candidate}`);
   });
   /* A mask that changed is read anew. */
@@ -703,7 +727,7 @@
       const away = x * x + y * y + z * z;
       if (bits[at(i, j, k)] && away < best) { best = away; start = at(i, j, k); }
     }
-    if (start < 0) { say('There is no lesion of the mask at the crosshair.', true); return; }
+    if (start < 0) { say('There is no lesion of the mask at the crosshair.', true); return false; }
     const open = [start];
     bits[start] = 0;
     while (open.length) {
@@ -718,6 +742,7 @@
     S.brush.changed = true;
     nv.drawAddUndoBitmap();
     nv.refreshDrawing(true);
+    return true;
   };
 
   /* ---- dialogs, keys, start ---- */
