@@ -49,11 +49,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('derivatives', type=Path, help='output folder of csvdprep demo')
     parser.add_argument('--tries', type=int, default=5)
+    parser.add_argument('--visits', type=int, default=VISITS)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / 'out'
         make_large(asked.derivatives, out)
-        fill(out)
+        fill(out, asked.visits)
         browser = shutil.which('chromium') or shutil.which('chromium-browser')
         with sync_playwright() as running:
             found = [once(running, browser, out) for _ in range(asked.tries)]
@@ -94,11 +95,11 @@ def _padded(data: np.ndarray) -> np.ndarray:
     )
 
 
-def fill(out: Path) -> None:
+def fill(out: Path, visits: int) -> None:
     """Add visits that have a status and a list, but no images."""
     lists = sorted((out / 'sub-01' / 'ses-1' / 'anat').glob('*_lesions.tsv'))
     status = json.loads((out / 'sub-01' / 'ses-1' / 'log' / 'status.json').read_text('utf-8'))
-    for number in range(2, VISITS + 1):
+    for number in range(2, visits + 1):
         label = f'sub-{number:04d}_ses-1'
         folder = out / f'sub-{number:04d}' / 'ses-1'
         (folder / 'log').mkdir(parents=True)
@@ -133,7 +134,8 @@ def once(running, browser: str, out: Path) -> dict[str, float]:
             page.wait_for_selector('body[data-shown]')
             clock.note('new browser, first image')
             page.wait_for_selector('body[data-whole]')
-            page.wait_for_timeout(5000)
+            page.wait_for_function("!document.getElementById('where').textContent.includes('…')")
+            page.evaluate('desk.nv.gl.readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4))')
             clock = _Clock(told)
             page.evaluate('delete document.body.dataset.shown')
             page.select_option('#image', 'desc-preproc_T1w')

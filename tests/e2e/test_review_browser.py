@@ -253,6 +253,9 @@ def test_a_blinded_reader_sees_no_opinion(start):
     assert 'machine' not in page.inner_text('#panel')
     assert page.is_disabled('#brush')
     assert page.is_hidden('#agree')
+    # The place is that of the image in which the candidate was found, and not of the reference.
+    assert page.input_value('#image') == 'desc-preproc_T2starw'
+    assert numbers(page.inner_text('#where')) == pytest.approx([6, 4, 2], abs=0.06)
 
 
 def test_every_control_has_a_name(start):

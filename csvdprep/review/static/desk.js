@@ -131,8 +131,7 @@
   const layerOf = (key) => S.data.layers.find((item) => item.key === key);
   /* The grid of a list is that of the mask with its label, else of the reference. */
   const gridOf = (list) => {
-    const mask = S.data.layers.find((item) => item.label === list.label && item.kind === 'mask');
-    const frame = mask ? mask.frame : null;
+    const frame = list.frame || null;
     return S.data.layers.find((item) => item.kind === 'image' && item.frame === frame) ||
       S.data.layers.find((item) => item.kind === 'image' && item.toHub.every((row, i) => row.every((v, j) => v === Number(i === j)))) ||
       S.data.layers.find((item) => item.kind === 'image');
@@ -756,8 +755,11 @@
     const { columns, rows } = await backend.agreement();
     const names = ['marker', 'rater', 'against', 'n', 'exact_pct', 'kappa', 'icc', 'bias', 'loa_low', 'loa_high', 'reason'];
     const text = (value) => (value === null || value === undefined ? 'n/a' : typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(2) : String(value));
-    const table = el('table', {}, el('tr', {}, ...names.map((name) => el('th', { title: columns[name], scope: 'col' }, name))),
-      ...rows.map((row) => el('tr', {}, ...names.map((name) => el('td', {}, text(row[name]))))));
+    const heads = { exact_pct: 'equal, %', icc: 'ICC', loa_low: 'limits of agreement', loa_high: 'to' };
+    const titles = new Map(S.about.form.flatMap((group) => group.markers.map((marker) => [marker.name, marker.title])));
+    const shown = (row, name) => (name === 'marker' ? titles.get(row.marker) || row.marker : text(row[name]));
+    const table = el('table', {}, el('tr', {}, ...names.map((name) => el('th', { title: columns[name], scope: 'col' }, heads[name] || name))),
+      ...rows.map((row) => el('tr', {}, ...names.map((name) => el('td', {}, shown(row, name))))));
     dialog('How raters agree', rows.length ? table : el('p', {}, 'Nothing was rated yet that can be compared.'));
   });
   const tab = (name) => {
