@@ -134,7 +134,8 @@ def once(running, browser: str, out: Path) -> dict[str, float]:
             page.wait_for_selector('body[data-shown]')
             clock.note('new browser, first image')
             page.wait_for_selector('body[data-whole]')
-            page.wait_for_function("!document.getElementById('where').textContent.includes('…')")
+            while '…' in page.inner_text('#where'):  # the page may not evaluate conditions itself
+                page.wait_for_timeout(200)
             page.evaluate('desk.nv.gl.readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4))')
             clock = _Clock(told)
             page.evaluate('delete document.body.dataset.shown')
