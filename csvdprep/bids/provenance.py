@@ -13,7 +13,7 @@ import platform
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,16 +165,28 @@ def _short(*parts: str) -> str:
 
 
 def _command(step: Step, visit: Visit) -> str:
-    """Say how the step is asked for; datasets by the names of their links, without paths."""
+    """Say how the step is asked for; datasets by the names of their links, without paths.
+
+    Examples
+    --------
+    >>> from dataclasses import make_dataclass
+    >>> from csvdprep.core.room import Room
+    >>> options = make_dataclass('Options', [('visits', tuple), ('seed_z', float, 3.5)])
+    >>> room = Room(name='wmh', title='', needs=(), makes={}, build='')
+    >>> step = Step(room=room, options=options(('1', '2'), 4.0), takes=(), key='k')
+    >>> _command(step, Visit('01'))
+    'csvdprep raw derivatives participant --participant-label 01 --set wmh.seed_z=4.0'
+    """
     words = ['csvdprep', 'raw', 'derivatives', 'participant']
     words += ['--participant-label', visit.subject]
     if visit.session:
         words += ['--session-label', visit.session]
-    if step.options is not None:
-        usual = asdict(type(step.options)())
-        for name, value in asdict(step.options if step.asked is None else step.asked).items():
-            if value != usual.get(name):
-                words += ['--set', f'{step.room.name}.{name}={value}']
+    given = step.options if step.asked is None else step.asked
+    for field in fields(given) if is_dataclass(given) else ():
+        value = getattr(given, field.name)
+        # What has no default was settled by the application, and not asked for.
+        if field.default is not MISSING and value != field.default:
+            words += ['--set', f'{step.room.name}.{field.name}={value}']
     return shlex.join(words)
 
 
