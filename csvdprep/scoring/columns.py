@@ -88,6 +88,12 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
         'tp': ('True lesions found, each counted once.', None),
         'fn': ('True lesions missed.', None),
         'fp': ('Candidates on no true lesion.', None),
+        'n_counted': (
+            'Candidates that the app counts: those of status definite, where its list tells it.',
+            None,
+        ),
+        'tp_counted': ('True lesions found among these.', None),
+        'fp_counted': ('Those of them on no true lesion.', None),
         'n_repeats': ('Further candidates on a lesion, neither hit nor false positive.', None),
         'n_distractors': ('Number of things in the truth that only look like such lesions.', None),
         'fp_on_distractors': ('False positives on such things.', None),

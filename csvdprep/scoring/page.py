@@ -33,6 +33,13 @@ _KAPPA = (
 _LINE = dict.fromkeys(('interval', 'limits', 'reason', 'word', 'flag'), '')
 
 
+def _counted(row) -> str:
+    """Say what the application counts, where that is not all that it lists."""
+    if row['n_counted'] == row['n_found']:
+        return ''
+    return f'; counted by the app: {row["tp_counted"]} found, {row["fp_counted"]} false'
+
+
 def render(scores: Scores) -> str:
     """Write the page: one file, nothing from elsewhere.
 
@@ -109,7 +116,8 @@ def _overview(scores: Scores) -> Iterator[dict]:
             yield _LINE | {
                 'group': 'Detection of single lesions',
                 'name': row['label'],
-                'told': f'{row["n_true"]} true lesions, matched by {row["matched_by"]}',
+                'told': f'{row["n_true"]} true lesions, matched by {row["matched_by"]}'
+                + _counted(row),
                 'n': row['n_scans'],
                 'kind': 'sensitivity',
                 'value': _fixed(row['sensitivity'], 3),

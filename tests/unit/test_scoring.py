@@ -432,6 +432,25 @@ def test_lists_with_distractors(truth, app):
     assert one(score(app, truth).detection, size='all')['tp'] == 2
 
 
+def test_what_is_only_possible_is_found_but_not_counted(truth, app):
+    lesion_list(truth, 'sub-01', 'lacune', [lesion(0, 0, 0), lesion(80, 0, 0)])
+    found = [
+        {'x': 0, 'y': 0, 'z': 0, 'probability': 0.9, 'status': 'definite'},
+        {'x': 80, 'y': 0, 'z': 0, 'probability': 0.6, 'status': 'possible'},
+        {'x': 40, 'y': 0, 'z': 0, 'probability': 0.5, 'status': 'possible'},
+        {'x': 0, 'y': 40, 'z': 0, 'probability': 0.8, 'status': 'definite'},
+    ]
+    lesion_list(app, 'sub-01', 'lacune', found, space='')
+    row = one(score(app, truth).detection, size='all')
+    assert (row['tp'], row['fp'], row['n_found']) == (2, 2, 4)
+    assert (row['tp_counted'], row['fp_counted'], row['n_counted']) == (1, 1, 2)
+    for item in found:
+        del item['status']
+    lesion_list(app, 'sub-01', 'lacune', found, space='')
+    row = one(score(app, truth).detection, size='all')
+    assert (row['tp_counted'], row['fp_counted'], row['n_counted']) == (2, 2, 4)
+
+
 def test_list_in_another_frame_is_not_compared(truth, app):
     lesion_list(truth, 'sub-01', 'CMB', [lesion(0, 0, 0, 'CMB')])
     lesion_list(app, 'sub-01', 'CMB', [{'x': 0, 'y': 0, 'z': 0}], space='_space-MEGRE')
