@@ -103,6 +103,7 @@ def prepared(takes: dict, t1w: np.ndarray | None) -> tuple[Head, object, dict]:
         ventricles=crop('ventricles', np.uint8),
         deep=crop('deep_grey', bool),
         low=crop('infratentorial', bool),
+        apex=crop('apex', bool) if 'apex' in takes else None,
         voxel_mm=np.asarray(takes['voxel_mm'], float),
         has_t1w=bool(takes['has_t1w']),
     )
@@ -435,7 +436,7 @@ def main() -> None:
             number = 700_000 + 1000 * given.seed + 10 * n + k
             jobs.append(
                 (
-                    f'inserted_{given.seed}_{n:02d}_{k}',
+                    f'inserted_{given.seed}_{n:02d}_{Path(stem).name}_{k}',
                     insertion,
                     (stem, load, number, 1 + (n + k) % 2),
                     {},
