@@ -366,10 +366,9 @@ def insertion(stem: str, load: float, number: int, by: int) -> dict:
     changed, height, contrast = inserted.insert(case, load, number)
     near = _near_own(stem, case)
     if by > 1:
-        more = {'affine': changed['affine'], 'voxel_mm': 1}
-        height = network.thicker({'height': height} | more, by)['height']
-        near = network.thicker({'near': near.astype(np.float32)} | more, by)['near'] > 0
-        changed = network.thicker(changed, by)
+        more = {'height': height, 'near': near.astype(np.float32)}
+        changed = network.thicker(changed | more, by)
+        height, near = changed.pop('height'), changed.pop('near') > 0
     truth = (height >= 0.5) & network._counted(changed)
     judged = (~near | truth) & (changed['mask'] > 0)
     lesion, _ = _learned(changed)
