@@ -184,3 +184,11 @@ def test_the_rule_is_what_was_fixed(capsys):
     assert 'does not go into' in said['trees']  # one group falls by more than 0.005
     assert 'mL: goes into' in said['vote, judged']  # half of what is false, at 0.002
     assert 'mL: goes into' in said['vote of three']
+
+
+def test_few_heads_get_no_verdict(heads, capsys):
+    model = {source: fit.fitted(heads, source) for source in fit.SOURCES}
+    fit.report(*fit.judged(heads[:2], model, {'proposed': 0.5, 'voted': 0.5, 'share': 0.2}))
+    said = capsys.readouterr().out
+    assert 'no verdict' in said
+    assert 'into the app' not in said
