@@ -92,7 +92,7 @@ def _other_scans(raw, given, anatomy, rng):
     b = np.array([0.0, 1000, 1000])
     decay = np.exp(-b * 0.8e-3) * signal[..., None]
     series = decay + rng.normal(0, 5, decay.shape)
-    infarct = _spot(solid, 3)
+    infarct = _spot(coarse.sample(anatomy.fractions['wm'], anatomy.affine), 3)
     series[infarct] += 150
     _save(folder / 'dwi' / f'{stem}dwi.nii.gz', series.astype(np.int16), coarse.affine)
     (folder / 'dwi' / f'{stem}dwi.bval').write_text('0 1000 1000\n')
@@ -103,7 +103,7 @@ def _other_scans(raw, given, anatomy, rng):
     adc[infarct] = 400
     _save(folder / 'dwi' / f'{stem}ADC.nii.gz', adc, coarse.affine)
     magnitude = np.abs(500 * inside + rng.normal(0, 8, inside.shape)).astype(np.int16)
-    bleed = _spot(head, 3)
+    bleed = _spot(anatomy.fractions['wm'], 3)
     magnitude[bleed] = 40
     _save(folder / 'anat' / f'{stem}part-mag_T2starw.nii.gz', magnitude, anatomy.affine)
     phase = rng.integers(0, 4096, inside.shape).astype(np.int16)
@@ -122,11 +122,11 @@ def _other_scans(raw, given, anatomy, rng):
     return infarct, bleed
 
 
-def _spot(solid, edge):
-    """Return a cube in the depth of solid tissue."""
-    deep = ndi.distance_transform_edt(solid > 0.95)
+def _spot(share, edge):
+    """Return a cube in the depth of a tissue."""
+    deep = ndi.distance_transform_edt(share > 0.95)
     at = np.unravel_index(deep.argmax(), deep.shape)
-    out = np.zeros(solid.shape, bool)
+    out = np.zeros(share.shape, bool)
     out[tuple(slice(n - edge // 2, n + edge // 2 + 1) for n in at)] = True
     return out
 
@@ -156,7 +156,8 @@ def data(tmp_path_factory, anatomy):
         _save(visit / f'sub-01_ses-a_{suffix}.nii.gz', image.astype(np.int16), scan.affine)
         (visit / f'sub-01_ses-a_{suffix}.json').write_text('{"EchoTime": 0.1}')
         own_affine = scan.affine
-    infarct, bleed = _other_scans(raw, given, anatomy, rng)
+    infarct, bleed = _other_scans(raw, root / 'own', anatomy, rng)
+    given.mkdir()
     (visit.parent / 'perf').mkdir()
     (visit.parent / 'perf' / 'sub-01_ses-a_aslcontext.tsv').write_text('volume_type\ncontrol\n')
     anat = given / 'sub-01' / 'ses-a' / 'anat'
@@ -279,18 +280,22 @@ def test_own_lesions_are_filled(made, data):
     assert float(_rows(made.truth / 'scans.tsv')[0]['filled_ml']) > 0.1
 
 
-def test_own_microbleeds_and_infarcts_are_filled_where_they_are_seen(made, data):
-    """Both cases have new ones: an own one is gone, and what is around it stays."""
-    magnitude = _pixels(_case(made, 2, 'part-mag_T2starw.nii.gz')).astype(float)
+def test_own_microbleeds_and_infarcts_are_filled_where_they_are_seen(data, tmp_path):
+    """An own one is gone, and what is around it stays."""
+    own, out = data.given.parent / 'own', tmp_path / 'out'
+    kinds = ('microbleed', 'infarct')
+    make_inserted(out, data.raw, data.given, lesions=own, kinds=kinds, cases=1, nprocs=1)
+    made = SimpleNamespace(out=out, truth=out / 'derivatives' / 'truth')
+    magnitude = _pixels(_case(made, 1, 'part-mag_T2starw.nii.gz')).astype(float)
     assert magnitude[data.bleed].mean() == pytest.approx(500, abs=10)
     assert 3 < magnitude[data.bleed].std() < 20
-    series = _pixels(_case(made, 2, 'dwi.nii.gz', 'dwi')).astype(float)[data.infarct]
+    series = _pixels(_case(made, 1, 'dwi.nii.gz', 'dwi')).astype(float)[data.infarct]
     normal = 800 * np.exp(np.array([0, -0.8, -0.8]))
     np.testing.assert_allclose(series.mean(axis=0), normal, atol=25)
     assert 2 < series.std(axis=0).min() < series.std(axis=0).max() < 60
-    trace = _pixels(_case(made, 2, 'trace.nii.gz', 'dwi'))[data.infarct]
+    trace = _pixels(_case(made, 1, 'trace.nii.gz', 'dwi'))[data.infarct]
     assert trace.mean() == pytest.approx(normal[1], abs=15)
-    assert np.median(_pixels(_case(made, 2, 'ADC.nii.gz', 'dwi'))[data.infarct]) == 800
+    assert np.median(_pixels(_case(made, 1, 'ADC.nii.gz', 'dwi'))[data.infarct]) == 800
     rows = {row['scan']: row for row in _rows(made.truth / 'scans.tsv')}
     for suffix, mask, edge in (
         ('part-mag_T2starw', data.bleed, 2.5),
