@@ -1,7 +1,8 @@
 """Measure what the group level makes of simulated cohorts whose truth is known.
 
-    python benchmarks/cohorts.py [federated|counts|norms|burden|shared|outcomes|shift|programs ...]
+    python benchmarks/cohorts.py [PART ...]
 
+Parts: federated, counts, norms, burden, unseen, shared, outcomes, shift, programs. Without one, all.
 ``programs`` compares with neuroCombat and neuroHarmonize, where they are installed.
 """
 
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> None:
         'counts': counts,
         'norms': norms,
         'burden': burden,
+        'unseen': unseen,
         'shared': shared,
         'outcomes': outcomes,
         'shift': shift,
@@ -203,6 +205,48 @@ def burden() -> None:
             f'| {count} | {mean[0]:.2f} (SD {mean[1]:.2f}) | {mean[2]:.2f} | '
             f'{100 * mean[3]:.0f} % | {100 * mean[4]:.1f} % |'
         )
+
+
+def unseen() -> None:
+    """Tell how norms and index are calibrated at a site whose controls they had not."""
+    print('| the new site | model | mean z, root mean square | SD | between 5 and 95 % |')
+    print('|---|---|---|---|---|')
+    found: dict[tuple[str, str], list] = {}
+    for seed in range(20):
+        seen, truth, site, age, sex = cohort(seed, 150, sites=5)
+        male, new, known = sex == 'M', site == 'S2', {'age': age, 'sex': sex}
+        few = np.flatnonzero(new)[:25]
+        test = np.flatnonzero(new)[25:]
+        model, _ = fit(seen[~new], site[~new], _of(known, ~new))
+        grown = add_site(model, 'S2', seen[few], _of(known, few))
+        even = np.empty(seen.shape)
+        even[~new] = apply(model, seen[~new], site[~new], _of(known, ~new))
+        even[new] = apply(grown, seen[new], site[new], _of(known, new))
+        for words, values in (
+            ('without effects of sites (truth)', truth),
+            ('as measured', seen),
+            ('harmonised, all sites in the fit', fit(seen, site, known)[1]),
+            ('harmonised, taken in by 25 controls', even),
+        ):
+            for k in range(5):
+                norm = fit_norm('m', values[~new, k], age[~new], male[~new])
+                z = scores(norm, values[test, k], age[test], male[test])[0]
+                found.setdefault((words, 'norms'), []).append(_like_normal(z))
+            terms = {term[0]: values[:, k] for k, term in enumerate(TERMS[:5])}
+            reference = fit_reference(terms, age, male, ~new)
+            total = index(reference, deviates(reference, terms, age, male))[0]
+            found.setdefault((words, 'index of burden'), []).append(_like_normal(total[test]))
+    for (words, model), rows in found.items():
+        mean, spread, within = np.array(rows).T
+        print(
+            f'| {words} | {model} | {np.sqrt((mean**2).mean()):.2f} | {spread.mean():.2f} | '
+            f'{100 * within.mean():.0f} %, worst {100 * within.min():.0f} % |'
+        )
+
+
+def _like_normal(z):
+    z = z[np.isfinite(z)]
+    return z.mean(), z.std(ddof=1), (np.abs(z) < stats.norm.ppf(0.95)).mean()
 
 
 def shared() -> None:

@@ -73,6 +73,7 @@ def dataset_input(
             'levels': dict(measure.levels or {}),
             'method': measure.method,
             'result': bool(measure.table and measure.units),
+            'primary': bool(measure.primary),
             'step': room.name,
         }
         for room in rooms

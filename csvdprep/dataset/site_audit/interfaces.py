@@ -10,10 +10,11 @@ from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined
 from csvdprep.bids.tsv import stream_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.site_audit import ROOM
-from csvdprep.dataset.site_audit.science import age_band, differ, shares, travelling
+from csvdprep.dataset.site_audit.science import age_band, differ, travelling
 from csvdprep.interfaces.group_tables import ages_and_sexes, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.proportions import shares
 from csvdprep.science.small_groups import join_small
 
 #: Fewest visits of a site whose share of failures is a measure.
