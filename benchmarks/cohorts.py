@@ -2,8 +2,8 @@
 
     python benchmarks/cohorts.py [PART ...]
 
-Parts: federated, counts, norms, burden, unseen, shared, outcomes, shift, programs. Without one, all.
-``programs`` compares with neuroCombat and neuroHarmonize, where they are installed.
+Parts (all, if none is named): federated, counts, norms, burden, unseen, shared, outcomes, shift,
+programs. The last compares with neuroCombat and neuroHarmonize, where they are installed.
 """
 
 from __future__ import annotations

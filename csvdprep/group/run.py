@@ -56,6 +56,7 @@ class Gathered:
     sites: list[str] = field(default_factory=list)
     scanners: list[str] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
+    became: list[str] = field(default_factory=list)
     sexes: list[str] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
     bounds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Gathered:
         self.others.append(others)
         self.visits.append(entry.visit)
         self.states[entry.state] += 1
+        self.became.append(entry.state)
         self.sites.append(facts['site'])
         self.sexes.append(facts['sex'])
         age, _ = age_of(facts['age'])
@@ -138,16 +140,18 @@ class Gathered:
                 'scanner': scanner,
                 'age': None if np.isnan(age) else age,
                 'sex': sex,
+                'state': state,
                 'group': _named(others, GROUP),
                 'person': _named(others, PERSON),
                 'others': {k: v for k, v in others.items() if k not in (*GROUP, *PERSON)},
             }
-            for visit, site, scanner, age, sex, others in zip(
+            for visit, site, scanner, age, sex, state, others in zip(
                 self.visits,
                 self.sites,
                 self.scanners,
                 self.ages,
                 self.sexes,
+                self.became,
                 self.others,
                 strict=True,
             )
@@ -202,7 +206,7 @@ def run_group(
         return 0
     with lock(output_dir / 'logs' / 'group.lock'):
         gathered, changes = _write_tables(settings, output_dir, say)
-        agreement = write_agreement(output_dir, gathered.visits)
+        agreement = write_agreement(output_dir, gathered.visits, gathered.covariates())
         shown, code = _rooms(gathered, settings, changes, say, progress, prepare)
     write_page(gathered, output_dir, shown)
     _tell(gathered, settings, changes, agreement is not None, say)

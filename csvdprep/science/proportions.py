@@ -32,5 +32,6 @@ def shares(count: int, total: int) -> tuple[float, float, float]:
     p, z2 = count / total, _Z**2
     middle = (p + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    low = middle - half if count else 0.0
+    high = middle + half if count < total else 1.0
     return 100 * p, float(100 * low), float(100 * high)

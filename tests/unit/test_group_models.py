@@ -550,6 +550,10 @@ def test_audit_of_sites(group):
         *(('site', 'A'), ('site', 'B'), ('sex', 'F'), ('sex', 'M'))
     ]
     assert {r['failed_pct'] for r in audit if r['by'] == 'site'} == {'0'}
+    for row in audit:
+        for name in ('failed', 'steps', 'check', 'missing'):
+            low, middle, high = (float(row[f'{name}_{end}']) for end in ('low', 'pct', 'high'))
+            assert low <= middle <= high
     shared = rows(out / 'group_travelling.tsv')
     assert {r['persons'] for r in shared} == {'3'}
     assert {r['values'] for r in shared} == {'as measured', 'harmonised'}

@@ -49,19 +49,6 @@ def differ(counts: Sequence[int], totals: Sequence[int], *, seed: int = 0) -> fl
     return float(((chi(drawn) >= chi(counts) - 1e-9).sum() + 1) / 2001)
 
 
-def age_band(age: float) -> str:
-    """Return the decade of an age.
-
-    Examples
-    --------
-    >>> age_band(71.2), age_band(float('nan'))
-    ('70 to 79', 'n/a')
-    """
-    if not np.isfinite(age):
-        return 'n/a'
-    return f'{10 * int(age // 10)} to {10 * int(age // 10) + 9}'
-
-
 def travelling(
     values: np.ndarray, persons: np.ndarray, sites: np.ndarray
 ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
