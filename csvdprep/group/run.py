@@ -10,13 +10,14 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
+from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of
 from csvdprep.bids.files import content_missing, lock
 from csvdprep.bids.spellings import about_sites
 from csvdprep.bids.visit_times import visit_times
@@ -88,9 +89,8 @@ class Gathered:
         told = ' '.join(str(scanner[k]) for k in ('manufacturer', 'model') if scanner.get(k))
         told += f' {scanner["field_t"]} T' if scanner.get('field_t') else ''
         self.scanners.append(told.strip() or 'n/a')
-        for measure in self.measures:
-            value = number(rows['measures'].get(measure.name, 'n/a'))
-            self.values[measure.name].append(np.nan if value is None else value)
+        for name, column in self.values.items():
+            column.append(rows['numbers'].get(name, np.nan))
         for name, flag in rows['qc'].items():
             if name in self.flags:
                 self.flags[name][flag] += 1
@@ -115,12 +115,12 @@ class Gathered:
         for room, scans in status.origins.items():
             self.origins.setdefault(room, Counter())[tuple(scans)] += 1
 
-    @property
+    @cached_property
     def judged(self) -> list[Measure]:
         """Measures whose flags count for the verdict on a visit."""
         return [m for m in self.measures if counts(m)]
 
-    @property
+    @cached_property
     def first(self) -> list[Measure]:
         """Measures that stand for their markers."""
         return [m for m in self.measures if m.primary]
