@@ -235,6 +235,9 @@ def test_shared_persons_tell_sites_apart():
     assert agreement['icc'] == pytest.approx(between / (between + site + error), abs=0.15)
     for effect, expected in zip(effects, truth, strict=True):
         assert abs(effect['effect'] - expected) < 3 * effect['error']
+        # Of 36 values, 12 persons and two differences of sites are known: 22 are left.
+        half = stats.t.ppf(0.975, 22) * effect['error']
+        assert effect['high'] - effect['effect'] == pytest.approx(half)
         assert effect['error'] == pytest.approx(errors * np.sqrt(2 / 36), rel=0.4)
     assert sum(effect['effect'] for effect in effects) == pytest.approx(0, abs=1e-9)
     # Who was not everywhere still tells of the sites where he was.

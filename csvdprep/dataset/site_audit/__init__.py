@@ -94,6 +94,12 @@ ROOM = Room(
                     'the measure.',
                 ),
                 Column(name='effect_se', description='Its standard error.'),
+                Column(
+                    name='effect_low',
+                    description='Lower bound of its 95 % interval, which is wider than 1.96 '
+                    'standard errors where persons are few.',
+                ),
+                Column(name='effect_high', description='Upper bound of its 95 % interval.'),
             ),
         ),
     },

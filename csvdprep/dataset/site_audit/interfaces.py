@@ -210,4 +210,6 @@ def _line(name, which, found, effect):
         'site_persons': effect['persons'],
         'effect': effect['effect'],
         'effect_se': effect['error'],
+        'effect_low': effect['low'],
+        'effect_high': effect['high'],
     }

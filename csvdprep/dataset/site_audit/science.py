@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from csvdprep.core.errors import MeasureError
 from csvdprep.science.agreement import icc_a1
@@ -69,7 +70,8 @@ def travelling(
         the person's mean; None unless all values are positive), ``complete`` (persons measured at
         all of ``of_sites``, whose table the ICC is of).
     effects : list of dict
-        For each site: ``site``, ``persons``, ``effect`` (from the mean of the sites), ``error``.
+        For each site: ``site``, ``persons``, ``effect`` (from the mean of the sites), ``error``,
+        ``low`` and ``high`` (95 %, Student).
 
     Raises
     ------
@@ -143,12 +145,15 @@ def travelling(
         'complete': len(whole),
         'of_sites': len(columns),
     }
+    half = float(stats.t.ppf(0.975, freedom)) * error
     effects = [
         {
             'site': site,
             'persons': int(seen[:, at].sum()),
             'effect': float(effect[at]),
             'error': float(error[at]),
+            'low': float(effect[at] - half[at]),
+            'high': float(effect[at] + half[at]),
         }
         for at, site in enumerate(places)
     ]
