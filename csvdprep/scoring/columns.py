@@ -164,6 +164,28 @@ TABLES: dict[str, dict[str, tuple[str, str | None]]] = {
         **_REASON,
     },
     'change_summary': {**_STATISTICS, **_REASON},
+    'groups': {
+        'what': ('error: found less true; or Dice of a mask.', None),
+        'measure': ('Name of the measure, or of the mask and its grid.', None),
+        'units': ('Unit of the measure.', None),
+        'by': ('What groups differ in: site, scanner, sex, age.', None),
+        'group': ('The group, as the raw dataset tells it.', None),
+        'visits': ('Visits with a value.', None),
+        'participants': ('Their participants.', None),
+        'mean': (
+            'Mean of the participants, each the mean of the visits in the group.',
+            'as units',
+        ),
+        'mean_low': ('Lower limit of its 95 % confidence interval.', 'as units'),
+        'mean_high': ('Upper limit of its 95 % confidence interval.', 'as units'),
+        'sd': ('Standard deviation of the visits.', 'as units'),
+        'mean_abs': ('Mean of the magnitudes.', 'as units'),
+        'p': (
+            'Probability of means so different if groups were alike (permutation, uncorrected).',
+            '1',
+        ),
+        **_REASON,
+    },
     'pairs': {
         **_VISIT,
         'measure': _STATISTICS['measure'],

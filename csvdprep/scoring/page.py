@@ -29,6 +29,8 @@ _KAPPA = (
     (0.0, 'slight', 'fail'),
     (float('-inf'), 'poor', 'fail'),
 )
+#: Rows of groups on the page.
+_MOST = 400
 #: What a line of the overview can hold.
 _LINE = dict.fromkeys(('interval', 'limits', 'reason', 'word', 'flag'), '')
 
@@ -64,6 +66,7 @@ def render(scores: Scores) -> str:
         scores=scores,
         overview=_grouped(_overview(scores)),
         summary=_summary(scores),
+        groups=sorted(scores.groups, key=lambda row: 2 if row['p'] is None else row['p'])[:_MOST],
         **_figures(scores),
     )
 
