@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w
+from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w, visits_of
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.science.normalise import brain_mode
@@ -164,10 +164,10 @@ def main() -> None:
     parser.add_argument('--only', nargs='*', default=[], help='participants')
     given = parser.parse_args()
     stems = [
-        str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
+        stem
         for root in given.derivatives
-        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
-        if not given.only or path.name.split('_')[0] in given.only
+        for stem in visits_of(root)
+        if not given.only or Path(stem).name.split('_')[0] in given.only
     ]
     jobs = [
         (

@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import inserted
 import sweep
 
+from csvdprep.markers.wmh.inputs import visits_of
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.calibration import calibrated
@@ -457,10 +458,9 @@ def _jobs(given, models, calibration) -> list[tuple]:
     """Return what is to be done, of each kind in turn."""
     jobs = []
     for root in given.derivatives:
-        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz')):
-            if given.only and path.name.split('_')[0] not in given.only:
+        for stem in visits_of(root):
+            if given.only and Path(stem).name.split('_')[0] not in given.only:
                 continue
-            stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
             for k in range(given.each):
                 number = FIRST + 1000 * given.seed + len(jobs)
                 by = given.thicker[(k // len(LOADS) + k) % len(given.thicker)]

@@ -24,7 +24,7 @@ import numpy as np
 from build_templates import ROOT, digest
 
 from csvdprep.imaging.ants import apply_transform
-from csvdprep.markers.wmh.inputs import read_derivatives
+from csvdprep.markers.wmh.inputs import read_derivatives, visits_of
 from csvdprep.markers.wmh.science.model import excess_over_normal
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import smooth
@@ -55,9 +55,8 @@ SIDECAR = {
 def scans(derivatives: Path) -> dict[str, list[str]]:
     """Return the stems of the files of each scan, by participant."""
     found: dict[str, list[str]] = {}
-    for path in sorted(derivatives.rglob('sub-*_desc-preproc_FLAIR.nii.gz')):
-        stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
-        found.setdefault(path.name.split('_')[0], []).append(stem)
+    for stem in visits_of(derivatives):
+        found.setdefault(Path(stem).name.split('_')[0], []).append(stem)
     return found
 
 

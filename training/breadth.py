@@ -14,14 +14,19 @@ from torch.nn import functional
 FLAIR, GREY, FLUID, LESION = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
 BRAIN, MAPS, T1W, CONSTANT = slice(12, 13), slice(13, 18), slice(18, 19), slice(19, 21)
 #: rendered: a FLAIR of random contrast drawn from the tissue maps; t1w_contrast: the same of the
-#: T1w, and gamma and coil; lesion_contrast: lesions brighter or fainter; gaps: between slices;
-#: cut: field of view; residue: brain masks too large or too small; ghosts: repetition along a
-#: line; field, noise, blur: as they say; bent: elastic.
+#: T1w, and gamma and coil; lesion_contrast: lesions brighter or fainter; contrast: grey matter and
+#: fluid brighter or darker, gamma; level: of the whole image and of slices; thick: slices are
+#: averaged; gaps: between these; cut: field of view; residue: brain masks too large or too small;
+#: ghosts: repetition along a line; field, noise, blur: as they say; turned: turned, scaled and
+#: shifted; mirrored; moved: atlas and T1w against the FLAIR; bent: elastic.
 BREADTH = frozenset(
     (
         'rendered',
         't1w_contrast',
         'lesion_contrast',
+        'contrast',
+        'level',
+        'thick',
         'gaps',
         'cut',
         'residue',
@@ -29,6 +34,9 @@ BREADTH = frozenset(
         'field',
         'noise',
         'blur',
+        'turned',
+        'mirrored',
+        'moved',
         'bent',
     )
 )
@@ -94,11 +102,15 @@ def bend(
     for k in range(size):
         angle, (wide, long) = rng.uniform(-0.25, 0.25), rng.uniform(0.85, 1.18, 2)
         cos, sin, flip = np.cos(angle), np.sin(angle), rng.choice([-1, 1])
-        ratio = x.shape[-1] / x.shape[-2]
+        shift, ratio = rng.uniform(-0.08, 0.08, 2), x.shape[-1] / x.shape[-2]
+        if 'turned' not in breadth:
+            cos, sin, wide, long, shift = 1.0, 0.0, 1.0, 1.0, (0.0, 0.0)
+        if 'mirrored' not in breadth:
+            flip = 1
         turn[k] = torch.tensor(
             [
-                [cos * long, -sin * flip / ratio, rng.uniform(-0.08, 0.08)],
-                [sin * ratio * long, cos * flip * wide, rng.uniform(-0.08, 0.08)],
+                [cos * long, -sin * flip / ratio, shift[0]],
+                [sin * ratio * long, cos * flip * wide, shift[1]],
             ]
         )
     turn = turn * torch.tensor([extent[1], extent[0], 1.0])
@@ -109,7 +121,7 @@ def bend(
 
     def beside(sd):
         away = rng.normal(0, sd, (size, 1, 1, 2)) * rng.random((size, 1, 1, 1))
-        return place + torch.from_numpy(away.astype(np.float32))
+        return place + torch.from_numpy(away.astype(np.float32)) * ('moved' in breadth)
 
     def move(part, where):
         return functional.grid_sample(part, where, align_corners=False)
@@ -173,17 +185,21 @@ def look(x: torch.Tensor, rng: np.random.Generator, breadth: frozenset):
         chosen = draw.often(share)
         return chosen if name in breadth else torch.zeros_like(chosen)
 
+    def factor(name, low, high):
+        drawn = draw.uniform(low, high)
+        return drawn if name in breadth else torch.ones_like(drawn)
+
     image, lesion = x[:, FLAIR], x[:, LESION]
     brain = (x[:, BRAIN] > 0.5).float()
     rendered = on('rendered', 0.22)
     image = torch.where(rendered > 0, rendered_flair(x, draw), image)
     image = image + on('lesion_contrast', 0.4) * draw.uniform(-0.1, 0.3) * lesion
-    jitter = draw.often(0.6) * (1 - rendered)
+    jitter = on('contrast', 0.6) * (1 - rendered)
     image = image + jitter * (
         x[:, GREY][:, 1:2] * draw.uniform(-0.12, 0.15)
         + x[:, FLUID][:, 1:2] * draw.uniform(-0.15, 0.25)
     )
-    image = image.clamp_min(0) ** draw.uniform(0.8, 1.25)
+    image = image.clamp_min(0) ** factor('contrast', 0.8, 1.25)
     drawn = rendered_t1w(x, draw)
     stored = (x[:, T1W] >= 0).flatten(1).all(1).view(-1, 1, 1, 1).float()
     t1w = torch.where((stored > 0) & (on('t1w_contrast', 0.2) < 1), x[:, T1W], drawn)
@@ -192,9 +208,9 @@ def look(x: torch.Tensor, rng: np.random.Generator, breadth: frozenset):
     inside = brain
     image, t1w, inside = _residue(image, t1w, brain, draw, on)
     image = image * (1 + on('field', 1.0) * draw.uniform(0, 0.09) * draw.smooth(shape))
-    image = image * draw.uniform(0.88, 1.13)
-    image = image * (1 + 0.015 * draw.grain((len(x), 3, 1, 1)))
-    t1w = t1w * draw.uniform(0.94, 1.06)
+    image = image * factor('level', 0.88, 1.13)
+    image = image * (1 + 0.015 * ('level' in breadth) * draw.grain((len(x), 3, 1, 1)))
+    t1w = t1w * factor('level', 0.94, 1.06)
     blurred = functional.avg_pool2d(image, 3, 1, 1)
     image = image + (blurred - image) * on('blur', 0.4) * draw.uniform(0, 1)
     smeared = functional.avg_pool2d(image, 5, 1, 2)

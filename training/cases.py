@@ -19,12 +19,13 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
-from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w
+from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w, visits_of
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.planes import even_white, relative_t1w
 from csvdprep.phantom.head.anatomy import make_anatomy
@@ -68,6 +69,25 @@ def save(
         has_t1w=has_t1w,
         **({} if t1w is None else {'t1w': np.rint(t1w[keep] * T1W_STEPS).astype(np.uint8)}),
     )
+
+
+def drawing(stem: str, seed: int, kind: int) -> np.random.Generator:
+    """Return what draws a case: the same for a visit and a seed, another for each visit.
+
+    Parameters
+    ----------
+    stem : str
+        Path of a visit's files, up to ``sub-01_ses-1``; folders do not count.
+    seed, kind : int
+        Of the case, and of how it is made.
+
+    Examples
+    --------
+    >>> one, same, other = (drawing(s, 1, 7).random() for s in ('a/sub-1', 'b/sub-1', 'a/sub-2'))
+    >>> one == same, one == other
+    (True, False)
+    """
+    return np.random.default_rng([seed, kind, crc32(Path(stem).name.encode())])
 
 
 @lru_cache(maxsize=1)
@@ -147,7 +167,7 @@ def insert(job: tuple[str, int, str]) -> str:
     """Insert lesions into a scan and save the case."""
     stem, seed, path = job
     case = scan(stem)
-    place, rng = case['place'], np.random.default_rng([seed, 7])
+    place, rng = case['place'], drawing(stem, seed, 7)
     keep_own = rng.random() < 0.4
     image = case['flair'].copy() if keep_own else filled(case, rng)
     height, lining = draw_lesions(place, rng), draw_lining(place, rng)
@@ -278,18 +298,13 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=2)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    stems = [
-        path
-        for root in given.derivatives
-        for path in sorted(root.rglob('sub-*_desc-preproc_FLAIR.nii.gz'))
-    ]
     jobs = []
-    for path in stems:
+    for stem in (stem for root in given.derivatives for stem in visits_of(root)):
+        path = Path(stem)
         who = path.name.split('_')[0]
         if who in given.leave_out or (given.only and who not in given.only):
             continue
-        stem = str(path).removesuffix('_desc-preproc_FLAIR.nii.gz')
-        name = f'{path.parts[-5] if "ses-" in stem else path.parts[-4]}_{Path(stem).name}'
+        name = f'{path.parts[-5] if "ses-" in stem else path.parts[-4]}_{path.name}'
         jobs += [
             (stem, 1000 * given.seed + k, str(given.out / f'real_{name}_{given.seed}_{k:02d}.npz'))
             for k in range(given.each)

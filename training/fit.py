@@ -4,7 +4,7 @@ Resumes where it stopped; one command and a seed give the same weights on the sa
 
     python -m training.fit CASES [CASES ...] OUT.pt [--steps 4000] [--batch 16] [--seed 1]
         [--base 12] [--without sub-01 sub-20] [--start WEIGHTS.pt] [--rate 2e-3]
-        [--threads 2] [--onnx OUT.onnx] [--off rendered ...]
+        [--threads 2] [--onnx OUT.onnx] [--off rendered ...] [--skip labelled_ ...] [--until 500]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from csvdprep.science.planes import NEIGHBOUR_MM
 from training.breadth import BREADTH, prepare
 from training.cases import T1W_STEPS
 from training.lesions import UNKNOWN
-from training.network import UNet
+from training.network import UNet, shipped_weights
 
 RATE = 2e-3
 #: Batches on which kept-out cases are judged.
@@ -31,15 +31,49 @@ JUDGED = 10
 THICKEST_MM = 9.0
 
 
+def read_case(path: Path, coarse: int = 1) -> dict[str, np.ndarray]:
+    """Read a case.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``training.cases``.
+    coarse : int
+        So many pixels along each edge of a plane become one. Where half of them or more are not
+        known, it is not known; else its share of lesion is the mean of those that are.
+
+    Returns
+    -------
+    dict of ndarray
+        As it is stored.
+    """
+    with np.load(path) as stored:
+        item = {name: stored[name] for name in stored.files}
+    if coarse == 1:
+        return item
+
+    def pooled(planes):
+        parts = [planes[..., i::coarse, j::coarse] for i in range(coarse) for j in range(coarse)]
+        return np.mean(np.stack(parts), 0, dtype=np.float32)
+
+    unknown = item['share'] == UNKNOWN
+    known = pooled(~unknown)
+    share = np.rint(pooled(np.where(unknown, 0, item['share'])) / np.maximum(known, 0.1))
+    out = item | {'share': np.where(known > 0.5, share, UNKNOWN).astype(np.uint8)}
+    out |= {
+        'flair': pooled(item['flair']).astype(np.float16),
+        'brain': pooled(item['brain']) > 0.5,
+    }
+    for name in {'maps', 'lining', 't1w'} & set(item):
+        out[name] = np.rint(pooled(item[name])).astype(np.uint8)
+    return out
+
+
 class Cases:
     """All cases in memory; draws batches of planes."""
 
-    def __init__(self, paths: list[Path]):
-        self.items = []
-        for path in paths:
-            with np.load(path) as stored:
-                item = {name: stored[name] for name in stored.files}
-            self.items.append(item)
+    def __init__(self, paths: list[Path], coarse: int = 1):
+        self.items = [read_case(path, coarse) for path in paths]
 
     def sample(self, rng: np.random.Generator, breadth: frozenset = BREADTH):
         """Return the layers of a slice (`training.breadth`) and its truth."""
@@ -47,6 +81,7 @@ class Cases:
         count, own = len(item['flair']), float(item['thickness'])
         most = max(1, int(THICKEST_MM / own + 0.01))
         thick = int(rng.integers(1, most + 1)) if rng.random() < 0.6 else 1
+        thick = thick if 'thick' in breadth else 1
         apart = thick + int(thick > 1 and 'gaps' in breadth and rng.random() < 0.25)
         here = int(rng.integers(0, max(1, count - thick + 1)))
         step = max(1, int(np.ceil(NEIGHBOUR_MM / (own * apart)))) * apart
@@ -152,9 +187,10 @@ def train(given) -> torch.nn.Module:
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
     every = sorted(path for folder in given.cases for path in folder.glob('*.npz'))
+    every = [path for path in every if not any(name in path.name for name in given.skip)]
     paths = [path for path in every if not any(name in path.name for name in given.without)]
-    cases = Cases(paths)
-    kept = Cases([path for path in every if path not in paths])
+    cases = Cases(paths, given.coarse)
+    kept = Cases([path for path in every if path not in paths], given.coarse)
     breadth = BREADTH - set(given.off)
     net = UNet(given.base).to(memory_format=torch.channels_last)
     mean = UNet(given.base)
@@ -162,9 +198,12 @@ def train(given) -> torch.nn.Module:
     optimiser = torch.optim.AdamW(net.parameters(), given.rate, weight_decay=1e-4)
     first = 0
     if given.start and not given.out.exists():
-        stored = torch.load(given.start, weights_only=False)
-        net.load_state_dict(widened(stored['mean']))
-        mean.load_state_dict(widened(stored['mean']))
+        if given.start.suffix == '.onnx':
+            state = shipped_weights(given.start)
+        else:
+            state = torch.load(given.start, weights_only=False)['mean']
+        net.load_state_dict(widened(state))
+        mean.load_state_dict(widened(state))
     if given.out.exists():
         stored = torch.load(given.out, weights_only=False)
         net.load_state_dict(stored['net'])
@@ -173,7 +212,8 @@ def train(given) -> torch.nn.Module:
         first = stored['step']
     print(len(paths), 'cases;', sum(p.numel() for p in net.parameters()), 'parameters', flush=True)
     started, running = time.time(), None
-    for step in range(first, given.steps):
+    last = min(given.steps, given.until or given.steps)
+    for step in range(first, last):
         rng = np.random.default_rng([given.seed, step])
         rate = (
             given.rate
@@ -192,7 +232,7 @@ def train(given) -> torch.nn.Module:
         with torch.no_grad():
             for a, b in zip(mean.parameters(), net.parameters(), strict=True):
                 a.lerp_(b, 0.005 if step > 400 else 0.05)
-        if step % 100 == 99 or step + 1 == given.steps:
+        if step % 100 == 99 or step + 1 == last:
             held = ''
             if kept.items:
                 held = ''.join(f' {k} {v:.3f}' for k, v in judge(mean, kept).items())
@@ -231,18 +271,27 @@ def export(net: torch.nn.Module, path: Path) -> None:
     )
 
 
-def main() -> None:
-    """Train and export."""
+def arguments() -> argparse.ArgumentParser:
+    """Return what the command takes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('cases', type=Path, nargs='+')
     parser.add_argument('out', type=Path)
     parser.add_argument(
         '--without', nargs='*', default=[], help='cases with such names are judged, not learned'
     )
-    parser.add_argument('--start', type=Path, help='weights to begin with')
+    parser.add_argument(
+        '--skip', nargs='*', default=[], help='cases with such names are left out altogether'
+    )
+    parser.add_argument('--start', type=Path, help='weights to begin with (.pt or .onnx)')
     parser.add_argument('--rate', type=float, default=RATE)
     parser.add_argument('--steps', type=int, default=4000)
+    parser.add_argument(
+        '--until', type=int, help='stop after this step; the rate falls as for all of --steps'
+    )
     parser.add_argument('--batch', type=int, default=16)
+    parser.add_argument(
+        '--coarse', type=int, default=1, help='average so many pixels along each edge: for trials'
+    )
     parser.add_argument('--base', type=int, default=12)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--threads', type=int, default=2)
@@ -250,7 +299,12 @@ def main() -> None:
     parser.add_argument(
         '--off', nargs='*', default=[], choices=sorted(BREADTH), help='breadth that is left out'
     )
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Train and export."""
+    given = arguments().parse_args()
     net = train(given)
     if given.onnx:
         export(net, given.onnx)

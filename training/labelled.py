@@ -26,10 +26,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from csvdprep.imaging.frame import ImageFrame
-from csvdprep.markers.wmh.inputs import read_t1w, segmentation_inputs
+from csvdprep.markers.wmh.inputs import read_t1w, segmentation_inputs, visits_of
 from csvdprep.markers.wmh.science.planes import even_white, relative_t1w
 from csvdprep.science.planes import PIXEL_MM, PlaneGrid
-from training.cases import EDGES, darkened, mixed, save
+from training.cases import EDGES, darkened, drawing, mixed, save
 from training.lesions import Place, draw_lesions, draw_lining, field, look_alikes
 
 #: Thickness of slices, mm, and how far they are tilted, degrees.
@@ -129,7 +129,7 @@ def cut_through(stem: str, rng: np.random.Generator):
 def labelled(job: tuple[str, int, str]) -> str:
     """Draw a FLAIR into a head and save the case."""
     stem, seed, path = job
-    rng = np.random.default_rng([seed, 13])
+    rng = drawing(stem, seed, 13)
     space, inside, takes = cut_through(stem, rng)
     grid = PlaneGrid.of(inside, space.image.affine, EDGES)
     brain = grid.take(inside) > 0.5
@@ -185,9 +185,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     jobs = []
     for root in given.derivatives:
-        for path in sorted(root.rglob('sub-*_desc-preproc_T1w.nii.gz')):
-            stem = str(path).removesuffix('_desc-preproc_T1w.nii.gz')
-            if path.name.split('_')[0] in given.leave_out:
+        for stem in visits_of(root, 'T1w'):
+            if Path(stem).name.split('_')[0] in given.leave_out:
                 continue
             name = f'{root.name}_{Path(stem).name}_{given.seed}'
             jobs += [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -49,3 +52,42 @@ class UNet(nn.Module):
             planes = functional.interpolate(planes, scale_factor=2.0, mode='nearest')
             planes = self.up[k](torch.cat([planes, kept[k]], 1))
         return self.out(planes)
+
+
+def shipped_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of an exported network, so that they can be trained further.
+
+    Parameters
+    ----------
+    path : Path
+        File that ``training.fit --onnx`` wrote.
+
+    Returns
+    -------
+    dict
+        What ``UNet.load_state_dict`` takes, for as many channels as the file has.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(path).graph
+    stored = {i.name: torch.tensor(numpy_helper.to_array(i)) for i in graph.initializer}
+    state = {
+        name.removeprefix('0.'): value for name, value in stored.items() if name.startswith('0.')
+    }
+    # The export keeps scale and offset of a normalisation without names, in the order of use.
+    numbered = sorted(
+        (int(found[1]), value)
+        for name, value in stored.items()
+        if (found := re.fullmatch(r'onnx::(?:Mul|Add)_(\d+)', name))
+    )
+    blocks = [f'down.{k}' for k in range(5)] + [f'up.{k}' for k in (3, 2, 1, 0)]
+    wanted = [
+        f'{block}.{layer}.{part}'
+        for block in blocks
+        for layer in (1, 4)
+        for part in ('weight', 'bias')
+    ]
+    return state | {
+        name: value.flatten() for name, (_, value) in zip(wanted, numbered, strict=True)
+    }

@@ -152,6 +152,36 @@ def read_derivatives(stem: str, folder: Path) -> tuple[ImageFrame, dict, list]:
     return space, takes, [to_hub, _transform(stem, hub, 'MNI*')]
 
 
+def visits_of(derivatives: Path, suffix: str = 'FLAIR') -> list[str]:
+    """Find the visits of a derivatives folder that have a scan, for `read_derivatives`.
+
+    Parameters
+    ----------
+    derivatives : Path
+        Folder that csvdprep wrote.
+    suffix : str
+        'FLAIR' or 'T1w'.
+
+    Returns
+    -------
+    list of str
+        Paths of their files in ``anat``, up to ``sub-01_ses-1``, sorted. Scans that were
+        resampled into another space (``--output-spaces``) are no visits of their own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for space in ('', '_space-T1w'):
+    ...         Path(folder, f'sub-01{space}_desc-preproc_FLAIR.nii.gz').touch()
+    ...     [Path(stem).name for stem in visits_of(Path(folder))]
+    ['sub-01']
+    """
+    end = f'_desc-preproc_{suffix}.nii.gz'
+    found = sorted(str(path) for path in derivatives.rglob(f'sub-*{end}'))
+    return [path.removesuffix(end) for path in found if '_space-' not in Path(path).name]
+
+
 def read_t1w(stem: str, space: ImageFrame) -> np.ndarray | None:
     """Sample the T1w of a processed visit where the voxels of its FLAIR are.
 
