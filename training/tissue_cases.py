@@ -38,7 +38,7 @@ from csvdprep.phantom.patients.look import Look, flair
 from csvdprep.phantom.patients.scanner import Slices, brain_mask, record
 from csvdprep.science.normalise import brain_mode
 from csvdprep.science.planes import PlaneGrid
-from training.cases import filled
+from training.cases import drawing, filled
 from training.labelled import cut_through, drawn_flair
 from training.lesions import Place, draw_lesions, draw_lining, field, look_alikes
 
@@ -213,7 +213,7 @@ def drawn(image: np.ndarray, level: float, place: Place, rng):
 def real(job: tuple[str, int, str]) -> str:
     """Change a real scan and save the case."""
     stem, seed, path = job
-    case, rng = scan(stem), np.random.default_rng([seed, 17])
+    case, rng = scan(stem), drawing(stem, seed, 17)
     place, keep_own = case['place'], rng.random() < 0.4
     image = case['flair'].copy() if keep_own else filled(case, rng)
     layers = np.stack([image, case['own'] * keep_own])
@@ -227,7 +227,7 @@ def real(job: tuple[str, int, str]) -> str:
 @lru_cache(maxsize=1)
 def cut(stem: str, seed: int) -> tuple[Place, np.ndarray]:
     """Cut a head into slices and return its tissue and the template as planes."""
-    space, inside, takes = cut_through(stem, np.random.default_rng([seed, 19]))
+    space, inside, takes = cut_through(stem, drawing(stem, seed, 19))
     grid = PlaneGrid.of(inside, space.image.affine, EDGES, pixel_mm=PIXEL_MM)
     return place_of(takes, grid, 0), np.stack([grid.take(part) for part in takes['atlas']])
 
@@ -235,7 +235,7 @@ def cut(stem: str, seed: int) -> tuple[Place, np.ndarray]:
 def labelled(job: tuple[str, int, str]) -> str:
     """Draw a FLAIR into the tissue maps of a real head and save the case."""
     stem, seed, path = job
-    rng = np.random.default_rng([seed, 19])
+    rng = drawing(stem, seed, 19)
     place, atlas = cut(stem, seed // TURN)
     place, _, atlas = widened(place, np.zeros((1, *place.brain.shape)), atlas, 0.0, rng)
     nothing = np.zeros(place.brain.shape, np.float32)
