@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science.axes import axes_of
+from csvdprep.science.axes import axes_of
 from csvdprep.science.morphology import close_mm, dilate, open_mm
 from csvdprep.science.normalise import smooth
 
