@@ -207,6 +207,11 @@ GATES = (
         warns=('tissue volumes',),
     ),
     Gate(
+        name='grey and white matter of a FLAIR alone',
+        judged_by=('qc_grey_dice',),
+        warns=('load of hyperintensities', 'diffusion of white matter'),
+    ),
+    Gate(
         name='lateral ventricles',
         judged_by=('lv_ml', 'qc_lv_asymmetry'),
         stops=('lv_left_ml', 'lv_right_ml', 'lv_pct_icv', 'evans', 'zones and grades'),
