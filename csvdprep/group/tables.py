@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.covariates import age_of, number
 from csvdprep.bids.files import atomic_write, replacing
-from csvdprep.bids.tsv import MISSING, read_tsv, tsv_cell, tsv_text
+from csvdprep.bids.tsv import MISSING, join_line, plain_columns, read_tsv, tsv_cell, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
 from csvdprep.core.room import Room
@@ -293,32 +292,13 @@ _READ = ('measure', 'value', 'low', 'high', 'units', 'n', 'qc', 'reason')
 
 
 def _read_cells(output_dir: Path, visit: Visit) -> Iterator[Sequence[str]]:
-    """Yield the cells of :data:`_READ` of each row of a visit's long table.
-
-    A table as csvdprep writes it is taken apart without a further look; any other one is read as
-    tables of people are.
-    """
-    path = long_table(output_dir, visit)
-    try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, ValueError):
-        text = ''
-    head, _, rest = text.partition('\n')
-    names = head.split('\t')
-    plain = text.replace('\t', '').replace('\n', '').isprintable()
-    if plain and rest.endswith('\n') and set(_READ) <= set(names) and '"' not in head:
-        rows = [line.split('\t') for line in rest[:-1].split('\n')]
-        if all(len(row) == len(names) for row in rows) and not _blanks(text):
-            yield from map(itemgetter(*map(names.index, _READ)), rows)
-            return
+    """Yield the cells of :data:`_READ` of each row of a visit's long table."""
+    rows = plain_columns(long_table(output_dir, visit), _READ)
+    if rows is not None:
+        yield from rows
+        return
     for row in read_long(output_dir, visit):
         yield [tsv_cell(row.get(name)) for name in _READ]
-
-
-def _blanks(text: str) -> bool:
-    """Tell whether cells of a table begin or end with blanks, or are empty."""
-    odd = ('\t ', ' \t', '\n ', ' \n', '\t\t', '\t\n', '\n\t')
-    return any(pair in text for pair in odd)
 
 
 def _joined(cells: Iterable[str | None]) -> bytes:
@@ -329,7 +309,7 @@ def _joined(cells: Iterable[str | None]) -> bytes:
     >>> _joined(['a', None, '1'])
     b'a\\tn/a\\t1\\n'
     """
-    line = '\t'.join([cell or MISSING for cell in cells])
+    line = join_line([cell or MISSING for cell in cells])
     return (line + '\n').encode('utf-8', 'backslashreplace')
 
 

@@ -58,9 +58,9 @@ def find_drift(
     Examples
     --------
     >>> time = np.arange(20) * 40.0
-    >>> fluid = np.full((60, 1), 100.0) * (1 + 0.01 * time / 760)
+    >>> fluid = np.full((60, 1), 100.0) * (1 + 0.01 * time / 800)
     >>> found, _ = find_drift(fluid, time, slice(0, 3), time > 240, how='reference')
-    >>> round(100 * found.change, 2)
+    >>> round(100 * float(found.change), 2)
     1.0
     """
     time = np.asarray(time_s, float)
