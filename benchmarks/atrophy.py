@@ -92,10 +92,9 @@ def thick(part: np.ndarray) -> np.ndarray:
     return part[..., :last].reshape(*part.shape[:-1], -1, SLICE).mean(-1)
 
 
-def measure(image, mask, lesion, contrast: str):
-    """Return fractions, ventricles and CPU seconds of both steps."""
+def registered(image, mask, lesion, contrast: str):
+    """Return tissue and structures of the template, registered to an image."""
     maps = [nib.load(template_file('probseg', label=label)) for label in ('CSF', 'GM', 'WM')]
-    start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         way = Path(folder) / 'inverse.h5'
         engine.register_to_template(
@@ -108,18 +107,25 @@ def measure(image, mask, lesion, contrast: str):
             tissues=maps if contrast == 'FLAIR' else None,
             exclude=lesion,
         )
-        middle = time.process_time()
         atlas = np.stack(
             [np.asanyarray(engine.apply_transform(part, image, way).dataobj) for part in maps]
         )
         labels = engine.apply_transform(
             nib.load(resource('template_structures')), image, way, interpolation='label'
         )
+    return atlas, np.asanyarray(labels.dataobj)
+
+
+def measure(image, mask, lesion, contrast: str):
+    """Return fractions, ventricles and CPU seconds of both steps."""
+    start = time.process_time()
+    atlas, labels = registered(image, mask, lesion, contrast)
+    middle = time.process_time()
     size = nib.affines.voxel_sizes(image.affine)
     found = segment_tissues(
         image.get_fdata(dtype=np.float32), mask, atlas, size, contrast=contrast, lesion=lesion
     ).probability
-    ventricles = find_ventricles(found[0], mask, np.asanyarray(labels.dataobj), atlas[0], size)
+    ventricles = find_ventricles(found[0], mask, labels, atlas[0], size)
     return found, ventricles > 0, middle - start, time.process_time() - middle
 
 

@@ -1,8 +1,10 @@
 """Measure what the group level makes of simulated cohorts whose truth is known.
 
-    python benchmarks/cohorts.py [federated|counts|norms|burden|shared|outcomes|shift|programs ...]
+    python benchmarks/cohorts.py [PART ...]
 
-``programs`` compares with neuroCombat and neuroHarmonize, where they are installed.
+Parts (all, if none is named): federated, counts, norms, burden, unseen, shared, outcomes,
+phantoms, shift, programs. The last compares with neuroCombat and neuroHarmonize, where they are
+installed.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from csvdprep.dataset.outcomes.science.fusion import folds_of, leave_site_out
 from csvdprep.dataset.outcomes.science.net import Outcome, choose_penalty, fit_net
 from csvdprep.dataset.outcomes.science.performance import calibration, concordance, conformal_sets
 from csvdprep.dataset.site_audit.science import travelling
+from csvdprep.phantom.dataset.design import draw_persons
+from csvdprep.phantom.dataset.sites import draw_sites
 from csvdprep.science.covariate_design import Term
 
 FEATURES = tuple(f'm{k}' for k in range(12))
@@ -42,8 +46,10 @@ def main(argv: list[str]) -> None:
         'counts': counts,
         'norms': norms,
         'burden': burden,
+        'unseen': unseen,
         'shared': shared,
         'outcomes': outcomes,
+        'phantoms': phantoms,
         'shift': shift,
         'programs': programs,
     }
@@ -138,7 +144,7 @@ def norms() -> None:
     print('|---|---|---|---|')
     for count in (40, 60, 100, 200, 500, 1000):
         error, within, covered = [], [], []
-        for seed in range(40):
+        for seed in range(200):
             rng = np.random.default_rng(seed)
             norm = fit_norm('volume', *_volumes(rng, count)[:3])
             values, age, male, z = _volumes(rng, 4000, 50, 80)
@@ -205,6 +211,48 @@ def burden() -> None:
         )
 
 
+def unseen() -> None:
+    """Tell how norms and index are calibrated at a site whose controls they had not."""
+    print('| the new site | model | mean z, root mean square | SD | between 5 and 95 % |')
+    print('|---|---|---|---|---|')
+    found: dict[tuple[str, str], list] = {}
+    for seed in range(20):
+        seen, truth, site, age, sex = cohort(seed, 150, sites=5)
+        male, new, known = sex == 'M', site == 'S2', {'age': age, 'sex': sex}
+        few = np.flatnonzero(new)[:25]
+        test = np.flatnonzero(new)[25:]
+        model, _ = fit(seen[~new], site[~new], _of(known, ~new))
+        grown = add_site(model, 'S2', seen[few], _of(known, few))
+        even = np.empty(seen.shape)
+        even[~new] = apply(model, seen[~new], site[~new], _of(known, ~new))
+        even[new] = apply(grown, seen[new], site[new], _of(known, new))
+        for words, values in (
+            ('without effects of sites (truth)', truth),
+            ('as measured', seen),
+            ('harmonised, all sites in the fit', fit(seen, site, known)[1]),
+            ('harmonised, taken in by 25 controls', even),
+        ):
+            for k in range(5):
+                norm = fit_norm('m', values[~new, k], age[~new], male[~new])
+                z = scores(norm, values[test, k], age[test], male[test])[0]
+                found.setdefault((words, 'norms'), []).append(_like_normal(z))
+            terms = {term[0]: values[:, k] for k, term in enumerate(TERMS[:5])}
+            reference = fit_reference(terms, age, male, ~new)
+            total = index(reference, deviates(reference, terms, age, male))[0]
+            found.setdefault((words, 'index of burden'), []).append(_like_normal(total[test]))
+    for (words, model), rows in found.items():
+        mean, spread, within = np.array(rows).T
+        print(
+            f'| {words} | {model} | {np.sqrt((mean**2).mean()):.2f} | {spread.mean():.2f} | '
+            f'{100 * within.mean():.0f} %, worst {100 * within.min():.0f} % |'
+        )
+
+
+def _like_normal(z):
+    z = z[np.isfinite(z)]
+    return z.mean(), z.std(ddof=1), (np.abs(z) < stats.norm.ppf(0.95)).mean()
+
+
 def shared() -> None:
     """Measure what persons whom sites share tell of them."""
     print('| persons | ICC(2,1), true 0.83 | effects of sites, SD of error | coverage |')
@@ -222,7 +270,7 @@ def shared() -> None:
             icc.append(found['icc'])
             for k, effect in enumerate(effects):
                 off.append(effect['effect'] - truth[k])
-                inside.append(abs(off[-1]) < 1.96 * effect['error'])
+                inside.append(effect['low'] < truth[k] < effect['high'])
         print(
             f'| {count} | {np.mean(icc):.2f} (SD {np.std(icc):.2f}) | {np.std(off):.2f} | '
             f'{100 * np.mean(inside):.0f} % |'
@@ -276,6 +324,87 @@ def outcomes() -> None:
     for words, rows in found.items():
         c, slope, held = np.mean(rows, axis=0)
         print(f'| {words} | {c:.3f} | {slope:.2f} | {100 * held:.1f} % |')
+
+
+#: Effects on the log odds of an outcome, for one standard deviation of what is true.
+EFFECTS = {'age': 0.4, 'wmh': 0.6, 'atrophy': 0.4, 'cmb': 0.4, 'md': 0.4, 'cbf': -0.4, 'ps': 0.4}
+#: Spread between persons, and error of measurement, of what the phantom's model gives: of the
+#: logarithm, of the log odds of fluid (atrophy), of ln(1 + n) (microbleeds).
+SPREAD = {'md': 0.05, 'cbf': 0.15, 'ps': 0.3}
+ERRORS = {'wmh': 0.15, 'atrophy': 0.06, 'cmb': 0.25, 'md': 0.02, 'cbf': 0.10, 'ps': 0.25}
+BLOCKS = {
+    'demographics': (),
+    'structure': ('wmh', 'atrophy'),
+    'microbleeds': ('cmb',),
+    'diffusion': ('md',),
+    'perfusion': ('cbf',),
+    'permeability': ('ps',),
+}
+
+
+def phantom_cohort(seed: int, count: int):
+    """Return what is true and what is measured of participants of the phantom, and their sites.
+
+    Age, hyperintensities, atrophy, microbleeds and the means of diffusivity, flow and leakage
+    are those of ``csvdprep phantom``; all by the standard deviation of what is true.
+    """
+    rng = np.random.default_rng([seed, 5])
+    persons = draw_persons(count, seed=seed, sites=draw_sites(5, seed))
+    states = [person.states[0] for person in persons]
+    true = {
+        'age': np.array([person.covariates['age'] for person in persons]),
+        'wmh': np.log([state.disease.wmh_ml for state in states]),
+        'atrophy': np.array([state.atrophy for state in states]),
+        'cmb': np.log1p([sum(state.disease.microbleeds) for state in states]),
+    }
+    for name, spread in SPREAD.items():
+        mean = np.log([state.factors[name] for state in states])
+        true[name] = mean + spread * rng.normal(size=count)
+    seen = {n: v + ERRORS.get(n, 0.0) * rng.normal(size=count) for n, v in true.items()}
+    for name, values in true.items():
+        middle, spread = values.mean(), values.std()
+        true[name], seen[name] = (values - middle) / spread, (seen[name] - middle) / spread
+    eta = sum(EFFECTS[name] * values for name, values in true.items())
+    return true, seen, _outcome(rng, eta, 'logistic'), np.array([s.site for s in states])
+
+
+def phantoms() -> None:
+    """Tell whether effects in the phantom's participants are found, and what scans are worth."""
+    print('| predictors | effect | bias | 95 % interval holds it |')
+    print('|---|---|---|---|')
+    for words, at in (('true', 0), ('as measured', 1)):
+        off, inside = [], []
+        for seed in range(100):
+            made = phantom_cohort(seed, 2000)
+            x = np.column_stack([*made[at].values()])
+            outcome = made[2]
+            point = fit_net(outcome, x, 0.0)
+            error = np.sqrt(np.diag(np.linalg.inv(outcome.likelihood(point, x)[2])))
+            off.append(point[outcome.base :] - np.array([*EFFECTS.values()]))
+            inside.append(np.abs(off[-1]) < 1.96 * error[outcome.base :])
+        for k, (name, effect) in enumerate(EFFECTS.items()):
+            bias, held = np.mean(off, axis=0)[k], 100 * np.mean(inside, axis=0)[k]
+            print(f'| {words} | {name} {effect:+.1f} | {bias:+.3f} | {held:.0f} % |')
+        print(f'| {words} | all | | {100 * np.mean(inside):.1f} % |')
+    print('\n| without | C | lost | slope | sets of 90 % hold |\n|---|---|---|---|---|')
+    found: dict[str, list] = {}
+    for seed in range(10):
+        _, seen, outcome, site = phantom_cohort(seed, 2000)
+        half = np.random.default_rng(seed).random(2000) < 0.5
+        for gone in ('', *list(BLOCKS)[1:], 'all but age'):
+            away = sum(BLOCKS.values(), ()) if gone == 'all but age' else BLOCKS.get(gone, ())
+            table = {n: np.where(half & (n in away), np.nan, v) for n, v in seen.items()}
+            eta, chances, folds, *_ = leave_site_out(outcome, table, BLOCKS, site, always=['age'])
+            mine = outcome.of(half)
+            sets = conformal_sets(outcome.grades, chances, folds)
+            held = sets[np.arange(2000), outcome.grades][half].mean()
+            found.setdefault(gone or 'nothing', []).append(
+                (concordance(mine, eta[half])[0], calibration(mine, eta[half]), held)
+            )
+    whole = np.mean(found['nothing'], axis=0)[0]
+    for gone, rows in found.items():
+        c, slope, held = np.mean(rows, axis=0)
+        print(f'| {gone} | {c:.3f} | {whole - c:+.3f} | {slope:.2f} | {100 * held:.1f} % |')
 
 
 def shift() -> None:

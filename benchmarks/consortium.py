@@ -123,8 +123,9 @@ def write_rows(raw: Path, out: Path, labels, more: int, errors) -> None:
                 for name in MAIN
             }
             value['wmh_total_pct_icv'] = 100 * value['wmh_total_ml'] / value['icv_ml']
-            value['lacune_n'] = state.disease.lacunes
-            value['cmb_n'] = sum(state.disease.microbleeds)
+            disease = state.disease
+            value['lacune_n'] = disease.lacunes + disease.new_lacunes
+            value['cmb_n'] = sum(disease.microbleeds) + sum(disease.new_microbleeds)
             leave(out, visit, value)
     write_tsv(raw / 'participants.tsv', table)
 

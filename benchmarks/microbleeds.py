@@ -3,6 +3,7 @@
     python benchmarks/microbleeds.py [--crop FOLDER] [--seeds 10] [--tesla 7]
     python -m training.cmb_heads HEADS --seeds 9700 9710
     python benchmarks/microbleeds.py --heads HEADS [--seeds 4]
+    python benchmarks/microbleeds.py --heads HEADS --large
 
 P6 has 14 microbleeds, 7 calcifications and 6 veins in a ball of white matter; its map of
 susceptibility is the true one with noise. FOLDER holds ``crop3echo_part-{mag,phase}_MEGRE.nii.gz``
@@ -11,7 +12,9 @@ veins and arteries, without any microbleed. It is searched as it is, and with th
 0.1 to 1.5 ppm drawn into its complex signal. HEADS are unseen heads, each with a protocol of its
 own, into whose complex echoes microbleeds and mimics are drawn (``--seeds`` draws a head): what is
 found by size, by contrast (share of the signal that is lost in the latest echo) and by thickness
-of slices, and false positives a scan, at several probabilities.
+of slices, and false positives a scan, at several probabilities. ``--large`` draws microbleeds of
+1.2 to 3.2 mm radius into white matter, deep grey matter and pallidum, without any mimic, and
+prints how many are definite in each.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from csvdprep.markers.microbleeds.science import ANATOMY, find_microbleeds
 from csvdprep.phantom.scanner.scan import Scan
 from csvdprep.phantom.susceptibility.cases import microbleed_scene
 from csvdprep.phantom.susceptibility.gre import Protocol, acquire
-from training.cmb_fit import JUDGED, NONE, draw_row, load_head
+from training.cmb_fit import JUDGED, NONE, draw_row, judge, load_head, make_draw
+from training.cmb_heads import PARTS
 from training.cmb_lesions import Thing, factors
 
 #: Field (T), voxel (mm), echo times (ms), noise of P6.
@@ -224,6 +228,57 @@ def heads(folder: Path, draws: int) -> None:
                 )
 
 
+#: Radius of large microbleeds, mm; how many of each place, and how far apart, mm.
+LARGE_MM, LARGE_N, APART_MM = (1.2, 3.2), 4, 14
+
+
+def large(folder: Path) -> None:
+    """Print how many large microbleeds are definite, by place."""
+    model, options = load_model(), Options()
+    rows = []
+    for path in sorted(folder.glob('*.npz')):
+        head = load_head(path)
+        rng = np.random.default_rng([5, int(path.stem)])
+        places, things = large_things(head, rng)
+        drawn = make_draw(head, rng, None, things)
+        features, answers, _ = judge(drawn, head['affine'], rng)
+        score = model.probability(features)
+        for number, (place, thing) in enumerate(zip(places, things, strict=True), 1):
+            best = float(score[answers == number].max(initial=0.0))
+            rows.append((drawn['kind'], place, thing.radius, best))
+    for kind, place in sorted({row[:2] for row in rows}):
+        some = np.array([row[2:] for row in rows if row[:2] == (kind, place)])
+        cells = [
+            f'{low:g} to {high:g} mm: {int((found >= options.definite).sum())} of {len(found)}'
+            for low, high in ((1.2, 1.8), (1.8, 2.5), (2.5, 3.3))
+            if len(found := some[(some[:, 0] >= low) & (some[:, 0] < high), 1])
+        ]
+        print(f'{kind}, {place}: definite {", ".join(cells)}', flush=True)
+
+
+def large_things(head, rng) -> tuple[list[str], list[Thing]]:
+    """Place large microbleeds in three kinds of tissue."""
+    affine, parts = head['affine'], head['parts']
+    solid = head['brain'] & (head['fluid'] / 255.0 < 0.15)
+    where = {
+        'deep grey matter': solid & (parts == PARTS['deep']),
+        'pallidum': solid & (parts == PARTS['pallidum']),
+        'white matter': solid & (parts == 0) & (head['cortex'] / 255.0 < 0.3),
+    }
+    places, things = [], []
+    for name, mask in where.items():
+        at = np.argwhere(mask)
+        for _ in range(LARGE_N if len(at) else 0):
+            for _ in range(20):
+                centre = at[rng.integers(len(at))] @ affine[:3, :3].T + affine[:3, 3]
+                if all(np.linalg.norm(centre - t.points[0]) > APART_MM for t in things):
+                    radius, chi = rng.uniform(*LARGE_MM), rng.uniform(0.5, 2)
+                    things.append(Thing('CMB', centre[None], float(radius), float(chi), 0.1))
+                    places.append(name)
+                    break
+    return places, things
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -231,7 +286,11 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=10)
     parser.add_argument('--tesla', type=float, default=7.0)
     parser.add_argument('--heads', type=Path)
+    parser.add_argument('--large', action='store_true', help='large microbleeds, by place')
     asked = parser.parse_args()
+    if asked.heads and asked.large:
+        large(asked.heads)
+        return
     if asked.heads:
         heads(asked.heads, asked.seeds)
         return

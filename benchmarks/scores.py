@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from csvdprep.markers.scores.science import RULES, Candidate, Finding, Review, chances
+from csvdprep.markers.scores.sources import SOURCES
 from csvdprep.phantom.dataset.design import draw_persons
 from csvdprep.phantom.disease.scores import true_scores
 
@@ -63,6 +64,8 @@ class Rates:
     grade: float = 0.113
 
 
+#: Share of lesions that the lists have, as the application takes it.
+LISTED = {source.total: source.listed[0] for source in SOURCES if source.total}
 PERFECT = Rates((1, 0, 0, 0), (1, 0, 0, 0), 1.0, 0.0)
 
 
@@ -211,7 +214,7 @@ def listed(parts: Mapping[str, tuple], deserved: Mapping[str, float]) -> dict[st
     return found
 
 
-def stated(number: int, seed: int) -> None:
+def stated(number: int, seed: int, missed: bool) -> None:
     """Print the stated probability of the total that is given, and how often it is right."""
     rates = replace(Rates(), spaces=1.0, grade=0.0)
     deserved = worth(persons(4000, seed + 1), rates, seed)
@@ -223,7 +226,14 @@ def stated(number: int, seed: int) -> None:
         true = truth_of(person)
         counts, parts = found_in(person, rates, rng)
         findings = {name: Finding.of(value) for name, value in counts.items()}
-        table = chances(findings, listed(parts, deserved), rule, draws=1000, seed=seed)
+        table = chances(
+            findings,
+            listed(parts, deserved),
+            rule,
+            listed=LISTED if missed else None,
+            draws=1000,
+            seed=seed,
+        )
         given = score(counts)
         for name in SCORES:
             by = {c.total: c.probability for c in table if (c.score, c.varied) == (name, 'all')}
@@ -292,11 +302,14 @@ def main() -> None:
     parser.add_argument('folders', type=Path, nargs='*')
     parser.add_argument('--persons', type=int)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument(
+        '--listed-only', action='store_true', help='stated: no lesions that are not listed'
+    )
     asked = parser.parse_args()
     if asked.what == 'rules':
         rules(asked.persons or 4000, asked.seed)
     elif asked.what == 'stated':
-        stated(asked.persons or 400, asked.seed)
+        stated(asked.persons or 400, asked.seed, not asked.listed_only)
     elif len(asked.folders) != 2:
         parser.error('visits needs OUT and TRUTH')
     else:

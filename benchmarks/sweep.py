@@ -196,6 +196,7 @@ def _tissue(case, scan, other, mask, atlas, slices, rng) -> dict:
     side = sides(lobes)
     out = {
         'mask': small,
+        'structures': structures,
         'deep': np.isin(structures, labels_of('structures', *DEEP_GREY)),
         'low': np.isin(structures, labels_of('structures', *INFRATENTORIAL)),
         'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),

@@ -23,7 +23,7 @@ JSON file beside each table says the same: `Description`, `Units`, `Levels`, `Fo
 | `sub-*_desc-csvdlong_measures.tsv` | a measure of a visit | value, interval, flag, reason |
 | `group_core.tsv` | a visit | covariates, verdict, the primary measures |
 | `group_measures.tsv` | a visit | covariates, verdict, all measures |
-| `group_long.tsv` | a measure of a visit | covariates, value, interval, flag, reason |
+| `group_long.tsv` | a measure of a visit, if its step ran | covariates, value, flag, reason |
 | `group_qc.tsv` | a visit | covariates, verdict, the flag of each measure |
 | `group_status.tsv` | a visit | covariates, what ran, failed and did not run |
 

@@ -28,7 +28,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from csvdprep.markers.wmh.science.planes import CHANNELS, PIXEL_MM, stack_channels
+from csvdprep.markers.wmh.science.planes import CHANNELS, stack_channels
+from csvdprep.science.planes import PIXEL_MM
 from training import fit
 from training.breadth import BREADTH, FLUID, GREY, LESION, Draw, rendered_t1w
 from training.cases import T1W_STEPS

@@ -70,7 +70,13 @@ class Draw:
         return torch.from_numpy(np.asarray(values, np.float32))
 
 
-def bend(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator, breadth: frozenset):
+def bend(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    rng: np.random.Generator,
+    breadth: frozenset,
+    onto: tuple[tuple[int, int], tuple[float, float]] | None = None,
+):
     """Turn, scale, mirror and bend planes; the atlas, and the T1w less, a little otherwise.
 
     Parameters
@@ -81,6 +87,9 @@ def bend(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator, breadth: fr
         Of all that is random.
     breadth : frozenset of str
         Elements of `BREADTH`.
+    onto : (tuple of int, tuple of float), optional
+        Pixels of the planes that are returned, and their extent relative to those that are given;
+        the same if not given.
 
     Returns
     -------
@@ -88,6 +97,7 @@ def bend(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator, breadth: fr
         The same, moved.
     """
     size = len(x)
+    shape, extent = onto or (tuple(x.shape[2:]), (1.0, 1.0))
     turn = torch.zeros(size, 2, 3)
     for k in range(size):
         angle, (wide, long) = rng.uniform(-0.25, 0.25), rng.uniform(0.85, 1.18, 2)
@@ -103,10 +113,11 @@ def bend(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator, breadth: fr
                 [sin * ratio * long, cos * flip * wide, shift[1]],
             ]
         )
-    place = functional.affine_grid(turn, (size, 1, *x.shape[2:]), align_corners=False)
+    turn = turn * torch.tensor([extent[1], extent[0], 1.0])
+    place = functional.affine_grid(turn, (size, 1, *shape), align_corners=False)
     lattice = torch.from_numpy(rng.normal(0, 0.018, (size, 2, 6, 7)).astype(np.float32))
     if 'bent' in breadth:
-        place = place + functional.interpolate(lattice, x.shape[2:], mode='bicubic').movedim(1, -1)
+        place = place + functional.interpolate(lattice, shape, mode='bicubic').movedim(1, -1)
 
     def beside(sd):
         away = rng.normal(0, sd, (size, 1, 1, 2)) * rng.random((size, 1, 1, 1))
@@ -120,7 +131,7 @@ def bend(x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator, breadth: fr
         move(first, place),
         move(x[:, MAPS.start : MAPS.start + 3], beside(0.016)),
         move(tissue, beside(0.006)),
-        x[:, CONSTANT],
+        x[:, CONSTANT][..., :1, :1].expand(-1, -1, *shape),
     ]
     return torch.cat(moved, 1), move(y, place)
 

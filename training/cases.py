@@ -27,7 +27,7 @@ from scipy import ndimage as ndi
 from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of
 from csvdprep.markers.wmh.inputs import read_derivatives, read_t1w, visits_of
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
-from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, relative_t1w
+from csvdprep.markers.wmh.science.planes import even_white, relative_t1w
 from csvdprep.phantom.head.anatomy import make_anatomy
 from csvdprep.phantom.patients import lesions as disease
 from csvdprep.phantom.patients.atlas import warped
@@ -35,6 +35,7 @@ from csvdprep.phantom.patients.heads import brain_only
 from csvdprep.phantom.patients.look import Look, flair
 from csvdprep.phantom.patients.scanner import Slices, brain_mask, record
 from csvdprep.science.normalise import brain_mode
+from csvdprep.science.planes import PlaneGrid
 from training.lesions import UNKNOWN, Place, draw_lesions, draw_lining, field, look_alikes
 
 #: Pixels of a plane in training: 160 x 200 mm.

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.markers.microbleeds.interfaces import late_echoes
 from csvdprep.markers.microbleeds.science.candidates import FEATURES, candidates
 from csvdprep.markers.microbleeds.science.evidence import evidence
 from csvdprep.markers.microbleeds.science.probability import Model
@@ -35,6 +36,8 @@ MATCH_MM = 1.8
 NONE, UNCLEAR = 0, -1
 #: Mean number of microbleeds in draws that have any: to fit, many; to judge, as in patients.
 FITTED, JUDGED = 24, 5
+#: Share of draws of several echoes whose times are not known.
+UNTOLD = 0.15
 CUTS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -43,8 +46,12 @@ def load_head(path: Path) -> dict:
     return dict(np.load(path))
 
 
-def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
+def make_draw(
+    head: dict, rng: np.random.Generator, mean: float | None, things: list[Thing] | None = None
+) -> dict:
     """Draw an image of a head, with a mean number of microbleeds; None: nothing is drawn into it.
+
+    ``things`` are drawn instead, where they are given.
 
     Returns
     -------
@@ -54,7 +61,8 @@ def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
     """
     affine, tesla = head['affine'], float(head['tesla'])
     signal = head['signal']
-    things = [] if mean is None else random_things(head, rng, mean)
+    if things is None:
+        things = [] if mean is None else random_things(head, rng, mean)
     te = head['te']
     brain = head['brain']
     middle = float(np.median(np.abs(signal[..., -1][brain])))
@@ -75,7 +83,7 @@ def make_draw(head: dict, rng: np.random.Generator, mean: float | None) -> dict:
     # Shading that the correction leaves.
     shade = 1 + rng.uniform(0, 0.06) * smooth_noise(brain.shape, 25 / float(size.mean()), rng)
     kind = 'swi' if rng.random() < 0.3 else 'mag'
-    image = weighted(echoes, te, kind, rng) * shade
+    image = weighted(echoes, te, tesla, kind, rng) * shade
     mask = _other_mask(brain, size, rng)
     rolls = np.round(rng.normal(0, 0.7, 3) / size).astype(int)
     anatomy = {name: np.roll(share, rolls, (0, 1, 2)) for name, share in anatomy_of(head).items()}
@@ -109,12 +117,12 @@ def anatomy_of(head: dict) -> dict[str, np.ndarray]:
     }
 
 
-def weighted(echoes, te, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """Combine echoes to a magnitude, or to a susceptibility-weighted image."""
-    if len(echoes) > 1 and rng.random() < 0.4:
-        # Protocols differ in how many of their echoes are early ones.
-        first = int(rng.integers(0, len(echoes)))
-        echoes = echoes[first:] if rng.random() < 0.5 else echoes[: first + 1] + echoes[-1:]
+def weighted(echoes, te, tesla: float, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Combine the late echoes, as the application does, to a magnitude or a weighted image."""
+    # Where a sidecar does not tell the times, all of them are searched.
+    if rng.random() > UNTOLD:
+        times = [{'time': float(time) / 1000} for time in te]
+        echoes = [echoes[k] for k in late_echoes({'echoes': times, 'tesla': tesla})]
     magnitude = np.sqrt(sum(np.abs(echo) ** 2 for echo in echoes) / len(echoes))
     if kind == 'mag':
         return magnitude

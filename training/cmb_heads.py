@@ -44,7 +44,7 @@ def random_protocol(rng: np.random.Generator) -> tuple[Protocol, float]:
     late = {1.5: (25, 40), 3.0: (15, 28), 7.0: (10, 18)}[tesla]
     te = float(rng.uniform(*late))
     if kind == 'multi':
-        count = int(rng.integers(2, 4))
+        count = int(rng.integers(2, 6))
         times = tuple(np.linspace(rng.uniform(3, 6), te * 1.15, count).round(2).tolist())
     else:
         times = (round(te, 2),)

@@ -22,6 +22,8 @@ LEAST_PHASE = 0.06
 #: Share of microbleeds in white matter, cortex, deep grey matter, cerebellum, brainstem: more
 #: in the latter than patients have, since those are the places where mimics are.
 SHARES = (0.30, 0.28, 0.27, 0.08, 0.07)
+#: Share of microbleeds that are large, and their radius, mm: patients have few, and each counts.
+LARGE, LARGE_MM = 0.25, (1.5, 3.5)
 #: Distance from a tube beyond which its field is not looked at, mm.
 TUBE_MM = 4.0
 
@@ -206,6 +208,8 @@ def random_things(head: dict, rng: np.random.Generator, mean: float) -> list[Thi
     names = rng.choice(list(regions), p=SHARES, size=min(count, int(3 * mean)))
     for name in names:
         radius = np.clip(1.1 * np.exp(0.42 * rng.standard_normal()), 0.45, 3)
+        if rng.random() < LARGE:
+            radius = rng.uniform(*LARGE_MM)
         sphere('CMB', regions[name], radius, rng.uniform(0.5, 2), 0.1)
         if out and rng.random() < 0.3:
             # Not all are round: a second sphere that overlaps.

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from csvdprep.markers.wmh.science.planes import CHANNELS, NEIGHBOUR_MM
+from csvdprep.markers.wmh.science.planes import CHANNELS
+from csvdprep.science.planes import NEIGHBOUR_MM
 from training.breadth import BREADTH, prepare
 from training.cases import T1W_STEPS
 from training.lesions import UNKNOWN
-from training.network import UNet
+from training.network import UNet, shipped_weights
 
 RATE = 2e-3
 #: Batches on which kept-out cases are judged.
@@ -197,9 +198,12 @@ def train(given) -> torch.nn.Module:
     optimiser = torch.optim.AdamW(net.parameters(), given.rate, weight_decay=1e-4)
     first = 0
     if given.start and not given.out.exists():
-        stored = torch.load(given.start, weights_only=False)
-        net.load_state_dict(widened(stored['mean']))
-        mean.load_state_dict(widened(stored['mean']))
+        if given.start.suffix == '.onnx':
+            state = shipped_weights(given.start)
+        else:
+            state = torch.load(given.start, weights_only=False)['mean']
+        net.load_state_dict(widened(state))
+        mean.load_state_dict(widened(state))
     if given.out.exists():
         stored = torch.load(given.out, weights_only=False)
         net.load_state_dict(stored['net'])
@@ -278,7 +282,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         '--skip', nargs='*', default=[], help='cases with such names are left out altogether'
     )
-    parser.add_argument('--start', type=Path, help='weights to begin with')
+    parser.add_argument('--start', type=Path, help='weights to begin with (.pt or .onnx)')
     parser.add_argument('--rate', type=float, default=RATE)
     parser.add_argument('--steps', type=int, default=4000)
     parser.add_argument(

@@ -27,7 +27,8 @@ from scipy.spatial.transform import Rotation
 
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.markers.wmh.inputs import read_t1w, segmentation_inputs, visits_of
-from csvdprep.markers.wmh.science.planes import PIXEL_MM, PlaneGrid, even_white, relative_t1w
+from csvdprep.markers.wmh.science.planes import even_white, relative_t1w
+from csvdprep.science.planes import PIXEL_MM, PlaneGrid
 from training.cases import EDGES, darkened, drawing, mixed, save
 from training.lesions import Place, draw_lesions, draw_lining, field, look_alikes
 
@@ -88,10 +89,25 @@ def drawn_flair(grey, fluid, more, brain, step_mm, rng: np.random.Generator) -> 
     return (image.clip(0) * brain).astype(np.float32)
 
 
-def labelled(job: tuple[str, int, str]) -> str:
-    """Draw a FLAIR into a head and save the case."""
-    stem, seed, path = job
-    rng = drawing(stem, seed, 13)
+def cut_through(stem: str, rng: np.random.Generator):
+    """Cut the tissue maps of a head into slices as `slices_through` lays them.
+
+    Parameters
+    ----------
+    stem : str
+        Path of a visit's files in ``anat``, up to ``sub-01_ses-1``.
+    rng : numpy.random.Generator
+        Of thickness and tilt.
+
+    Returns
+    -------
+    space : ImageFrame
+        The slices.
+    inside : ndarray of bool, shape (I, J, K)
+        Brain.
+    takes : dict
+        As of `segmentation_inputs`; there is no FLAIR in it.
+    """
     name, folder = Path(stem).name, Path(stem).parent
     mask = nib.load(f'{stem}_desc-brain_mask.nii.gz')
     space = slices_through(mask, rng)
@@ -107,6 +123,14 @@ def labelled(job: tuple[str, int, str]) -> str:
         files['flair_mask'] = f'{place}/mask.nii.gz'
         nib.save(nib.Nifti1Image(inside.astype(np.uint8), space.image.affine), files['flair_mask'])
         takes = segmentation_inputs(space, files, Path(place))
+    return space, inside, takes
+
+
+def labelled(job: tuple[str, int, str]) -> str:
+    """Draw a FLAIR into a head and save the case."""
+    stem, seed, path = job
+    rng = drawing(stem, seed, 13)
+    space, inside, takes = cut_through(stem, rng)
     grid = PlaneGrid.of(inside, space.image.affine, EDGES)
     brain = grid.take(inside) > 0.5
     white, grey, fluid = (grid.take(takes[part]) for part in ('wm', 'gm', 'csf'))

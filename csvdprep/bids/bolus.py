@@ -181,7 +181,9 @@ def _step(read: Reading, frames: int, header_s: float) -> float:
         if None in numbers or len(numbers) != frames:
             read.note(f'{name} is no list of {frames} times; it is not used.')
         else:
-            return _even(read, name, numbers)
+            step = _even(read, name, numbers)
+            _against(read, name, step)
+            return step
     for name in ('RepetitionTime', 'TemporalResolution', 'FrameDuration', 'AcquisitionDuration'):
         found = plain_number(read.given.get(name))
         if found is None or (name == 'AcquisitionDuration' and found > STEP_S[1]):
@@ -215,6 +217,16 @@ def _step(read: Reading, frames: int, header_s: float) -> float:
         'The time from volume to volume is not known.',
         'RepetitionTime',
         'Write it in seconds (typically 1 to 2.5).',
+    )
+
+
+def _against(read: Reading, name: str, step: float) -> None:
+    """Tell if RepetitionTime, in whatever unit, is not the step that times have."""
+    said = plain_number(read.given.get('RepetitionTime'))
+    if said is None or said <= 0 or _near_header(said, step) is not None:
+        return
+    read.note(
+        f'{name} has volumes {step:.4g} s apart, RepetitionTime is {said:g}; {name} is used.'
     )
 
 
@@ -257,6 +269,12 @@ def _slices(read: Reading, shape, affine, zooms, step: float):
     words = f'{read.given.get("PulseSequenceType", "")}'.upper()
     flat = str(read.given.get('MRAcquisitionType', '')).strip().upper() == '3D' or '3D' in words
     if flat:
+        if value not in (None, '', 'n/a', []):
+            read.note(
+                'SliceTiming is given for a series that is 3D by MRAcquisitionType or '
+                'PulseSequenceType; it is not used. Remedy: correct MRAcquisitionType if the '
+                'series is 2D.'
+            )
         return axis, (), True
     if value in (None, '', 'n/a', []):
         read.note(

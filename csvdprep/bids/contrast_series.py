@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from csvdprep.bids.contrast import read_flip_image, read_protocol
+from csvdprep.bids.contrast import read_protocol
 from csvdprep.bids.files import file_digest
 from csvdprep.bids.names import DERIVED
 from csvdprep.bids.offer import Candidate, Dataset, Report
+from csvdprep.bids.relaxometry import after_contrast, find_sources, images_of, told
 from csvdprep.core.declared import Input
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Scan, Visit
@@ -26,21 +27,6 @@ VARIANTS = {
 #: What a rule of .bidsignore has to match, too, for a series to be left out by it: a rule that
 #: names the suffix only says that BIDS has none.
 SETTLED = ('perf', 'asl')
-
-
-@dataclass(frozen=True)
-class _Flips:
-    """Images of several flip angles that belong together."""
-
-    images: tuple[tuple[Candidate, float, float], ...]
-
-    @property
-    def angles(self) -> set[float]:
-        return {round(flip, 2) for _, flip, _ in self.images}
-
-    @property
-    def tr_s(self) -> float:
-        return self.images[0][2]
 
 
 def raw_series(
@@ -93,8 +79,9 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
     dict of str to Scan
         By the name of the input, with ``content``: ``series`` (path), ``protocol`` (see
         :class:`csvdprep.bids.contrast.Protocol`), ``vfa`` (list of path, flip angle in degrees
-        and TR in s), ``t1map`` and ``b1map`` (path or None), ``notes``. Empty without a series
-        that can be converted.
+        and TR in s), ``trains``, ``recovery``, ``mp2rage``, ``t1map`` (see
+        :class:`csvdprep.bids.relaxometry.Sources`; of the source that is taken, ``t1``),
+        ``b1map`` (path or None), ``notes``. Empty without a series that can be converted.
     """
     found = []
     for item in raw_series(dataset, visit, declared, VARIANTS, report):
@@ -112,7 +99,7 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
                 shown=item.shown,
             )
         except InputError as error:
-            report.refused.append((item.shown, without_file(error)))
+            report.refused.append((item.shown, told(error)))
             continue
         found.append((item, protocol, notes))
     if not found:
@@ -125,38 +112,34 @@ def read_dce(dataset: Dataset, visit: Visit, declared: Input, report: Report) ->
         notes = [*notes, f'{best.path.name} is the longest series; {rest} is not used.']
     report.facts[declared.name] = best.facts
     notes += [f'{best.path.name}: {text}' for text in best.facts.warnings]
-    flips = _find_flips(dataset, visit, best, report)
     t1map = _find_map(dataset, visit, 'anat', 'T1map', None, report)
     b1map = _find_map(dataset, visit, 'fmap', 'TB1map', best, report)
-    if flips is None and t1map is None:
+    sources = find_sources(dataset, visit, best, report, t1map)
+    chosen = sources.choose(b1map is not None)
+    notes += sources.notes
+    if not chosen:
         notes.append(
-            f'{best.shown}: there are neither images of two flip angles (flip-<n>_VFA) nor a '
-            'T1map: without T1 there is no concentration, and no PS. Remedy: acquire T1 mapping '
-            'before the injection, or give a T1map in anat.'
+            f'{best.shown}: there are neither images of two flip angles (flip-<n>_VFA), nor '
+            'MP2RAGE, nor inversion recovery (IRT1), nor a T1map: without T1 there is no '
+            'concentration, and no PS. Remedy: acquire T1 mapping before the injection, or give '
+            'a T1map in anat.'
         )
-    if flips is not None and t1map is not None:
-        notes.append(
-            f'T1 is mapped from {len(flips.images)} flip angles; {t1map.name} is not used.'
-        )
-        t1map = None
+    elif rest := sources.others(chosen)[1:]:
+        taken = sources.others(chosen)[0]
+        verb = 'are' if len(rest) > 1 else 'is'
+        notes.append(f'T1 is mapped from {taken}; {", ".join(rest)} {verb} not used.')
     report.notes += notes
     scan = dataset.scan(declared.name, best, Report())
-    paths = [item.path for item, *_ in flips.images] if flips else []
-    paths += [path for path in (t1map, b1map) if path]
     content: dict[str, Any] = {
         'series': scan.path,
         'protocol': protocol.plain(),
-        'vfa': [
-            {'path': str(item.path), 'flip_deg': flip, 'tr_s': tr}
-            for item, flip, tr in (flips.images if flips else ())
-        ],
-        't1map': str(t1map) if t1map else None,
+        **sources.content(chosen),
         'b1map': str(b1map) if b1map else None,
     }
-    told = {**content, 'series': None, 't1map': None, 'b1map': None, 'vfa': _angles(flips)}
+    paths = images_of(content) + ([b1map] if b1map else [])
     digests = [file_digest(path) for path in paths]
     digest = hashlib.sha256(
-        json.dumps([scan.digest, digests, told], default=str).encode()
+        json.dumps([scan.digest, digests, _without_paths(content)], default=str).encode()
     ).hexdigest()
     uris = tuple(f'bids:raw:{path.relative_to(dataset.root).as_posix()}' for path in paths)
     return {
@@ -172,58 +155,12 @@ def _has_contrast(item: Candidate) -> bool:
     return 'dce' in acquired or ('ce' in entities and 'dsc' not in acquired)
 
 
-def _after_contrast(item: Candidate) -> bool:
-    return item.name.entities.get('ce', 'none').lower() not in ('none', 'pre')
-
-
-def _angles(flips: _Flips | None):
-    return [[flip, tr] for _, flip, tr in flips.images] if flips else []
-
-
-def without_file(error: InputError) -> str:
-    """Write a refusal whose file is told beside it."""
-    where = f' [field: {error.field}]' if error.field else ''
-    return f'{error.message}{where} Remedy: {error.remedy}'
-
-
-def _find_flips(
-    dataset: Dataset, visit: Visit, series: Candidate, report: Report
-) -> _Flips | None:
-    """Find images of several flip angles: those that differ in nothing but the angle."""
-    place = Input(
-        name='vfa', title='', description='', datatype='anat', suffixes=('VFA',), frame='dce'
-    )
-    groups: dict[tuple, list] = {}
-    for item in dataset.candidates(visit, place, report):
-        read, notes = read_flip_image(dataset.metadata(item, report), item.shown)
-        report.notes += notes
-        if read is None:
-            continue
-        entities = item.name.entities
-        if _after_contrast(item):
-            report.notes.append(f'{item.shown} is not used: it was acquired with contrast agent.')
-            continue
-        key = tuple(sorted((k, v) for k, v in entities.items() if k != 'flip'))
-        groups.setdefault((*key, round(read[0], 6)), []).append((item, read[1], read[0]))
-    sets = [_Flips(tuple(sorted(group, key=lambda entry: entry[1]))) for group in groups.values()]
-    usable = [group for group in sets if len(group.angles) >= 2]
-    for group in sets:
-        if group not in usable:
-            names = ', '.join(item.path.name for item, *_ in group.images)
-            report.notes.append(
-                f'{names}: one flip angle (TR {group.tr_s * 1000:.3g} ms) gives no T1; it is not '
-                'used. Remedy: images of two angles or more, with one TR.'
-            )
-    if not usable:
-        return None
-    wanted = series.name.entities
-
-    def rank(group: _Flips):
-        entities = group.images[0][0].name.entities
-        shared = sum(entities.get(k) == wanted.get(k) for k in ('acq', 'run', 'rec'))
-        return (-len(group.angles), -shared, group.images[0][0].rank)
-
-    return min(usable, key=rank)
+def _without_paths(content: Any) -> Any:
+    """Return plain data without the places of files, whose content has digests."""
+    if isinstance(content, Mapping):
+        skipped = ('series', 'path', 'uniform', 'magnitudes', 'phases', 't1map', 'b1map')
+        return {k: _without_paths(v) for k, v in content.items() if k not in skipped}
+    return [_without_paths(v) for v in content] if isinstance(content, list) else content
 
 
 def _find_map(
@@ -245,7 +182,7 @@ def _find_map(
     )
     found = []
     for item, metadata in _maps(dataset, visit, place, report):
-        if suffix == 'T1map' and _after_contrast(item):
+        if suffix == 'T1map' and after_contrast(item):
             report.notes.append(f'{item.shown} is not used: it was acquired with contrast agent.')
             continue
         found.append((item, metadata))

@@ -61,6 +61,7 @@ IGNORED = (
     'group_*',
     'ratings',
     'ratings.*',
+    'prov',
 )
 #: Free space (megabytes) without which no run starts.
 LEAST_FREE_MB = 100.0

@@ -198,7 +198,7 @@ def _checked(group: Group, report: Report) -> Group | None:
                 report,
                 _of(parts),
                 f'It lies on another grid than the first echo ({magnitudes[0].path.name}), '
-                'and is not used.',
+                'and is not used. Remedy: export all echoes from one reconstruction.',
             )
             del group.echoes[number]
     return group if group.echoes or group.weighted else None

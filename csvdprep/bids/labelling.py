@@ -32,6 +32,17 @@ TIMES = {
     'RepetitionTimePreparation': (0.5, 30.0),
     'RepetitionTime': (0.5, 30.0),
 }
+#: Names that converters give to fields of BIDS.
+_PULSED = {
+    'PostLabelingDelay': ('PostLabelDelay', 'InitialPostLabelDelay', 'InversionTime'),
+    'BolusCutOffDelayTime': ('BolusDuration', 'BolusCutOffTime'),
+    'BolusCutOffTechnique': ('BolusCutOffType',),
+}
+_LONG = {
+    'PostLabelingDelay': ('PostLabelDelay', 'InitialPostLabelDelay'),
+    'LabelingDuration': ('LabelDuration', 'TagDuration'),
+}
+OTHER_NAMES = {'PASL': _PULSED, 'PCASL': _LONG, 'CASL': _LONG}
 #: MHz/T.
 MHZ_PER_T = 42.577
 #: Times that may differ by so much are one, s.
@@ -140,6 +151,7 @@ def read_protocol(
     said = Said(file)
     kinds = _kinds(context, volumes, said)
     labelling = _labelling(metadata, said)
+    metadata = _as_bids(metadata, labelling, said)
     tesla = _tesla(metadata, said)
     labelled = [kind in ('control', 'label', 'deltam') for kind in kinds]
     delays = _times('PostLabelingDelay', metadata, labelled, said)
@@ -258,6 +270,20 @@ def _labelling(metadata: Mapping[str, Any], said: Said) -> str:
     if metadata.get(against) not in (None, '', 'n/a'):
         said.doubts.append(f'the sidecar says {found}, but also gives {against}')
     return found
+
+
+def _as_bids(metadata: Mapping[str, Any], labelling: str, said: Said) -> Mapping[str, Any]:
+    """Take times under the names that converters give them, where those of BIDS are missing."""
+    made = dict(metadata)
+    for name, others in OTHER_NAMES[labelling].items():
+        if made.get(name) not in (None, '', 'n/a', []):
+            continue
+        for other in others:
+            if made.get(other) not in (None, '', 'n/a', [], 0):
+                made[name] = made[other]
+                said.notes.append(f'{name} is missing; {other} ({_shown(made[other])}) is taken.')
+                break
+    return made
 
 
 def _tesla(metadata: Mapping[str, Any], said: Said) -> float:

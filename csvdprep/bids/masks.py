@@ -225,15 +225,17 @@ def rank_map(file: Path, external: External) -> int | None:
     --------
     >>> flow = External(name='cbf', title='', description='', grids=(), words='', suffix='cbf')
     >>> [rank_map(Path(f'sub-01_{rest}cbf.nii.gz'), flow) for rest in (
-    ...     '', 'desc-basil_', 'space-T1w_', 'desc-pvGM_', 'space-MNI152NLin6Asym_', 'mean_')]
+    ...     '', 'desc-basil_', 'space-T1w_', 'desc-pvGM_', 'desc-timeseries_', 'mean_')]
     [0, 1, 10, None, None, None]
     """
     name = name_of(file)
     if name is None or name.suffix != external.suffix or not file.name.endswith(('.nii', '.gz')):
         return None
     desc = name.entities.get('desc', '').lower()
-    # Of one tissue, or of another statistic: no map of the whole brain.
-    if {'label', 'atlas', 'seg', 'stat'} & name.entities.keys() or re.search('pv|gm|wm', desc):
+    # Of one tissue, of each volume, or of another statistic: no map of the whole brain.
+    if {'label', 'atlas', 'seg', 'stat'} & name.entities.keys() or re.search(
+        'pv|gm|wm|timeseries', desc
+    ):
         return None
     place = name.entities.get('space', '').lower()
     spaces = {'': 0, 'asl': 0, 'aslref': 0, 't1w': 10}

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ MISSING = 'n/a'
 NAMED = 5
 #: What would end a cell or a row: for TSV, for `str.splitlines`, or for a spreadsheet.
 _ENDS = re.compile('\\s*[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\\s*')
+#: Cells that begin or end with blanks, or are empty.
+_BLANKS = ('\t ', ' \t', '\n ', ' \n', '\t\t', '\t\n', '\n\t')
 _SAVE = 'save the table as tab-separated text in UTF-8'
 
 
@@ -319,6 +322,47 @@ def split_line(line: str) -> list[str]:
     ['a', 'b']
     """
     return line.split('\t')
+
+
+def plain_columns(path: str | Path, names: Iterable[str]) -> Iterator[tuple[str, ...]] | None:
+    r"""Take columns out of a table as csvdprep writes it, without a further look at its cells.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    names : iterable of str
+        Two columns or more.
+
+    Returns
+    -------
+    iterator of tuple of str, or None
+        The cells of these columns, row by row; None where the file is missing or not as csvdprep
+        writes it, so that :func:`read_tsv` has to look at it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'a.tsv'
+    >>> write_tsv(file, [('a', 'b', 'c'), (1, 2, None)])
+    >>> list(plain_columns(file, ['c', 'a']))
+    [('n/a', '1')]
+    """
+    try:
+        text = Path(path).read_text(encoding='utf-8')
+    except (OSError, ValueError):
+        return None
+    head, _, rest = text.partition('\n')
+    found, names = split_line(head), list(names)
+    plain = text.replace('\t', '').replace('\n', '').isprintable()
+    if not (plain and rest.endswith('\n') and set(names) <= set(found) and '"' not in head):
+        return None
+    if any(pair in text for pair in _BLANKS):
+        return None
+    rows = [split_line(line) for line in rest[:-1].split('\n')]
+    if any(len(row) != len(found) for row in rows):
+        return None
+    return map(itemgetter(*map(found.index, names)), rows)
 
 
 def stream_tsv(path: str | Path) -> Iterator[list[str]]:

@@ -115,6 +115,14 @@ def summary(scores, preset: str, out: Path, page: Path) -> str:
         for row in scores.masks
         if row['label'] == 'WMH' and row['space'] == 'FLAIR' and row.get('dice') is not None
     ]
+    seen = [
+        f'{row["found_ml"]:.4g} of {row["truth_ml"]:.4g}'
+        for row in scores.masks
+        if row['label'] == 'WMH' and row['space'] == 'FLAIR' and row.get('truth_ml') is not None
+    ]
+    if seen:
+        words = 'WMH that fill half of a voxel or more, mL'
+        lines.append(f'{words:44}' + ''.join(f'{cell:>18}' for cell in seen))
     if overlaps:
         lines.append(f'{"Overlap of the masks of WMH (Dice, best 1)":44}{", ".join(overlaps):>18}')
     lines += ['', *_remarks(scores, preset), '', 'Open next']
@@ -144,6 +152,23 @@ and are missed, as are small hyperintensities, so that their volume is too low. 
 resolution in the reports are right. The same with 1 mm, which takes longer: --preset demo."""
 
 
+def _detected(row) -> str:
+    """Say how many lesions of a kind were found; what is only possible apart.
+
+    Examples
+    --------
+    >>> _detected({'label': 'lacune', 'n_true': 6, 'tp': 1, 'fp': 7, 'n_found': 8,
+    ...            'n_counted': 0, 'tp_counted': 0, 'fp_counted': 0})
+    'lacunes: 0 of 6 (0); 8 possible, 1 of them a lesion'
+    """
+    words = f'{KINDS[row["label"]]}: {row["tp_counted"]} of {row["n_true"]} ({row["fp_counted"]})'
+    more, hits = row['n_found'] - row['n_counted'], row['tp'] - row['tp_counted']
+    if not more:
+        return words
+    share = {0: 'none of them a lesion', 1: '1 of them a lesion'}
+    return f'{words}; {more} possible, {share.get(hits, f"{hits} of them lesions")}'
+
+
 def _remarks(scores, preset: str) -> list[str]:
     """Say what the figures mean."""
     good, off = [], []
@@ -165,13 +190,14 @@ def _remarks(scores, preset: str) -> list[str]:
     lines += [f'Close to the truth: {"; ".join(good)}.'] if good else []
     lines += [f'Far from it: {"; ".join(off)}.'] if off else []
     found = [
-        f'{KINDS[row["label"]]} {row["tp"]} of {row["n_true"]} ({row["fp"]})'
+        _detected(row)
         for row in scores.detection
         if row['size'] == 'all' and row['label'] in KINDS
     ]
     if found:
         lines += [
-            'Lesions found (in brackets: marked where there is none):',
-            f'  {", ".join(found)}.',
+            'Lesions found and counted (in brackets: counted where there is none). Marks that are',
+            'only possible lesions are not counted; a reader decides on them in the list:',
+            *(f'  {line}' for line in found),
         ]
     return [*lines, *([_COARSE] if preset == 'tiny' else []), _MEANING]

@@ -112,6 +112,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='number of recent small subcortical infarcts',
     )
     group.add_argument(
+        '--new-lacunes',
+        type=natural,
+        metavar='N',
+        help='number of new lacunes at each visit after the first',
+    )
+    group.add_argument(
+        '--new-microbleeds',
+        type=natural,
+        nargs=3,
+        metavar=('LOBAR', 'DEEP', 'INFRA'),
+        help='number of new microbleeds at each visit after the first',
+    )
+    group.add_argument(
+        '--new-infarcts',
+        type=natural,
+        metavar='N',
+        help='number of new recent infarcts at each visit after the first; they fade until the '
+        'next',
+    )
+    group.add_argument(
         '--old-infarct',
         action='store_true',
         default=None,
@@ -209,6 +229,9 @@ def run(args: argparse.Namespace) -> int:
         'microbleeds': tuple(args.microbleeds) if args.microbleeds else None,
         'pvs': tuple(args.pvs) if args.pvs else None,
         'old_infarct': args.old_infarct,
+        'new_lacunes': args.new_lacunes,
+        'new_microbleeds': tuple(args.new_microbleeds) if args.new_microbleeds else None,
+        'new_infarcts': args.new_infarcts,
     }
     persons = with_disease(persons, {k: v for k, v in asked.items() if v is not None})
     make_phantom(
@@ -272,6 +295,9 @@ def _check_into(args: argparse.Namespace) -> None:
         '--pvs': args.pvs,
         '--recent-infarcts': args.recent_infarcts,
         '--old-infarct': args.old_infarct,
+        '--new-lacunes': args.new_lacunes,
+        '--new-microbleeds': args.new_microbleeds,
+        '--new-infarcts': args.new_infarcts,
     }
     if used := [name for name, value in own.items() if value is not None]:
         raise UsageError(
@@ -330,6 +356,17 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError('Grades are 0 to 3.', field='--fazekas')
     if args.years < 0:
         raise UsageError('Time between visits cannot be negative.', field='--years')
+    new = {
+        '--new-lacunes': args.new_lacunes,
+        '--new-microbleeds': args.new_microbleeds,
+        '--new-infarcts': args.new_infarcts,
+    }
+    if (used := [name for name, value in new.items() if value]) and (
+        args.visits < 2 or not args.years
+    ):
+        raise UsageError(
+            f'{", ".join(used)} needs a later visit.', field=used[0], remedy='Add --visits 2.'
+        )
     if args.travelling and args.sites < 2:
         raise UsageError(
             'Travelling participants need two sites.',

@@ -30,6 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('derivatives', metavar='DERIVATIVES', type=path, help="an app's output")
     parser.add_argument('truth', metavar='TRUTH', type=path, help='truth of the phantom')
     parser.add_argument(
+        '--bids-dir',
+        metavar='DIR',
+        type=path,
+        help='dataset of the images: errors are compared between its sites, scanners, sexes and '
+        'ages (default: the one in whose derivatives/truth the truth lies)',
+    )
+    parser.add_argument(
         '-o',
         '--out',
         metavar='DIR',
@@ -55,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from csvdprep.scoring import check_folder, score, write
 
     check_folder(args.out, field='--out')
-    scores = score(args.derivatives, args.truth)
+    scores = score(args.derivatives, args.truth, args.bids_dir)
     page = write(scores, args.out)
     print(scores)
     print(f'\nPage: {page}')

@@ -13,6 +13,7 @@ from csvdprep.core.errors import CsvdprepError, plain
 from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan
 from csvdprep.core.settings import Settings
+from csvdprep.graph.places import relative_file
 from csvdprep.graph.workspace import DRAWINGS, GRAPH
 
 
@@ -198,6 +199,7 @@ class _Hearing:
         """Take note of what failed."""
         label = self.whose(node)
         if label is not None:
+            relative_file(failure.file, self.settings)
             failure = replace(failure, file=shown(failure.file, self.settings))
             self.failures[label].append(failure)
             self.progress.fail(label, failure)

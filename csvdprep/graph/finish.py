@@ -12,6 +12,7 @@ from csvdprep.bids.checkpoints import read_checkpoint
 from csvdprep.bids.covariates import Covariates
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.metadata import Facts
+from csvdprep.bids.provenance import provenance, write_provenance
 from csvdprep.bids.visit_times import acquired
 from csvdprep.core.failure import Failure
 from csvdprep.core.plan import Plan, Visit
@@ -20,6 +21,7 @@ from csvdprep.graph.decide import describe
 from csvdprep.graph.discover import discover
 from csvdprep.graph.judging import judge_together
 from csvdprep.graph.percentiles import percentiles_of
+from csvdprep.graph.places import relative_failures
 from csvdprep.graph.status import Status, now, status_path
 from csvdprep.graph.tables import collect, text, write_tables
 from csvdprep.graph.visit import checkpoints
@@ -49,6 +51,7 @@ def finish(
     from csvdprep.report.visit import write_visit_report
 
     output_dir = Path(settings.output_dir)
+    status.failures = relative_failures(status.failures, settings)
     files = room_files(plan, output_dir)
     blamed = {failure.room for failure in status.failures if failure.of_room}
     # What an earlier run left of a room that failed now is not this run's result.
@@ -89,6 +92,10 @@ def finish(
     }
     # The page of the group is written by its level, with what the rooms of the dataset left.
     if plan.visit.level != 'dataset':
+        done = [room for room, state in status.rooms.items() if state in ('done', 'cached')]
+        parts['provenance'] = lambda: write_provenance(
+            output_dir, plan.visit, provenance(plan, done, versions())
+        )
         parts['report'] = lambda: write_visit_report(
             output_dir=output_dir,
             plan=plan,
@@ -107,7 +114,8 @@ def finish(
         try:
             write()
         except Exception as error:
-            status.failures.append(Failure.of(error, room=part))
+            failed = relative_failures([Failure.of(error, room=part)], settings)
+            status.failures += failed
             status.state = 'failed' if status.state == 'ok' else status.state
     status.write(output_dir, plan.visit)
     shutil.copyfile(status_path(output_dir, plan.visit), log_dir / 'status.json')

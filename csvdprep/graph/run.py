@@ -18,6 +18,7 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.decide import decide
 from csvdprep.graph.finish import finish
 from csvdprep.graph.meter import Meter
+from csvdprep.graph.places import relative_failures, relative_plan
 from csvdprep.graph.status import Status, now, read_status
 from csvdprep.graph.telling import harmless, keep, traceback_lines
 from csvdprep.graph.workspace import workspace
@@ -142,7 +143,7 @@ def _run_batch(batch, settings, *, outcome, run_id, say, progress, patient, fold
             path = Path(settings.output_dir) / item.visit.log / 'lock'
             try:
                 locks.enter_context(lock(path, blocking=patient))
-                plan = decide(item, settings)
+                plan = relative_plan(decide(item, settings), settings)
                 last = read_status(settings.output_dir, item.visit)
                 same = last and last.state == 'ok' and last.key == plan.key
                 # What the tables tell rooms of the dataset may be another reason to be left out.
@@ -203,6 +204,7 @@ def _compute(plans, settings: Settings, *, outcome, progress, folder, interrupt,
                 traceback_lines(error),
             )
             _blame(status, 'tables and report', error, shown(file, settings))
+            status.failures = relative_failures(status.failures, settings)
             harmless(status.write)(settings.output_dir, plan.visit)
         except KeyboardInterrupt:
             status.state = 'interrupted'

@@ -10,6 +10,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from csvdprep.bids import names
+from csvdprep.bids.provenance import activity_id
 from csvdprep.bids.sidecar import sidecar
 from csvdprep.bids.tsv import tsv_text
 from csvdprep.core.plan import Plan, Step, Visit
@@ -174,6 +175,8 @@ def _sidecar(name, derivative, *, plan, step):
     if derivative.extension in ('.json', '.bval', '.bvec'):
         return {}
     facts = sidecar(name, derivative, plan)
+    if plan.visit.level != 'dataset':
+        facts['GeneratedBy'] = activity_id(step, plan.visit)
     if parameters := asdict(step.options) | _behind(step, plan):
         facts['Parameters'] = parameters
     if derivative.xfm:

@@ -12,6 +12,7 @@ import numpy as np
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.files import atomic_write
 from csvdprep.bids.names import derivative_path
+from csvdprep.bids.spellings import sex_of
 from csvdprep.bids.tsv import MISSING, read_tsv, write_tsv
 from csvdprep.core.declared import Declared
 from csvdprep.core.errors import InputError
@@ -20,6 +21,8 @@ from csvdprep.core.ratings import CONSENSUS, LISTS, MARKERS
 from csvdprep.graph.discover import discover
 from csvdprep.group.tables import read_long
 from csvdprep.science.agreement import continuous, ordinal
+from csvdprep.science.small_groups import join_small
+from csvdprep.science.subgroups import age_band, by_group
 
 NAME = 'group_agreement.tsv'
 #: What is compared with raters, and what stands for all of them together.
@@ -45,12 +48,35 @@ COLUMNS: Mapping[str, str] = {
     'loa_high': 'Upper limit of agreement.',
     'reason': 'Why a statistic is missing.',
 }
+#: Where errors against ratings are compared between groups.
+GROUPS = 'group_agreement_groups.tsv'
+#: Columns of that table.
+GROUP_COLUMNS: Mapping[str, str] = {
+    'marker': 'Marker.',
+    'by': 'What groups differ in: site, scanner, sex, age. Sexes and decades of fewer than ten '
+    'participants are joined.',
+    'group': 'The group.',
+    'visits': 'Visits that were rated and measured.',
+    'participants': 'Their participants.',
+    'mean': 'Measured less rated (the consensus; without one, the mean of the raters): mean of '
+    'the participants.',
+    'mean_low': 'Lower bound of its 95 % interval.',
+    'mean_high': 'Upper bound of its 95 % interval.',
+    'sd': 'Standard deviation of the visits.',
+    'mean_abs': 'Mean magnitude of the visits.',
+    'p': 'Probability of means so different if groups were alike (permutation, uncorrected).',
+    'reason': 'Why a statistic is missing.',
+}
 _UNITS = {'exact_pct': '%', 'kappa': '1', 'icc': '1', 'icc_low': '1', 'icc_high': '1'}
 _NUMBERS = ('icc', 'icc_low', 'icc_high', 'bias', 'bias_low', 'bias_high', 'loa_low', 'loa_high')
 
 
-def write_agreement(output_dir: Path, visits: Iterable[Visit]) -> Path | None:
+def write_agreement(
+    output_dir: Path, visits: Iterable[Visit], facts: Iterable[Mapping[str, Any]] = ()
+) -> Path | None:
     """Write ``group_agreement.tsv``: a row for each marker, rater, and what it is compared with.
+
+    Beside it, ``group_agreement_groups.tsv`` compares the errors between groups of visits.
 
     Parameters
     ----------
@@ -58,23 +84,87 @@ def write_agreement(output_dir: Path, visits: Iterable[Visit]) -> Path | None:
         Root of the derivatives.
     visits : iterable of Visit
         Visits with results.
+    facts : iterable of mapping, optional
+        ``participant_id, site, scanner, age, sex`` of these visits; without them errors are not
+        compared between groups.
 
     Returns
     -------
     Path or None
         The table; None if nothing was rated.
     """
-    rows = agreement_rows(_found(Path(output_dir), visits))
+    found = list(_found(Path(output_dir), visits))
+    rows = agreement_rows(found)
     if not rows:
         return None
-    path = Path(output_dir) / NAME
-    write_tsv(path, [[*COLUMNS], *([row.get(c) for c in COLUMNS] for row in rows)], digits=4)
+    known = {visit.label: row for visit, row in zip(visits, facts, strict=False)}
+    if known:
+        _write(Path(output_dir) / GROUPS, GROUP_COLUMNS, group_rows(found, known))
+    return _write(Path(output_dir) / NAME, COLUMNS, rows)
+
+
+def _write(path: Path, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write a table and its sidecar."""
+    write_tsv(path, [[*columns], *([row.get(c) for c in columns] for row in rows)], digits=4)
     described = {
         name: {'Description': text, **({'Units': _UNITS[name]} if name in _UNITS else {})}
-        for name, text in COLUMNS.items()
+        for name, text in columns.items()
     }
     atomic_write(path.with_suffix('.json'), json_text(described))
     return path
+
+
+def group_rows(
+    found: Iterable[tuple[str, Mapping[str, Mapping[str, int]], Mapping[str, float]]],
+    facts: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Compare the errors against ratings between sites, scanners, sexes and decades of age.
+
+    Parameters
+    ----------
+    found : iterable of (str, mapping, mapping)
+        As for :func:`agreement_rows`.
+    facts : mapping of str to mapping
+        ``participant_id, site, scanner, age, sex`` by label of the visit.
+
+    Returns
+    -------
+    list of dict
+        Rows with the columns of :data:`GROUP_COLUMNS`.
+
+    Examples
+    --------
+    >>> visits = [(f'{n}', {'cmb_n': {'AB': n, 'CD': n + 2}}, {'cmb_n': n}) for n in range(40)]
+    >>> facts = {
+    ...     f'{n}': {'participant_id': f'{n}', 'site': 'AB'[n % 2], 'scanner': 'X', 'age': 70.0,
+    ...              'sex': 'F'}
+    ...     for n in range(40)
+    ... }
+    >>> [(row['group'], row['visits'], row['mean']) for row in group_rows(visits, facts)]
+    [('A', 20, -1.0), ('B', 20, -1.0)]
+    """
+    errors: dict[str, list[tuple[str, float]]] = {}
+    for label, ratings, measured in found:
+        for marker, by_rater in ratings.items():
+            if marker in measured and label in facts:
+                agreed = [v for rater, v in by_rater.items() if rater.lower() == CONSENSUS]
+                rated = agreed or [*by_rater.values()]
+                off = measured[marker] - sum(rated) / len(rated)
+                errors.setdefault(marker, []).append((label, off))
+    out = []
+    for marker, pairs in errors.items():
+        rows = [facts[label] for label, _ in pairs]
+        people = np.array([row['participant_id'] for row in rows])
+        ages = [np.nan if row['age'] is None else row['age'] for row in rows]
+        groups = {
+            'site': np.array([row['site'] for row in rows]),
+            'scanner': np.array([row['scanner'] for row in rows]),
+            'sex': join_small(np.array([sex_of(row['sex']) for row in rows]), people),
+            'age': join_small(np.array([age_band(age) for age in ages]), people),
+        }
+        values = np.array([off for _, off in pairs])
+        out += [{'marker': marker} | row for row in by_group(values, groups, people)]
+    return out
 
 
 def agreement_rows(

@@ -44,9 +44,9 @@ def dataset_input(
     folder : Path
         Where the tables lie.
     covariates : sequence of mapping
-        ``participant_id, session_id, site, scanner, age, sex, group, person, others`` of each
-        row of the tables, in their order. The tables have site, age and sex as well; only here
-        are the group, the person and the other columns of participants.tsv and sessions.tsv.
+        ``participant_id, session_id, site, scanner, age, sex, state, group, person, others`` of
+        each row of the tables, in their order. The tables have site, age and sex as well; only
+        here are the group, the person and other columns of participants.tsv and sessions.tsv.
     rooms : iterable of Room
         Rooms of the visits, whose measures are the columns.
     changes : bool
@@ -73,6 +73,7 @@ def dataset_input(
             'levels': dict(measure.levels or {}),
             'method': measure.method,
             'result': bool(measure.table and measure.units),
+            'primary': bool(measure.primary),
             'step': room.name,
         }
         for room in rooms

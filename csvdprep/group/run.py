@@ -10,13 +10,14 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of, number
+from csvdprep.bids.covariates import GROUP, PERSON, Covariates, about_ages, age_of
 from csvdprep.bids.files import content_missing, lock
 from csvdprep.bids.spellings import about_sites
 from csvdprep.bids.visit_times import visit_times
@@ -56,6 +57,7 @@ class Gathered:
     sites: list[str] = field(default_factory=list)
     scanners: list[str] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
+    became: list[str] = field(default_factory=list)
     sexes: list[str] = field(default_factory=list)
     others: list[dict[str, str]] = field(default_factory=list)
     bounds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Gathered:
         self.others.append(others)
         self.visits.append(entry.visit)
         self.states[entry.state] += 1
+        self.became.append(entry.state)
         self.sites.append(facts['site'])
         self.sexes.append(facts['sex'])
         age, _ = age_of(facts['age'])
@@ -86,9 +89,8 @@ class Gathered:
         told = ' '.join(str(scanner[k]) for k in ('manufacturer', 'model') if scanner.get(k))
         told += f' {scanner["field_t"]} T' if scanner.get('field_t') else ''
         self.scanners.append(told.strip() or 'n/a')
-        for measure in self.measures:
-            value = number(rows['measures'].get(measure.name, 'n/a'))
-            self.values[measure.name].append(np.nan if value is None else value)
+        for name, column in self.values.items():
+            column.append(rows['numbers'].get(name, np.nan))
         for name, flag in rows['qc'].items():
             if name in self.flags:
                 self.flags[name][flag] += 1
@@ -113,12 +115,12 @@ class Gathered:
         for room, scans in status.origins.items():
             self.origins.setdefault(room, Counter())[tuple(scans)] += 1
 
-    @property
+    @cached_property
     def judged(self) -> list[Measure]:
         """Measures whose flags count for the verdict on a visit."""
         return [m for m in self.measures if counts(m)]
 
-    @property
+    @cached_property
     def first(self) -> list[Measure]:
         """Measures that stand for their markers."""
         return [m for m in self.measures if m.primary]
@@ -138,16 +140,18 @@ class Gathered:
                 'scanner': scanner,
                 'age': None if np.isnan(age) else age,
                 'sex': sex,
+                'state': state,
                 'group': _named(others, GROUP),
                 'person': _named(others, PERSON),
                 'others': {k: v for k, v in others.items() if k not in (*GROUP, *PERSON)},
             }
-            for visit, site, scanner, age, sex, others in zip(
+            for visit, site, scanner, age, sex, state, others in zip(
                 self.visits,
                 self.sites,
                 self.scanners,
                 self.ages,
                 self.sexes,
+                self.became,
                 self.others,
                 strict=True,
             )
@@ -202,7 +206,7 @@ def run_group(
         return 0
     with lock(output_dir / 'logs' / 'group.lock'):
         gathered, changes = _write_tables(settings, output_dir, say)
-        agreement = write_agreement(output_dir, gathered.visits)
+        agreement = write_agreement(output_dir, gathered.visits, gathered.covariates())
         shown, code = _rooms(gathered, settings, changes, say, progress, prepare)
     write_page(gathered, output_dir, shown)
     _tell(gathered, settings, changes, agreement is not None, say)

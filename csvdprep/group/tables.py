@@ -11,10 +11,10 @@ from typing import Any
 from csvdprep.bids.checkpoints import json_text
 from csvdprep.bids.covariates import age_of, number
 from csvdprep.bids.files import atomic_write, replacing
-from csvdprep.bids.tsv import MISSING, read_tsv, tsv_text
+from csvdprep.bids.tsv import MISSING, join_line, plain_columns, read_tsv, tsv_cell, tsv_text
 from csvdprep.core.errors import InputError
 from csvdprep.core.plan import Visit
-from csvdprep.core.room import Measure, Room
+from csvdprep.core.room import Room
 from csvdprep.graph.judging import VERDICTS
 from csvdprep.graph.tables import FLAGS, RANGE, long_table, wide_dictionary
 from csvdprep.group.visits import STATES, Entry
@@ -113,6 +113,7 @@ class GroupWriter:
         self._dir, self._rooms, self._scans = Path(output_dir), rooms, scans
         self._into = Path(folder or output_dir)
         self._declared = {m.name: m for room in rooms for m in room.measures}
+        self._step = {m.name: room.name for room in rooms for m in room.measures}
         self._core = [m.name for room in ordered for m in room.measures if m.primary]
         about = _ABOUT
         self.columns = {
@@ -145,10 +146,14 @@ class GroupWriter:
                 # What is known of the visit begins every row of every table.
                 shared = _line(rows['status'][0].get(c) for c in _ABOUT).rstrip(b'\n') + b'\t'
                 for name, file in files.items():
+                    if name == 'long':
+                        file.write(b''.join(shared + _joined(row) for row in rows[name]))
+                        continue
                     own = self.columns[name][len(_ABOUT) :]
-                    file.write(b''.join(shared + _line(map(row.get, own)) for row in rows[name]))
+                    cells = map(rows[name][0].get, own)
+                    file.write(shared + (_line if name == 'status' else _joined)(cells))
                 first = {name: rows[name][0] for name in ('measures', 'qc', 'status')}
-                return first | {'bounds': rows['bounds']}
+                return first | {name: rows[name] for name in ('bounds', 'numbers')}
 
             yield write
         dictionary = self.dictionary()
@@ -161,7 +166,9 @@ class GroupWriter:
         """Return the rows of a visit in each table, values as text.
 
         ``facts`` are ``age``, ``sex``, ``site`` and ``interval_years``, as far as they are known;
-        ``bounds`` are those of intervals, as numbers.
+        ``numbers`` are the values, and ``bounds`` those of intervals, as numbers. Rows of the
+        long table are cells in the order of its own columns. It has no row for a measure of a
+        step that did not run on the visit: why is told once, in the table of the states.
         """
         visit, status = entry.visit, entry.status
         who = {'participant_id': f'sub-{visit.subject}'}
@@ -172,19 +179,30 @@ class GroupWriter:
         if status:
             who |= {k: str(v) for k, v in status.scanner.items() if k in COVARIATES}
         values, flags = dict(who), dict(who)
-        long, bounds = [], {}
-        for row in read_long(self._dir, visit):
-            name = row['measure']
+        skipped = status.skipped if status else {}
+        long, bounds, numbers = [], {}, {}
+        for name, value, low, high, units, n, flag, reason in _read_cells(self._dir, visit):
             measure = self._declared.get(name)
             if measure is None:
                 continue
-            long.append(_long_row(row, measure, who))
-            values[name] = _number(row.get('value'), measure)
-            for end in ('low', 'high'):
-                values[f'{name}_{end}'] = row.get(end) or MISSING
-            flags[name] = row.get('qc') or MISSING
-            with suppress(KeyError, ValueError):
-                bounds[name] = [float(row['low']), float(row['high'])]
+            word = not measure.units
+            if not word:
+                found = number(value)
+                if found is None:
+                    # What is no number would make programs read the whole column as text.
+                    value = MISSING
+                else:
+                    numbers[name] = found
+            values[name] = value
+            flags[name] = flag
+            if low != MISSING or high != MISSING:
+                values[f'{name}_low'], values[f'{name}_high'] = low, high
+                with suppress(ValueError):
+                    bounds[name] = [float(low), float(high)]
+            if value != MISSING or self._step[name] not in skipped:
+                own = (MISSING, value) if word else (value, MISSING)
+                reason = public(reason) if '/' in reason and reason != MISSING else reason
+                long.append((name, *own, low, high, units, n, flag, reason))
         verdict = status.verdict if status else 'n/a'
         values['qc'] = flags['qc'] = VERDICTS.get(verdict, 'na') if status else MISSING
         state: dict[str, Any] = {**who, 'state': entry.state}
@@ -210,6 +228,7 @@ class GroupWriter:
             'qc': [flags],
             'status': [state],
             'bounds': bounds,
+            'numbers': numbers,
         }
 
     def dictionary(self) -> dict[str, Any]:
@@ -268,32 +287,30 @@ def _formatted(described: Mapping[str, Any], column: str) -> dict[str, Any]:
     return {'Format': kind} | dict(described)
 
 
-def _number(text: str | None, measure: Measure) -> str:
-    """Keep what is no number out of a column of numbers: programs would read all of it as text.
+#: Columns of the long table of a visit that are read.
+_READ = ('measure', 'value', 'low', 'high', 'units', 'n', 'qc', 'reason')
+
+
+def _read_cells(output_dir: Path, visit: Visit) -> Iterator[Sequence[str]]:
+    """Yield the cells of :data:`_READ` of each row of a visit's long table."""
+    rows = plain_columns(long_table(output_dir, visit), _READ)
+    if rows is not None:
+        yield from rows
+        return
+    for row in read_long(output_dir, visit):
+        yield [tsv_cell(row.get(name)) for name in _READ]
+
+
+def _joined(cells: Iterable[str | None]) -> bytes:
+    """Write a row whose cells were read from a table: they hold nothing that ends a cell.
 
     Examples
     --------
-    >>> ml = Measure(name='a_ml', units='mL', description='', method='')
-    >>> _number('1.5', ml), _number('broken', ml), _number('', ml)
-    ('1.5', 'n/a', 'n/a')
+    >>> _joined(['a', None, '1'])
+    b'a\\tn/a\\t1\\n'
     """
-    text = text or MISSING
-    return text if not measure.units or number(text) is not None else MISSING
-
-
-def _long_row(
-    row: Mapping[str, str], measure: Measure, who: Mapping[str, str]
-) -> dict[str, str | None]:
-    """Return the row of a measure in the long table."""
-    word = not measure.units
-    return {
-        **who,
-        **{name: row.get(name) for name in LONG},
-        'value': MISSING if word else _number(row.get('value'), measure),
-        'word': row.get('value') if word else MISSING,
-        'flag': row.get('qc'),
-        'reason': public(row.get('reason') or MISSING),
-    }
+    line = join_line([cell or MISSING for cell in cells])
+    return (line + '\n').encode('utf-8', 'backslashreplace')
 
 
 def read_long(output_dir: Path, visit: Visit) -> Iterator[dict[str, str]]:

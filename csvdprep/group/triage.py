@@ -57,15 +57,17 @@ def triage_row(
     why += [words for _, words in status.remarks] if status else []
     told = ' '.join(why)
     reasons = _reasons(status.warnings) if status else {}
-    found = []
+    found, resting = [], []
     for measure in flagged:
         unit = unit_text(measure.units, before=' ')
         value = f'{measure.heading} {shown(rows["measures"].get(measure.name))}{unit}'
         if reason := reasons.get(measure.name, ''):
             found.append(Flagged(measure.name, value, reason))
         else:
-            why.append(value)
+            resting.append(value)
     why += [f'{"; ".join(values)}: {cause}' for cause, values in by_cause(found, told)]
+    # Why is said by the remarks, or by the value that they rest on.
+    why += [f'flagged with what they rest on: {"; ".join(resting)}'] if resting else []
     why += [f'{item[0]} could not be used' for item in status.refused] if status else []
     if (decided := rows['measures'].get(DECIDED) or MISSING) != MISSING:
         why.insert(0, f'decided by a reader: {decided}')

@@ -77,7 +77,7 @@ def _section(
     heads = [
         {
             'name': visit['session'],
-            'years': '' if visit['years'] is None else f'{content.number(visit["years"])} years',
+            'years': '' if visit['years'] is None else f'at {visit["years"]:.3g} years',
             'href': f'{Visit(subject, str(visit["session"]).removeprefix("ses-")).label}.html',
             'own': index == own,
         }

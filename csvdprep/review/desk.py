@@ -135,7 +135,11 @@ class Desk:
         """Tell all about a visit but its voxels."""
         visit = self._visit(label)
         layers = [item.shown() for item in self._layers(visit)]
-        lists = [item.shown(blind=self.blind) for item in find_lists(self.output_dir, visit)]
+        frames = self._frames_of_lists(visit)
+        lists = [
+            item.shown(blind=self.blind) | {'frame': frames.get(LABELS[item.name], '')}
+            for item in find_lists(self.output_dir, visit)
+        ]
         status = read_status(self.output_dir, visit)
         remarks = [] if self.blind or status is None else [list(r) for r in status.remarks]
         return {
@@ -334,6 +338,17 @@ class Desk:
     def _layers(self, visit: Visit) -> list[Layer]:
         found = find_layers(self.output_dir, visit)
         return [item for item in found if not (self.blind and item.opinion)]
+
+    def _frames_of_lists(self, visit: Visit) -> dict[str, str]:
+        """Return the grid that positions of each list are about: that of the mask beside it.
+
+        Who is blinded does not see the mask, but has to be led to the same place.
+        """
+        return {
+            item.name.entities.get('label', ''): item.frame
+            for item in reversed(find_layers(self.output_dir, visit))
+            if item.kind == 'mask'
+        }
 
     def _layer(self, visit: Visit, key: str) -> Layer:
         for item in self._layers(visit):

@@ -10,6 +10,7 @@ from csvdprep.core.errors import InputError
 from csvdprep.scoring import find, masks, scalars
 from csvdprep.scoring.columns import TABLES
 from csvdprep.scoring.detection import froc, operating_points
+from csvdprep.scoring.groups import error_rows, facts_of, raw_of
 from csvdprep.scoring.lesions import Scan, lesion_labels, match
 from csvdprep.scoring.limits import lesion_outcomes, limits
 from csvdprep.scoring.result import Scores
@@ -17,10 +18,10 @@ from csvdprep.scoring.result import Scores
 __all__ = ['Scores', 'check_folder', 'score', 'write']
 
 #: Tables that are written as files of their own.
-_FILES = ('masks', 'detection', 'limits', 'lesions', 'froc', 'scalars', 'changes')
+_FILES = ('masks', 'detection', 'limits', 'lesions', 'froc', 'scalars', 'changes', 'groups')
 
 
-def score(derivatives: Path, truth: Path) -> Scores:
+def score(derivatives: Path, truth: Path, bids_dir: Path | None = None) -> Scores:
     """Compare what an application wrote with the truth.
 
     Parameters
@@ -29,6 +30,9 @@ def score(derivatives: Path, truth: Path) -> Scores:
         BIDS derivative of any application: masks, lists of lesions, tables.
     truth : Path
         BIDS derivative with the truth, as a phantom has it.
+    bids_dir : Path, optional
+        Dataset of the images, whose participants.tsv tells site, age and sex: errors are compared
+        between these. Without it, that around ``derivatives/truth``.
 
     Returns
     -------
@@ -49,19 +53,22 @@ def score(derivatives: Path, truth: Path) -> Scores:
     present = {visit for visit in visits if app[visit]} | {visit for visit, _ in found.values}
     _check_common(list(visits), present, derivatives, truth)
     scans, unmatched = _scans(visits, app, present)
+    raw = raw_of(truth, None if bids_dir is None else Path(bids_dir))
+    facts, odd = facts_of(raw, [visit for visit in visits if visit in present])
+    compared = _mask_tables(visits, app) | _number_tables(true, found)
     return Scores(
         app=_maker(app_about) or derivatives.resolve().name,
         truth=str(truth_about.get('Name') or truth.resolve().name),
         visits=tuple(visit.label for visit in visits if visit in present),
         missing=tuple(visit.label for visit in visits if visit not in present),
-        notes=(*_absent(true, found), *found.notes, *unmatched),
+        notes=(*_absent(true, found), *found.notes, *unmatched, *odd),
         about=true.about,
         detection=[row for label in scans for row in operating_points(label, scans[label])],
         lesions=[row for label in scans for row in lesion_outcomes(label, scans[label])],
         limits=[row for label in scans for row in limits(label, scans[label])],
         froc=[{'label': label} | point for label in scans for point in froc(scans[label])],
-        **_mask_tables(visits, app),
-        **_number_tables(true, found),
+        groups=error_rows(facts, compared['pairs'], compared['masks'], true.about),
+        **compared,
     )
 
 

@@ -44,10 +44,14 @@ def outcomes(scans: Sequence[Scan]) -> list[tuple[float, str, float | None]]:
     >>> [kind for _, kind, _ in outcomes([Scan('sub-01', (4.0,), pair, None, 'distance')])]
     ['hit', 'repeat', 'false']
     """
+    return [judged for judged, _ in _outcomes(scans)]
+
+
+def _outcomes(scans: Sequence[Scan]) -> list[tuple[tuple[float, str, float | None], Candidate]]:
     found = [(scan, candidate) for scan in scans for candidate in scan.candidates]
     found.sort(key=lambda pair: (-pair[1].confidence, pair[1].cost))
     taken: set[tuple[str, int]] = set()
-    return [_judge(scan, candidate, taken) for scan, candidate in found]
+    return [(_judge(scan, candidate, taken), candidate) for scan, candidate in found]
 
 
 def froc(scans: Sequence[Scan]) -> list[dict]:
@@ -113,6 +117,7 @@ def operating_points(label: str, scans: Sequence[Scan]) -> list[dict]:
     row = _sensitivity(label, 'all', len(scans), len(sizes), len(hits)) | {
         'n_found': len(judged),
         'fp': fp,
+        **_counted(scans),
         'n_repeats': count['repeat'],
         'n_distractors': sum(listed) if complete else None,
         'fp_on_distractors': count['distractor'] if complete else None,
@@ -130,6 +135,16 @@ def operating_points(label: str, scans: Sequence[Scan]) -> list[dict]:
         reasons.append('no list of distractors in the frame of the comparison')
     row['reason'] = '; '.join(dict.fromkeys(reasons)) or None
     return [row, *_by_size(label, len(scans), sizes, hits)]
+
+
+def _counted(scans: Sequence[Scan]) -> dict[str, int]:
+    """Count among those candidates that the application itself counts."""
+    kinds = [kind for (_, kind, _), candidate in _outcomes(scans) if candidate.counted]
+    return {
+        'n_counted': len(kinds),
+        'tp_counted': kinds.count('hit'),
+        'fp_counted': kinds.count('false') + kinds.count('distractor'),
+    }
 
 
 def _judge(scan: Scan, candidate: Candidate, taken: set) -> tuple[float, str, float | None]:

@@ -7,7 +7,7 @@ a listed position lies within max(diameter / 2, 2 mm) of a true centre.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ __all__ = ['Candidate', 'Lesion', 'Scan', 'lesion_labels', 'match']
 
 #: Columns that may hold the confidence of a listed lesion, the first that is there counts.
 CONFIDENCE = ('confidence', 'probability', 'mean_probability', 'p')
+#: Status of listed lesions that the application counts.
+DEFINITE = 'definite'
 NEAREST_MM = 2.0
 #: What was found belongs to the nearest true lesion, so far beyond its border, mm.
 BEYOND_MM = 3.0
@@ -46,12 +48,15 @@ class Candidate:
         Distance in mm, or minus the shared voxels, of the first; orders equal confidences.
     on_distractor : bool
         Whether it lies on something that only looks like such a lesion.
+    counted : bool
+        Whether the application counts it: what is definite, where its list has ``status``.
     """
 
     confidence: float
     lesions: tuple[int, ...] = ()
     cost: float = 0.0
     on_distractor: bool = False
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -308,9 +313,13 @@ def _by_distance(visit, label, pairs, lists, app_masks) -> Scan | None:
     lesions = _true_points(true, label)
     distractors = _distractors(_beside(true, lists), label)
     points = _app_points(found, app_masks)
+    listed = points.rows or [{} for _ in points.xyz]
     candidates = [
-        _close(xyz, float(confidence), lesions, distractors)
-        for xyz, confidence in zip(points.xyz, points.values, strict=True)
+        replace(
+            _close(xyz, float(confidence), lesions, distractors),
+            counted=(row.get('status') or DEFINITE).casefold() == DEFINITE,
+        )
+        for xyz, confidence, row in zip(points.xyz, points.values, listed, strict=True)
     ]
     sizes = tuple(map(float, lesions.values))
     rows = lesions.rows or [{} for _ in sizes]
@@ -362,6 +371,7 @@ def _app_points(file: File, files: Sequence[File]) -> _Points:
         return _Points(
             np.array(xyz, dtype=float).reshape(-1, 3),
             np.array([-np.inf if value is None else value for value in values]),
+            tuple(rows),
         )
     data, affine, _ = pixels(file)
     parts, n_parts = ndi.label(binarise(np.zeros_like(data), data)[1], _FULL)

@@ -29,8 +29,17 @@ _KAPPA = (
     (0.0, 'slight', 'fail'),
     (float('-inf'), 'poor', 'fail'),
 )
+#: Rows of groups on the page.
+_MOST = 400
 #: What a line of the overview can hold.
 _LINE = dict.fromkeys(('interval', 'limits', 'reason', 'word', 'flag'), '')
+
+
+def _counted(row) -> str:
+    """Say what the application counts, where that is not all that it lists."""
+    if row['n_counted'] == row['n_found']:
+        return ''
+    return f'; counted by the app: {row["tp_counted"]} found, {row["fp_counted"]} false'
 
 
 def render(scores: Scores) -> str:
@@ -57,6 +66,7 @@ def render(scores: Scores) -> str:
         scores=scores,
         overview=_grouped(_overview(scores)),
         summary=_summary(scores),
+        groups=sorted(scores.groups, key=lambda row: 2 if row['p'] is None else row['p'])[:_MOST],
         **_figures(scores),
     )
 
@@ -109,7 +119,8 @@ def _overview(scores: Scores) -> Iterator[dict]:
             yield _LINE | {
                 'group': 'Detection of single lesions',
                 'name': row['label'],
-                'told': f'{row["n_true"]} true lesions, matched by {row["matched_by"]}',
+                'told': f'{row["n_true"]} true lesions, matched by {row["matched_by"]}'
+                + _counted(row),
                 'n': row['n_scans'],
                 'kind': 'sensitivity',
                 'value': _fixed(row['sensitivity'], 3),

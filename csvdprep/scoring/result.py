@@ -30,7 +30,7 @@ class Scores:
         ``Description`` and ``Units`` of measures, from the truth.
     masks, mask_summary, detection, limits, lesions, froc : list of dict
         Rows, as the next.
-    scalars, changes, change_summary, pairs : list of dict
+    scalars, changes, change_summary, groups, pairs : list of dict
         Rows; `csvdprep.scoring.columns.TABLES` tells what the columns mean.
 
     Examples
@@ -54,6 +54,7 @@ class Scores:
     scalars: list[dict] = field(default_factory=list)
     changes: list[dict] = field(default_factory=list)
     change_summary: list[dict] = field(default_factory=list)
+    groups: list[dict] = field(default_factory=list)
     pairs: list[dict] = field(default_factory=list)
 
     def __str__(self) -> str:

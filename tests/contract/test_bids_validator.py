@@ -10,8 +10,10 @@ import pytest
 
 from csvdprep.bids.dataset import prepare_output
 from csvdprep.bids.names import derivative_path
+from csvdprep.bids.provenance import provenance, write_provenance
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.graph.discover import declared, discover
+from csvdprep.graph.finish import versions
 from csvdprep.graph.visit import _sidecar, _table, init_visit_wf
 from csvdprep.interfaces.sink import SaveDerivative
 from tests.builders import write_dataset, write_image
@@ -76,12 +78,41 @@ def test_whatever_a_visit_leaves(names, tmp_path):
         # Every room runs on a visit that has everything.
         assert {room.name for room in rooms} == {step.room.name for step in plan.steps}
     leave(plan, output, tmp_path)
+    record = provenance(plan, [step.room.name for step in plan.steps], versions())
+    write_provenance(output, plan.visit, record)
+    check_provenance(output)
     done = subprocess.run(
         [VALIDATOR, str(output), '--format', 'json'], capture_output=True, text=True, check=False
     )
     issues = json.loads(done.stdout)['issues']['issues']
     errors = [issue for issue in issues if issue['severity'] == 'error']
     assert not errors, '\n'.join(f'{e["code"]} {e.get("subCode")} {e["location"]}' for e in errors)
+
+
+def check_provenance(output):
+    """Walk from every file back to raw files, templates and weights, by what is on the disk."""
+    record = {}
+    for file in output.glob('prov/prov-csvdprep/prov-csvdprep_desc-sub01_*.json'):
+        record |= json.loads(file.read_text())
+    objects = [item for items in record.values() for item in items]
+    known = {item['Id'] for item in objects}
+    assert len(known) == len(objects)
+    made = {item['Id']: item['GeneratedBy'] for item in objects if 'GeneratedBy' in item}
+    for file in output.glob('sub-01/**/*.json'):
+        told = json.loads(file.read_text())
+        if 'Sources' in told:
+            for whole in file.parent.glob(f'{file.name.removesuffix(".json")}.*'):
+                made[f'bids::{whole.relative_to(output).as_posix()}'] = told['GeneratedBy']
+    activities = {item['Id']: item for item in record['Activities']}
+    assert set(made.values()) == activities.keys()
+    given = {item['Id'] for item in record['ProvEntities'] if 'GeneratedBy' not in item}
+    environments = {item['Id'] for item in record['Environments']}
+    for activity in activities.values():
+        assert activity['AssociatedWith'] in {item['Id'] for item in record['Software']}
+        lost = set(activity['Used']) - made.keys() - given - environments
+        assert not lost, (activity['Label'], lost)
+        assert not any(word.startswith('/') for word in activity['Command'].split())
+    assert all(uri.startswith(('bids:raw:', 'bids:csvdprep:', 'bids:manual')) for uri in given)
 
 
 def test_a_visit_that_has_everything_becomes_a_graph(tmp_path):

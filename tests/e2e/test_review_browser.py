@@ -11,7 +11,8 @@ import threading
 import nibabel as nib
 import numpy as np
 import pytest
-from desk import HOSTILE, write_output
+from builders import write_image
+from desk import AFFINE, HOSTILE, SHAPE, SPOTS, write_output
 
 from csvdprep.bids.ratings import read_ratings
 from csvdprep.review.desk import Desk
@@ -189,6 +190,40 @@ def test_a_mask_is_drawn_saved_and_undone(start, out):
     assert page.said == []
 
 
+def test_a_false_hyperintensity_is_taken_out_of_the_mask(start, out):
+    anat = out / 'sub-01' / 'ses-1' / 'anat'
+    mask = np.zeros(SHAPE, np.uint8)
+    places = [tuple((np.linalg.inv(AFFINE) @ [*spot[0], 1])[:3].astype(int)) for spot in SPOTS]
+    for place in places[:2]:
+        mask[place] = 1
+    write_image(anat / f'{LABEL}_space-T2starw_label-WMH_mask.nii.gz', mask, affine=AFFINE)
+    rows = (anat / f'{LABEL}_label-CMB_lesions.tsv').read_text()
+    (anat / f'{LABEL}_label-WMH_lesions.tsv').write_text(rows)
+    page = start(rater='AB')
+    page.wait_for_selector('body[data-whole]')
+    page.click('#lists button:has-text("White matter hyperintensities")')
+    page.wait_for_selector('#reject:has-text("Take out of mask")')
+    assert page.is_disabled('#accept')
+    with page.expect_response(lambda answer: '/api/mask' in answer.url and answer.ok):
+        page.keyboard.press('r')
+    page.wait_for_selector('#rows li:nth-child(1) .said.no')
+    page.wait_for_selector('#rows li:nth-child(2) button[aria-current=true]')
+    ((_, marker, value, _),) = rated(out)
+    assert marker == 'wmh_mask'
+    kept = np.asanyarray(nib.load(out / value).dataobj)
+    assert (kept[places[0]], kept[places[1]], kept.sum()) == (0, 1, 1)
+    # A mark that the mask does not have is told, and nothing is kept.
+    page.click('#rows li:nth-child(3) button')
+    page.keyboard.press('r')
+    page.wait_for_selector('#saved.bad:has-text("nothing at the middle")')
+    assert len(rated(out)) == 1
+    with saves(page):
+        page.keyboard.press('u')
+    page.wait_for_selector('#rows li:nth-child(1) .said.no', state='detached')
+    assert read_ratings(out / 'ratings.tsv', lambda line: None) == ()
+    assert page.said == []
+
+
 def test_a_picture_of_the_report_leads_to_its_lesion(start):
     page = start(rater='AB')
     page.wait_for_selector('body[data-whole]')
@@ -218,6 +253,9 @@ def test_a_blinded_reader_sees_no_opinion(start):
     assert 'machine' not in page.inner_text('#panel')
     assert page.is_disabled('#brush')
     assert page.is_hidden('#agree')
+    # The place is that of the image in which the candidate was found, and not of the reference.
+    assert page.input_value('#image') == 'desc-preproc_T2starw'
+    assert numbers(page.inner_text('#where')) == pytest.approx([6, 4, 2], abs=0.06)
 
 
 def test_every_control_has_a_name(start):

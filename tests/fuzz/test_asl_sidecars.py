@@ -263,3 +263,53 @@ def test_no_value_of_any_field_breaks_the_reading(fields, value):
             assert 0 < found['efficiency'] <= 1
             assert all(0 <= delay <= 8 for delay in found['delays'])
     assert not unnamed
+
+
+#: Sidecars as converters write them: what changes, what is read (delay, duration), word of a note.
+CONVERTED = [
+    (
+        PASL,
+        {'PostLabelingDelay': NOTHING, 'InversionTime': 1.8},
+        (1.8, 0.7),
+        'PostLabelingDelay is missing; InversionTime',
+    ),
+    (
+        PASL,
+        {
+            'PostLabelingDelay': NOTHING,
+            'BolusCutOffDelayTime': NOTHING,
+            'BolusCutOffFlag': NOTHING,
+            'InversionTime': 1800,
+            'BolusDuration': 700,
+        },
+        (1.8, 0.7),
+        'BolusCutOffDelayTime is missing; BolusDuration',
+    ),
+    (
+        PCASL,
+        {'PostLabelingDelay': NOTHING, 'InitialPostLabelDelay': 1.8},
+        (1.8, 1.8),
+        'InitialPostLabelDelay',
+    ),
+    (
+        PCASL,
+        {'LabelingDuration': NOTHING, 'TagDuration': 1.5},
+        (1.8, 1.5),
+        'LabelingDuration is missing; TagDuration',
+    ),
+    (PCASL, {'InitialPostLabelDelay': 1.0}, (1.8, 1.8), ''),
+]
+
+
+@pytest.mark.parametrize(('good', 'changes', 'wanted', 'word'), CONVERTED)
+def test_names_of_converters_are_read_where_those_of_bids_are_missing(good, changes, wanted, word):
+    found, said = read({**good, **changes})
+    assert (found['delays'][0], found['durations'][0]) == pytest.approx(wanted)
+    assert word in ' '.join(said.notes)
+    if not word:
+        assert said.notes == []
+
+
+def test_an_inversion_for_suppression_is_no_delay_of_pcasl():
+    with pytest.raises(InputError, match='PostLabelingDelay is missing'):
+        read({**PCASL, 'PostLabelingDelay': NOTHING, 'InversionTime': 1.9})

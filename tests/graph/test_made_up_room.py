@@ -304,6 +304,33 @@ def test_what_a_room_raises_is_told_whoever_runs_it(glow, bids, tmp_path, capsys
     assert 'href="./sub-01/log/' in page
 
 
+@pytest.mark.parametrize('plugin', ['', 'Linear'])
+def test_no_folder_of_the_machine_is_told(glow, bids, tmp_path, capsys, plugin):
+    raised = "raise MeasureError('No film.', file=self.inputs.glow)"
+    broken = MAKE.replace('image, folder = load', f'{raised}; image, folder = load')
+    broken = 'from csvdprep.core.errors import MeasureError\n' + broken
+    _write_room(tmp_path / 'house' / 'rooms' / 'glow', INIT, broken)
+    out = tmp_path / 'out'
+    asked = [str(bids), str(out), 'participant', '-w', str(tmp_path / 'work'), '--nprocs', '1']
+    if plugin:
+        file = tmp_path / 'plugin.json'
+        file.write_text(json.dumps({'plugin': plugin, 'plugin_args': {}}))
+        asked += ['--use-plugin', str(file)]
+    assert run(asked) == 1
+    # Who sits at the machine is told where the file is.
+    assert f'No film. [file: {bids}/sub-01/anat/sub-01_glow.nii.gz]' in capsys.readouterr().err
+    said = 'No film. [file: sub-01/anat/sub-01_glow.nii.gz]'
+    state = json.loads((out / 'sub-01' / 'log' / 'status.json').read_text())
+    (failure,) = state['failures']
+    assert failure['message'] == said
+    assert said in (out / 'sub-01.html').read_text()
+    crash = out / failure['file']
+    assert said in crash.read_text(encoding='utf-8')
+    for path in [crash, *out.rglob('status.json'), *out.rglob('*.html'), *out.rglob('*.tsv')]:
+        text = path.read_text(encoding='utf-8')
+        assert not [root for root in (bids, out, tmp_path / 'work') if f'{root}/' in text], path
+
+
 def test_one_folder_is_enough(glow, bids, tmp_path, capsys):
     from csvdprep.cli.parser import get_parser
 

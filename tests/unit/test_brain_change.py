@@ -204,7 +204,7 @@ def write_visits(folder, heads):
     return files
 
 
-def run_room(folder, heads, files, order, years=2.0, retest=0.28):
+def run_room(folder, heads, files, order, years=2.0, retest=0.0):
     folder.mkdir()
     sessions = [f'ses-{number}' for number in order]
     series = np.stack([heads[number - 1][0] for number in order], axis=-1)
@@ -293,6 +293,15 @@ def test_thick_voxels_have_no_detectable_change(tmp_path, monkeypatch):
     assert values['brain_change_pct']['low'] is None
     assert values['brain_change_pct']['qc'] == 'warn'
     assert rows[0]['mdc_pct'] == 'n/a'
+    # What was measured with such voxels counts.
+    known, rows, _ = run_room(
+        tmp_path / 'b', heads, write_visits(tmp_path / 'more', heads), (1, 2), retest=0.9
+    )
+    assert known['brain_change_mdc_pct']['value'] == pytest.approx(1.96 * 0.9)
+    assert known['brain_change_beyond_mdc']['value'] in ('none', 'loss')
+    assert known['brain_change_pct']['low'] < values['brain_change_pct']['value']
+    assert known['brain_change_pct']['qc'] == 'warn'
+    assert float(rows[0]['mdc_pct']) == pytest.approx(1.96 * 0.9, abs=1e-3)
     # The heads fill the grid but for its edges, which both images show.
     assert values['qc_brain_change_coverage_pct']['value'] == pytest.approx(100, abs=0.5)
 

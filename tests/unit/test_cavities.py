@@ -11,13 +11,15 @@ from scipy import ndimage as ndi
 from csvdprep.core.errors import MeasureError
 from csvdprep.core.plan import Scan, Visit, VisitInput, make_plan
 from csvdprep.graph.discover import discover
+from csvdprep.imaging.atlas import labels_of
 from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.values import read_values
-from csvdprep.markers.cavities import KINDS, Options
+from csvdprep.markers.cavities import KINDS, Options, interfaces
+from csvdprep.markers.cavities.inputs import Place
 from csvdprep.markers.cavities.interfaces import Cavities
 from csvdprep.markers.cavities.learned import load_model
 from csvdprep.markers.cavities.science import Limits, _described, find_cavities, rest_of
-from csvdprep.markers.cavities.science.candidates import Head, candidates, features_of
+from csvdprep.markers.cavities.science.candidates import Head, _roof, candidates, features_of
 from csvdprep.markers.cavities.science.counts import graded_slices, region_of, worst_slice
 from csvdprep.markers.cavities.science.fluid import fluid_share, outside_fluid
 from csvdprep.markers.cavities.science.probability import read_model
@@ -320,9 +322,66 @@ def test_a_space_that_runs_in_a_slice_counts_once_even_if_it_breaks():
 
 
 def test_the_nearest_slice_is_graded_where_none_lies_between():
-    affine = np.diag([1.0, 1, 20, 1])
-    assert graded_slices(affine, 2, 4, 22, 32).tolist() == [False, True, False, False]
+    assert graded_slices(np.arange(4) * 20.0, 22, 32).tolist() == [False, True, False, False]
     assert region_of(np.zeros(4, int), 0, {'a': np.ones(4, bool)}) == []
+
+
+def test_no_slice_is_graded_where_the_image_ends_before():
+    assert not graded_slices(np.arange(9) * 3.0, 40, 50).any()
+    assert not graded_slices(np.full(9, np.nan), 0, 50).any()
+
+
+@pytest.mark.parametrize('degrees', [-20, 0, 20])
+@pytest.mark.parametrize('flipped', [False, True])
+@pytest.mark.parametrize('across', [1.0, 3.0])
+def test_the_same_slices_are_graded_however_the_scan_is_tilted(
+    monkeypatch, degrees, flipped, across
+):
+    """Heights are those of the slices, not of a corner of them, which lies far off."""
+    # Slices across z of the template; the head lies tilted in the scanner.
+    size = (1.0, 1.0, across)
+    count = (60, 80, int(90 / across))
+    template = np.diag([*size, 1.0])
+    template[:3, 3] = -30, -40, -20
+    if flipped:
+        template[:3, 2] *= -1
+        template[2, 3] = -20 + 90 - across
+    angle = np.deg2rad(degrees)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    turn[:3, 3] = 5, 20, -35
+    z = (template[2, 2] * np.arange(count[2]) + template[2, 3])[None, None]
+    regions = np.zeros(count, np.uint8)
+    basal, centrum = (labels_of('pvsregions', word)[0] for word in ('basal', 'centrum'))
+    regions[10:50, 20:60] = np.where((z > -12) & (z < 18), basal, 0)
+    regions[5:55, 10:70] = np.where((z > 20) & (z < 60), centrum, regions[5:55, 10:70])
+    ventricles = np.zeros(count, bool)
+    ventricles[25:35, 10:70] = (z > 0) & (z < 24)
+    image = nib.Nifti1Image(np.zeros(count, np.uint8), turn @ template)
+    none = np.zeros(count, bool)
+    place = Place(
+        image=image,
+        box=tuple(slice(0, n) for n in count),
+        brain=none,
+        fluid=none,
+        ventricles=ventricles,
+        tissue=none,
+        white=none,
+        regions=regions,
+    )
+    back = np.linalg.inv(turn)
+    monkeypatch.setattr(interfaces, 'map_points', lambda p, _: nib.affines.apply_affine(back, p))
+    monkeypatch.setattr(interfaces, 'load_part', lambda *_: ventricles)
+    files = {'mni_to_anat': '', 'ventricles': ''}
+    z = z[0, 0]
+    found = z[interfaces._graded('bg', place, files)]
+    assert set(found) == set(z[(z >= -8) & (z <= 4)])
+    roof = float(np.percentile(z[(z > 0) & (z < 24)].repeat(10), 99))
+    found = z[interfaces._graded('cso', place, files)]
+    assert set(found) == set(z[(z >= roof + 5) & (z <= roof + 15)])
+    # Cut below the centrum semiovale: nothing is graded there, rather than what is nearest.
+    regions[..., z > roof + 2] = 0
+    assert not interfaces._graded('cso', place, files).any()
 
 
 def plan_of(*names, **more):
@@ -434,11 +493,43 @@ def test_thick_slices_give_counts_within_slices_only(visit, images, tmp_path, mo
     assert values['pvs_bg_n'].value is None
     assert 'slices of 4.0 mm' in values['pvs_bg_n'].reason
     assert values['pvs_cso_ml'].value is None
-    assert values['pvs_cso_grade'].value is not None
-    assert values['pvs_cso_grade'].qc == 'warn'
+    assert values['pvs_bg_grade'].value is not None
+    assert values['pvs_bg_grade'].qc == 'warn'
+    # In this small head no centrum semiovale lies above the ventricles: no grade, rather than 0.
+    assert values['pvs_cso_grade'].value is None
+    assert 'not in the image' in values['pvs_cso_grade'].reason
     assert values['lacune_n'].qc == 'warn'
     assert 'without a FLAIR' in values['lacune_n'].reason
     assert 'slices of 4.0 mm: half of the lacunes are missed' in values['lacune_n'].reason
+
+
+@pytest.mark.parametrize('axis', [0, 2])
+def test_what_lies_right_above_or_below_a_ventricle(axis):
+    """On thick slices its roof and floor look like perivascular spaces."""
+    ventricles = np.zeros((20, 20, 20), bool)
+    size = np.ones(3)
+    size[axis] = 4.0
+    ventricles[(slice(8, 12),) * 3] = True
+    found = np.moveaxis(_roof(ventricles, size), axis, -1)
+    assert found[10, 10, 7]
+    assert found[10, 10, 12]
+    assert not found[10, 10, 5]
+    assert not found[10, 10, 14]
+    assert found[7, 10, 7]
+    assert not found[5, 10, 7]
+
+
+@pytest.mark.parametrize(('roof', 'status'), [(0.0, 'definite'), (0.6, 'possible')])
+def test_the_roof_of_a_ventricle_does_not_count(images, roof, status):
+    head = replace(make_head(images), affine=np.diag([1.0, 1.0, 3.0, 1.0]))
+    names = features_of(head.images)
+    facts = dict(zip(names, map(float, candidates(make_head(images)).features[0]), strict=True))
+    form = {'length_mm': 8.0, 'width_mm': 1.0, 'fluid_mm3': 6.0, 'roof': roof}
+    found = _described(
+        1, facts | {'tube': 0.2}, form, np.array([0.02, 0.03, 0.95]), 2.0, head, Limits(), False
+    )
+    assert found.pvs_status == status
+    assert ('right above or below a ventricle' in found.reasons) == (status == 'possible')
 
 
 @pytest.mark.parametrize(

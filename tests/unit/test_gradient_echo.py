@@ -146,7 +146,11 @@ def test_echoes_on_different_grids(raw):
     )
     given = only(raw)
     assert len(given.scans['gre'].content['echoes']) == 2
-    assert any('another grid' in why for _, why in given.refused)
+    ((shown, why),) = [item for item in given.refused if 'and is not used' in item[1]]
+    assert 'echo-3' in shown
+    assert 'Remedy: export all echoes from one reconstruction' in why
+    # The others go on, but without the phases of all there is no field.
+    assert {'t1w', 'gre'} <= set(given.scans)
 
 
 def test_echoes_in_the_fourth_dimension(raw):

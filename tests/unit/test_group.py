@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from csvdprep.core.plan import Visit
 from csvdprep.dataset.outliers.science import robust_z
 from csvdprep.graph.status import Status
 from csvdprep.group.overview import overview
+from csvdprep.group.plots import draw
 from csvdprep.group.visits import computed_visits, look_up
 from tests.builders import leave_visit as leave
 
@@ -120,6 +122,76 @@ def test_group_tables_and_page(study, tmp_path, few_drawn):
     assert 'M X 3' in page
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_long_table_leaves_out_what_did_not_run(study, tmp_path, undrawn):
+    raw, out = study
+    away = {'microbleeds': 'needs gre, which this visit does not have'}
+    leave(out, Visit('31', '1'), value={'bpf': 0.8}, skipped=away)
+    leave(out, Visit('32', '1'), value={'bpf': 0.8, 'cmb_n': 2}, skipped=away)
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    long = {(r['participant_id'], r['measure']): r for r in table(out, 'long')}
+    assert ('sub-31', 'cmb_n') not in long
+    assert long['sub-32', 'cmb_n']['value'] == '2'  # a value is never left out
+    assert long['sub-31', 'wmh_total_ml']['value'] == 'n/a'
+    states = {r['participant_id']: r for r in table(out, 'status')}
+    assert states['sub-31']['not_run'].startswith('microbleeds: needs T2*w or SWI')
+    measures = {r['participant_id']: r for r in table(out, 'measures')}
+    assert measures['sub-31']['cmb_n'] == 'n/a'
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda text: text.replace('\n', '\r\n'),
+        lambda text: text.replace('\tbpf\t', '\t bpf \t'),
+        lambda text: text.replace('\tbpf\t', '\tbp\vf\tx\n\tbpf\t'),
+        lambda text: text + '\n\n',
+        lambda text: '\ufeff' + text,
+        lambda text: text.rstrip('\n'),
+    ],
+)
+def test_tables_of_visits_as_programs_leave_them(tmp_path, undrawn, change):
+    raw, out = tmp_path / 'raw', tmp_path / 'out'
+    raw.mkdir()
+    leave(out, Visit('01', None), value={'bpf': 0.8})
+    path = out / 'sub-01' / 'sub-01_desc-csvdlong_measures.tsv'
+    path.write_bytes(change(path.read_text()).encode())
+    assert run([str(raw), str(out), 'group', '-w', str(tmp_path / 'work')]) == 0
+    (row,) = table(out, 'measures')
+    assert row['bpf'] == '0.8'
+    lines = (out / 'group_long.tsv').read_text().split('\n')
+    assert {line.count('\t') for line in lines[:-1]} == {lines[0].count('\t')}
+
+
+@pytest.mark.parametrize('count', [1, 30, 400])
+def test_pictures_of_a_measure_are_small_and_hold_all(count):
+    rng = np.random.default_rng(0)
+    values, ages = rng.normal(10, 2, count), rng.uniform(50, 80, count)
+    values[:1] = 30
+    groups = {'site': np.array([f'<S{k % 12}>' for k in range(count)], dtype=object)}
+    svg = draw(values, groups, ages, 'wmh_total_ml, mL')
+    assert svg == draw(values, groups, ages, 'wmh_total_ml, mL')
+    assert len(svg) < 12_000
+    assert '<S' not in svg
+    assert '&lt;S0&gt;' in svg
+    root = ET.fromstring(svg)
+    numbers = [
+        float(n) for path in root.iter() for n in re.findall(r'[MVH](-?[\d.]+)', path.get('d', ''))
+    ]
+    assert 0 <= min(numbers) <= max(numbers) <= 2 * 245
+    texts = [e.text for e in root.iter() if e.tag.endswith('text')]
+    sizes = [int(t) for t in texts if t and t.isdigit() and 'S' not in t]
+    assert 'age, years' in texts
+    assert count == 1 or sum(sizes) >= count
+    # The one far from the others is seen: a dot, or a cell, at the top.
+    assert count == 1 or any(float(y) < 22 for y in re.findall(r'M[\d.]+ ([\d.]+)h', svg))
+
+
+def test_a_measure_that_is_the_same_in_all_is_drawn():
+    same = draw(np.full(9, 3.0), {'all': np.full(9, 'all', object)}, np.full(9, np.nan), 'x')
+    assert 'nan' not in same
+    assert 'age' not in same
 
 
 def test_group_gives_the_same_bytes_twice(study, tmp_path, few_drawn):

@@ -20,17 +20,20 @@ from csvdprep.dataset.burden.science import (
     interval,
     raw_term,
 )
+from csvdprep.dataset.burden.unseen import without_each_site as burden_without_each_site
 from csvdprep.dataset.norms import Options
 from csvdprep.dataset.norms.decide import resolve
 from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, read_norms, scores
+from csvdprep.dataset.norms.unseen import without_each_site as norms_without_each_site
 from csvdprep.dataset.outcomes import Options as OutcomeOptions
 from csvdprep.dataset.outcomes.decide import read_outcome
 from csvdprep.dataset.outcomes.decide import resolve as resolve_outcomes
 from csvdprep.dataset.outcomes.science.fusion import Fused, fit_fused, leave_site_out
 from csvdprep.dataset.outcomes.science.net import Outcome, fit_net
 from csvdprep.dataset.outcomes.science.performance import calibration, concordance, conformal_sets
-from csvdprep.dataset.site_audit.science import differ, shares, travelling
+from csvdprep.dataset.site_audit.science import differ, travelling
 from csvdprep.interfaces.group_tables import controls_of
+from csvdprep.science.proportions import shares
 from tests.builders import leave_visit
 
 # ---- norms
@@ -232,6 +235,9 @@ def test_shared_persons_tell_sites_apart():
     assert agreement['icc'] == pytest.approx(between / (between + site + error), abs=0.15)
     for effect, expected in zip(effects, truth, strict=True):
         assert abs(effect['effect'] - expected) < 3 * effect['error']
+        # Of 36 values, 12 persons and two differences of sites are known: 22 are left.
+        half = stats.t.ppf(0.975, 22) * effect['error']
+        assert effect['high'] - effect['effect'] == pytest.approx(half)
         assert effect['error'] == pytest.approx(errors * np.sqrt(2 / 36), rel=0.4)
     assert sum(effect['effect'] for effect in effects) == pytest.approx(0, abs=1e-9)
     # Who was not everywhere still tells of the sites where he was.
@@ -432,6 +438,8 @@ def group(tmp_path_factory):
         patch.setattr('csvdprep.group.page.draw', lambda *given: '<svg></svg>')
         more = ['harmonisation.eb=false', 'harmonisation.counts=false']
         more += ['outcomes.column=converted', 'outcomes.least_events=10']
+        # Of each site, 32 controls: enough for the other.
+        more += ['norms.least_n=25', 'burden.least_n=25']
         code = run([str(raw), str(out), 'group', '-w', str(root / 'work'), '--set', *more])
     assert code == 0
     return raw, out
@@ -490,6 +498,54 @@ def test_burden_of_all_visits(group):
     assert 'no diagnosis' in card['use']
 
 
+def test_norms_and_index_at_sites_that_they_had_not(group):
+    _, out = group
+    table = rows(out / 'group_norms_unseen.tsv')
+    found = {(r['measure'], r['values'], r['site']): r for r in table}
+    # Brain fractions of B lie 1.5 SD higher; harmonised, they do not.
+    seen, even = (found['bpf', kind, 'B'] for kind in ('as measured', 'harmonised'))
+    assert float(seen['mean_low']) > 0.7 > 0.4 > abs(float(even['mean']))
+    assert float(seen['within_90_pct']) < 75 < float(even['within_90_pct'])
+    assert float(even['within_90_low']) < float(even['within_90_pct'])
+    assert table[0]['site'] == 'all sites'
+    assert table[0]['controls'] == '64'
+    index_table = rows(out / 'group_burden_unseen.tsv')
+    by = {(r['values'], r['site']): r for r in index_table}
+    assert {s for _, s in by} == {'all sites', 'A', 'B'}
+    assert abs(float(by['as measured', 'B']['mean'])) > abs(float(by['harmonised', 'B']['mean']))
+    assert by['harmonised', 'A']['terms'] == 'wmh, lacunes, spaces, volume'
+    assert 0 < float(by['harmonised', 'all sites']['moved']) < 0.5
+    values = {r['measure']: r for r in rows(out / 'group_values.tsv')}
+    assert 70 < float(values['norms_unseen_within_90_pct']['value']) <= 100
+    assert 70 < float(values['csvdq_unseen_within_90_pct']['value']) <= 100
+    page = (out / 'group.html').read_text()
+    assert 'Calibration at sites that the norms had not' in page
+    assert 'Calibration at sites that the index had not' in page
+
+
+def test_sites_that_cannot_be_left_out():
+    rng = np.random.default_rng(0)
+    ages, male = rng.uniform(50, 80, 75), rng.random(75) < 0.5
+    sites = np.repeat(['A', 'B', 'n/a'], (38, 32, 5))
+    table, held = norms_without_each_site(
+        {'as measured': {'bpf': rng.normal(size=75)}}, ages, male, np.ones(75, bool), sites, 40
+    )
+    # Of those whose site is not known nobody knows whether they are of the other.
+    assert [(r['site'], r['reason']) for r in table] == [
+        ('A', '32 controls of other sites; 40 are needed'),
+        ('B', '38 controls of other sites; 40 are needed'),
+    ]
+    assert held is None
+    assert all(r['mean'] is None and r['controls'] is None for r in table)
+    sites[:4] = 'C'
+    terms = {name: rng.normal(size=75) for name in ('wmh', 'volume')}
+    people = (ages, male, np.ones(75, bool), sites)
+    whole = (np.zeros(75), np.ones(75, bool))
+    table, held = burden_without_each_site({'as measured': terms}, people, whole, 30)
+    assert {r['site']: r['reason'] for r in table}['C'] == 'fewer than 10 controls'
+    assert held is not None
+
+
 def test_audit_of_sites(group):
     _, out = group
     audit = rows(out / 'group_audit.tsv')
@@ -497,6 +553,10 @@ def test_audit_of_sites(group):
         *(('site', 'A'), ('site', 'B'), ('sex', 'F'), ('sex', 'M'))
     ]
     assert {r['failed_pct'] for r in audit if r['by'] == 'site'} == {'0'}
+    for row in audit:
+        for name in ('failed', 'steps', 'check', 'missing'):
+            low, middle, high = (float(row[f'{name}_{end}']) for end in ('low', 'pct', 'high'))
+            assert low <= middle <= high
     shared = rows(out / 'group_travelling.tsv')
     assert {r['persons'] for r in shared} == {'3'}
     assert {r['values'] for r in shared} == {'as measured', 'harmonised'}

@@ -1,5 +1,6 @@
 """Nothing wrong goes out as ok: foundations, contradictions, and the verdict on a visit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +306,52 @@ def test_flags_follow_what_a_marker_needs():
     assert judged['wmh_total_ml']['reason'] == 'beside the cortex'
     for name in ('lacune_n', 'bpf', 'psmd_1e4', 'qc_wmh_cortex_pct'):
         assert judged[name]['qc'] == 'ok', name
+
+
+def _standing_on():
+    """Return each marker with another whose result it takes, and whether it can do without."""
+    markers = {room.name: room for room in ROOMS if room.marker}
+    makers = {name: room for room in markers.values() for name in room.outputs()}
+    for room in markers.values():
+        needed = {makers[name].name for name in room.needs if name in makers}
+        needed |= {name.partition('.')[0] for name in room.reads} & markers.keys()
+        wanted = {makers[name].name for name in room.wants if name in makers}
+        for other in sorted((needed | wanted) - {room.name}):
+            yield pytest.param(room, markers[other], other in needed, id=f'{room.name}-{other}')
+
+
+@pytest.mark.parametrize(('room', 'other', 'is_needed'), _standing_on())
+def test_flags_follow_in_every_room(room, other, is_needed):
+    """All results that need a marker; what is measured in hyperintensities or beside them."""
+    rows = [row for room in ROOMS for row in _rows_of(room)]
+    by_name = {row['name']: row for row in rows}
+    # Zones have no result of their own: they stand on the mask.
+    odd = [m.name for m in other.measures if m.primary] or ['wmh_total_ml']
+    for name in odd:
+        by_name[name] |= {'qc': 'warn', 'reason': 'odd'}
+    judged = {row['name']: row for row in judge_together(rows, ROOMS, checks=()).rows}
+    judges = {name for gate in GATES for name in gate.judged_by}
+    results = [m.name for m in room.measures if counts(m) and m.name not in judges]
+    if not is_needed:
+        of_mask = {'wmh', 'zones'} & {other.name}
+        results = [name for name in results if of_mask and re.search('wmh|nawm|^pen_', name)]
+        results = [name for name in results if 'withwmh' not in name]
+    assert [name for name in results if judged[name]['qc'] == 'ok'] == []
+
+
+def test_leakage_in_hyperintensities_goes_with_their_mask():
+    rows = [row for room in ROOMS for row in _rows_of(room)]
+    next(r for r in rows if r['name'] == 'wmh_total_ml').update(qc='fail', reason='odd')
+    judged = {row['name']: row for row in judge_together(rows, ROOMS, checks=()).rows}
+    for name in ('ps_wmh_1e4_permin', 'vl_wmh_pct', 'dsc_cbv_wmh_to_nawm', 'tdc_wmh_median_s'):
+        assert (judged[name]['value'], judged[name]['ungated']) == (None, 1), name
+    for name in ('ps_nawm_1e4_permin', 'dsc_cbv_dgm_to_nawm', 'psmd_nonlesion_1e4'):
+        assert judged[name]['qc'] == 'warn', name
+    # A fault of diffusion is none of blood flow.
+    rows = [row for room in ROOMS for row in _rows_of(room)]
+    next(r for r in rows if r['name'] == 'qc_dwi_anat_dice').update(qc='fail', reason='odd')
+    judged = {row['name']: row for row in judge_together(rows, ROOMS, checks=()).rows}
+    assert (judged['fa_nawm']['value'], judged['cbf_nawm']['value']) == (None, 1)
 
 
 def test_a_result_that_says_what_it_is_made_of_is_believed():

@@ -12,13 +12,13 @@ from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.candidates import read_candidates
 from csvdprep.interfaces.values import read_values
 from csvdprep.markers.microbleeds import ROOM, Options
-from csvdprep.markers.microbleeds.interfaces import Microbleeds, _values
+from csvdprep.markers.microbleeds.interfaces import Microbleeds, _by_distance, _values
 from csvdprep.markers.microbleeds.learned import load_model
 from csvdprep.markers.microbleeds.science import ANATOMY, find_microbleeds, region_of
 from csvdprep.markers.microbleeds.science.candidates import FEATURES
 from csvdprep.markers.microbleeds.science.evidence import evidence
 from csvdprep.markers.microbleeds.science.probability import Model
-from csvdprep.markers.microbleeds.science.regions import pattern
+from csvdprep.markers.microbleeds.science.regions import WHITE, pattern
 from csvdprep.phantom.scanner.magnet import GAMMA, sphere_field, tube_field
 from csvdprep.science.lesion_review import review
 
@@ -376,3 +376,24 @@ def test_the_shipped_model_is_what_its_card_says():
     assert hashlib.sha256(content).hexdigest() in (folder / 'README.md').read_text()
     assert len(content) < 400_000
     assert json.loads(content)['features'] == list(FEATURES)
+
+
+@pytest.mark.parametrize(
+    ('kinds', 'said', 'other'),
+    [
+        ({'lobar': 0, 'deep': [WHITE], 'infratentorial': 0}, '1 deep', 'strictly lobar'),
+        ({'lobar': 2, 'deep': [WHITE] * 2, 'infratentorial': 0}, '2 deep', 'strictly lobar'),
+        ({'lobar': 2, 'deep': [WHITE, 'thalamus'], 'infratentorial': 0}, '1 deep', None),
+        ({'lobar': 2, 'deep': ['thalamus'], 'infratentorial': 0}, None, None),
+    ],
+)
+def test_what_is_deep_by_distance_alone_is_told(kinds, said, other):
+    rows = {
+        kind: [{'region': 'x'}] * n if isinstance(n, int) else [{'region': r} for r in n]
+        for kind, n in kinds.items()
+    }
+    told = _by_distance(rows, given_mm=10.0)
+    assert bool(told) == (said is not None)
+    if told:
+        assert told[0].startswith(f'{said} by lying up to 10 mm from a lateral ventricle')
+        assert (f'the pattern would be {other}' in told[0]) == (other is not None)

@@ -20,7 +20,13 @@ from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.labelling import Plan
 from csvdprep.imaging.transforms import write_linear
 from csvdprep.interfaces.values import Value, read_values, write_values
-from csvdprep.markers.perfusion.interfaces import MeasureFlow, _Arrival, _doubted, _Noise
+from csvdprep.markers.perfusion.interfaces import (
+    MeasureFlow,
+    _Arrival,
+    _doubted,
+    _Noise,
+    _too_early,
+)
 from csvdprep.markers.perfusion.science.partial_volume import tissue_flows
 from csvdprep.markers.perfusion.science.quality import evaluation_index, judge_map
 from csvdprep.preprocessing.asl import interfaces
@@ -155,7 +161,13 @@ def test_maps_of_other_tools_are_taken_in_place(raw, tmp_path, space, taken):
     other = tmp_path / 'aslprep'
     data = head().astype('f4')
     write_image(other / f'{PERF}_{space}cbf.nii.gz', data, zooms=MM)
-    write_image(other / f'{PERF}_{space}desc-pvGM_cbf.nii.gz', data, zooms=MM)
+    # What ASLPrep writes beside it.
+    for kind in ('pvGM', 'score', 'scrub', 'basil', 'basilGM', 'basilWM'):
+        write_image(other / f'{PERF}_{space}desc-{kind}_cbf.nii.gz', data, zooms=MM)
+    every = np.stack([data] * 4, axis=-1)
+    write_image(other / f'{PERF}_{space}desc-timeseries_cbf.nii.gz', every, zooms=MM)
+    write_image(other / f'{PERF}_space-MNI152NLin2009cAsym_cbf.nii.gz', data, zooms=MM)
+    (other / f'{PERF}_desc-qualitycontrol_cbf.tsv').write_text('qei\n0.8\n')
     given = only(raw, derivatives={'aslprep': other})
     # The space of the T1w means nothing without one; its grid here is that of the series.
     assert given.scans['cbf_given'].content['on'] == 'asl'
@@ -642,3 +654,30 @@ def test_regions_are_averaged_where_they_are(tmp_path, monkeypatch):
     assert (labels[lesion] == 5).all()
     rings = read_tsv(out.perfusion_profile).rows
     assert [row['ring'] for row in rings] == ['0-3', '3-6', '6-9', '9-12', '12-15']
+    assert values['cbf_nawm'].qc == ''
+    # The same series as pulsed labelling: its bolus ends 0.7 s after the pulse.
+    pulsed = Plan(labelling='PASL', pairs=[(k, k + 1, 1.8, 0.7) for k in range(0, 12, 2)])
+    measured.inputs.asl_plan = pulsed.write(tmp_path / 'plan.json')
+    values = read_values(measured.run().outputs.perfusion_values)
+    for name in ('cbf_wm', 'cbf_nawm', 'cbf_wmh', 'cbf_wm_pvc', 'cbf_ring_slope'):
+        assert values[name].qc == 'warn'
+        assert 'the end of the bolus had 1.10 s to reach white matter' in values[name].reason
+    assert values['cbf_gm'].qc == ''
+
+
+@pytest.mark.parametrize(
+    ('labelling', 'delays', 'duration', 'early'),
+    [
+        ('PCASL', [1.8], 1.8, False),
+        ('PCASL', [1.5], 1.8, True),
+        ('PASL', [1.8], 0.7, True),
+        ('PASL', [2.6], 0.7, False),
+        ('PCASL', [0.5, 1.0, 2.0], 1.8, False),
+    ],
+)
+def test_white_matter_that_label_had_no_time_to_reach_is_told(labelling, delays, duration, early):
+    pairs = [(2 * k, 2 * k + 1, delay, duration) for k, delay in enumerate(delays)]
+    said = _too_early(Plan(labelling=labelling, pairs=pairs), np.ones((5, 5, 5), bool))
+    assert bool(said) == early
+    late = Plan(labelling=labelling, pairs=pairs, slice_times=[2.0] * 5)
+    assert _too_early(late, np.ones((5, 5, 5), bool)) == ''

@@ -20,8 +20,18 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared
 from csvdprep.imaging.inspect import inspect_image
 from csvdprep.imaging.transforms import write_linear
-from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.markers.permeability.science import (
+    estimate,
+    find_drift,
+    find_passage,
+    find_sinus,
+    fit_window,
+    in_sinus,
+    why_not,
+    width_of,
+)
 from csvdprep.phantom.permeability.bolus import frame_means, venous
+from csvdprep.preprocessing.dce.mapping import map_t1
 from csvdprep.preprocessing.dce.science import find_baseline, find_motions, pulled
 from csvdprep.science.spoiled_gradient import spgr_signal, to_concentration
 
@@ -286,8 +296,6 @@ def test_motion_is_found_and_the_bolus_is_none():
 
 @pytest.mark.parametrize('unit', [1.0, 1000.0])
 def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp_path):
-    from csvdprep.preprocessing.dce.interfaces import DynamicSeries
-
     rng = np.random.default_rng(0)
     grid = np.indices((32, 32, 28)) - np.array([16, 16, 14]).reshape(3, 1, 1, 1)
     brain = np.sqrt((grid[0] / 12) ** 2 + (grid[1] / 13) ** 2 + (grid[2] / 11) ** 2) < 1
@@ -302,9 +310,9 @@ def test_values_of_a_t1_map_that_are_none_do_not_ruin_its_registration(unit, tmp
         moved[tuple(at)] = (np.inf, np.nan, 5000 * unit, -3)[number % 4]
     path = tmp_path / 't1.nii.gz'
     nib.save(nib.Nifti1Image(moved.astype(np.float32), affine), path)
-    interface = DynamicSeries(dce={'vfa': [], 't1map': str(path)})
-    found, source, notes = interface._t1(mean, brain, brain, np.ones(t1.shape))
-    assert (source, notes) == ('T1 map', [])
+    mapped = map_t1({'t1': 't1map', 't1map': str(path)}, mean, brain, brain, None, 'nonlinear')
+    found = mapped.t1
+    assert (mapped.source, mapped.notes) == ('T1 map', [])
     assert found.max() < 10
     core = ndi.binary_erosion(brain, iterations=2)
     off = np.abs(found - t1)[core]
@@ -522,12 +530,12 @@ def files(tmp_path_factory):
     }
 
 
-def measured(files, folder, **changes):
+def measured(files, folder, drift='none', **changes):
     from csvdprep.interfaces.values import read_values
     from csvdprep.markers.permeability.interfaces import MapPermeability
 
     given = {**files, **changes}
-    interface = MapPermeability(curve='median', delay=False, margin_mm=2.0, **given)
+    interface = MapPermeability(curve='median', delay=False, margin_mm=2.0, drift=drift, **given)
     interface._run_interface(SimpleNamespace(cwd=str(folder)))
     found = interface._results
     rows = read_tsv(found['dce_estimates']).rows
@@ -596,3 +604,157 @@ def test_a_short_series_and_one_without_vessels_say_so(files, tmp_path):
     values, _ = measured(files, tmp_path, dce_preproc=str(tmp_path / 'flat.nii.gz'))
     assert 'no input function' in values['ps_nawm_1e4_permin'].reason
     assert values['vif_voxels_n'].value is None
+
+
+# ---- drift
+
+
+def drifting(files, folder, percent):
+    """The blocks with fluid in their middle, and a receiver that drifts."""
+    image = nib.load(files['dce_preproc'])
+    data = np.asarray(image.dataobj).copy()
+    fluid = np.zeros(data.shape[:3], bool)
+    fluid[16:24, 20:34, 20:27] = True
+    rng = np.random.default_rng(1)
+    data[fluid] = 5000 * spgr_signal(1.0, 1 / 4.0, 0.0054, 12) + rng.normal(
+        0, 2, (int(fluid.sum()), FRAMES)
+    )
+    data *= 1 + percent / 100 * TIME / (FRAMES * STEP)
+    head = np.asarray(nib.load(files['csf_probseg']).dataobj) == 0
+
+    def put(name, array):
+        nib.save(nib.Nifti1Image(array.astype(np.float32), image.affine), folder / name)
+        return str(folder / name)
+
+    deep = np.asarray(nib.load(files['structures_dseg']).dataobj)
+    white = np.asarray(nib.load(files['wm_probseg']).dataobj)
+    return {
+        'dce_preproc': put('drift.nii.gz', data),
+        'csf_probseg': put('fluid.nii.gz', ~head | fluid),
+        'wm_probseg': put('white.nii.gz', white * ~fluid),
+        'structures_dseg': put('deep.nii.gz', deep * ~fluid),
+    }
+
+
+@pytest.mark.parametrize('percent', [-1.0, 0.5])
+def test_drift_is_found_in_fluid_and_taken_out(files, tmp_path, percent):
+    changed = drifting(files, tmp_path, percent)
+    before, _ = measured(files, tmp_path, **changed)
+    after, _ = measured(files, tmp_path, drift='reference', **changed)
+    assert before['dce_drift_pct'].value is None
+    found = after['dce_drift_pct']
+    assert found.low < percent < found.high
+    assert found.value == pytest.approx(percent, abs=0.15)
+    off = before['ps_nawm_1e4_permin'].value - 3
+    assert abs(off) > 0.5
+    assert abs(after['ps_nawm_1e4_permin'].value - 3) < 0.3
+    # What the sensitivity says is what drift does.
+    said = before['ps_drift_sensitivity_nawm_1e4_permin'].value * percent / 0.1
+    assert off == pytest.approx(said, rel=0.25)
+
+
+def test_a_short_baseline_tells_no_drift(files, tmp_path):
+    values, _ = measured(files, tmp_path, drift='baseline')
+    assert values['dce_drift_pct'].value is None
+    assert 'before the contrast agent take 2.0 min' in values['dce_drift_pct'].reason
+    assert values['dce_drift_pct'].qc == 'warn'
+    assert values['ps_nawm_1e4_permin'].value == pytest.approx(3, rel=0.03)
+    values, _ = measured(files, tmp_path, drift='reference')
+    assert 'too few' in values['dce_drift_pct'].reason
+
+
+def test_a_slope_before_the_bolus_is_a_line():
+    time = np.arange(30) * 30.0
+    rng = np.random.default_rng(0)
+    signal = 100 * (1 + 0.01 * time / 900) + rng.normal(0, 2, (4000, 30))
+    signal[:, 10:] *= 1.3
+    found, why = find_drift(signal, time, slice(0, 10), time > 420, how='baseline')
+    assert why == ''
+    assert found.change == pytest.approx(0.01, abs=3 * found.error)
+    assert found.error < 0.003
+    assert np.ptp(signal[:, :10].mean(axis=0) / found.factors[:10]) < 0.3
+    assert find_drift(signal, time, slice(0, 10), time > 420, how='reference')[0] is None
+
+
+# ---- times to peak of fast series
+
+
+FAST = np.arange(90) * 2.0 + 1
+
+
+def passing(late, noise=0.0, frames=FAST, seed=0):
+    """Signal of voxels whose bolus comes later by so many seconds."""
+    plasma = np.stack([venous(frames - 52 - by) for by in late])
+    rate = 1 / 0.95 + 4.5 * 0.006 * plasma
+    data = spgr_signal(1.0, rate, 0.0054, 12)
+    return data * (1 + noise * np.random.default_rng(seed).normal(0, 1, data.shape))
+
+
+def blocks_in_time(noise):
+    rng = np.random.default_rng(1)
+    late = rng.normal(2.0, 0.6, 1500)
+    data = np.zeros((1500 + 60, 1, 1, len(FAST)))
+    data[:1500, 0, 0] = passing(late, noise)
+    blood = spgr_signal(1.0, 1 / 1.65 + 4.5 * 0.58 * venous(FAST - 52), 0.0054, 12)
+    data[1500:, 0, 0] = blood
+    brain = np.zeros(data.shape[:3], bool)
+    brain[:1500] = True
+    return late, data, brain
+
+
+def in_mmol(signal, at):
+    t1 = np.where(at[0] < 1500, 0.95, 1.65)
+    return to_concentration(
+        signal, t1, tr_s=0.0054, flip_deg=12, relaxivity=4.5, baseline=slice(0, 20)
+    )
+
+
+def test_times_to_peak_are_those_that_were_put_in():
+    late, data, brain = blocks_in_time(0.0)
+    everywhere = np.ones_like(brain)
+    sinus = venous(FAST - 52 - 4.5)
+    found, why = find_passage(data, FAST, slice(0, 20), 40.0, brain, everywhere, sinus, in_mmol)
+    assert why == ''
+    assert np.abs(found.times_s[brain] - late).max() < 0.1
+    assert found.sinus_s == pytest.approx(4.5, abs=0.1)
+    assert np.isnan(found.times_s[~brain]).all()
+
+
+@pytest.mark.parametrize(('noise', 'given'), [(0.002, True), (0.03, False)])
+def test_what_noise_makes_of_the_width_is_taken_out_or_told(noise, given):
+    late, data, brain = blocks_in_time(noise)
+    found, _ = find_passage(
+        data, FAST, slice(0, 20), 40.0, brain, np.ones_like(brain), None, in_mmol
+    )
+    times = found.times_s[brain]
+    low, high = np.nanpercentile(times, (10, 90))
+    true = np.diff(np.percentile(late, (10, 90)))[0]
+    width, why = width_of(high - low, found.noise_s[brain])
+    assert abs(np.nanmedian(times) - 2.0) < 0.2
+    # What noise does to a time is what is said of it.
+    off = np.nanstd(times - late)
+    assert np.nanmedian(found.noise_s[brain]) == pytest.approx(off, rel=0.3)
+    if given:
+        assert width == pytest.approx(true, rel=0.05)
+    else:
+        assert width is None
+        assert 'noise alone makes times to peak' in why
+
+
+def test_slow_series_and_short_ones_tell_no_times_to_peak():
+    assert 'volumes are 40 s apart' in why_not(40.0, 3)
+    assert '2 volumes before the bolus' in why_not(2.0, 2)
+    _, data, brain = blocks_in_time(0.0)
+    found, why = find_passage(
+        data[..., :24], FAST[:24], slice(0, 20), 40.0, brain, brain, None, in_mmol
+    )
+    assert (found, why) == (None, 'the series ends within the first pass')
+    nothing = np.ones_like(data)
+    assert find_passage(nothing, FAST, slice(0, 20), 40.0, brain, brain, None)[0] is None
+
+
+def test_a_slow_series_says_why_it_has_no_times_to_peak(files, tmp_path):
+    values, _ = measured(files, tmp_path)
+    for name in ('dce_tdc_nawm_median_s', 'dce_tdc_wmh_width_s', 'dce_tdc_avtt_s'):
+        assert values[name].value is None
+        assert 'volumes are 40 s apart' in values[name].reason

@@ -131,7 +131,26 @@ def test_visits_follow_each_other():
     first, second = draw_persons(1, visits=2, seed=5)[0].states
     assert second.atrophy > first.atrophy
     assert second.disease.wmh_growth_ml > second.disease.wmh_shrink_ml > 0
-    assert second.disease.lacunes >= first.disease.lacunes
+    assert first.disease.new_lacunes == 0
+    for person in draw_persons(40, visits=4, seed=6):
+        # What is new stays.
+        new = [state.disease.new_lacunes for state in person.states]
+        bleeds = [state.disease.new_microbleeds[0] for state in person.states]
+        assert new == sorted(new)
+        assert bleeds == sorted(bleeds)
+
+
+@pytest.mark.parametrize(
+    ('words', 'why'),
+    [
+        (['--new-lacunes', '1'], '--new-lacunes needs a later visit'),
+        (['--new-infarcts', '1', '--visits', '2', '--years', '0'], 'needs a later visit'),
+        (['--into', '.', '--with', '.', '--new-lacunes', '1'], 'cannot be combined with --into'),
+    ],
+)
+def test_new_lesions_need_a_later_visit(tmp_path, words, why):
+    with pytest.raises(UsageError, match=why):
+        run(['phantom', str(tmp_path / 'out'), '--preset', 'tiny', *words])
 
 
 def test_site_effects_reach_the_protocols():

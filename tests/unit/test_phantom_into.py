@@ -22,6 +22,7 @@ from csvdprep.phantom.into.grid import RealScan
 from csvdprep.phantom.into.head import read_head
 from csvdprep.phantom.into.lesions import Case, draw_case
 from csvdprep.phantom.into.make import make_inserted
+from csvdprep.phantom.into.own import fill_echo
 from csvdprep.phantom.into.paint import paint
 from csvdprep.phantom.into.tissue import learn
 from csvdprep.phantom.into.visits import read_given, read_visits
@@ -74,8 +75,11 @@ def _scan(anatomy, suffix, pose, rng):
     return np.abs(image + rng.normal(0, NOISE, image.shape)), scan
 
 
-def _other_scans(raw, anatomy, rng):
-    """Write magnitude and phase of a gradient echo, a diffusion series, trace image and ADC."""
+def _other_scans(raw, given, anatomy, rng):
+    """Write magnitude and phase of a gradient echo, a diffusion series, trace image and ADC.
+
+    There is a microbleed in the echo and an infarct in the diffusion scans, with masks of both.
+    """
     folder, stem = raw / 'sub-01' / 'ses-a', 'sub-01_ses-a_'
     inside = anatomy.intracranial
     coarse = RealScan(
@@ -88,14 +92,19 @@ def _other_scans(raw, anatomy, rng):
     b = np.array([0.0, 1000, 1000])
     decay = np.exp(-b * 0.8e-3) * signal[..., None]
     series = decay + rng.normal(0, 5, decay.shape)
+    infarct = _spot(coarse.sample(anatomy.fractions['wm'], anatomy.affine), 3)
+    series[infarct] += 150
     _save(folder / 'dwi' / f'{stem}dwi.nii.gz', series.astype(np.int16), coarse.affine)
     (folder / 'dwi' / f'{stem}dwi.bval').write_text('0 1000 1000\n')
     (folder / 'dwi' / f'{stem}dwi.bvec').write_text('0 1 0\n0 0 1\n0 0 0\n')
     trace = series[..., 1:].mean(axis=-1)
     _save(folder / 'dwi' / f'{stem}trace.nii.gz', trace.astype(np.float32), coarse.affine)
     adc = np.where(brain > 0.5, 800, 0).astype(np.int16)
+    adc[infarct] = 400
     _save(folder / 'dwi' / f'{stem}ADC.nii.gz', adc, coarse.affine)
     magnitude = np.abs(500 * inside + rng.normal(0, 8, inside.shape)).astype(np.int16)
+    bleed = _spot(anatomy.fractions['wm'], 3)
+    magnitude[bleed] = 40
     _save(folder / 'anat' / f'{stem}part-mag_T2starw.nii.gz', magnitude, anatomy.affine)
     phase = rng.integers(0, 4096, inside.shape).astype(np.int16)
     _save(folder / 'anat' / f'{stem}part-phase_T2starw.nii.gz', phase, anatomy.affine)
@@ -103,6 +112,23 @@ def _other_scans(raw, anatomy, rng):
         fields = {'EchoTime': 0.02, 'MagneticFieldStrength': 3, 'Units': 'arbitrary'}
         sidecar = folder / 'anat' / f'{stem}part-{part}_T2starw.json'
         sidecar.write_text(json.dumps(fields))
+    masks = {
+        f'dwi/{stem}space-trace_label-RSSI': (infarct, coarse.affine),
+        f'anat/{stem}space-T2starw_label-CMB': (bleed, anatomy.affine),
+    }
+    for name, (mask, affine) in masks.items():
+        path = given / 'sub-01' / 'ses-a' / f'{name}_mask.nii.gz'
+        _save(path, mask.astype(np.uint8), affine)
+    return infarct, bleed
+
+
+def _spot(share, edge):
+    """Return a cube in the depth of a tissue."""
+    deep = ndi.distance_transform_edt(share > 0.95)
+    at = np.unravel_index(deep.argmax(), deep.shape)
+    out = np.zeros(share.shape, bool)
+    out[tuple(slice(n - edge // 2, n + edge // 2 + 1) for n in at)] = True
+    return out
 
 
 @pytest.fixture(scope='module')
@@ -130,10 +156,10 @@ def data(tmp_path_factory, anatomy):
         _save(visit / f'sub-01_ses-a_{suffix}.nii.gz', image.astype(np.int16), scan.affine)
         (visit / f'sub-01_ses-a_{suffix}.json').write_text('{"EchoTime": 0.1}')
         own_affine = scan.affine
-    _other_scans(raw, anatomy, rng)
+    infarct, bleed = _other_scans(raw, root / 'own', anatomy, rng)
+    given.mkdir()
     (visit.parent / 'perf').mkdir()
     (visit.parent / 'perf' / 'sub-01_ses-a_aslcontext.tsv').write_text('volume_type\ncontrol\n')
-    (given).mkdir()
     anat = given / 'sub-01' / 'ses-a' / 'anat'
     stem, affine = 'sub-01_ses-a_', anatomy.affine
     for name in ('gm', 'wm', 'csf'):
@@ -151,7 +177,7 @@ def data(tmp_path_factory, anatomy):
     write_linear(POSE, anat / f'{stem}from-FLAIR_to-T1w_mode-image_xfm.txt')
     for name in ('T2starw', 'dwi', 'trace'):
         write_linear(np.eye(4), anat / f'{stem}from-{name}_to-T1w_mode-image_xfm.txt')
-    return SimpleNamespace(raw=raw, given=given, own=own, anat=visit)
+    return SimpleNamespace(raw=raw, given=given, own=own, anat=visit, infarct=infarct, bleed=bleed)
 
 
 @pytest.fixture(scope='module')
@@ -252,6 +278,69 @@ def test_own_lesions_are_filled(made, data):
     after = _pixels(_case(made, 2, 'FLAIR.nii.gz')).astype(float)
     assert abs(np.median(after[own]) - SIGNALS['FLAIR'][1]) < 40
     assert float(_rows(made.truth / 'scans.tsv')[0]['filled_ml']) > 0.1
+
+
+def test_own_microbleeds_and_infarcts_are_filled_where_they_are_seen(data, tmp_path):
+    """An own one is gone, and what is around it stays."""
+    own, out = data.given.parent / 'own', tmp_path / 'out'
+    kinds = ('microbleed', 'infarct')
+    make_inserted(out, data.raw, data.given, lesions=own, kinds=kinds, cases=1, nprocs=1)
+    made = SimpleNamespace(out=out, truth=out / 'derivatives' / 'truth')
+    magnitude = _pixels(_case(made, 1, 'part-mag_T2starw.nii.gz')).astype(float)
+    assert magnitude[data.bleed].mean() == pytest.approx(500, abs=10)
+    assert 3 < magnitude[data.bleed].std() < 20
+    series = _pixels(_case(made, 1, 'dwi.nii.gz', 'dwi')).astype(float)[data.infarct]
+    normal = 800 * np.exp(np.array([0, -0.8, -0.8]))
+    np.testing.assert_allclose(series.mean(axis=0), normal, atol=25)
+    assert 2 < series.std(axis=0).min() < series.std(axis=0).max() < 60
+    trace = _pixels(_case(made, 1, 'trace.nii.gz', 'dwi'))[data.infarct]
+    assert trace.mean() == pytest.approx(normal[1], abs=15)
+    assert np.median(_pixels(_case(made, 1, 'ADC.nii.gz', 'dwi'))[data.infarct]) == 800
+    rows = {row['scan']: row for row in _rows(made.truth / 'scans.tsv')}
+    for suffix, mask, edge in (
+        ('part-mag_T2starw', data.bleed, 2.5),
+        ('dwi', data.infarct, 5.0),
+        ('trace', data.infarct, 5.0),
+    ):
+        told = float(rows[f'sub-01_ses-a_{suffix}.nii.gz']['filled_ml'])
+        assert told == pytest.approx(mask.sum() * edge**3 / 1000, rel=0.5)
+
+
+def test_the_field_of_an_own_microbleed_is_taken_out_of_the_phase():
+    scan = RealScan((60, 60, 24), np.diag([0.8, 0.8, 1.6, 1]), np.eye(4))
+    centre = np.array([24.0, 24, 19.2])
+    ball = Ellipsoid(
+        kind='CMB', tissue='haemosiderin', centre=centre, radii=np.full(3, 1.4), facts={'chi': 1.2}
+    )
+    rng = np.random.default_rng(4)
+    ramp = 0.05 * np.arange(60)[:, None, None] + 0.03 * np.arange(24) + np.zeros(scan.shape)
+    noise = rng.normal(0, 6, (2, *scan.shape))
+    noise = noise[0] + 1j * noise[1]
+    before = 200 * np.exp(1j * ramp) + noise
+    seen = bleeds.factor(scan, [ball], 20, 3.0)
+    bled = 200 * np.exp(1j * ramp) * seen + noise
+    own = (np.abs(seen) < 0.6).astype(np.float32)
+    white = np.ones(scan.shape, np.float32)
+    shares = {'wm': white, 'gm': 0 * white, 'csf': 0 * white}
+    tissue = learn(np.abs(bled), shares, own > 0, scan.voxel_mm)
+    magnitude, phase = fill_echo(np.abs(bled), np.angle(bled), tissue, own, scan, rng)
+    core = own > 0
+    assert core.sum() > 20
+    assert magnitude[core].mean() == pytest.approx(200, abs=4)
+    assert magnitude[core].std() == pytest.approx(6, rel=0.4)
+    field = ~core & (np.abs(np.angle(seen)) > 0.1)
+
+    def error(angle, where):
+        return float(np.sqrt((np.angle(np.exp(1j * (angle - ramp)))[where] ** 2).mean()))
+
+    noise_rad = error(np.angle(before), field)
+    assert error(np.angle(bled), field) > 5 * noise_rad
+    assert error(phase, field) < 2 * noise_rad
+    assert error(phase, core) < 3 * noise_rad
+    far = np.linalg.norm(np.argwhere(white > 0) * scan.voxel_mm - centre, axis=1) > 15
+    far = far.reshape(scan.shape)
+    np.testing.assert_array_equal(phase[far], np.angle(bled).astype(np.float32)[far])
+    np.testing.assert_array_equal(magnitude[far], np.abs(bled).astype(np.float32)[far])
 
 
 def test_what_is_not_changed_keeps_its_bytes(made, data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,32 @@ def test_a_visit_with_more_lesions_has_those_of_the_visit_before(person):
         old, new = ([f.centre for f in some if f.kind == kind] for some in (before, after))
         assert np.allclose(old[:count], new[:count])
         assert len(new) == len(old) + 1
+
+
+def test_new_lesions_leave_the_others_where_they_are(person):
+    base = Disease(lacunes=2, microbleeds=(2, 1, 1), pvs=(4, 6), recent_infarcts=1)
+    before = small_lesions(person, 5, base)
+    more = replace(base, new_lacunes=2, new_microbleeds=(2, 1, 0), new_infarcts=1)
+    after = small_lesions(person, 5, more)
+    assert [f.centre.tolist() for f in after[: len(before)]] == [f.centre.tolist() for f in before]
+    new = after[len(before) :]
+    kinds = [f.kind for f in new if f.kind != 'rim']
+    assert kinds == ['lacune'] * 2 + ['RSSI'] + ['CMB'] * 3
+    assert {f.facts['new'] for f in new} == {1}
+    assert not any(f.facts.get('new') for f in before)
+    for one, two in itertools.product(
+        [f for f in new if f.kind != 'rim'], [f for f in before if f.kind in ('CMB', 'lacune')]
+    ):
+        assert np.linalg.norm(one.centre - two.centre) > one.radii.max() + two.radii.max()
+    # At the next visit those of this one are there, and its infarct has faded.
+    later = replace(more, new_lacunes=4, past_infarcts=1)
+    third = small_lesions(person, 5, later)
+    places = [f.centre.tolist() for f in third if f.kind == 'lacune']
+    assert [f.centre.tolist() for f in new if f.kind == 'lacune'] == places[2:4]
+    faded = next(f for f in new if f.kind == 'RSSI')
+    fresh = [f for f in third if f.kind == 'RSSI' and f.facts.get('new')]
+    assert len(fresh) == 1
+    assert np.linalg.norm(fresh[0].centre - faded.centre) > 3
 
 
 def test_small_lesions_keep_apart_and_to_their_size(person):

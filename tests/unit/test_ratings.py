@@ -17,7 +17,7 @@ from csvdprep.core.settings import Settings
 from csvdprep.graph.discover import declared, discover
 from csvdprep.graph.judging import Judged
 from csvdprep.graph.tables import collect, write_tables
-from csvdprep.group.agreement import agreement_rows, write_agreement
+from csvdprep.group.agreement import GROUPS, agreement_rows, write_agreement
 from csvdprep.imaging.inspect import inspect_image
 from csvdprep.markers.scores import ROOM
 
@@ -327,6 +327,24 @@ def test_agreement_is_read_from_what_visits_left(tmp_path):
     assert rows['fazekas_pv', 'all raters', 'measured']['n'] == '12'
     described = json.loads(path.with_suffix('.json').read_text())
     assert set(described) == set(read_tsv(path).columns)
+
+
+def test_errors_against_ratings_by_site_and_sex(tmp_path):
+    visits, facts = [], []
+    for i in range(24):
+        rated, off = i % 3, i % 2  # measured one grade too high at site B
+        ratings = [('AB', 'fazekas_pv', rated), ('consensus', 'fazekas_pv', rated)]
+        visits.append(leave(tmp_path, f'sub-{i:02d}', ratings, fazekas_pv=rated + off))
+        who = {'participant_id': f'sub-{i:02d}', 'site': 'AB'[i % 2], 'scanner': 'X'}
+        facts.append(who | {'age': 50.0 + i, 'sex': 'F' if i < 20 else 'M'})
+    write_agreement(tmp_path, visits, facts)
+    rows = {(r['by'], r['group']): r for r in read_tsv(tmp_path / GROUPS).rows}
+    # Four men are not told apart, nor are the women then: they follow from the sum.
+    assert {by for by, _ in rows} == {'site', 'age'}
+    assert (rows['site', 'B']['mean'], rows['site', 'A']['mean']) == ('1', '0')
+    assert float(rows['site', 'B']['p']) < 0.01 < float(next(iter(rows.values()))['visits'])
+    described = json.loads((tmp_path / GROUPS).with_suffix('.json').read_text())
+    assert set(described) == set(read_tsv(tmp_path / GROUPS).columns)
 
 
 def test_few_pairs_say_so_and_nobody_rated_is_no_table(tmp_path):

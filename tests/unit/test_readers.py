@@ -107,7 +107,7 @@ def test_the_page_that_joins_tables_runs(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / 'OUTPUT_DIR').symlink_to(folder)
     (tmp_path / 'clinic.tsv').write_text('participant_id\tmoca\nsub-01\t24\nsub-02\tn/a\n')
     code = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'), re.DOTALL)
-    assert len(code) == 2
+    assert len(code) == 3
     found: dict = {}
     for part in code:
         exec(part, found)

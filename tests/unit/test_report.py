@@ -534,8 +534,8 @@ def test_visits_stand_side_by_side(plan, tmp_path):
     html = pages[0].read_text(encoding='utf-8')
     assert html.count('Visits side by side') == 1
     text = ' '.join(Page(html).text.split())
-    assert 'ses-1, this visit 0 years' in text
-    assert 'ses-2 2 years' in text
+    assert 'ses-1 (this visit) at 0 years' in text
+    assert 'ses-2 at 2 years' in text
     assert re.search(r'Volume\s*mL\s*4.5\s*5', text)
 
 

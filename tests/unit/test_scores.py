@@ -29,6 +29,7 @@ from csvdprep.markers.scores.science import (
     gather,
 )
 from csvdprep.markers.scores.sources import Source
+from csvdprep.science.lesion_review import review
 
 NONE = None
 #: Points by value of the marker, as the papers' tables have them.
@@ -659,3 +660,86 @@ def test_the_truth_of_the_phantom_and_the_rules_agree():
         for name, (value, _) in truth.items():
             assert RULES[name](findings).low == value, (name, values)
     assert true_scores({'fazekas_pv': 1}) == {}
+
+
+# ---- lesions that detectors do not list
+
+
+def missed_at_least_one(listed, real):
+    """Chance that some are missed, if ``real`` listed ones are real (negative binomial)."""
+    return 1 - listed ** (real + 0.5)
+
+
+@pytest.mark.parametrize(('real', 'listed'), [(0, 0.9), (0, 0.6), (3, 0.86)])
+def test_missed_lesions_follow_the_negative_binomial_distribution(real, listed):
+    rows = Review(tuple(Candidate(k, 1.0, True, 'lobar') for k in range(1, real + 1)))
+    known = {'lacune_n': 0, 'pvs_bg': 0, 'fazekas_pv': 0, 'fazekas_deep': 0}
+    known |= {'cmb_n': real, 'cmb_lobar_n': real, 'cmb_deep_n': 0, 'cmb_infratentorial_n': 0}
+    findings = {name: Finding.of(value) for name, value in known.items()}
+    seen = {}
+
+    def rule(trial):
+        extra = trial['cmb_n'].low - real
+        assert extra == sum(trial[n].low for n in PARTS if n != 'cmb_n') - real
+        seen[extra] = True
+        return RULES['svd_lau'](findings | {'cmb_n': Finding.of(min(extra, 1))})
+
+    found = chances(
+        findings, {'cmb_n': rows}, {'any': rule}, listed={'cmb_n': listed}, draws=50_000
+    )
+    table = table_of(found, 'any')
+    assert table.get(1, 0) == pytest.approx(missed_at_least_one(listed, real), abs=0.01)
+    assert max(seen) > 1
+
+
+def test_other_lesions_are_missed_where_lesions_are():
+    rows = Review(tuple(Candidate(k, 1.0, True, 'lobar') for k in range(1, 9)))
+    known = {'cmb_n': 8, 'cmb_lobar_n': 8, 'cmb_deep_n': 0, 'cmb_infratentorial_n': 0}
+    findings = {name: Finding.of(value) for name, value in known.items()}
+    more = {'cmb_lobar_n': 0, 'cmb_deep_n': 0}
+
+    def rule(trial):
+        return RULES['svd_lau'](
+            {n: Finding.of(0) for n in ('lacune_n', 'pvs_bg', 'fazekas_pv', 'fazekas_deep')}
+            | {'cmb_n': Finding.of(int(trial[part].low > known[part]))}
+        )
+
+    for part in more:
+        found = chances(findings, {'cmb_n': rows}, {'x': rule}, listed={'cmb_n': 0.8}, draws=9000)
+        more[part] = table_of(found, 'x').get(1, 0)
+    assert more['cmb_lobar_n'] == pytest.approx(1 - 0.8 ** (8 + 1 / 6), abs=0.02)
+    assert more['cmb_deep_n'] == pytest.approx(1 - 0.8 ** (1 / 6), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ('values', 'verdicts', 'wanted'),
+    [
+        ({'cmb_sequence': '3D T2*', 'cmb_origin': 'csvdprep'}, (), 0),
+        ({'cmb_sequence': '2D T2*', 'cmb_origin': 'csvdprep'}, (), 1),
+        ({'cmb_sequence': '3D T2*', 'cmb_origin': 'external'}, (), None),
+        ({'cmb_sequence': '3D T2*', 'cmb_origin': 'csvdprep'}, ('1',), None),
+        ({'cmb_sequence': '3D T2*', 'cmb_origin': 'csvdprep'}, ('5 5 5',), None),
+    ],
+)
+def test_what_a_list_misses_is_known_of_own_lists_alone(tmp_path, values, verdicts, wanted):
+    """Not of masks that were given, and not once a person went through the list."""
+    store_values(tmp_path / 'c.json', values)
+    row = Candidate(1, 0.5, True, 'lobar', (0, 0, 0))
+    said = [('AB', which, 'accept' if ' ' not in which else 'add lobar') for which in verdicts]
+    looked = review([row], said, 'cmb_lesions')
+    shares = files.listed_shares(
+        {'microbleeds_values': str(tmp_path / 'c.json')}, {'cmb_n': looked}
+    )
+    source = next(s for s in files.SOURCES if s.room == 'microbleeds')
+    assert shares == ({} if wanted is None else {'cmb_n': source.listed[wanted]})
+
+
+def test_thick_slices_of_lacunes_are_told_by_what_cannot_be_counted(tmp_path):
+    source = next(s for s in files.SOURCES if s.room == 'cavities')
+    for reason, wanted in (('slices of 3.0 mm: ...', 1), ('', 0)):
+        value = Value(None, reason=reason) if reason else 7
+        store_values(tmp_path / 'l.json', {'pvs_bg_n': value, 'lacune_origin': 'csvdprep'})
+        shares = files.listed_shares(
+            {'cavities_values': str(tmp_path / 'l.json')}, {'lacune_n': Review(())}
+        )
+        assert shares == {'lacune_n': source.listed[wanted]}

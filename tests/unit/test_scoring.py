@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from csvdprep.cli import score as command
 from csvdprep.cli import subcommands
 from csvdprep.core.errors import InputError
 from csvdprep.science import agreement
+from csvdprep.science.subgroups import by_group
 from csvdprep.scoring import Scores, score, write
 from csvdprep.scoring.detection import froc, operating_points
 from csvdprep.scoring.lesions import Candidate, Scan
@@ -25,7 +27,7 @@ from csvdprep.scoring.lesions import Candidate, Scan
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (24, 24, 12)
 TABLES = tuple(
-    f'{name}.tsv' for name in 'masks detection limits lesions froc scalars changes'.split()
+    f'{name}.tsv' for name in 'masks detection limits lesions froc scalars changes groups'.split()
 )
 
 
@@ -432,6 +434,25 @@ def test_lists_with_distractors(truth, app):
     assert one(score(app, truth).detection, size='all')['tp'] == 2
 
 
+def test_what_is_only_possible_is_found_but_not_counted(truth, app):
+    lesion_list(truth, 'sub-01', 'lacune', [lesion(0, 0, 0), lesion(80, 0, 0)])
+    found = [
+        {'x': 0, 'y': 0, 'z': 0, 'probability': 0.9, 'status': 'definite'},
+        {'x': 80, 'y': 0, 'z': 0, 'probability': 0.6, 'status': 'possible'},
+        {'x': 40, 'y': 0, 'z': 0, 'probability': 0.5, 'status': 'possible'},
+        {'x': 0, 'y': 40, 'z': 0, 'probability': 0.8, 'status': 'definite'},
+    ]
+    lesion_list(app, 'sub-01', 'lacune', found, space='')
+    row = one(score(app, truth).detection, size='all')
+    assert (row['tp'], row['fp'], row['n_found']) == (2, 2, 4)
+    assert (row['tp_counted'], row['fp_counted'], row['n_counted']) == (1, 1, 2)
+    for item in found:
+        del item['status']
+    lesion_list(app, 'sub-01', 'lacune', found, space='')
+    row = one(score(app, truth).detection, size='all')
+    assert (row['tp_counted'], row['fp_counted'], row['n_counted']) == (2, 2, 4)
+
+
 def test_list_in_another_frame_is_not_compared(truth, app):
     lesion_list(truth, 'sub-01', 'CMB', [lesion(0, 0, 0, 'CMB')])
     lesion_list(app, 'sub-01', 'CMB', [{'x': 0, 'y': 0, 'z': 0}], space='_space-MEGRE')
@@ -678,15 +699,64 @@ def test_files_and_bytes(truth, app, tmp_path, capsys):
         with (tmp_path / 'a' / name).open() as file:
             rows = list(csv.DictReader(file, delimiter='\t'))
         told = document[name.removesuffix('.tsv')]
-        assert list(told['columns']) == list(rows[0])
+        head = (tmp_path / 'a' / name).read_text().split('\n', 1)[0]
+        assert list(told['columns']) == head.split('\t')
+        assert rows or name == 'groups.tsv'  # there is no dataset around this truth
         assert len(told['rows']) == len(rows)
         assert all(said['Description'] for said in told['columns'].values())
     assert document['masks']['columns']['hd95']['Units'] == 'mm'
     # Nothing that was computed is kept from the tables.
     scores = score(app, truth)
-    tables = 'masks mask_summary detection limits lesions froc scalars changes pairs'
+    tables = 'masks mask_summary detection limits lesions froc scalars changes groups pairs'
     for name in tables.split():
         assert set().union(*getattr(scores, name)) <= set(document[name]['columns'])
+
+
+def test_errors_by_site_sex_and_age(truth, app, tmp_path):
+    rng = np.random.default_rng(0)
+    raw = tmp_path / 'raw'
+    raw.mkdir()
+    lines = ['participant_id\tage\tsex\tsite']
+    for number in range(24):
+        visit, site = f'sub-{number:02d}', 'AB'[number % 2]
+        lines.append(f'{visit}\t{55 + 2 * (number // 2)}\t{"MF"[number // 2 % 2]}\t{site}')
+        true = float(rng.uniform(5, 20))
+        off = float(rng.normal(0, 0.5)) + 2 * (site == 'B')
+        measures(truth, visit, wmh_total_ml=true)
+        measures(app, visit, wmh_total_ml=true + off)
+    (raw / 'participants.tsv').write_text('\n'.join(lines) + '\n')
+    (raw / 'sub-00' / 'anat').mkdir(parents=True)
+    told = {'Manufacturer': 'X', 'ManufacturersModelName': 'Y', 'MagneticFieldStrength': 3}
+    (raw / 'sub-00' / 'anat' / 'sub-00_T1w.json').write_text(json.dumps(told))
+    scores = score(app, truth, raw)
+    found = {(r['by'], r['group']): r for r in scores.groups}
+    assert {by for by, _ in found} == {'site', 'sex', 'age'}  # of one scanner nothing is compared
+    assert found['site', 'B']['mean'] == pytest.approx(2, abs=0.5)
+    assert found['site', 'B']['mean_low'] < found['site', 'B']['mean'] < 3
+    assert found['site', 'A']['p'] < 0.01 < found['sex', 'F']['p']
+    assert sum(r['visits'] for (by, _), r in found.items() if by == 'age') == 24
+    page = write(scores, tmp_path / 'out').read_text()
+    assert 'Sites and groups' in page
+    # The dataset around the truth of a phantom is found; none is invented.
+    assert score(app, truth).groups == []
+    shutil.copytree(truth, raw / 'derivatives' / 'truth')
+    assert score(app, raw / 'derivatives' / 'truth').groups == scores.groups
+    with pytest.raises(InputError, match='no such table'):
+        score(app, truth, tmp_path)
+
+
+def test_groups_of_few_are_told():
+    values, sites = np.array([1.0, 2, 3, 9, 5]), np.array(['A', 'A', 'A', 'B', 'n/a'])
+    rows = list(by_group(values, {'site': sites}, np.array(list('abcde'))))
+    assert [(r['group'], r['mean'], r['p']) for r in rows] == [
+        ('A', 2.0, None),
+        ('B', None, None),
+        ('not known', None, None),
+    ]
+    assert rows[1]['reason'] == 'only 1 visit, needs 3'
+    # Visits of a participant are no participants.
+    rows = list(by_group(values, {'site': sites}, np.array(list('aaade'))))
+    assert rows[0]['reason'] == 'no interval of one participant'
 
 
 def test_page_stands_alone(truth, app, tmp_path):

@@ -256,8 +256,14 @@ def test_the_demo_ends_in_words(tmp_path):
         'a phantom',
         ('sub-01_ses-1', 'sub-01_ses-2'),
         (),
-        masks=[{**first, 'label': 'WMH', 'space': 'FLAIR', 'dice': 0.713}],
-        detection=[{'label': 'CMB', 'size': 'all', 'tp': 5, 'n_true': 6, 'fp': 1}],
+        masks=[
+            {**first, 'label': 'WMH', 'space': 'FLAIR', 'dice': 0.713}
+            | {'found_ml': 12.34, 'truth_ml': 13.1}
+        ],
+        detection=[
+            {'label': 'CMB', 'size': 'all', 'tp': 5, 'n_true': 6, 'fp': 1, 'n_found': 6}
+            | {'n_counted': 5, 'tp_counted': 5, 'fp_counted': 0}
+        ],
         pairs=[
             {**first, 'measure': 'wmh_total_ml', 'truth': 14.0, 'found': 12.34},
             {**first, 'measure': 'fa_nawm', 'truth': 0.4, 'found': 0.39},
@@ -272,7 +278,9 @@ def test_the_demo_ends_in_words(tmp_path):
     assert row.split()[-5:] == ['mL', '12.34', 'of', '14', '-']
     assert not any('Lacunes' in line for line in lines)
     assert '0.71' in said
-    assert '  microbleeds 5 of 6 (1).' in lines
+    assert '  microbleeds: 5 of 6 (0); 1 possible, none of them a lesion' in lines
+    seen = next(line for line in lines if 'half of a voxel' in line)
+    assert seen.split()[-3:] == ['12.34', 'of', '13.1']
     assert 'Close to the truth: hyperintensities (within 12 %).' in lines
     scores.pairs[0]['found'] = 10.0
     again = summary(scores, 'tiny', tmp_path, tmp_path / 'score.html')

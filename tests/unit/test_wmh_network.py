@@ -10,8 +10,9 @@ import pytest
 from csvdprep.core.errors import MeasureError
 from csvdprep.markers.wmh.learned import learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, engines_differ, segment_wmh
-from csvdprep.markers.wmh.science.planes import CHANNELS, PlaneGrid, neighbours, stack_channels
+from csvdprep.markers.wmh.science.planes import CHANNELS, stack_channels
 from csvdprep.resources import models
+from csvdprep.science.planes import PlaneGrid, neighbours
 
 RAS = np.diag([1.5, 1.2, 5.0, 1.0])
 

@@ -15,7 +15,7 @@ from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.interval import calibrated_interval
 from csvdprep.markers.wmh.science.level import find_normal
 from csvdprep.markers.wmh.science.model import lesion_proof_tissue
-from csvdprep.markers.wmh.science.region import septum, stroke_lesions
+from csvdprep.markers.wmh.science.region import apex, septum, stroke_lesions
 from csvdprep.markers.wmh.science.threshold import grow_from_seeds, lesion_height
 from csvdprep.resources import template_file
 from csvdprep.science.normalise import histogram_peak, normalise_flair, robust_centre
@@ -289,3 +289,38 @@ def test_other_options_have_no_calibrated_interval():
     assert _interval(found, WmhOptions()) == found.interval_ml
     assert _interval(found, WmhOptions(seed_contrast=0.3)) == ()
     assert _interval(found, FEW) == ()
+
+
+@pytest.mark.parametrize('upwards', [True, False])
+def test_tips_of_gyri_at_the_top_are_no_lesions_but_a_scan_that_ends_lower_keeps_its_own(upwards):
+    """Two spots: in white matter of a full slice, and in the tip that the last slice holds."""
+    rng = np.random.default_rng(5)
+    white = np.zeros((40, 50, 10), np.float32)
+    white[4:36, 4:46, :8] = 1
+    white[14:26, 20:32, 8:] = 1
+    spot = np.zeros(white.shape, bool)
+    spot[10:14, 12:16, 7] = spot[18:22, 24:28, 9] = True
+    flair = 100 * white + rng.normal(0, 2, white.shape) + 50 * spot
+    learned = np.where(spot, 0.9, 0.0).astype(np.float32), np.zeros(white.shape, np.float32)
+    affine = np.diag([1.0, 1.0, 4.0 if upwards else -4.0, 1.0])
+    order = slice(None, None, 1 if upwards else -1)
+
+    def found(count, engine):
+        white_, flair_, *maps = (a[..., :count][..., order] for a in (white, flair, *learned))
+        nothing = np.zeros(white_.shape, np.float32)
+        result = segment_wmh(
+            flair_,
+            white_ > 0,
+            nothing,
+            nothing,
+            white_,
+            (1, 1, 4),
+            apex=apex(white_ > 0, affine),
+            learned=tuple(maps),
+            options=WmhOptions(runs=2, engine=engine),
+        )
+        return np.flatnonzero(result.mask[..., order].any((0, 1))).tolist()
+
+    for engine in ('classical', 'network', 'both'):
+        assert found(10, engine) == [7]
+        assert found(8, engine) == [7]

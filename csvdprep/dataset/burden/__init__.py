@@ -79,6 +79,48 @@ ROOM = Room(
             extension='.json',
             description='Model card of the index: terms, weights, controls, what is usual.',
         ),
+        'burden_unseen': Derivative(
+            suffix='unseen',
+            desc='burden',
+            extension='.tsv',
+            lists='Calibration at sites that the index had not',
+            rows='rows',
+            description='The index of each site by the controls of all other sites. In controls '
+            'it is standard normal where it carries over to other sites. Harmonised terms are '
+            'from a harmonisation that had all sites.',
+            columns=(
+                Column(name='values', description='Terms as measured, or harmonised.'),
+                Column(
+                    name='site',
+                    description='The site that is left out; all sites: each by the controls of '
+                    'the others.',
+                ),
+                Column(name='controls', description='Controls of the site with an index.'),
+                Column(name='mean', description='Mean of their index; 0 if it carries over.'),
+                Column(name='mean_low', description='Lower bound of its 95 % interval.'),
+                Column(name='mean_high', description='Upper bound of its 95 % interval.'),
+                Column(name='sd', description='Standard deviation; 1 if the index carries over.'),
+                Column(
+                    name='within_90_pct',
+                    description='Percent of controls with an index between -1.64 and 1.64; 90 if '
+                    'it carries over.',
+                ),
+                Column(name='within_90_low', description='Lower bound of its 95 % interval.'),
+                Column(name='within_90_high', description='Upper bound of its 95 % interval.'),
+                Column(
+                    name='visits',
+                    description='Visits of the site with an index, of controls and others; n/a '
+                    'where that tells of fewer than ten.',
+                ),
+                Column(
+                    name='moved',
+                    description='Mean distance of their index from that by the controls of all '
+                    'sites.',
+                ),
+                Column(name='terms', description='Terms that the other sites have.'),
+                Column(name='reason', description='Why the site could not be tested.'),
+            ),
+        ),
     },
     figures=(
         Figure(
@@ -105,8 +147,15 @@ ROOM = Room(
         Measure(
             name='csvdq_controls_n', units='1', method='z-sum', description='Number of controls.'
         ),
+        Measure(
+            name='csvdq_unseen_within_90_pct',
+            units='%',
+            method='z-sum',
+            description='Controls with an index between -1.64 and 1.64, each by the controls of '
+            'the other sites; 90 if the index carries over.',
+        ),
     ),
-    version=2,
+    version=3,
     build='csvdprep.dataset.burden.workflow:init_burden_wf',
     methods='The burden of small vessel disease (CSVD-Q) is the sum of deviates of its terms from '
     'controls of the same age and sex ({o.weights}), over the standard deviation of that sum in '

@@ -22,9 +22,10 @@ from csvdprep.dataset.burden.science import (
     interval,
     raw_term,
 )
+from csvdprep.dataset.burden.unseen import without_each_site
 from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
 from csvdprep.interfaces.lists import write_rows
-from csvdprep.interfaces.values import write_values
+from csvdprep.interfaces.values import Value, write_values
 
 
 class _InputSpec(TraitedSpec):
@@ -39,6 +40,7 @@ class _InputSpec(TraitedSpec):
 class _OutputSpec(TraitedSpec):
     burden_list = File(exists=True, desc='index')
     burden_model = File(exists=True, desc='model card')
+    burden_unseen = File(exists=True, desc='calibration at sites left out')
     burden_values = File(exists=True, desc='measures of the dataset')
 
 
@@ -56,10 +58,12 @@ class Burden(SimpleInterface):
         names = [measure for _, measure, *_ in terms]
         who, numbers = read_numbers(self.inputs.group_measures, names)
         given = dict(numbers)
+        raw = raw_terms(terms, numbers, len(who))
+        kinds = {'as measured': raw}
         table = self.inputs.harmonised_table
         if o['harmonised'] and isdefined(table) and table:
             numbers |= read_numbers(table, names)[1]
-        raw = raw_terms(terms, numbers, len(who))
+            raw = kinds['harmonised'] = raw_terms(terms, numbers, len(who))
         ages, sexes = ages_and_sexes(rows)
         male, known = sexes == 'M', np.isfinite(ages) & np.isin(sexes, ['F', 'M'])
         controls = controls_of(rows, o['controls']) & known
@@ -93,22 +97,41 @@ class Burden(SimpleInterface):
                     line |= {'csvdq_low': float(low[at]), 'csvdq_high': float(high[at])}
             lines.append(line)
         given_index = ~abstained
+        unseen, held = without_each_site(
+            kinds,
+            (ages, male, controls, np.array([row['site'] for row in rows])),
+            (total, given_index),
+            o['least_n'],
+            weights,
+        )
         card = _card(reference, terms, o, total, given_index, controls, rows)
         (folder / 'model.json').write_text(json.dumps(card, indent=1) + '\n', encoding='utf-8')
         self._results |= {
             'burden_list': write_rows(lines, columns, folder / 'burden.tsv'),
             'burden_model': str(folder / 'model.json'),
+            'burden_unseen': write_rows(
+                unseen, ROOM.makes['burden_unseen'].columns, folder / 'unseen.tsv'
+            ),
             'burden_values': write_values(
                 folder / 'values.json',
                 {
                     'csvdq_n': int(given_index.sum()),
                     'csvdq_abstained_n': int(abstained.sum()),
                     'csvdq_controls_n': int(controls.sum()),
+                    'csvdq_unseen_within_90_pct': held
+                    if held is not None
+                    else Value(None, reason=_untested(unseen)),
                 },
                 ROOM,
             ),
         }
         return runtime
+
+
+def _untested(unseen) -> str:
+    """Say why no site could be left out."""
+    whys = {row['reason'] for row in unseen if row['reason']}
+    return '; '.join(sorted(whys)) or 'the site of no control is known'
 
 
 def _flags(path, names):

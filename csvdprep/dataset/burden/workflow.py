@@ -16,8 +16,9 @@ def init_burden_wf(*, room, options, context):
 
     Outputs
     -------
-    burden_list, burden_model, burden_values
-        Index and its parts, model card, and measures of the dataset.
+    burden_list, burden_model, burden_unseen, burden_values
+        Index and its parts, model card, calibration at sites that are left out, and measures of
+        the dataset.
 
     """
     return init_single_wf(Burden(options=asdict(options)), room=room, mem_gb=0.4)

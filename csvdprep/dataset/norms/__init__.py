@@ -89,6 +89,38 @@ ROOM = Room(
                 ),
             ),
         ),
+        'norm_unseen': Derivative(
+            suffix='unseen',
+            desc='norms',
+            extension='.tsv',
+            lists='Calibration at sites that the norms had not',
+            rows='rows',
+            description='Deviates of the controls of each site from norms of the controls of all '
+            'other sites, of the primary measures: standard normal where norms carry over to '
+            'other sites. Harmonised values are from a harmonisation that had all sites.',
+            columns=(
+                Column(name='measure', description='Name of the measure.'),
+                Column(name='values', description='As measured, or harmonised.'),
+                Column(
+                    name='site',
+                    description='The site that is left out; all sites: each by the norms of the '
+                    'others.',
+                ),
+                Column(name='controls', description='Controls of the site with a deviate.'),
+                Column(name='mean', description='Mean of their deviates; 0 if norms carry over.'),
+                Column(name='mean_low', description='Lower bound of its 95 % interval.'),
+                Column(name='mean_high', description='Upper bound of its 95 % interval.'),
+                Column(name='sd', description='Standard deviation; 1 if norms carry over.'),
+                Column(
+                    name='within_90_pct',
+                    description='Percent between the curves of 5 and 95 %; 90 if norms carry '
+                    'over.',
+                ),
+                Column(name='within_90_low', description='Lower bound of its 95 % interval.'),
+                Column(name='within_90_high', description='Upper bound of its 95 % interval.'),
+                Column(name='reason', description='Why the site could not be tested.'),
+            ),
+        ),
     },
     figures=(
         Figure(
@@ -115,8 +147,15 @@ ROOM = Room(
             description='Share of the controls between the curves of 5 and 95 %, median of the '
             'measures.',
         ),
+        Measure(
+            name='norms_unseen_within_90_pct',
+            units='%',
+            method='lms',
+            description='The same at sites that the norms had not: each site read by the norms of '
+            'all others, median of the primary measures.',
+        ),
     ),
-    version=2,
+    version=3,
     build='csvdprep.dataset.norms.workflow:init_norms_wf',
     methods='Percentiles are those of the controls of the dataset ({o.controls}): location and '
     'scale over age and sex, on the power of the measure that is normal [@cole1992; '

@@ -13,9 +13,10 @@ from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.norms import ROOM
 from csvdprep.dataset.norms.decide import suited
 from csvdprep.dataset.norms.science import curve, fit_norm, norms_text, scores
+from csvdprep.dataset.norms.unseen import without_each_site
 from csvdprep.interfaces.group_tables import ages_and_sexes, controls_of, read_numbers
 from csvdprep.interfaces.lists import write_rows
-from csvdprep.interfaces.values import write_values
+from csvdprep.interfaces.values import Value, write_values
 from csvdprep.science.small_groups import FEW
 
 #: Share of zeros above which a measure has no percentiles that say anything.
@@ -38,6 +39,7 @@ class _OutputSpec(TraitedSpec):
     norm_model = File(exists=True, desc='model')
     percentiles = File(exists=True, desc='percentiles')
     norm_scores = File(exists=True, desc='deviates')
+    norm_unseen = File(exists=True, desc='calibration at sites left out')
     norms_values = File(exists=True, desc='measures of the dataset')
 
 
@@ -53,11 +55,13 @@ class Norms(SimpleInterface):
         names = suited(described)
         who, numbers = read_numbers(self.inputs.group_measures, names)
         source = dict.fromkeys(numbers, 'as measured')
+        kinds = {'as measured': dict(numbers)}
         table = self.inputs.harmonised_table
         if self.inputs.harmonised and isdefined(table) and table:
             better = read_numbers(table, names)[1]
             numbers |= better
             source |= dict.fromkeys(better, 'harmonised')
+            kinds['harmonised'] = better
         ages, sexes = ages_and_sexes(rows)
         mine = controls_of(rows, self.inputs.controls)
         known = np.isfinite(ages) & np.isin(sexes, ['F', 'M'])
@@ -90,6 +94,17 @@ class Norms(SimpleInterface):
                 for k, pair in enumerate(who)
             ]
             write_tsv(folder / f'{file}.tsv', lines, digits=4)
+        unseen, held = without_each_site(
+            {
+                kind: {n: v for n, v in some.items() if n in norms and described[n].get('primary')}
+                for kind, some in kinds.items()
+            },
+            ages,
+            male,
+            mine & known,
+            np.array([row['site'] for row in rows]),
+            self.inputs.least_n,
+        )
         provenance = {
             'software': f'csvdprep {__version__}',
             'controls': int((mine & known).sum()),
@@ -109,6 +124,9 @@ class Norms(SimpleInterface):
                 ROOM.makes['norm_curves'].columns,
                 folder / 'curves.tsv',
             ),
+            'norm_unseen': write_rows(
+                unseen, ROOM.makes['norm_unseen'].columns, folder / 'unseen.tsv'
+            ),
             'norms_values': write_values(
                 folder / 'values.json',
                 {
@@ -117,6 +135,9 @@ class Norms(SimpleInterface):
                     'norms_within_90_pct': float(
                         100 * np.median([norm.within_90 for norm in norms.values()])
                     ),
+                    'norms_unseen_within_90_pct': held
+                    if held is not None
+                    else Value(None, reason=_untested(unseen)),
                 },
                 ROOM,
             ),
@@ -129,6 +150,12 @@ def _women(sexes: np.ndarray) -> int | str:
     counts = [int((sexes == sex).sum()) for sex in 'FM']
     small = any(0 < count < FEW for count in counts)
     return f'not told, as fewer than {FEW} are of one sex' if small else counts[0]
+
+
+def _untested(unseen) -> str:
+    """Say why no site could be left out."""
+    whys = {row['reason'] for row in unseen if row['reason']}
+    return '; '.join(sorted(whys)) or 'no primary measure has norms of controls of known sites'
 
 
 def _curves(norm, described):

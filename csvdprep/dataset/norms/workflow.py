@@ -14,8 +14,9 @@ def init_norms_wf(*, room, options, context):
 
     Outputs
     -------
-    norm_curves, norm_model, percentiles, norm_scores, norms_values
-        Curves, model, percentiles and deviates of all visits, and measures of the dataset.
+    norm_curves, norm_model, percentiles, norm_scores, norm_unseen, norms_values
+        Curves, model, percentiles and deviates of all visits, calibration at sites that are left
+        out, and measures of the dataset.
 
     """
     work = Norms(controls=options.controls, least_n=options.least_n, harmonised=options.harmonised)

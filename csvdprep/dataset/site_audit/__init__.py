@@ -34,8 +34,8 @@ ROOM = Room(
             extension='.tsv',
             lists='Failures and quality by group',
             rows='groups',
-            description='How often results fail, ask for a look, or are missing: by site, '
-            'scanner, sex and decade of age.',
+            description='How often results fail, steps fail, results ask for a look, or are '
+            'missing: by site, scanner, sex and decade of age.',
             columns=(
                 Column(name='by', description='What groups differ in.'),
                 Column(name='group', description='The group.'),
@@ -43,12 +43,27 @@ ROOM = Room(
                 Column(name='failed_pct', description='Visits whose results must not be used, %.'),
                 Column(name='failed_low', description='Lower bound of its 95 % interval.'),
                 Column(name='failed_high', description='Upper bound of its 95 % interval.'),
+                Column(
+                    name='steps_pct',
+                    description='Visits of which a step failed, or that ended without a message, '
+                    '%.',
+                ),
+                Column(name='steps_low', description='Lower bound of its 95 % interval.'),
+                Column(name='steps_high', description='Upper bound of its 95 % interval.'),
                 Column(name='check_pct', description='Visits whose results ask for a look, %.'),
+                Column(name='check_low', description='Lower bound of its 95 % interval.'),
+                Column(name='check_high', description='Upper bound of its 95 % interval.'),
                 Column(
                     name='missing_pct',
                     description='Results that are n/a, of those that any visit of the dataset '
-                    'has, %.',
+                    'has, %: mean of the visits.',
                 ),
+                Column(
+                    name='missing_low',
+                    description='Lower bound of its 95 % interval (of the mean of visits); n/a '
+                    'of fewer than three.',
+                ),
+                Column(name='missing_high', description='Upper bound of its 95 % interval.'),
                 Column(
                     name='p',
                     description='Probability of such different shares of failed visits if groups '
@@ -79,6 +94,12 @@ ROOM = Room(
                     'the measure.',
                 ),
                 Column(name='effect_se', description='Its standard error.'),
+                Column(
+                    name='effect_low',
+                    description='Lower bound of its 95 % interval, which is wider than 1.96 '
+                    'standard errors where persons are few.',
+                ),
+                Column(name='effect_high', description='Upper bound of its 95 % interval.'),
             ),
         ),
     },
@@ -105,7 +126,7 @@ ROOM = Room(
             reference='shrout1979',
         ),
     ),
-    version=2,
+    version=3,
     build='csvdprep.dataset.site_audit.workflow:init_site_audit_wf',
     methods='Failures and quality were compared by site, scanner, sex and decade of age; sites '
     'were compared by persons whom they share, ICC(2,1) [@shrout1979].',

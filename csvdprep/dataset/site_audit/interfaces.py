@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
+from scipy import stats
 
 from csvdprep.bids.tsv import stream_tsv
 from csvdprep.core.errors import MeasureError
 from csvdprep.dataset.site_audit import ROOM
-from csvdprep.dataset.site_audit.science import age_band, differ, shares, travelling
+from csvdprep.dataset.site_audit.science import differ, travelling
 from csvdprep.interfaces.group_tables import ages_and_sexes, read_numbers
 from csvdprep.interfaces.lists import write_rows
 from csvdprep.interfaces.values import Value, write_values
+from csvdprep.science.proportions import shares
 from csvdprep.science.small_groups import join_small
+from csvdprep.science.subgroups import age_band
 
 #: Fewest visits of a site whose share of failures is a measure.
 VISITS = 10
@@ -120,6 +123,7 @@ def _audit(rows, verdicts, missing, least: int):
         'sex': sexes,
         'age': np.array([age_band(age) for age in ages]),
     }
+    broken = np.array([row.get('state', 'ok') in ('failed', 'lost') for row in rows])
     lines, worst = [], None
     for by, groups in kinds.items():
         groups = groups.astype(object)
@@ -138,13 +142,11 @@ def _audit(rows, verdicts, missing, least: int):
             line = dict.fromkeys(column.name for column in ROOM.makes['audit_list'].columns)
             line |= {'by': by, 'group': 'not known' if name == 'n/a' else name}
             line['visits'] = int(here.sum())
+            line |= _share('steps', int(broken[here].sum()), int(here.sum()))
             if total:
-                keys = ('failed_pct', 'failed_low', 'failed_high')
-                line |= dict(zip(keys, shares(many, total), strict=True))
-                line['check_pct'] = 100 * float((verdicts[judged] == 'warn').mean())
-                line['missing_pct'] = 100 * float(missing[here].mean())
-                if np.isnan(line['missing_pct']):
-                    line['missing_pct'] = None
+                looks = int((verdicts[judged] == 'warn').sum())
+                line |= _share('failed', many, total) | _share('check', looks, total)
+                line |= _mean_missing(missing[here])
             lines.append(line)
             if by == 'site' and total >= VISITS and name != 'n/a':
                 worst = max(worst or 0.0, line['failed_pct'])
@@ -155,6 +157,24 @@ def _audit(rows, verdicts, missing, least: int):
     return lines, worst if worst is not None else Value(
         None, reason=f'no site is known to have {VISITS} visits'
     )
+
+
+def _share(name: str, count: int, total: int) -> dict[str, float]:
+    keys = (f'{name}_pct', f'{name}_low', f'{name}_high')
+    return dict(zip(keys, shares(count, total), strict=True))
+
+
+def _mean_missing(part: np.ndarray) -> dict[str, float | None]:
+    """Return the mean share of results that visits lack, with its interval, in percent."""
+    part = 100 * part[np.isfinite(part)]
+    if not len(part):
+        return {}
+    found: dict[str, float | None] = {'missing_pct': float(part.mean())}
+    if len(part) > 2:
+        half = float(stats.t.ppf(0.975, len(part) - 1) * part.std(ddof=1) / np.sqrt(len(part)))
+        found['missing_low'] = max(0.0, float(part.mean()) - half)
+        found['missing_high'] = min(100.0, float(part.mean()) + half)
+    return found
 
 
 def _travellers(rows, apart: float):
@@ -190,4 +210,6 @@ def _line(name, which, found, effect):
         'site_persons': effect['persons'],
         'effect': effect['effect'],
         'effect_se': effect['error'],
+        'effect_low': effect['low'],
+        'effect_high': effect['high'],
     }

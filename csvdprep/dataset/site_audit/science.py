@@ -13,35 +13,6 @@ from csvdprep.science.agreement import icc_a1
 
 #: Fewest persons that two sites share, for anything to be said.
 FEWEST = 3
-_Z = float(stats.norm.ppf(0.975))
-
-
-def shares(count: int, total: int) -> tuple[float, float, float]:
-    """Return a percentage with its 95 % interval (Wilson 1927).
-
-    Parameters
-    ----------
-    count, total : int
-        Events, and of how many.
-
-    Returns
-    -------
-    percent, low, high : float
-
-    Notes
-    -----
-    doi:10.1080/01621459.1927.10502953.
-
-    Examples
-    --------
-    >>> [round(v, 1) for v in shares(1, 20)]
-    [5.0, 0.9, 23.6]
-    """
-    p, z2 = count / total, _Z**2
-    middle = (p + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return 100 * p, float(100 * low), float(100 * high)
 
 
 def differ(counts: Sequence[int], totals: Sequence[int], *, seed: int = 0) -> float | None:
@@ -79,19 +50,6 @@ def differ(counts: Sequence[int], totals: Sequence[int], *, seed: int = 0) -> fl
     return float(((chi(drawn) >= chi(counts) - 1e-9).sum() + 1) / 2001)
 
 
-def age_band(age: float) -> str:
-    """Return the decade of an age.
-
-    Examples
-    --------
-    >>> age_band(71.2), age_band(float('nan'))
-    ('70 to 79', 'n/a')
-    """
-    if not np.isfinite(age):
-        return 'n/a'
-    return f'{10 * int(age // 10)} to {10 * int(age // 10) + 9}'
-
-
 def travelling(
     values: np.ndarray, persons: np.ndarray, sites: np.ndarray
 ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
@@ -112,7 +70,8 @@ def travelling(
         the person's mean; None unless all values are positive), ``complete`` (persons measured at
         all of ``of_sites``, whose table the ICC is of).
     effects : list of dict
-        For each site: ``site``, ``persons``, ``effect`` (from the mean of the sites), ``error``.
+        For each site: ``site``, ``persons``, ``effect`` (from the mean of the sites), ``error``,
+        ``low`` and ``high`` (95 %, Student).
 
     Raises
     ------
@@ -186,12 +145,15 @@ def travelling(
         'complete': len(whole),
         'of_sites': len(columns),
     }
+    half = float(stats.t.ppf(0.975, freedom)) * error
     effects = [
         {
             'site': site,
             'persons': int(seen[:, at].sum()),
             'effect': float(effect[at]),
             'error': float(error[at]),
+            'low': float(effect[at] - half[at]),
+            'high': float(effect[at] + half[at]),
         }
         for at, site in enumerate(places)
     ]

@@ -21,9 +21,10 @@ class Options:
         0.75, 'Intensity from which a voxel is wholly brain, likewise.', least=0.55, most=1
     )
     retest_sd_pct: float = option(
-        0.28,
-        'SD of the change between repeated scans of one person without atrophy. The default was '
-        'measured with SIENA on short-term repeated scans; give that of your protocol.',
+        0.0,
+        'SD of the change between repeated scans of one person without atrophy, if it was '
+        'measured with your protocol; it counts whatever the voxels. 0: that of SIENA on '
+        'short-term repeated scans (0.28 %) for voxels up to 1.6 mm, and unknown for others.',
         unit='%',
         least=0,
     )
@@ -247,7 +248,7 @@ ROOM = Room(
         ),
     ),
     options=Options,
-    version=3,
+    version=4,
     resolve='csvdprep.longitudinal.brain_change.decide:resolve',
     build='csvdprep.longitudinal.brain_change.workflow:init_brain_change_wf',
     methods='Change of brain volume was measured in the space half-way between the visits by '
@@ -258,8 +259,9 @@ ROOM = Room(
     'log-domain demons [@vercauteren2008]) and the Jacobian was summed over brain and '
     'ventricles. All steps treat the visits alike, so that reversing time reverses each sign. '
     'The minimal detectable change is 1.96 times the standard error of these scans, or of '
-    'repeated scans ({o.retest_sd_pct:g} %; the default of 0.28 % is that of SIENA '
-    '[@opfer2018]), whichever is larger. The scale of the scanner was checked on the skull, not '
+    'repeated scans (measured: {o.retest_sd_pct:g} %; where that is 0, the 0.28 % of SIENA '
+    '[@opfer2018] for voxels up to 1.6 mm, and no limit for others), whichever is larger. The '
+    'scale of the scanner was checked on the skull, not '
     'corrected.',
     references=('freeborough1997', 'leung2010', 'lewis2004', 'vercauteren2008', 'opfer2018'),
 )

@@ -18,6 +18,8 @@ from csvdprep.longitudinal.brain_change.science import Compared, Shares, compare
 
 #: Slices thicker than this (mm) blur the borders of the brain.
 THICK_MM = 1.6
+#: SD of the change between repeated scans, SIENA (Opfer 2018, doi:10.1007/s00415-018-8825-8), %.
+SIENA_PCT = 0.28
 #: Normal quantile of 95 % bounds.
 Z95 = 1.96
 
@@ -67,7 +69,7 @@ class BrainChange(SimpleInterface):
         years = {v['session']: v['years'] for v in self.inputs.measures['visits']}
         rows, found = [], None
         thick = float(max(voxel_mm.max(), *(self._thickness(name) for name in sessions)))
-        blurred = thick > THICK_MM
+        retest = asked['retest_sd_pct'] or (SIENA_PCT if thick <= THICK_MM else None)
         for one, two in visit_pairs(len(sessions)):
             both = None if wide[one] is None or wide[two] is None else [wide[one], wide[two]]
             try:
@@ -88,7 +90,7 @@ class BrainChange(SimpleInterface):
                 ) from error
             between = years_between(years, sessions[one], sessions[two])
             ends = (sessions[one], sessions[two])
-            rows.append(_row(found, ends, between, None if blurred else asked['retest_sd_pct']))
+            rows.append(_row(found, ends, between, retest))
         for name, field in (('shift', found.shift), ('jacobian', found.jacobian)):
             path = folder / f'{name}.nii.gz'
             nib.save(nib.Nifti1Image(field.astype(np.float32), grid.affine), path)
@@ -176,7 +178,8 @@ def _values(row: dict, found: Compared, thick_mm: float) -> dict:
     limit, low, high = (row[name] for name in ('mdc_pct', 'brain_low_pct', 'brain_high_pct'))
     unsure = Value(
         None,
-        reason=f'how far repeated scans with voxels of {thick_mm:.2g} mm lie apart is not known',
+        reason=f'how far repeated scans with voxels of {thick_mm:.2g} mm lie apart is not known '
+        '(brain_change.retest_sd_pct tells it)',
     )
     level = 'none'
     if limit is not None and abs(change) > limit:

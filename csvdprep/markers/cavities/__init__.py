@@ -368,7 +368,7 @@ ROOM = Room(
     ),
     resources=('template_csf', 'template_gm', 'template_pvsregions', 'models/cavities/model.json'),
     build='csvdprep.markers.cavities.workflow:init_cavities_wf',
-    version=3,
+    version=5,
     options=Options,
     methods=(
         'Lacunes and perivascular spaces [@duering2023] were sought together. The T1w, and FLAIR '

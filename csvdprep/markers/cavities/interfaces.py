@@ -23,6 +23,7 @@ from csvdprep.markers.cavities.science.counts import (
     CENTRUM_ABOVE,
     graded_slices,
     region_of,
+    template_heights,
     worst_slice,
 )
 from csvdprep.science.lesion_rows import lesion_rows
@@ -308,12 +309,11 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
     across = int(np.argmax(place.voxel_mm))
     gradable = not head.thick or axis == across
     for short, name in (('bg', 'BG'), ('cso', 'CSO')):
-        low, high = _heights(short, place, files)
         region = _regions(place)[name]
         halves = _halves(labels, region, counting, name, place, head.thick)
-        slices = graded_slices(place.affine, axis, labels.shape[axis], low, high)
-        if not gradable:
-            missing = Value(None, reason='thick slices that are not axial: no count within them')
+        slices = _graded(short, place, files)
+        if not (gradable and slices.any()):
+            missing = Value(None, reason=_NOT_IN_IMAGE if gradable else _NOT_AXIAL)
             values |= {f'pvs_{short}_grade': missing, f'pvs_{short}_worst_n': missing}
             severe = missing
         else:
@@ -349,6 +349,10 @@ def _space_values(rows, found, place, head, told, files, origin) -> dict:
     return values
 
 
+_NOT_AXIAL = 'thick slices that are not axial: no count within them'
+_NOT_IN_IMAGE = 'the slices in which they are graded are not in the image'
+
+
 def _halves(labels, region, counting, name: str, place: Place, thick: bool) -> dict:
     """Return where spaces of either hemisphere are counted.
 
@@ -370,25 +374,31 @@ def _in_space(values: dict, thick: bool, reason: str) -> dict:
     return {k: Value(None, reason=reason) if thick else v for k, v in values.items()}
 
 
-def _heights(short: str, place: Place, files) -> tuple[float, float]:
-    """Return between which heights (world z, mm) slices are graded."""
+def _graded(short: str, place: Place, files) -> np.ndarray:
+    """Choose the slices in which spaces are graded: bool, one for each; none if they are cut off.
+
+    Slices are followed along their own axis: an oblique one crosses many heights of the world.
+    """
+    axis = axial_axis(place.affine)
+    region = _regions(place)[{'bg': 'BG', 'cso': 'CSO'}[short]]
+    count = region.shape[axis]
+    held = region.any(axis=tuple(k for k in range(3) if k != axis))
+    if not held.any():
+        return np.zeros(count, bool)
     if short == 'bg':
-        basal = np.isin(place.regions, labels_of('pvsregions', 'basal'))
-        at = np.argwhere(basal)
-        if not len(at):
-            return 0.0, 0.0
-        points = apply_affine(place.affine, at[:: max(1, len(at) // 4000)])
-        z = map_points(points, files['mni_to_anat'])[:, 2]
-        inside = points[(z >= BASAL_Z[0]) & (z <= BASAL_Z[1]), 2]
-        # The plane of a slice crosses those of the template: the middle of either border counts.
-        slope = np.polyfit(z, points[:, 2], 1) if len(z) > 10 else (1.0, 0.0)
-        low, high = np.polyval(slope, BASAL_Z)
-        return (float(low), float(high)) if len(inside) else (0.0, 0.0)
-    ventricles = np.argwhere(load_part(files['ventricles'], place))
+        at = np.argwhere(region)
+        # Not every nth: that may leave out whole slices.
+        at = at[np.random.default_rng(0).permutation(len(at))[:4000]]
+        z = map_points(apply_affine(place.affine, at), files['mni_to_anat'])[:, 2]
+        return graded_slices(template_heights(at[:, axis], z, count), *BASAL_Z)
+    ventricles = np.nonzero(load_part(files['ventricles'], place))[axis]
     if not len(ventricles):
-        return 0.0, 0.0
-    roof = float(np.percentile(apply_affine(place.affine, ventricles)[:, 2], 99))
-    return roof + CENTRUM_ABOVE[0], roof + CENTRUM_ABOVE[1]
+        return np.zeros(count, bool)
+    up = float(np.copysign(place.voxel_mm[axis], place.affine[2, axis]))
+    heights = up * np.arange(count)
+    roof = float(np.percentile(heights[ventricles], 99))
+    heights[~held] = np.nan
+    return graded_slices(heights, roof + CENTRUM_ABOVE[0], roof + CENTRUM_ABOVE[1])
 
 
 def load_part(path: str, place: Place) -> np.ndarray:

@@ -159,6 +159,12 @@ ROOM = Room(
                 Column(
                     name='region', description='Region of the Microbleed Anatomical Rating Scale.'
                 ),
+                Column(
+                    name='ventricle_mm',
+                    units='mm',
+                    description='Distance from the lateral ventricles: white matter close to '
+                    'them is deep.',
+                ),
                 Column(name='status', description='Whether it counts.', levels=STATUS),
                 Column(
                     name='probability',
@@ -278,7 +284,7 @@ ROOM = Room(
     resources=('models/microbleeds/model.json',),
     build='csvdprep.markers.microbleeds.workflow:init_microbleeds_wf',
     pooled_t=(1.5, 3),
-    version=2,
+    version=3,
     methods=(
         'Microbleeds [@duering2023] were sought on the gradient echo (of several echoes, on those '
         'whose echo time times field is at least 30 ms T) as round dark spots, by the radial '

@@ -20,7 +20,7 @@ from csvdprep.markers.microbleeds.inputs import anatomy_on, nonzero_labels
 from csvdprep.markers.microbleeds.learned import load_model
 from csvdprep.markers.microbleeds.science import Bleed, Found, find_microbleeds, region_of
 from csvdprep.markers.microbleeds.science.evidence import THICK_MM
-from csvdprep.markers.microbleeds.science.regions import pattern
+from csvdprep.markers.microbleeds.science.regions import WHITE, pattern
 from csvdprep.science.lesion_rows import lesion_rows, most_within
 from csvdprep.science.morphology import bounding_box
 from csvdprep.science.shapes import axial_diameter, label_lesions
@@ -112,7 +112,13 @@ class Microbleeds(SimpleInterface):
         self._results['microbleeds_values'] = write_values(
             folder / 'values.json',
             _values(
-                rows, counting, origin, whole.voxel_mm, given.gre, signed=isdefined(given.gre_chi)
+                rows,
+                counting,
+                origin,
+                whole.voxel_mm,
+                given.gre,
+                signed=isdefined(given.gre_chi),
+                deep_mm=given.deep_mm,
             ),
             ROOM,
         )
@@ -139,16 +145,18 @@ class Microbleeds(SimpleInterface):
         for row, item, box in zip(rows, found.bleeds, boxes, strict=True):
             inside = found.labels[box] == item.number
             near = _widened(box, found.labels.shape, frame.voxel_mm)
+            from_ventricle = float(away[box][inside].min())
             place = region_of(
                 most_within(structures, label_names('structures'), box, inside),
                 row['lobe'],
                 cortex=float(anatomy['cortex'][near].mean()),
-                ventricle_mm=float(away[box][inside].min()),
+                ventricle_mm=from_ventricle,
                 deep_mm=given.deep_mm,
             )
             row |= {
                 'kind': place.category,
                 'region': place.region,
+                'ventricle_mm': from_ventricle,
                 'status': _status(item, origin, given),
                 'probability': None if origin == 'external' else item.probability,
                 'size': _size(item.diameter_mm, given.largest_mm),
@@ -282,7 +290,23 @@ def _doubts(voxel_mm, gre) -> list[str]:
     return words
 
 
-def _values(rows, counting, origin, voxel_mm, gre, *, signed: bool):
+def _by_distance(kinds: Mapping[str, list], *, given_mm: float) -> list[str]:
+    """Say how many are deep by their distance from the ventricles alone, and if that matters."""
+    near = [row for row in kinds['deep'] if row['region'] == WHITE]
+    if not near:
+        return []
+    words = (
+        f'{len(near)} deep by lying up to {given_mm:g} mm from a lateral ventricle, outside of '
+        'nuclei and capsules'
+    )
+    counts = {kind: len(found) for kind, found in kinds.items()}
+    moved = counts | {'lobar': counts['lobar'] + len(near), 'deep': counts['deep'] - len(near)}
+    if pattern(moved) != pattern(counts):
+        words += f'; counted as lobar, the pattern would be {pattern(moved)}'
+    return [words]
+
+
+def _values(rows, counting, origin, voxel_mm, gre, *, signed: bool, deep_mm: float = 10.0):
     """Give every declared measure its value."""
     possible = [row for row in rows if row['status'] == 'possible']
     doubts = [] if origin == 'external' else _doubts(voxel_mm, gre)
@@ -298,20 +322,21 @@ def _values(rows, counting, origin, voxel_mm, gre, *, signed: bool):
         kind: [row for row in counting if row['kind'] == kind]
         for kind in ('lobar', 'deep', 'infratentorial')
     }
+    told = _by_distance(kinds, given_mm=deep_mm)
     thick = max(voxel_mm) > THICK_MM
     weighted = not gre.get('echoes')
     return {
         'cmb_n': count(counting, review),
         'cmb_possible_n': len(possible),
         'cmb_lobar_n': count(kinds['lobar']),
-        'cmb_deep_n': count(kinds['deep']),
+        'cmb_deep_n': count(kinds['deep'], told),
         'cmb_infratentorial_n': count(kinds['infratentorial']),
         'cmb_lt5mm_n': count([r for r in counting if r['size'] == 'under 5 mm']),
         'cmb_5to10mm_n': count([r for r in counting if r['size'] == '5 to 10 mm']),
         'cmb_calcification_n': sum(row['status'] == 'calcification' for row in rows),
         'cmb_pattern': Value(
             pattern({kind: len(found) for kind, found in kinds.items()}),
-            reason='; '.join(doubts),
+            reason='; '.join([*doubts, *told]),
             qc=qc,
         ),
         'cmb_sequence': f'{"2D" if thick else "3D"} {"SWI" if weighted else "T2*"}',

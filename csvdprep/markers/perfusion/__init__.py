@@ -304,7 +304,7 @@ ROOM = Room(
     ),
     measures=tuple(_measures()),
     options=Options,
-    version=2,
+    version=3,
     build='csvdprep.markers.perfusion.workflow:init_perfusion_wf',
     methods='Blood flow was averaged over tissues of the anatomical reference, hyperintensities '
     'and vascular territories of the template, on the grid of the ASL series. Partial volume was '

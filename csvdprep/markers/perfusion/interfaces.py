@@ -32,6 +32,23 @@ ARTERIAL = 2.5
 #: Arrival of the voxels of a region and that of its mean differences may differ by this, s.
 LEANING_S = 0.2
 COLUMNS = ('ring', 'n_voxels', 'distance_mm', 'mean', 'se')
+#: What the end of the bolus may need to reach white matter, s: the delay that the consensus asks
+#: for (Alsop 2015, doi:10.1002/mrm.25197); of PASL, from the cut-off to the read-out.
+WHITE_S = 1.8
+#: Measures of white matter.
+WHITE = tuple(
+    f'cbf_{name}'
+    for name in (
+        'wm',
+        'nawm',
+        'wmh',
+        *ZONES,
+        'wm_pvc',
+        *(f'ring_{low}_{high}' for low, high in RINGS),
+        'ring_slope',
+        'gm_wm_ratio',
+    )
+)
 
 
 class _InputSpec(TraitedSpec):
@@ -115,6 +132,17 @@ class MeasureFlow(SimpleInterface):
         values |= _grey_quality(cbf, places)
         rows, rings = _rings(cbf, distance, tissue, known, places, doubt)
         values |= rings
+        early = _too_early(plan, places['wm']) if told['source'] == 'computed' else ''
+        if early:
+            values |= {
+                name: replace(
+                    values[name],
+                    qc='warn',
+                    reason='; '.join(filter(None, (values[name].reason, early))),
+                )
+                for name in WHITE
+                if values[name].value is not None
+            }
         write_tsv(folder / 'profile.tsv', [COLUMNS, *rows], digits=6)
         self._results['perfusion_profile'] = str(folder / 'profile.tsv')
         quality = judge_map(cbf, grey, tissue.white, tissue.fluid, known, frame.voxel_mm)
@@ -241,6 +269,22 @@ class _Noise:
             return Value(None, reason='each delay has one difference only')
         error = np.sqrt(squares / count * sum(1 / len(pairs) for pairs in self.groups.values()))
         return Value(float(total / error), n=int(place.sum()))
+
+
+def _too_early(plan, white) -> str:
+    """Say that the end of the bolus had less time to reach white matter than it takes; or ''."""
+    if len({delay for _, _, delay, _ in plan.pairs}) != 1 or white.sum() < LEAST_VOXELS:
+        return ''
+    _, _, delay, duration = plan.pairs[0]
+    given = float(plan.delay_map(white.shape, delay)[white].mean())
+    if plan.labelling == 'PASL':
+        given -= duration
+    if given >= WHITE_S:
+        return ''
+    return (
+        f'the end of the bolus had {given:.2f} s to reach white matter, which takes up to '
+        f'{WHITE_S:g} s: what had not arrived is missing'
+    )
 
 
 class _Arrival:

@@ -26,6 +26,13 @@ class Options:
         least=0,
         most=20,
     )
+    drift: str = option(
+        'none',
+        'Drift of the signal that is taken out: the slope before the contrast agent (four minutes '
+        'at least), or that of fluid deep in the ventricles (which must not take up contrast '
+        'agent).',
+        choices=('none', 'baseline', 'reference'),
+    )
 
 
 MODELS = {
@@ -117,6 +124,16 @@ def _measures():
         description='T1 of blood that was taken for the input function: measured in the sagittal '
         'sinus if that is within 20 % of what the field strength lets expect, else that.',
     )
+    yield from _passage()
+    yield Measure(
+        name='dce_drift_pct',
+        units='%',
+        method='line',
+        table=False,
+        description='Linear change of the signal over the series that was taken out '
+        '(permeability.drift).',
+        limits=Limits(ok=(-2, 2), warn=(-10, 10)),
+    )
     yield Measure(
         name='qc_vif_peak_mmol',
         units='mmol/L',
@@ -156,6 +173,56 @@ def _measures():
         description='Autocorrelation of what the fit leaves of the curve of white matter, from '
         'volume to volume: motion, drift or a wrong input function.',
         limits=Limits(ok=(None, 0.6), warn=(None, 0.8)),
+    )
+
+
+#: Regions whose times to peak are described.
+TIMED = {
+    'brain': 'the whole brain, vessels among it',
+    'nawm': REGIONS['nawm'],
+    'wmh': REGIONS['wmh'],
+}
+
+
+def _passage():
+    """Declare times to peak of fast series."""
+    for region, where in TIMED.items():
+        yield Measure(
+            name=f'dce_tdc_{region}_median_s',
+            units='s',
+            method='time-to-peak',
+            reference='nasel2017',
+            table=False,
+            description='Median time from the peak of the arteries to that of the voxels of '
+            f'{where}; of series with volumes of 2.5 s at most.',
+            limits=Limits(ok=(-0.5, 8), warn=(-3, 15)),
+        )
+        yield Measure(
+            name=f'dce_tdc_{region}_width_s',
+            units='s',
+            method='time-to-peak',
+            reference='nasel2017',
+            table=False,
+            description='Width of the distribution of times to peak, 10th to 90th percentile of '
+            f'the voxels of {where}, without what noise makes of it.',
+        )
+        yield Measure(
+            name=f'dce_tdc_{region}_skew',
+            units='1',
+            method='time-to-peak',
+            reference='nasel2017',
+            table=False,
+            description='Skew of times to peak: (p90 + p10 - 2 p50) / (p90 - p10) of the voxels '
+            f'of {where}.',
+        )
+    yield Measure(
+        name='dce_tdc_avtt_s',
+        units='s',
+        method='time-to-peak',
+        reference='nasel2017',
+        table=False,
+        description='Time from the peak of the arteries to that of the superior sagittal sinus.',
+        limits=Limits(ok=(2, 8), warn=(0.5, 15)),
     )
 
 
@@ -406,7 +473,9 @@ ROOM = Room(
     "sinus, over 1 - haematocrit. Patlak's model [@patlak1983] was fitted by linear regression to "
     'the {o.curve} curve of each region from two minutes after the injection on, as the consensus '
     'for subtle leakage recommends [@thrippleton2019]; the extended Tofts and the two-compartment '
-    'exchange model were fitted beside it. The leaking volume is after [@vandehaar2016].',
-    references=('patlak1983', 'thrippleton2019', 'vandehaar2016'),
-    version=4,
+    'exchange model were fitted beside it. The leaking volume is after [@vandehaar2016]. '
+    'Times to peak of the first pass were taken from series of 2.5 s a volume or less '
+    '[@nasel2017].',
+    references=('patlak1983', 'thrippleton2019', 'vandehaar2016', 'nasel2017'),
+    version=5,
 )

@@ -17,9 +17,21 @@ from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load, save
 from csvdprep.interfaces.contrast_regions import contrast_regions, unsegmented
 from csvdprep.interfaces.values import Value, write_values
-from csvdprep.markers.permeability import ROOM
-from csvdprep.markers.permeability.science import estimate, find_sinus, fit_window, in_sinus
+from csvdprep.markers.permeability import ROOM, TIMED
+from csvdprep.markers.permeability.science import (
+    LEAST_SHARE,
+    estimate,
+    find_drift,
+    find_passage,
+    find_sinus,
+    fit_window,
+    in_sinus,
+    why_not,
+    width_of,
+)
+from csvdprep.science.bolus import describe_times
 from csvdprep.science.kinetics import describe_curve, leaking_volume, patlak_fit
+from csvdprep.science.morphology import dilate
 from csvdprep.science.spoiled_gradient import to_concentration
 
 #: Fewest voxels of a region.
@@ -33,6 +45,10 @@ BLOCK = 50_000
 AROUND_MM = 6.0
 #: The coil's sensitivity is taken from means of this width (FWHM), mm.
 COIL_MM = 20.0
+#: Arteries are looked for in the brain and so far around it, mm.
+VESSELS_MM = 5.0
+#: Share of fluid from which a voxel counts as pure.
+PURE_FLUID = 0.95
 #: Volumes shorter than this can tell a delay, s.
 FAST_S = 15.0
 
@@ -56,6 +72,7 @@ class _InputSpec(TraitedSpec):
     curve = traits.Enum('median', 'mean', mandatory=True, desc='curve of a region')
     delay = traits.Bool(mandatory=True, desc='whether the delay is fitted')
     margin_mm = traits.Float(mandatory=True, desc='from where white matter is normal')
+    drift = traits.Enum('none', 'baseline', 'reference', usedefault=True, desc='drift taken out')
 
 
 class _OutputSpec(TraitedSpec):
@@ -120,6 +137,7 @@ class MapPermeability(SimpleInterface):
         brain = np.asanyarray(load(given.dce_mask).dataobj) > 0
         regions = contrast_regions(frame, brain, folder, given, given.margin_mm)
         use, short = fit_window(series.times, series.known['injection_s'])
+        series, drift = self._without_drift(frame, series, brain, use)
         vif, plasma, why = None, None, ''
         if not (series.t1[brain] > 0).any():
             why = 'T1 is not known: give images of two flip angles (VFA) or a T1map'
@@ -177,6 +195,8 @@ class MapPermeability(SimpleInterface):
         values = self._values(
             series, regions, estimates, vif, plasma, ps, delay, why or short, use
         )
+        values['dce_drift_pct'] = drift
+        values |= self._times_to_peak(series, regions, brain, vif, frame.voxel_mm)
         if not others:
             values = {
                 name: unsegmented(name, value) if isinstance(value, Value) else value
@@ -184,6 +204,54 @@ class MapPermeability(SimpleInterface):
             }
         self._results['permeability_values'] = write_values(folder / 'values.json', values, ROOM)
         return runtime
+
+    def _without_drift(self, frame, series, brain, use):
+        """Take drift out of the series, and return what was found."""
+        how = self.inputs.drift
+        if how == 'none':
+            return series, Value(None, reason='drift is not corrected (permeability.drift)')
+        where = brain
+        if how == 'reference':
+            # The edge of fluid moves with the pulse, and sulci hold vessels.
+            wet = frame.share(self.inputs.csf_probseg) >= PURE_FLUID
+            where = ndi.binary_erosion(wet, iterations=1) & (series.data > 0).all(axis=-1)
+        found, why = find_drift(series.data[where], series.times, series.baseline, use, how=how)
+        if found is None:
+            return series, Value(None, reason=f'drift is not corrected: {why}', qc='warn')
+        low, high = (100 * (found.change + z * found.error) for z in (-1.96, 1.96))
+        value = Value(100 * found.change, low=low, high=high, n=int(where.sum()))
+        return replace(series, data=series.data / found.factors.astype(np.float32)), value
+
+    def _times_to_peak(self, series, regions, brain, vif, voxel_mm):
+        """Describe the first pass, where volumes are fast enough for it."""
+        step = float(np.median(np.diff(series.times)))
+        why = why_not(step, series.baseline.stop - series.baseline.start)
+        found = None
+        if not why:
+
+            def convert(signal, at):
+                return series.convert(signal, series.t1[at], series.b1[at])
+
+            found, why = find_passage(
+                series.data,
+                series.times,
+                series.baseline,
+                series.known['injection_s'],
+                brain,
+                dilate(brain, voxel_mm, VESSELS_MM),
+                None if vif is None else vif.blood,
+                convert if (series.t1[brain] > 0).any() else None,
+            )
+        values = {}
+        for name in TIMED:
+            where = brain if name == 'brain' else regions.get(name)
+            values |= _of_times(name, where, found, why)
+        values['dce_tdc_avtt_s'] = (
+            Value(found.sinus_s, n=len(vif.where[0]))
+            if found is not None and vif is not None and np.isfinite(found.sinus_s)
+            else Value(None, reason=why or 'the sagittal sinus has no peak')
+        )
+        return values
 
     def _input_function(self, frame, series, brain):
         """Find blood in the superior sagittal sinus; ``where`` are indices of voxels."""
@@ -303,6 +371,26 @@ class MapPermeability(SimpleInterface):
             else Value(None, reason=_missing('nawm', white, why))
         )
         return values
+
+
+def _of_times(name, where, found, why):
+    """Return median, width and skew of the times to peak of a region."""
+    columns = [f'dce_tdc_{name}_{kind}' for kind in ('median_s', 'width_s', 'skew')]
+    if found is None or where is None or where.sum() < LEAST_VOXELS:
+        reason = why or _missing(name, where, '')
+        return {column: Value(None, reason=reason) for column in columns}
+    times = found.times_s[where]
+    share = float(np.isfinite(times).mean())
+    told = describe_times(times)
+    if told is None or share < LEAST_SHARE:
+        reason = f'{100 * share:.0f} % of the voxels have a peak above the noise: half are needed'
+        return {column: Value(None, reason=reason) for column in columns}
+    width, noisy = width_of(told.width_s, found.noise_s[where])
+    return {
+        columns[0]: Value(told.median_s, n=told.voxels),
+        columns[1]: Value(width, n=told.voxels, reason=noisy),
+        columns[2]: Value(None if noisy else told.skew, n=told.voxels, reason=noisy),
+    }
 
 
 def _of_neighbours(data, sigma):

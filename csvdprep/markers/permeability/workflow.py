@@ -28,6 +28,6 @@ def init_permeability_wf(*, room, options, context):
 
     """
     interface = MapPermeability(
-        curve=options.curve, delay=options.delay, margin_mm=options.margin_mm
+        curve=options.curve, delay=options.delay, margin_mm=options.margin_mm, drift=options.drift
     )
     return init_single_wf(interface, room=room, mem_gb=3.0)

@@ -28,7 +28,8 @@ class Options:
     )
     draws: int = option(
         4000,
-        'Draws of which candidates are lesions, for the probability of each total.',
+        'Draws of which candidates are lesions, and how many are missed, for the probability of '
+        'each total.',
         least=100,
         most=100000,
     )
@@ -144,8 +145,9 @@ def _measures(scale: _Scale) -> tuple[Measure, ...]:
         one('_items_n', f'Number of items of {scale.name} whose points are certain.'),
         one(
             '_prob',
-            f'Probability of {scale.name} as given, by the probability of each candidate lesion; '
-            'grades are taken as they are, and lesions that detectors missed are not in it.',
+            f'Probability of {scale.name} as given, by the probability of each candidate lesion '
+            'and by the share of lesions that detectors do not list; grades are taken as they '
+            'are.',
         ),
     )
 
@@ -190,8 +192,12 @@ ROOM = Room(
         *(source.values for source in SOURCES),
         *(source.list for source in SOURCES if source.list),
     ),
-    reads=tuple(f'{source.room}.{name}' for source in SOURCES for name in source.markers),
-    version=3,
+    reads=tuple(
+        f'{source.room}.{name}'
+        for source in SOURCES
+        for name in (*source.markers, *filter(None, (source.thick[0], source.origin)))
+    ),
+    version=4,
     makes={
         'svd_points': Derivative(
             suffix='scores',
@@ -227,7 +233,9 @@ ROOM = Room(
             desc='probability',
             extension='.tsv',
             description='Probability of each total of each score: each candidate lesion is one '
-            'with its own probability, independent of the others; grades stay as they are.',
+            'with its own probability, independent of the others, and there are lesions that the '
+            'lists do not have, by the share that detectors list of phantoms; grades stay as they '
+            'are.',
             columns=(
                 Column(name='score', description='Measure of the score.'),
                 Column(
@@ -241,7 +249,7 @@ ROOM = Room(
                 ),
                 Column(
                     name='varied',
-                    description='Candidates that were drawn.',
+                    description='Lesions that were drawn.',
                     levels={
                         'all': 'those of all lists',
                         'microbleeds': 'microbleeds alone',
@@ -301,7 +309,8 @@ ROOM = Room(
         'imaging pattern of the Boston criteria 2.0 [@charidimou2022] were computed from the '
         'markers; ratings by persons, where there were any, went before them. A score of which an '
         'input is missing is a range. The probability of each total was estimated by '
-        '{o.draws} draws of which candidate lesions are real. The score of [@aminalolama2020] is '
+        '{o.draws} draws of which candidate lesions are real, and how many the detectors did not '
+        'list. The score of [@aminalolama2020] is '
         'experimental.'
     ),
     references=('staals2014', 'lau2017', 'charidimou2016', 'charidimou2022', 'aminalolama2020'),

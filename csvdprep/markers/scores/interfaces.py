@@ -27,6 +27,7 @@ from csvdprep.markers.scores.science import (
     Evidence,
     Machine,
     Rating,
+    Review,
     boston2,
     chances,
     gather,
@@ -82,6 +83,7 @@ class Scores(SimpleInterface):
             evidence.findings,
             evidence.reviews,
             rules,
+            listed=listed_shares(takes, evidence.reviews),
             draws=self.inputs.draws,
             seed=self.inputs.seed,
         )
@@ -145,6 +147,42 @@ def read_machine(takes: Mapping[str, str]) -> Machine:
             tuple(f'WMH {r["index"]}' for r in some[:_NAMED]) for some in (near, far)
         )
     return Machine(values, reasons, lists, measures, lesions)
+
+
+def listed_shares(takes: Mapping[str, str], reviews: Mapping[str, Review]) -> dict[str, float]:
+    """Tell which share of lesions the lists of detectors have.
+
+    Parameters
+    ----------
+    takes : mapping of str to str
+        Files by the names of products.
+    reviews : mapping of str to Review
+        Lists by the name of the count that they give.
+
+    Returns
+    -------
+    dict of str to float
+        By the name of the count. Without lists of masks that were given, of which nothing is
+        known, and those that a person went through: with a verdict on every candidate, or with a
+        lesion added.
+    """
+    found = {}
+    for source in SOURCES:
+        looked = reviews.get(source.total)
+        if looked is None or source.values not in takes:
+            continue
+        if any(row.added for row in looked.candidates) or (
+            looked.by and all(row.index in looked.by for row in looked.candidates)
+        ):
+            continue
+        path = Path(takes[source.values])
+        if read_measure(path, f'{source.room}.{source.origin}', ROOM).value == 'external':
+            continue
+        name, begin = source.thick
+        told = read_measure(path, f'{source.room}.{name}', ROOM)
+        text = told.reason if told.value is None else str(told.value)
+        found[source.total] = source.listed[text.startswith(begin)]
+    return found
 
 
 def _number(text: str) -> float:

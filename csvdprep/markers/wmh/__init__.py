@@ -312,7 +312,7 @@ ROOM = Room(
             levels={'yes': 'the image may be cut off', 'no': 'it does not'},
         ),
     ),
-    version=8,
+    version=9,
     context=('hub', 'random_seed'),
     resources=(
         'template_csf',

@@ -12,6 +12,7 @@ from csvdprep.imaging.atlas import DEEP_GREY, INFRATENTORIAL, labels_of, labels_
 from csvdprep.imaging.frame import ImageFrame
 from csvdprep.imaging.images import load
 from csvdprep.imaging.transforms import write_linear
+from csvdprep.markers.wmh.science.region import apex
 from csvdprep.resources import resource, templates
 
 
@@ -90,9 +91,10 @@ def segmentation_inputs(space: ImageFrame, files: dict[str, str], folder: Path) 
     *atlas, healthy = averaged_template(('csf', 'gm', 'wm', 'flair'), space, ways)
     deep, low = deep_and_low(space, files['structures_dseg'])
     side = sides(labels_on(files['lobes_dseg'], space.image, matrix=space.to_anat))
+    mask = np.asanyarray(load(files['flair_mask']).dataobj)
     return {
         'flair': np.asanyarray(space.image.dataobj, dtype=np.float32),
-        'mask': np.asanyarray(load(files['flair_mask']).dataobj),
+        'mask': mask,
         **{name: space.sample(files[f'{name}_probseg']) for name in ('csf', 'gm', 'wm')},
         'voxel_mm': space.voxel_mm,
         'atlas': np.stack(atlas),
@@ -101,6 +103,7 @@ def segmentation_inputs(space: ImageFrame, files: dict[str, str], folder: Path) 
         'deep_grey': deep,
         'infratentorial': low,
         'side': np.select([side == 1, side == 2], [-1, 1]).astype(np.int8),
+        'apex': apex(mask, space.image.affine),
     }
 
 

@@ -18,6 +18,8 @@ from csvdprep.markers.wmh.learned import calibration_curves, learned_probability
 from csvdprep.markers.wmh.science import WmhOptions, segment_wmh
 from csvdprep.markers.wmh.science.calibration import calibrated
 
+#: Voxels larger than this in two directions (mm): lesions and their borders fill too few of them.
+COARSE_MM = 1.5
 _EXTERNAL = 'the mask was made by another tool'
 #: Identifier of the algorithm, by the engine whose mask counts.
 METHODS = {'classical': 'contrast-hysteresis', 'network': 'unet', 'both': 'unet-contrast-vote'}
@@ -131,6 +133,7 @@ class Wmh(SimpleInterface):
         said = ', '.join(flag.replace('_', ' ') for flag in found.flags)
         if 'engines_differ' in found.flags:
             said += f' ({found.network_ml:.1f} and {found.classical_ml:.1f} mL)'
+        said = ', '.join(words for words in (said, _coarse(space.voxel_mm)) if words)
         not_asked = Value(
             None,
             reason='the network was not run, because of wmh.engine or because the slices '
@@ -235,6 +238,20 @@ def _has_recent(given) -> bool:
 def _interval(found, options: WmhOptions) -> tuple[float, ...]:
     """Return the interval, which was calibrated with the thresholds by default, or nothing."""
     return found.interval_ml if replace(options, engine='auto') == WmhOptions() else ()
+
+
+def _coarse(voxel_mm) -> str:
+    """Say what voxels cannot show that are large within slices, too; nothing of usual ones.
+
+    Examples
+    --------
+    >>> _coarse((0.7, 0.7, 8)), _coarse((2, 2, 4))
+    ('', 'voxels of 2 x 2 x 4 mm: small hyperintensities are missed, the volume is too low')
+    """
+    if sorted(voxel_mm)[1] <= COARSE_MM:
+        return ''
+    sizes = ' x '.join(f'{size:.3g}' for size in voxel_mm)
+    return f'voxels of {sizes} mm: small hyperintensities are missed, the volume is too low'
 
 
 def _relative(total: Value, icv_ml: float):

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
-from csvdprep.markers.wmh.science.planes import PlaneGrid, even_white, relative_t1w, stack_channels
+from csvdprep.markers.wmh.science.planes import even_white, relative_t1w, stack_channels
 from csvdprep.resources import models
 from csvdprep.science.normalise import brain_mode
+from csvdprep.science.planes import PlaneGrid
 
 #: Planes that are computed at once.
 AT_ONCE = 8

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from csvdprep.core.room import Decision
-from csvdprep.markers.wmh.science.axes import has_planes
+from csvdprep.science.axes import has_planes
 
 
 def resolve(scans: Mapping[str, Any], options: Any) -> tuple[Any, tuple[Decision, ...]]:

@@ -335,6 +335,19 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
             's',
             f'Median time to peak after the large arteries over {rois.MEANING[region]}',
         )
+        spread = rois.spread(values)
+        recorder.measure(
+            f'tdc_{region}_width_s',
+            spread[0],
+            's',
+            f'Times to peak over {rois.MEANING[region]}, 10th to 90th percentile',
+        )
+        recorder.measure(
+            f'tdc_{region}_skew',
+            spread[1],
+            '1',
+            f'Skew of times to peak over {rois.MEANING[region]}, by percentiles 10, 50 and 90',
+        )
     passage = protocol.passage
     drained = passage.times[np.argmax(passage.washed(protocol.drain_s))] + protocol.drain_delay_s
     recorder.measure(

@@ -20,6 +20,8 @@ VENTRICLES_MM = {'mean': 2.5, 'per_decade': 0.8, 'sd': 0.8}
 LOG_COUNTS = {'lacunes': np.log(0.9), 'microbleeds': np.log(1.5), 'per_sd_of_wmh': 0.5}
 #: Change over a year: relative growth and regression of WMH, mm of the walls, log odds.
 YEARLY = {'growth': 0.14, 'shrink': 0.04, 'ventricles_mm': 0.12, 'atrophy': 0.02}
+#: Expected number of new lesions in a year.
+INCIDENT = {'lacunes': 0.08, 'microbleeds': 0.15}
 #: Blood flow falls and leakage rises with age, relative, and diffusivity with WMH.
 FACTORS = {'cbf_per_decade': -0.06, 'ps_per_decade': 0.08, 'md_per_log_wmh': 0.02}
 
@@ -99,7 +101,9 @@ def _draw(number, visits, seed, sites, travels, years, prefix) -> Person:
     if travels and sites:
         states = [_at(first, site.name) for site in sites]
     else:
-        states = [_later(first, visit * years, own, rng) for visit in range(visits)]
+        states = [_at(first, own)]
+        for visit in range(1, visits):
+            states.append(_later(first, states[-1].disease, visit * years, years, own, rng))
     covariates = {
         'age': age,
         'sex': 'F' if rng.random() < 0.5 else 'M',
@@ -151,21 +155,21 @@ def _at(state: State, site: str) -> State:
     return replace(state, site=site)
 
 
-def _later(first: State, years: float, site: str, rng) -> State:
-    """Return a person's state after some years."""
+def _later(first: State, before: Disease, years: float, step: float, site: str, rng) -> State:
+    """Return a person's state some years after the first visit, ``step`` after the last."""
     disease = first.disease
-    if years:
-        gained = disease.wmh_ml * ((1 + YEARLY['growth']) ** years - 1)
-        lost = disease.wmh_ml * min(YEARLY['shrink'] * years, 0.2)
-        more = rng.poisson([0.08 * years, 0.15 * years])
-        disease = replace(
-            disease,
-            wmh_growth_ml=gained,
-            wmh_shrink_ml=lost,
-            lacunes=disease.lacunes + int(more[0]),
-            recent_infarcts=0,
-            microbleeds=(disease.microbleeds[0] + int(more[1]), *disease.microbleeds[1:]),
-        )
+    gained = disease.wmh_ml * ((1 + YEARLY['growth']) ** years - 1)
+    lost = disease.wmh_ml * min(YEARLY['shrink'] * years, 0.2)
+    more = rng.poisson([INCIDENT['lacunes'] * step, INCIDENT['microbleeds'] * step])
+    bleeds = before.new_microbleeds
+    disease = replace(
+        disease,
+        wmh_growth_ml=gained,
+        wmh_shrink_ml=lost,
+        recent_infarcts=0,
+        new_lacunes=before.new_lacunes + int(more[0]),
+        new_microbleeds=(bleeds[0] + int(more[1]), *bleeds[1:]),
+    )
     return replace(
         first,
         years=years,
@@ -184,6 +188,7 @@ def design_notes(years: float) -> dict[str, Any]:
         'VentriclesMm': VENTRICLES_MM,
         'LogCounts': {k: float(v) for k, v in LOG_COUNTS.items()},
         'Yearly': YEARLY,
+        'IncidentPerYear': INCIDENT,
         'Factors': FACTORS,
         'YearsBetweenVisits': years,
     }
@@ -199,7 +204,8 @@ def with_disease(persons: Sequence[Person], asked: Mapping[str, Any]) -> list[Pe
     asked : mapping
         Attributes of :class:`csvdprep.phantom.disease.person.Disease`. A volume of
         hyperintensities is that of the first visit; growth and regression stay the same share
-        of it.
+        of it. New lesions are those of each later visit: lacunes and microbleeds add up, recent
+        infarcts fade.
 
     Returns
     -------
@@ -210,18 +216,36 @@ def with_disease(persons: Sequence[Person], asked: Mapping[str, Any]) -> list[Pe
     >>> person = with_disease(draw_persons(1, visits=2), {'wmh_ml': 5.0, 'lacunes': 0})[0]
     >>> [state.disease.wmh_ml for state in person.states]
     [5.0, 5.0]
+    >>> person = with_disease(draw_persons(1, visits=3), {'new_microbleeds': (2, 1, 0)})[0]
+    >>> [state.disease.new_microbleeds for state in person.states]
+    [(0, 0, 0), (2, 1, 0), (4, 2, 0)]
     """
     return [
         replace(
             person,
-            states=tuple(replace(s, disease=_asked(s.disease, asked)) for s in person.states),
+            states=tuple(
+                replace(state, disease=_asked(state.disease, asked, _later_visits(person, at)))
+                for at, state in enumerate(person.states)
+            ),
         )
         for person in persons
     ]
 
 
-def _asked(disease: Disease, asked: Mapping[str, Any]) -> Disease:
+def _later_visits(person: Person, at: int) -> int:
+    """Count the visits up to one that are later than the first, not on the same days."""
+    return sum(state.years > 0 for state in person.states[: at + 1])
+
+
+def _asked(disease: Disease, asked: Mapping[str, Any], later: int) -> Disease:
     more = dict(asked)
+    if 'new_infarcts' in asked:
+        more['past_infarcts'] = asked['new_infarcts'] * max(0, later - 1)
+        more['new_infarcts'] = asked['new_infarcts'] if later else 0
+    if 'new_lacunes' in asked:
+        more['new_lacunes'] = asked['new_lacunes'] * later
+    if 'new_microbleeds' in asked:
+        more['new_microbleeds'] = tuple(n * later for n in asked['new_microbleeds'])
     if 'wmh_ml' in asked:
         scale = asked['wmh_ml'] / disease.wmh_ml
         more |= {

@@ -128,6 +128,7 @@ def _seven_tesla() -> dict[str, Any]:
         ),
         'MEGRE': gre.SEVEN,
         'dwi': diffusion.FULL,
+        'dce': permeability.PRESETS['seven'],
         'asl': perfusion.PRESETS['full'],
         'angio': tof.SEVEN,
     }

@@ -18,6 +18,9 @@ from csvdprep.phantom.head.placement import sites
 from csvdprep.phantom.head.veins import veins
 from csvdprep.phantom.scanner.scene import Scene
 
+#: Added to the seed of lesions that are not there at the first visit.
+LATER = 1_000_003
+
 
 @dataclass(frozen=True, kw_only=True)
 class Disease:
@@ -39,6 +42,12 @@ class Disease:
         Perivascular spaces of the basal ganglia and the centrum semiovale, both sides.
     old_infarct : bool
         Whether an old cortical infarct is there: a distractor.
+    new_lacunes, new_infarcts : int
+        Incident ones: lacunes, and recent infarcts, that the first visit did not have.
+    new_microbleeds : tuple of int
+        Incident microbleeds: lobar, deep, infratentorial.
+    past_infarcts : int
+        Incident infarcts of visits between, which have faded: their places stay free.
     """
 
     wmh_ml: float = 10.0
@@ -51,6 +60,10 @@ class Disease:
     pvs: tuple[int, int] = (16, 24)
     recent_infarcts: int = 0
     old_infarct: bool = False
+    new_lacunes: int = 0
+    new_microbleeds: tuple[int, int, int] = (0, 0, 0)
+    new_infarcts: int = 0
+    past_infarcts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +198,24 @@ def hyperintensities(anatomy: Anatomy, seed: int, disease: Disease) -> np.ndarra
 
 
 def small_lesions(anatomy: Anatomy, seed: int, disease: Disease) -> list[Feature]:
-    """Place all small lesions, none on another."""
+    """Place all small lesions, none on another.
+
+    Those that are new come last, and into places that are left: where they are moves no other
+    lesion. Their ``facts`` have ``new`` = 1.
+    """
     out: list[Feature] = small.lacunes(anatomy, seed, disease.lacunes)
     out += small.recent_infarcts(anatomy, seed, disease.recent_infarcts, out)
     out += small.microbleeds(anatomy, seed, *disease.microbleeds, taken=out)
     out += small.calcifications(anatomy, seed, disease.calcifications, out)
-    return out + small.perivascular_spaces(anatomy, seed, *disease.pvs, taken=out)
+    out += small.perivascular_spaces(anatomy, seed, *disease.pvs, taken=out)
+    later = seed + LATER
+    new: list[Feature] = small.lacunes(anatomy, later, disease.new_lacunes, out)
+    many = disease.past_infarcts + disease.new_infarcts
+    infarcts = small.recent_infarcts(anatomy, later, many, [*out, *new])
+    taken = [*out, *new, *infarcts]
+    new += infarcts[disease.past_infarcts :]
+    new += small.microbleeds(anatomy, later, *disease.new_microbleeds, taken=taken)
+    return out + [replace(lesion, facts=lesion.facts | {'new': 1}) for lesion in new]
 
 
 def with_infarct(anatomy: Anatomy, seed: int, rim_mm: float = 4.0) -> Anatomy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -121,9 +123,33 @@ def fill(
 
 
 def _fetched(residual, wanted, clean, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fetch the residual of normal white matter, piece by piece on the first way that holds."""
+    """Fetch the residual of normal white matter."""
     out = np.zeros(residual.shape, np.float32)
     known = np.zeros(residual.shape, bool)
+    for at, source in fetch_from(wanted, clean, axis):
+        out[at], known[at] = residual[source], True
+    return out, known
+
+
+def fetch_from(
+    wanted: np.ndarray, clean: np.ndarray, axis: int
+) -> Iterator[tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]]:
+    """Tell from where normal tissue is fetched, piece by piece on the first way that holds.
+
+    Parameters
+    ----------
+    wanted : ndarray of bool, shape (I, J, K)
+        Voxels that need tissue.
+    clean : ndarray of bool
+        Voxels that have it.
+    axis : int
+        Across the slices: tissue is fetched within them.
+
+    Yields
+    ------
+    at, source : tuple of ndarray of int
+        Voxels of a piece, and those from which their tissue comes.
+    """
     labels, _ = ndi.label(wanted)
     planes = [a for a in range(3) if a != axis]
     for number, box in enumerate(ndi.find_objects(labels), start=1):
@@ -133,7 +159,7 @@ def _fetched(residual, wanted, clean, axis: int) -> tuple[np.ndarray, np.ndarray
             step = np.zeros(3, int)
             step[planes] = way
             there = piece + step
-            inside = ((there >= 0) & (there < residual.shape)).all(axis=1)
+            inside = ((there >= 0) & (there < wanted.shape)).all(axis=1)
             good = np.zeros(len(piece), bool)
             good[inside] = clean[tuple(there[inside].T)]
             if good.mean() > most:
@@ -142,9 +168,7 @@ def _fetched(residual, wanted, clean, axis: int) -> tuple[np.ndarray, np.ndarray
                 break
         if best:
             there, good = best
-            at, source = tuple(piece[good].T), tuple(there[good].T)
-            out[at], known[at] = residual[source], True
-    return out, known
+            yield tuple(piece[good].T), tuple(there[good].T)
 
 
 def _texture(shape, tissue: Tissue, voxel_mm, rng) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ APART_MM = 1.0
 #: Images on whose grids masks may lie, and those of one frame among them.
 IMAGES = frozenset(name for names in SUFFIXES.values() for name in names)
 DIFFUSION = SUFFIXES['dwi']
+ECHOES = ('T2starw', 'MEGRE', *SUFFIXES['swi'])
 #: Share of fluid in a place from which on nothing solid lies there.
 FLUID = 0.35
 
@@ -198,8 +199,7 @@ def _own(
     """Gather the scan's own lesions on the head's grid."""
     out = np.zeros(shape, np.float32)
     for space, path in lesions:
-        if space in DIFFUSION:
-            space = next((name for name in DIFFUSION if name in scans), space)
+        space = same_frame(space, scans)
         if space not in IMAGES:  # another copy, in the space of a template
             continue
         if space not in scans:
@@ -214,6 +214,22 @@ def _own(
             part = resampled(data, image.affine, scans[space].pose, shape, affine)
             out = np.maximum(out, part)
     return out
+
+
+def same_frame(space: str, scans: Mapping[str, object]) -> str:
+    """Return the scan in whose frame a mask lies: scans of diffusion share one, and so do echoes.
+
+    Examples
+    --------
+    >>> same_frame('T2starw', {'FLAIR': 0, 'swi': 0}), same_frame('dwi', {'trace': 0})
+    ('swi', 'trace')
+    >>> same_frame('FLAIR', {})
+    'FLAIR'
+    """
+    if space in scans:
+        return space
+    group = next((names for names in (DIFFUSION, ECHOES) if space in names), ())
+    return next((name for name in group if name in scans), space)
 
 
 def _healed(parts, ventricles, own):

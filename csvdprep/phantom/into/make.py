@@ -17,8 +17,9 @@ from csvdprep.core.errors import InputError
 from csvdprep.phantom.into import atrophy, bleeds, dataset, diffusion, images
 from csvdprep.phantom.into.fill import fill, unmasked
 from csvdprep.phantom.into.grid import RealScan
-from csvdprep.phantom.into.head import Head, pose_of, read_head, with_own
+from csvdprep.phantom.into.head import Head, pose_of, read_head, same_frame, with_own
 from csvdprep.phantom.into.lesions import Case, Drawn, draw_case
+from csvdprep.phantom.into.own import without_own
 from csvdprep.phantom.into.paint import USUAL, Painted, paint, usual_contrast
 from csvdprep.phantom.into.tissue import Tissue, learn
 from csvdprep.phantom.into.truth import Made, record_truth
@@ -57,7 +58,7 @@ class Loaded:
     scan : RealScan
         Its grid.
     image : ndarray or None
-        Structural scans: the signal with own lesions filled.
+        The signal with own lesions filled; None where nothing is.
     tissue : Tissue or None
         Structural scans and gradient echoes: normal tissue.
     usual : float
@@ -73,6 +74,11 @@ class Loaded:
     tissue: Tissue | None = None
     usual: float = 0.0
     facts: dict[str, Any] | None = None
+
+    @property
+    def signal(self) -> np.ndarray:
+        """The signal without own lesions."""
+        return self.stored.volume if self.image is None else self.image
 
 
 def make_inserted(
@@ -299,7 +305,22 @@ def _prepare(job: _Job) -> tuple[Head, list[Loaded], list[str]]:
         anatomy = head.anatomy
         head = with_own(head, scan.back(more, anatomy.fractions['wm'].shape, anatomy.affine))
     loaded = [_load(job, source, stored[source], scan, head) for source, scan in grids.items()]
-    return head, loaded, notes
+    return head, _without_own(job, loaded, head), notes
+
+
+def _without_own(job: _Job, loaded: list[Loaded], head: Head) -> list[Loaded]:
+    """Fill own bleeds in gradient echoes and own infarcts in diffusion scans."""
+    frames = {scan.source.suffix: scan.scan for scan in reversed(loaded)}
+    anatomy = head.anatomy
+    matter = anatomy.fractions['gm'] + anatomy.fractions['wm']
+    return without_own(
+        loaded,
+        _echoes(loaded),
+        [(same_frame(frame, frames), path) for frame, path in job.given.lesions],
+        frames,
+        lambda scan: scan.sample(matter, anatomy.affine),
+        [job.seed],
+    )
 
 
 def _load(job: _Job, source: Source, stored, scan: RealScan, head: Head) -> Loaded:
@@ -449,33 +470,45 @@ def _made(scan: Loaded, uris: Mapping, found: Painted | None = None) -> Made:
     )
 
 
-def _write_echoes(job, loaded, bleed, recorder, uris, made, rng) -> None:
-    """Put microbleeds into gradient echoes, magnitude and phase of an echo together."""
+def _echoes(
+    loaded: Sequence[Loaded],
+) -> list[tuple[Loaded, Loaded | None, tuple[float, float] | None]]:
+    """Return magnitude and phase of each echo, and what makes radians of the phase."""
     pairs: dict[tuple, dict[bool, Loaded]] = {}
     for scan in loaded:
         if scan.source.suffix in ECHOES:
             parts = tuple((k, v) for k, v in scan.source.entities.items() if k != 'part')
             pairs.setdefault((scan.source.suffix, *parts), {})[scan.source.is_phase] = scan
+    out = []
     for pair in pairs.values():
         magnitude, phase = pair.get(False), pair.get(True)
-        echo = magnitude and _echo_ms(magnitude.source)
-        if magnitude is None or magnitude.stored.volume.ndim > 3 or not echo:
+        if magnitude is None or magnitude.stored.volume.ndim > 3:
+            continue
+        scale = None
+        if phase is not None and phase.stored.volume.shape == magnitude.stored.volume.shape:
+            scale = bleeds.radians(phase.stored.volume, phase.source.fields.get('Units'))
+        out.append((magnitude, phase if scale else None, scale))
+    return out
+
+
+def _write_echoes(job, loaded, bleed, recorder, uris, made, rng) -> None:
+    """Put microbleeds into gradient echoes, magnitude and phase of an echo together."""
+    for magnitude, phase, scale in _echoes(loaded):
+        echo = _echo_ms(magnitude.source)
+        if not echo:
             continue
         tesla = magnitude.source.fields.get('MagneticFieldStrength')
         tesla = float(tesla) if isinstance(tesla, (int, float)) else 3.0
         seen = bleeds.factor(magnitude.scan, bleed, echo, tesla)
-        signal = magnitude.stored.volume
+        signal = magnitude.signal
         noise = bleeds.channel_noise(signal, magnitude.tissue.brain)
-        turned, scale = None, None
-        if phase is not None and phase.stored.volume.shape == signal.shape:
-            scale = bleeds.radians(phase.stored.volume, phase.source.fields.get('Units'))
-            turned = phase.stored.volume * scale[0] + scale[1]
+        turned = None if phase is None else phase.signal * scale[0] + scale[1]
         after, turned = bleeds.into_echo(signal, turned, seen, noise, rng)
         dataset.write_image(job, magnitude, after, recorder)
         if turned is not None:
             back = (turned - scale[1]) / scale[0]
             same = np.abs(seen - 1) <= 1e-3
-            back[same] = phase.stored.volume[same]
+            back[same] = phase.signal[same]
             dataset.write_image(job, phase, back, recorder)
         made.setdefault(magnitude.source.suffix, _made(magnitude, uris))
 
@@ -486,7 +519,7 @@ def _write_diffusion(job, loaded, infarcts, recorder, uris, made) -> None:
     for scan in loaded:
         if scan.source.suffix == 'dwi' and scan.stored.volume.ndim == 4:
             bvals = dataset.bvals_of(scan.source, scan.stored.volume.shape[3])
-            after = diffusion.into_series(scan.scan, scan.stored.volume, bvals, infarcts)
+            after = diffusion.into_series(scan.scan, scan.signal, bvals, infarcts)
             dataset.write_image(job, scan, after, recorder)
             made.setdefault('dwi', _made(scan, uris))
     if 'trace' not in maps:
@@ -497,13 +530,13 @@ def _write_diffusion(job, loaded, infarcts, recorder, uris, made) -> None:
     values, scale = None, 1.0
     if adc is not None:
         scale = diffusion.adc_scale(adc.stored.volume)
-        values = adc.stored.volume * scale
+        values = adc.signal * scale
     bright, slow = diffusion.into_trace(
-        trace.scan, trace.stored.volume, values, dataset.b_of(trace.source), infarcts
+        trace.scan, trace.signal, values, dataset.b_of(trace.source), infarcts
     )
     dataset.write_image(job, trace, bright, recorder)
     if adc is not None:
-        after = np.where(slow == values, adc.stored.volume, slow / scale)
+        after = np.where(slow == values, adc.signal, slow / scale)
         dataset.write_image(job, adc, after, recorder)
     made.setdefault('trace', _made(trace, uris))
 

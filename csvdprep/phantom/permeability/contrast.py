@@ -11,6 +11,9 @@ import numpy as np
 from csvdprep.phantom.permeability.bolus import frame_means, venous
 from csvdprep.phantom.scanner.scan import Scan
 
+#: Delays between which concentrations are interpolated, s.
+DELAY_STEP_S = 0.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -53,6 +56,15 @@ class Protocol:
         ``acq`` and the like.
     fields : mapping
         Fields of the sidecars besides those that follow from the rest.
+    mapping : {'vfa', 'hifi', 'mp2rage', 'mp2rage-complex', 'none'}
+        How T1 is mapped: by flip angles, with two images after an inversion beside them, by
+        MP2RAGE (with the uniform image or with the phases) instead, or not at all.
+    b1_map : bool
+        Whether flip angles are measured where they are not nominal.
+    delays : bool
+        Whether the bolus reaches each tissue at its own time, and veins last; else all at once.
+    drain_s : float
+        How much later than the arteries it is in the veins, s.
     """
 
     scan: Scan
@@ -73,6 +85,10 @@ class Protocol:
     motion: float = 0.0
     entities: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    mapping: str = 'vfa'
+    b1_map: bool = True
+    delays: bool = False
+    drain_s: float = 4.5
 
     @property
     def injection_s(self) -> float:
@@ -107,6 +123,8 @@ class Maps:
         True flip angle relative to the nominal one.
     free : ndarray of float32
         Share that lacunes, infarcts and large vessels leave.
+    delay : ndarray of float32 or None
+        Arrival of the bolus after that in the arteries, s; None: at once.
     """
 
     m0: np.ndarray
@@ -115,6 +133,7 @@ class Maps:
     vp: np.ndarray
     b1: np.ndarray
     free: np.ndarray
+    delay: np.ndarray | None = None
 
 
 def spgr(m0, r1, tr: float, flip) -> np.ndarray:
@@ -149,7 +168,7 @@ def spgr(m0, r1, tr: float, flip) -> np.ndarray:
     return m0 * np.sin(angle) * recovered / (recovered + (1 - recovered) * lost + 1e-12)
 
 
-def leak(maps: Maps, cp: float, integral: float) -> np.ndarray:
+def leak(maps: Maps, cp, integral) -> np.ndarray:
     """Concentration of contrast agent per volume of tissue: Patlak's two compartments.
 
     ``v_p C_p + PS ∫C_p`` [1]_, which neglects what returns into the blood.
@@ -158,9 +177,9 @@ def leak(maps: Maps, cp: float, integral: float) -> np.ndarray:
     ----------
     maps : Maps
         Of the scan.
-    cp : float
+    cp : float or ndarray
         Concentration in plasma, mmol/L.
-    integral : float
+    integral : float or ndarray
         Its integral, mmol/L min.
 
     Returns
@@ -189,11 +208,26 @@ def frame_images(here: Maps, protocol: Protocol) -> Iterator[np.ndarray]:
     The concentration is that of :func:`csvdprep.phantom.permeability.bolus.frame_means`, so that
     a fit of frame means by trapezoids finds the truth.
     """
-    for cp, integral in zip(
-        *frame_means(protocol.plasma, protocol.frames, protocol.frame_s), strict=True
-    ):
+    for cp, integral in _seen(here, protocol):
         rate = here.r1 + np.float32(protocol.relaxivity) * leak(here, cp, integral)
         yield spgr(here.m0, rate, protocol.tr, protocol.flip * here.b1)
+
+
+def _seen(here: Maps, protocol: Protocol) -> Iterator[tuple]:
+    """Give the concentration in plasma of each frame, and its integral: of all, or by voxel."""
+    count, step = protocol.frames, protocol.frame_s
+    if here.delay is None:
+        yield from zip(*frame_means(protocol.plasma, count, step), strict=True)
+        return
+    late = np.arange(0, float(here.delay.max()) + 2 * DELAY_STEP_S, DELAY_STEP_S)
+    found = [
+        frame_means(lambda time, by=by: protocol.plasma(time - by), count, step) for by in late
+    ]
+    for frame in range(count):
+        yield tuple(
+            np.interp(here.delay, late, [pair[kind][frame] for pair in found]).astype(np.float32)
+            for kind in (0, 1)
+        )
 
 
 def drift_factors(protocol: Protocol) -> np.ndarray:

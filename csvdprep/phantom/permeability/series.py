@@ -15,6 +15,7 @@ import numpy as np
 
 from csvdprep.phantom.geometry.fields import resize, smooth_noise
 from csvdprep.phantom.head.tissues import TISSUES, Tissue
+from csvdprep.phantom.perfusion.blood_flow import flow
 from csvdprep.phantom.permeability.bolus import frame_means
 from csvdprep.phantom.permeability.contrast import (
     Maps,
@@ -24,17 +25,26 @@ from csvdprep.phantom.permeability.contrast import (
     frame_images,
     spgr,
 )
+from csvdprep.phantom.permeability.inversions import (
+    IR_SPGR,
+    MP2RAGE,
+    prepared_fields,
+    prepared_images,
+    uniform,
+)
 from csvdprep.phantom.scanner import motion, rois
 from csvdprep.phantom.scanner.recorder import Recorder
 from csvdprep.phantom.scanner.scan import Scan, coil, rician
 from csvdprep.phantom.scanner.scene import Scene
-from csvdprep.phantom.scanner.voxels import cover, large, mixture, per_matter
+from csvdprep.phantom.scanner.voxels import brain_part, cover, large, mixture, per_matter
 from csvdprep.phantom.structural.images import common_fields
 
 #: Value that white matter has in the stored images before contrast agent.
 WHITE = 500
 #: Relative standard deviation of v_p and PS within a tissue, and its scale in mm.
 VARIATION, VARIATION_MM = 0.12, 8.0
+#: Arrival of labelled blood in the large arteries, s: what arrival times of ASL begin from.
+LARGE_ARTERIES_S = 0.8
 #: Noise of the B1+ map, percent.
 B1_NOISE = 0.5
 
@@ -44,6 +54,18 @@ PRESETS = {
     'tiny': Protocol(scan=Scan(voxel=(4, 4, 4), noise=0.01, **_SLAB), frames=20, frame_s=57.0),
     'demo': Protocol(
         scan=Scan(voxel=(2.5, 2.5, 4), noise=0.02, **_SLAB), frames=28, b1_spread=0.06, motion=0.3
+    ),
+    'fast': Protocol(
+        scan=Scan(voxel=(3.5, 3.5, 4), noise=0.02, **_SLAB),
+        frame_s=2.0,
+        frames=400,
+        baseline=20,
+        b1_spread=0.06,
+        delays=True,
+    ),
+    # At 7 T flip angles vary by more.
+    'seven': Protocol(
+        scan=Scan(voxel=(2, 2, 2.5), noise=0.015, **_SLAB), b1_spread=0.15, motion=0.3
     ),
     'full': Protocol(
         scan=Scan(voxel=(2, 2, 2.5), noise=0.02, **_SLAB), b1_spread=0.06, motion=0.3
@@ -93,18 +115,30 @@ def maps(scene: Scene, protocol: Protocol, rng: np.random.Generator) -> Maps:
     ps = seen(scene.property_map('ps') * varied) * normal
     vp = seen(scene.property_map('vp') * varied) * normal
     blood = {'vein', 'artery'}
+    delay = _arrival(scene, scan)
     free = cover(
-        (m0, r1, ps, vp),
+        (m0, r1, ps, vp, delay),
         (
             lambda name: size(TISSUES[name]),
             lambda name: rate(TISSUES[name]),
             lambda name: 0 if name in blood else scene.value(name, 'ps'),
             lambda name: 1 - protocol.haematocrit if name in blood else scene.value(name, 'vp'),
+            lambda name: protocol.drain_s if name == 'vein' else 0.0,
         ),
         large(scene, scan),
     )
     b1 = transmit(m0.shape, protocol.b1_spread, rng)
-    return Maps(m0=m0, r1=r1, ps=ps, vp=vp, b1=b1, free=free)
+    late = delay if protocol.delays else None
+    return Maps(m0=m0, r1=r1, ps=ps, vp=vp, b1=b1, free=free, delay=late)
+
+
+def _arrival(scene: Scene, scan: Scan) -> np.ndarray:
+    """Average when blood arrives after it is in the large arteries, s, weighted by its flow."""
+    _, affine = brain_part(scene)
+    cbf, late = (scan.sample(volume, affine) for volume in flow(scene))
+    there = cbf > 1
+    delay = np.divide(late, cbf, out=np.zeros_like(cbf), where=there)
+    return np.where(there, np.maximum(delay - np.float32(LARGE_ARTERIES_S), 0), 0)
 
 
 def transmit(shape, spread: float, rng: np.random.Generator) -> np.ndarray:
@@ -163,7 +197,8 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
         return np.round(WHITE * rician(seen, scan.noise, rng)).clip(0, 32000).astype(np.int16)
 
     targets = []
-    for number, clean in enumerate(flip_images(here, protocol)):
+    flip_angles = flip_images(here, protocol) if protocol.mapping in ('vfa', 'hifi') else ()
+    for number, clean in enumerate(flip_angles):
         targets.append(
             recorder.raw(
                 take(clean, path[number]),
@@ -174,6 +209,7 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
                 entities={**protocol.entities, 'flip': str(number + 1)},
             )
         )
+    targets += _inversions(scene, here, protocol, recorder, scale, rng)
     series = np.empty((*here.m0.shape, protocol.frames), np.int16, order='F')
     frames = zip(frame_images(here, protocol), path[flips:], drift_factors(protocol), strict=True)
     for number, (clean, pose, factor) in enumerate(frames):
@@ -188,7 +224,7 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
         entities=named,
         step_s=protocol.frame_s,
     )
-    if protocol.b1_spread:
+    if protocol.b1_spread and protocol.b1_map:
         measured = 100 * here.b1 + np.float32(B1_NOISE) * rng.standard_normal(
             here.b1.shape, dtype=np.float32
         )
@@ -203,6 +239,42 @@ def record(scene: Scene, protocol: Protocol, recorder: Recorder, noise_seed: int
     _truth_tables(path, protocol, recorder)
     _measures(scene, here, protocol, recorder)
     return uri
+
+
+def _inversions(scene, here: Maps, protocol: Protocol, recorder, scale, rng) -> list[str]:
+    """Take what the mapping of T1 has after an inversion, of a head at rest."""
+    if protocol.mapping in ('vfa', 'none'):
+        return []
+    affine, uris = protocol.scan.grid()[1], []
+    common = _common(protocol, scene)
+
+    def noisy(clean):
+        noise = rng.standard_normal((2, *clean.shape), dtype=np.float32)
+        return clean * scale + np.float32(protocol.scan.noise) * (noise[0] + 1j * noise[1])
+
+    def stored(image):
+        return np.round(WHITE * np.abs(image)).clip(0, 32000).astype(np.int16)
+
+    def write(data, suffix, fields, **entities):
+        own = {**protocol.entities, **entities}
+        uris.append(recorder.raw(data, affine, 'anat', suffix, common | fields, entities=own))
+
+    if protocol.mapping == 'hifi':
+        for number, cycle in enumerate(IR_SPGR, start=1):
+            (clean,) = prepared_images(here, cycle)
+            fields = prepared_fields(cycle, 0)
+            write(stored(noisy(clean)), 'IRT1', fields, inv=str(number))
+        return uris
+    images = [noisy(clean) for clean in prepared_images(here, MP2RAGE)]
+    for number, image in enumerate(images):
+        fields, named = prepared_fields(MP2RAGE, number), {'inv': str(number + 1)}
+        write(stored(image), 'MP2RAGE', fields, **named, part='mag')
+        if protocol.mapping == 'mp2rage-complex':
+            phase = np.round(np.angle(image) / np.pi * 4095).astype(np.int16)
+            write(phase, 'MP2RAGE', fields, **named, part='phase')
+    if protocol.mapping == 'mp2rage':
+        write(uniform(images), 'UNIT1', {})
+    return uris
 
 
 def white_signal(scene: Scene, protocol: Protocol) -> float:
@@ -329,6 +401,8 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
             'mL/100 mL',
             f'Mean volume of plasma {text}',
         )
+    if here.delay is not None:
+        _times(here, where, protocol, recorder)
     r1 = rois.mean(here.r1, where['nawm'])
     recorder.measure(
         't1_nawm_s',
@@ -343,4 +417,23 @@ def _measures(scene: Scene, here: Maps, protocol: Protocol, recorder: Recorder) 
         '%',
         'Linear change of the signal that was put '
         'in, from the start of the dynamic series to its end',
+    )
+
+
+def _times(here: Maps, where, protocol: Protocol, recorder: Recorder) -> None:
+    """Tell the distribution of times to peak: curves are those of the arteries, only later."""
+    for name in ('nawm', 'wmh'):
+        values = here.delay[where[name]]
+        text = f'over {rois.MEANING[name]}, on the grid of the dynamic series'
+        width, skew = rois.spread(values)
+        middle = float(np.median(values)) if len(values) else None
+        recorder.measure(
+            f'dce_tdc_{name}_median_s', middle, 's', f'Median time to peak after arteries {text}'
+        )
+        recorder.measure(
+            f'dce_tdc_{name}_width_s', width, 's', f'Times to peak, 10th to 90th percentile {text}'
+        )
+        recorder.measure(f'dce_tdc_{name}_skew', skew, '1', f'Skew of times to peak {text}')
+    recorder.measure(
+        'dce_tdc_avtt_s', protocol.drain_s, 's', 'Time from the peak of arteries to that of veins'
     )

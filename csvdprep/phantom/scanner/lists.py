@@ -27,6 +27,7 @@ COLUMNS = {
     'side': 'left or right',
     'region': 'Part of the brain',
     'rim_mm': 'Thickness of the gliotic rim; 0 for none',
+    'new': '1 of a lesion that was not there at the first visit, else 0; n/a of hyperintensities',
     'contrast': 'Signal in the image over that of white matter, minus 1',
 }
 
@@ -115,6 +116,7 @@ def row(number: int, feature: Feature, scan: Scan) -> dict:
         'side': feature.facts['side'],
         'region': feature.facts['region'],
         'rim_mm': feature.facts.get('rim_mm') if isinstance(feature, Ellipsoid) else None,
+        'new': feature.facts.get('new', 0),
     }
 
 

@@ -72,3 +72,18 @@ def regions(scene: Scene, scan: Scan, free: np.ndarray) -> dict[str, np.ndarray]
 def mean(values: np.ndarray, where: np.ndarray) -> float | None:
     """Return the mean over a region, None if the region is empty."""
     return float(values[where].mean(dtype=np.float64)) if where.any() else None
+
+
+def spread(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the 10th to 90th percentile of values, and their skew by percentiles.
+
+    Examples
+    --------
+    >>> [round(value, 6) for value in spread(np.array([0.0, 1, 2, 3, 10]))]
+    [6.8, 0.529412]
+    """
+    if not len(values):
+        return None, None
+    low, middle, high = (float(np.percentile(values, share)) for share in (10, 50, 90))
+    width = high - low
+    return width, ((high - middle) - (middle - low)) / width if width > 0 else None

@@ -34,6 +34,7 @@ COLUMNS = {
     'chi_ppm': 'Susceptibility relative to water, ppm',
     'region': 'MARS category of microbleeds (lobar, deep, infratentorial), or place',
     'kind': 'CMB, calcification (mimic of opposite sign), or vein-mimic (middle of a thin vein)',
+    'new': '1 of a lesion that was not there at the first visit, else 0',
 }
 #: Vessels that look like microbleeds where they cross a slice.
 MIMICS = ('cortical vein', 'medullary vein')
@@ -198,6 +199,7 @@ def _row(index: int, feature: Feature, chi: float, kind: str, magnet: Magnetism)
         'chi_ppm': float(chi),
         'region': feature.facts.get('region', feature.facts.get('side')),
         'kind': kind,
+        'new': feature.facts.get('new', 0),
     }
 
 

@@ -33,6 +33,9 @@ class Options:
 
 SOURCES = {
     'flip angles': 'images of several flip angles (VFA)',
+    'flip angles and inversions': 'images of several flip angles and after inversions (HIFI)',
+    'MP2RAGE': 'MP2RAGE',
+    'inversions': 'images after several inversions',
     'T1 map': 'a T1 map that was given',
     'none': 'T1 is not known',
 }
@@ -49,8 +52,8 @@ ROOM = Room(
             suffixes=('dce',),
             frame='dce',
             description='Dynamic contrast-enhanced series (3D spoiled gradient echo), with images '
-            'of several flip angles (flip-<n>_VFA) or a T1map in anat, and a TB1map in fmap if '
-            'there is one.',
+            'of several flip angles (flip-<n>_VFA), inversion recovery (inv-<n>_IRT1), MP2RAGE '
+            '(UNIT1, inv-<n>_MP2RAGE) or a T1map in anat, and a TB1map in fmap if there is one.',
             reader='csvdprep.bids.contrast_series:read_dce',
         ),
     ),
@@ -229,9 +232,10 @@ ROOM = Room(
     build='csvdprep.preprocessing.dce.workflow:init_dce_wf',
     methods='The field of the coil (N4) was taken off the dynamic series: it does not move with '
     'the head. Volumes were aligned (rigid) first with the mean of those before the contrast '
-    'agent, then each with the mean of its neighbours, and interpolated once. Images of several '
-    'flip angles were registered to them (mutual information), and T1 was fitted ({o.t1_fit}) '
-    'with the measured flip angle where there is a map of it [@gupta1977; @chang2008].',
-    references=('gupta1977', 'chang2008'),
-    version=3,
+    'agent, then each with the mean of its neighbours, and interpolated once. Images for '
+    'T1 were registered to them (mutual information). T1 was fitted to several flip angles '
+    '({o.t1_fit}) [@gupta1977; @chang2008], with the flip angles that images after inversions '
+    'told where there were such [@deoni2007], or looked up in MP2RAGE [@marques2010].',
+    references=('gupta1977', 'chang2008', 'deoni2007', 'marques2010'),
+    version=4,
 )

@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 
 from csvdprep.bids.tsv import write_tsv
 from csvdprep.core.errors import MeasureError
-from csvdprep.imaging.ants import n4, realign, rigid
+from csvdprep.imaging.ants import n4, rigid
 from csvdprep.imaging.brain import extract_brain
 from csvdprep.imaging.images import like, load, load_mask_on, resample, save
 from csvdprep.imaging.inspect import load_series
@@ -18,17 +18,15 @@ from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.contrast_series import coverage_of, motion_of
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dce import ROOM
+from csvdprep.preprocessing.dce.mapping import map_t1
 from csvdprep.preprocessing.dce.science import (
     b1_factor,
-    believable_t1,
     find_baseline,
     find_motions,
     pulled,
-    t1_in_seconds,
     temporal_noise,
 )
 from csvdprep.science.morphology import dilate
-from csvdprep.science.spoiled_gradient import fit_t1
 
 #: T1 is mapped this far around the brain, mm: the sagittal sinus lies outside of it.
 AROUND_MM = 20.0
@@ -114,15 +112,19 @@ class DynamicSeries(SimpleInterface):
                 remedy='Look at both images; leave the series out by --ignore dce.',
             )
         around = dilate(mask, voxel_mm, AROUND_MM) & head
-        b1, told = self._b1(mean, mask)
+        b1, measured, told = self._b1(mean, mask)
         notes += told
-        t1, source, told = self._t1(mean, around | mask, mask, b1)
-        notes += told
+        mapped = map_t1(
+            given.dce, mean, around | mask, mask, b1 if measured else None, given.t1_fit
+        )
+        notes += mapped.notes
+        if mapped.b1 is not None:
+            b1 = mapped.b1
         for name, array in {
             'dce_preproc': series,
             'dce_baseline': np.asanyarray(mean.dataobj, dtype=np.float32),
             'dce_mask': mask.astype(np.uint8),
-            'dce_t1': t1,
+            'dce_t1': mapped.t1,
             'dce_b1': b1,
         }.items():
             self._results[name] = save(array, image, folder / f'{name}.nii.gz')
@@ -149,7 +151,7 @@ class DynamicSeries(SimpleInterface):
                     reason='; '.join(notes),
                     qc='warn' if notes else '',
                 ),
-                'dce_t1_source': source,
+                'dce_t1_source': mapped.source,
                 'qc_dce_motion_max_mm': max(row[-1] for row in rows)
                 if given.motion
                 else Value(None, reason='motion was not estimated'),
@@ -187,7 +189,7 @@ class DynamicSeries(SimpleInterface):
         path = self.inputs.dce.get('b1map')
         ones = np.ones(mean.shape, np.float32)
         if not path:
-            return ones, []
+            return ones, False, []
         found = resample(load(path), mean)
         there = mask & np.isfinite(found) & (found > 0)
         factor = (
@@ -195,44 +197,9 @@ class DynamicSeries(SimpleInterface):
         )
         if factor is None:
             why = 'it does not cover the brain, or its values are neither ratios nor percent'
-            return ones, [f'the map of B1 is not used: {why}']
+            return ones, False, [f'the map of B1 is not used: {why}']
         share = found * factor
-        return np.where((share > 0.3) & (share < 2.0), share, 1).astype(np.float32), []
-
-    def _t1(self, mean, where, mask, b1):
-        """Return T1 (s), 0 where it is not known, and where it comes from."""
-        dce = self.inputs.dce
-        out = np.zeros(mean.shape, np.float32)
-        if dce['vfa']:
-            images, level = [], None
-            for item in dce['vfa']:
-                flip = load_series(item['path'], level=level)
-                level = flip.extra['level']
-                first = like(np.asanyarray(flip.dataobj, np.float32)[..., 0], flip)
-                way = realign(mean, first, np.eye(4))
-                images.append(resample(first, mean, matrix=way))
-            signals = np.stack([image[where] for image in images], axis=-1)
-            found, _ = fit_t1(
-                signals,
-                [item['flip_deg'] for item in dce['vfa']],
-                [item['tr_s'] for item in dce['vfa']],
-                b1=b1[where],
-                method=self.inputs.t1_fit,
-            )
-            out[where] = np.nan_to_num(found)
-            return out, 'flip angles', []
-        if dce['t1map']:
-            given = load(dce['t1map'])
-            data, shown = believable_t1(np.asanyarray(given.dataobj, np.float32))
-            way = realign(mean, like(shown, given), np.eye(4))
-            found = resample(like(data, given), mean, matrix=way)
-            there = mask & (found > 0)
-            factor = t1_in_seconds(float(np.median(found[there]))) if there.any() else None
-            if factor is not None:
-                out[where] = (found * factor)[where]
-                return out, 'T1 map', []
-            return out, 'none', ['the T1 map is not used: its values are neither s nor ms']
-        return out, 'none', ['T1 is not known']
+        return np.where((share > 0.3) & (share < 2.0), share, 1).astype(np.float32), True, []
 
 
 def _coil(mean, own, image):

@@ -14,6 +14,12 @@ class Options:
     """Motion."""
 
     motion: bool = option(True, 'Whether motion is corrected.')
+    echoes: str = option(
+        'combined',
+        'Of several echoes of one series: put them together, so that T1 has no part in the change '
+        'of R2*, or take the one nearest to 30 ms.',
+        choices=('combined', 'nearest'),
+    )
 
 
 ROOM = Room(
@@ -211,6 +217,7 @@ ROOM = Room(
     build='csvdprep.preprocessing.dsc.workflow:init_dsc_wf',
     methods='The first pass was found in the mean signal of the brain. Volumes of the '
     'bolus-tracking series were aligned (rigid) with the mean of those before the contrast agent: '
-    'by robust least squares, and by mutual information where the bolus changes their contrast.',
-    version=2,
+    'by robust least squares, and by mutual information where the bolus changes their contrast. '
+    'Of several echoes: {o.echoes}.',
+    version=3,
 )

@@ -17,7 +17,7 @@ from csvdprep.imaging.transforms import read_linear, write_linear
 from csvdprep.interfaces.contrast_series import coverage_of, motion_of
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.dsc import ROOM
-from csvdprep.science.bolus import find_first_pass
+from csvdprep.science.bolus import combine_echoes, find_first_pass
 from csvdprep.science.bolus.relaxation import baseline_noise
 from csvdprep.science.contrast_motion import pulled
 from csvdprep.science.volume_alignment import Target
@@ -37,6 +37,7 @@ class _InputSpec(TraitedSpec):
     anat_preproc = File(exists=True, mandatory=True, desc='anatomical reference')
     brain_mask = File(exists=True, mandatory=True, desc='its brain')
     motion = traits.Bool(mandatory=True, desc='whether motion is corrected')
+    echoes = traits.Enum('combined', 'nearest', usedefault=True, desc='what is made of echoes')
 
 
 class _OutputSpec(TraitedSpec):
@@ -72,6 +73,9 @@ class BolusSeries(SimpleInterface):
         if given.motion:
             motions = find_bolus_motions(series, own, image.affine, found)
             series = pulled(series, motions, image.affine)
+            found = _first_pass(series, own)
+        if given.echoes == 'combined' and len(given.dsc.get('echoes', ())) > 1:
+            series = join_echoes(given.dsc, image, motions if given.motion else None, found)
             found = _first_pass(series, own)
         mean = n4(like(series[..., found.baseline].mean(axis=-1), image), own)
         anat, brain = load(given.anat_preproc), load(given.brain_mask)
@@ -149,6 +153,43 @@ def _first_pass(series, own):
             remedy='Check that the series shows the bolus, and the order of its volumes.',
         )
     return found
+
+
+def join_echoes(dsc, image, motions, found) -> np.ndarray:
+    """Put echoes together, each moved as the head was.
+
+    Parameters
+    ----------
+    dsc : mapping
+        Content of the input.
+    image : nibabel image
+        Series that motion was found in.
+    motions : ndarray, shape (n, 4, 4), or None
+        Takes world points of the head at rest to where they were, RAS+ mm.
+    found : FirstPass
+        Where the bolus lies.
+
+    Returns
+    -------
+    ndarray of float32, shape (nx, ny, nz, n)
+        Series of the echo time of the protocol.
+    """
+    series, times = [], []
+    for one in dsc['echoes']:
+        echo = load_series(one['path'])
+        data = np.asanyarray(echo.dataobj, dtype=np.float32)
+        if data.shape != image.shape:
+            raise MeasureError(
+                'The echoes of the bolus-tracking series are not on one grid.',
+                remedy='Export them again, or set dsc.echoes to nearest.',
+            )
+        series.append(data if motions is None else pulled(data, motions, echo.affine))
+        times.append(one['te_s'])
+    joined = combine_echoes(series, times, found.baseline, dsc['protocol']['te_s'])
+    # Where one echo holds nothing, there is no ratio.
+    return np.where(
+        np.min([echo.min(axis=-1) for echo in series], axis=0)[..., None] > 0, joined, 0
+    )
 
 
 def find_bolus_motions(series, brain, affine, found) -> np.ndarray:

@@ -23,4 +23,5 @@ def init_dsc_wf(*, room, options, context):
         Measures.
 
     """
-    return init_single_wf(BolusSeries(motion=options.motion), room=room, mem_gb=2.0)
+    interface = BolusSeries(motion=options.motion, echoes=options.echoes)
+    return init_single_wf(interface, room=room, mem_gb=2.0)

@@ -1,7 +1,24 @@
 """Tissues of the anatomical reference."""
 
+from dataclasses import dataclass
+
 from csvdprep.core.declared import External
+from csvdprep.core.options import option
 from csvdprep.core.room import Derivative, Limits, Measure, Room
+
+
+@dataclass(frozen=True)
+class Options:
+    """What tells grey from white matter where there is no T1w."""
+
+    flair_engine: str = option(
+        'auto',
+        'What divides the brain into grey and white matter on a FLAIR without a T1w: network, '
+        'template (the warped template alone), or auto. auto is the network if slices are thin '
+        'or axial, else the template.',
+        choices=('auto', 'network', 'template'),
+    )
+
 
 _TISSUES = (
     {'index': 1, 'name': 'cerebrospinal fluid', 'abbreviation': 'CSF', 'color': '#0072b2'},
@@ -22,7 +39,7 @@ def _tissue(label, name):
 ROOM = Room(
     name='tissues',
     title='Tissues',
-    needs=('anat_filled', 'brain_mask', 'mni_to_anat'),
+    needs=('anat_filled', 'anat_preproc', 'brain_mask', 'mni_to_anat'),
     wants=('lesion_guess', 'tissue_external'),
     externals=(
         External(
@@ -61,6 +78,15 @@ ROOM = Room(
             limits=Limits(ok=(1.8, None), warn=(1.2, None)),
         ),
         Measure(
+            name='qc_grey_dice',
+            units='1',
+            method='overlap',
+            table=False,
+            description='Without a T1w: agreement (Dice of shares) of the grey matter of the '
+            'network with that of the warped template.',
+            limits=Limits(ok=(0.6, None)),
+        ),
+        Measure(
             name='icv_ml',
             units='mL',
             method='brain-mask',
@@ -80,17 +106,26 @@ ROOM = Room(
         ),
     ),
     context=('hub',),
+    options=Options,
     resolve='csvdprep.preprocessing.tissues.resolve:resolve',
-    resources=('template_csf', 'template_gm', 'template_wm', 'template_mask'),
+    resources=(
+        'template_csf',
+        'template_gm',
+        'template_wm',
+        'template_mask',
+        'models/tissue/network.onnx',
+    ),
     build='csvdprep.preprocessing.tissues.workflow:init_tissues_wf',
     methods=(
         'The fractions of cerebrospinal fluid, grey and white matter in each voxel were '
         'estimated by expectation maximisation of a mixture of pure voxels and voxels of '
         'two tissues [@vanleemput2003]. Spatial priors came from the neighbours and, with '
         'less weight, from the tissue maps of the template. Preliminary hyperintensities '
-        'were counted as white matter. If a segmentation was given, its classes were used '
-        'instead.'
+        'were counted as white matter. On a FLAIR without a T1w, what is no fluid was divided '
+        'between grey and white matter by a small convolutional network that sees the FLAIR and '
+        'the warped template, or by the template alone ({o.flair_engine}). '
+        'If a segmentation was given, its classes were used instead.'
     ),
     references=('vanleemput2003',),
-    version=3,
+    version=4,
 )

@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from csvdprep.core.errors import InputError
+from csvdprep.core.errors import InputError, MeasureError
 from csvdprep.imaging.atlas import warped_template
 from csvdprep.imaging.images import load, load_mask_on, save
+from csvdprep.imaging.learned_tissue import GREY, WHITE, learned_shares
 from csvdprep.interfaces.values import Value, write_values
 from csvdprep.preprocessing.tissues import ROOM
-from csvdprep.science.tissues import segment_tissues
+from csvdprep.science.divided import divided
+from csvdprep.science.tissues import GM, segment_tissues
 
 #: The two estimates of the intracranial volume should agree to this share.
 ICV_TOLERANCE = 0.07
@@ -23,11 +25,19 @@ MOST_UNKNOWN = 0.05
 
 class _TissuesInputSpec(TraitedSpec):
     anat_filled = File(exists=True, mandatory=True, desc='reference with its lesions filled')
+    anat_preproc = File(exists=True, mandatory=True, desc='reference with its lesions')
     brain_mask = File(exists=True, mandatory=True, desc='its brain')
     mni_to_anat = File(exists=True, mandatory=True, desc='resamples the template onto it')
     lesion_guess = File(exists=True, desc='white matter by definition')
     tissue_external = traits.Dict(desc='segmentation that was given, and its image')
     hub = traits.Enum('T1w', 'FLAIR', mandatory=True, desc='contrast of the reference')
+    engine = traits.Enum(
+        'template',
+        'network',
+        'auto',
+        usedefault=True,
+        desc='divides grey and white matter of a FLAIR; auto: the network, where it can',
+    )
 
 
 class _TissuesOutputSpec(TraitedSpec):
@@ -52,6 +62,7 @@ class SegmentTissues(SimpleInterface):
         lesion = None
         if isdefined(given.lesion_guess):
             lesion = np.asanyarray(load(given.lesion_guess).dataobj) > 0
+        agreement = Value(None, reason='only asked where a network divides the tissue of a FLAIR')
         given_on = given.tissue_external['on'] if isdefined(given.tissue_external) else ''
         if given_on == given.hub.lower():
             probability = _given_tissues(given.tissue_external, anat, mask, lesion)
@@ -76,6 +87,8 @@ class SegmentTissues(SimpleInterface):
                 contrast = Value(
                     None, reason='grey and white matter can only be distinguished on a T1w'
                 )
+                if given.engine != 'template':
+                    probability, agreement = self._divided(probability, mask, atlas, lesion)
         hard = np.where(mask, probability.argmax(0) + 1, 0).astype(np.uint8)
         images = {
             **dict(zip(('csf_probseg', 'gm_probseg', 'wm_probseg'), probability, strict=True)),
@@ -85,9 +98,27 @@ class SegmentTissues(SimpleInterface):
             self._results[name] = save(data, anat, folder / f'{name}.nii.gz')
         warped = warped_template('template_mask', anat, given.mni_to_anat, 'nearest')
         self._results['tissues_values'] = write_values(
-            folder / 'values.json', _values(contrast, mask, warped, float(np.prod(voxel_mm))), ROOM
+            folder / 'values.json',
+            _values(contrast, agreement, mask, warped, float(np.prod(voxel_mm))),
+            ROOM,
         )
         return runtime
+
+    def _divided(self, probability, mask, atlas, lesion):
+        """Let the network divide grey and white matter, and compare with the template's."""
+        anat = load(self.inputs.anat_preproc)
+        image = np.asanyarray(anat.dataobj, dtype=np.float32)
+        shares = learned_shares(image, mask, atlas, anat.affine)
+        if shares is None and self.inputs.engine == 'auto':
+            return probability, Value(None, reason='slices are thick and not axial')
+        if shares is None:
+            raise MeasureError(
+                'The slices of the FLAIR are thick and not axial; the network was not '
+                'trained on such images. Use tissues.flair_engine = auto or template.'
+            )
+        out = divided(probability, shares[GREY], shares[WHITE], lesion)
+        both = 2 * np.minimum(out[GM], probability[GM]).sum(dtype=float)
+        return out, Value(both / max(float((out[GM] + probability[GM]).sum(dtype=float)), 1.0))
 
 
 def _given_tissues(given, anat, mask, lesion) -> np.ndarray:
@@ -129,11 +160,12 @@ def _given_tissues(given, anat, mask, lesion) -> np.ndarray:
     return np.stack([mask & ~(gm | wm), gm & mask, wm & mask]).astype(np.float32)
 
 
-def _values(contrast, mask, warped, voxel_mm3):
+def _values(contrast, agreement, mask, warped, voxel_mm3):
     icv, other = (float((m > 0).sum() * voxel_mm3 / 1000) for m in (mask, warped))
     odd = abs(icv - other) > ICV_TOLERANCE * icv
     return {
         'qc_cnr': contrast,
+        'qc_grey_dice': agreement,
         'icv_ml': Value(
             icv,
             n=int(mask.sum()),

@@ -9,8 +9,8 @@ def init_tissues_wf(*, room, options, context):
 
     Inputs
     ------
-    anat_filled, brain_mask, lesion_guess
-        Anatomical reference with its lesions filled, its brain, and the lesions.
+    anat_filled, anat_preproc, brain_mask, lesion_guess
+        Anatomical reference with its lesions filled and as it is, its brain, and the lesions.
     mni_to_anat
         Resamples the template onto it.
     tissue_external
@@ -24,4 +24,6 @@ def init_tissues_wf(*, room, options, context):
         Measures.
 
     """
-    return init_single_wf(SegmentTissues(hub=context.hub), room=room, mem_gb=2.0)
+    return init_single_wf(
+        SegmentTissues(hub=context.hub, engine=options.flair_engine), room=room, mem_gb=2.0
+    )

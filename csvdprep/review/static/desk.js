@@ -7,7 +7,7 @@
     ['j, k', 'next and previous candidate'],
     ['n, p', 'next and previous visit'],
     ['a', 'accept the candidate'],
-    ['r', 'reject it'],
+    ['r', 'reject it; of hyperintensities: take it out of the mask'],
     ['c', 'choose what it is'],
     ['i', 'add a lesion at the crosshair'],
     ['b', 'edit the mask with a brush; e erases, s saves, Esc leaves'],
@@ -105,7 +105,7 @@
 
   const S = {
     about: null, rater: '', visits: [], shown: [], label: '', data: null, list: null, at: -1, mm: null,
-    images: new Map(), on: new Map(), back: '', undo: [], brush: null, zoom: 1, turn: 0, local: new Map(), visible: true,
+    images: new Map(), on: new Map(), back: '', undo: [], out: new Set(), brush: null, zoom: 1, turn: 0, local: new Map(), visible: true,
   };
   const backend = window.CSVDPREP_EXPORT ? new Folder(window.CSVDPREP_EXPORT) : new Server();
 
@@ -131,8 +131,7 @@
   const layerOf = (key) => S.data.layers.find((item) => item.key === key);
   /* The grid of a list is that of the mask with its label, else of the reference. */
   const gridOf = (list) => {
-    const mask = S.data.layers.find((item) => item.label === list.label && item.kind === 'mask');
-    const frame = mask ? mask.frame : null;
+    const frame = list.frame || null;
     return S.data.layers.find((item) => item.kind === 'image' && item.frame === frame) ||
       S.data.layers.find((item) => item.kind === 'image' && item.toHub.every((row, i) => row.every((v, j) => v === Number(i === j)))) ||
       S.data.layers.find((item) => item.kind === 'image');
@@ -149,8 +148,21 @@
   /* Shaders are compiled while the first image is on its way. */
   let attached = null;
   const ready = () => {
-    attached = attached || nv.attachToCanvas($('canvas')).then(() => nv.setSliceType(nv.sliceTypeMultiplanar));
+    attached = attached || nv.attachToCanvas($('canvas')).then(() => {
+      withoutSlopes(nv.gl, [nv.blurShader, nv.gradientPrePassShader, nv.sobelFirstOrderShader, nv.sobelSecondOrderShader]);
+      nv.setSliceType(nv.sliceTypeMultiplanar);
+    });
     return attached;
+  };
+  /* The viewer computes the slopes of each image that it shows, which only rendering in three dimensions needs:
+     without a graphics card that takes seconds for an image of 1 mm. */
+  const withoutSlopes = (gl, shaders) => {
+    const left = new Set(shaders.filter(Boolean).map((shader) => shader.program));
+    const { useProgram, drawArrays, checkFramebufferStatus } = gl;
+    let unused = false;
+    gl.useProgram = (program) => { unused = left.has(program); useProgram.call(gl, program); };
+    gl.drawArrays = (...given) => { if (!unused) drawArrays.apply(gl, given); };
+    gl.checkFramebufferStatus = (target) => (unused ? gl.FRAMEBUFFER_COMPLETE : checkFramebufferStatus.call(gl, target));
   };
   const load = async (layer, options = {}) => {
     const data = await backend.volume(S.label, layer.key, options);
@@ -213,29 +225,28 @@
     const layer = layerOf(key);
     if (!layer) return;
     $('image').value = key;
-    if (!S.images.has(key)) {
+    let image = S.images.get(key);
+    const show = () => { S.images.set(key, image); S.back = key; ranges(image); compose(); };
+    if (!image || !image.whole) {
       $('wait').textContent = `${layer.title} …`;
-      if (layer.preview && !whole && backend.writes) {
+      if (!image && layer.preview && !whole && backend.writes) {
         const coming = load(layer, { step: 2 });
         await ready();
-        const coarse = await coming;
+        image = await coming;
         if (turn !== S.turn) return;
-        S.images.set(key, coarse);
-        S.back = key;
-        ranges(coarse); compose();
+        show();
         document.body.dataset.shown = performance.now();
-      }
-      const coming = load(layer);
+      } else if (image) show();
+      const coming = load(layer), coarse = image;
       await ready();
-      const image = await coming;
+      image = await coming;
       if (turn !== S.turn) return;
-      S.images.set(key, image);
+      // A window that was set meanwhile stays.
+      if (coarse) { image.cal_min = coarse.cal_min; image.cal_max = coarse.cal_max; }
       image.whole = true;
     }
-    const image = S.images.get(key);
-    S.back = key;
     image.colormap = 'gray';
-    ranges(image); compose();
+    show();
     $('wait').textContent = '';
     document.body.dataset.shown = document.body.dataset.shown || performance.now();
     document.body.dataset.whole = key;
@@ -252,7 +263,13 @@
     if (!image) return;
     const low = Number($('low').value), high = Math.max(Number($('high').value), low + 1);
     image.cal_min = low / 100 * S.span; image.cal_max = high / 100 * S.span;
-    nv.updateGLVolume();
+    // Masks over it stay as they are; sliders move faster than slow machines draw.
+    soon('window', () => { if (nv.volumes[0] === image) { nv.refreshLayers(image, 0); nv.drawScene(); } });
+  };
+  const due = new Map();
+  const soon = (name, work) => {
+    if (!due.size) requestAnimationFrame(() => { const works = [...due.values()]; due.clear(); for (const next of works) next(); });
+    due.set(name, work);
   };
   const turnOn = async (key, opacity) => {
     const layer = layerOf(key);
@@ -417,7 +434,9 @@
     }, `${list.title} ${list.total}`)));
     const list = S.list, rows = list ? everything(list) : [];
     const reviewed = Boolean(list && list.reviewed);
-    for (const id of ['accept', 'reject', 'kind']) $(id).disabled = !reviewed || !rows[S.at];
+    for (const id of ['accept', 'kind']) $(id).disabled = !reviewed || !rows[S.at];
+    $('reject').disabled = !rows[S.at] || !(reviewed || (list && removable(list)));
+    $('reject').textContent = reviewed || !list ? 'Reject' : 'Take out of mask';
     $('add').disabled = !reviewed;
     $('brush').disabled = !backend.writes || !list || !S.data.layers.some((item) => item.label === list.label && item.mask);
     $('rows').replaceChildren(...rows.map((row, at) => {
@@ -430,7 +449,8 @@
         type: 'button', 'aria-current': String(at === S.at), onclick: () => choose(list.name, at),
       }, el('span', { className: 'number' }, `#${row.index}`), el('span', {}, row.where || 'not told'), sure,
       ...(reviewed ? [el('span', { className: `said ${found ? (yes ? 'yes' : 'no') : 'open'}` },
-        (found ? `${yes ? '✓' : '✗'} ${found.value}${row.status ? ` (machine: ${row.status})` : ''}` : open) + (others ? ` — ${others}` : ''))] : [])));
+        (found ? `${yes ? '✓' : '✗'} ${found.value}${row.status ? ` (machine: ${row.status})` : ''}` : open) + (others ? ` — ${others}` : ''))] : []),
+      ...(S.out.has(`${S.label} ${list.name} ${row.index}`) ? [el('span', { className: 'said no' }, '✗ taken out of the mask')] : [])));
     }));
     if (list && !rows.length) $('rows').append(el('li', { className: 'none' }, 'The list is empty.'));
     if (list && list.total > list.rows.length) $('rows').append(el('li', { className: 'none' }, `The first ${list.rows.length} of ${list.total} are shown.`));
@@ -483,7 +503,27 @@
     }
     say(backend.writes ? `saved ${new Date(row.time).toLocaleTimeString()}` : 'kept in this window: take the table away with Save');
   };
+  /* Lesions of lists without verdicts are rejected in their mask, which is what counts. */
+  const removable = (list) => backend.writes && !S.about.blind && S.data.layers.some((item) => item.label === list.label && item.mask);
+  const takeOut = guard(async () => {
+    const name = S.list.name, at = S.at, row = everything(S.list)[at];
+    if (!row || !row.position || !removable(S.list) || S.brush) return;
+    await startBrush();
+    if (!S.brush) return;
+    go(apply(S.list.grid.toHub, row.position));
+    const dropped = dropOne();
+    if (dropped) await saveBrush();
+    leaveBrush(true);
+    if (!dropped) { say('The mask has nothing at the middle of this lesion: edit the mask (b), go into it, press x.', true); return; }
+    const out = `${S.label} ${name} ${row.index}`;
+    S.out.add(out);
+    if (S.undo.length) S.undo[S.undo.length - 1].out = out;
+    drawLists();
+    if (at + 1 < everything(S.list).length) await choose(name, at + 1);
+    say(`#${row.index} was taken out of the mask`);
+  });
   const judge = async (value) => {
+    if (value === 'reject' && S.list && !S.list.reviewed) { await takeOut(); return; }
     const row = S.list && S.list.reviewed ? everything(S.list)[S.at] : null;
     if (!row) return;
     const before = verdict(S.list, row).pop();
@@ -519,6 +559,7 @@
       value: last.before ? last.before.value : null, comment: last.before ? last.before.comment : '',
     }, true);
     forget(last.row.marker);
+    if (last.out) { S.out.delete(last.out); drawLists(); }
     say(`undone: ${last.row.marker} ${last.row.candidate}`);
   });
   /* A mask that changed is read anew. */
@@ -610,7 +651,7 @@
           if (box.checked) await turnOn(layer.key, Number(slide.value) || 0.5);
           else { S.on.delete(layer.key); compose(); }
         });
-        slide.oninput = () => { if (S.on.has(layer.key)) { S.on.set(layer.key, Number(slide.value)); compose(); } };
+        slide.oninput = () => { if (S.on.has(layer.key)) { S.on.set(layer.key, Number(slide.value)); soon('overlays', compose); } };
         parts.push(el('div', { className: 'layer' }, box, label, slide));
       }
     }
@@ -685,7 +726,7 @@
       const away = x * x + y * y + z * z;
       if (bits[at(i, j, k)] && away < best) { best = away; start = at(i, j, k); }
     }
-    if (start < 0) { say('There is no lesion of the mask at the crosshair.', true); return; }
+    if (start < 0) { say('There is no lesion of the mask at the crosshair.', true); return false; }
     const open = [start];
     bits[start] = 0;
     while (open.length) {
@@ -700,6 +741,7 @@
     S.brush.changed = true;
     nv.drawAddUndoBitmap();
     nv.refreshDrawing(true);
+    return true;
   };
 
   /* ---- dialogs, keys, start ---- */
@@ -713,8 +755,11 @@
     const { columns, rows } = await backend.agreement();
     const names = ['marker', 'rater', 'against', 'n', 'exact_pct', 'kappa', 'icc', 'bias', 'loa_low', 'loa_high', 'reason'];
     const text = (value) => (value === null || value === undefined ? 'n/a' : typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(2) : String(value));
-    const table = el('table', {}, el('tr', {}, ...names.map((name) => el('th', { title: columns[name], scope: 'col' }, name))),
-      ...rows.map((row) => el('tr', {}, ...names.map((name) => el('td', {}, text(row[name]))))));
+    const heads = { exact_pct: 'equal, %', icc: 'ICC', loa_low: 'limits of agreement', loa_high: 'to' };
+    const titles = new Map(S.about.form.flatMap((group) => group.markers.map((marker) => [marker.name, marker.title])));
+    const shown = (row, name) => (name === 'marker' ? titles.get(row.marker) || row.marker : text(row[name]));
+    const table = el('table', {}, el('tr', {}, ...names.map((name) => el('th', { title: columns[name], scope: 'col' }, heads[name] || name))),
+      ...rows.map((row) => el('tr', {}, ...names.map((name) => el('td', {}, shown(row, name))))));
     dialog('How raters agree', rows.length ? table : el('p', {}, 'Nothing was rated yet that can be compared.'));
   });
   const tab = (name) => {

@@ -2,6 +2,7 @@
 
 from csvdprep.science.bolus.arteries import Arteries, find_arteries
 from csvdprep.science.bolus.deconvolution import Perfusion, deconvolve
+from csvdprep.science.bolus.echoes import combine_echoes
 from csvdprep.science.bolus.leakage import correct_leakage, reference_curve
 from csvdprep.science.bolus.relaxation import FirstPass, find_first_pass, to_relaxation
 from csvdprep.science.bolus.transit import Distribution, describe_times, time_to_peak
@@ -11,6 +12,7 @@ __all__ = [
     'Distribution',
     'FirstPass',
     'Perfusion',
+    'combine_echoes',
     'correct_leakage',
     'deconvolve',
     'describe_times',

@@ -40,6 +40,9 @@ class Limits:
     tube : float
         Response of a tube, as a share of full contrast, from which a perivascular space counts
         on thick slices: averaging takes the noise away, and borders of grey matter emerge.
+    roof : float
+        Share of it right above or below a ventricle from which, on thick slices, it is rather a
+        part of that than a perivascular space.
     """
 
     definite: float = 0.7
@@ -53,6 +56,7 @@ class Limits:
     cortex: float = 0.4
     perforated_mm: float = 8.0
     tube: float = 0.1
+    roof: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def _middles(labels: np.ndarray, affine: np.ndarray, count: int) -> np.ndarray:
 def _whole(facts: Sequence[dict], one: Mapping[int, int]) -> list[dict]:
     """Add up the lengths and volumes of the pieces of each space."""
     out = [
-        {name: float(fact[name]) for name in ('length_mm', 'width_mm', 'fluid_mm3')}
+        {name: float(fact[name]) for name in ('length_mm', 'width_mm', 'fluid_mm3', 'roof')}
         for fact in facts
     ]
     for piece, whole in one.items():
@@ -240,7 +244,7 @@ def _whole(facts: Sequence[dict], one: Mapping[int, int]) -> list[dict]:
 def _described(
     number: int,
     facts: dict[str, float],
-    form: dict[str, float],
+    form: Mapping[str, float],
     sure: np.ndarray,
     diameter: float,
     head: Head,
@@ -256,6 +260,10 @@ def _described(
         kind = rest_of(facts)
     lacune_status = pvs_status = ''
     words = reasons(facts, diameter)
+    form = dict(form)
+    roof = form.pop('roof', 0.0)
+    if roof > limits.roof:
+        words += '; right above or below a ventricle'
     if low:
         words += '; above the anterior perforated substance, where perivascular spaces are large'
     if lacune >= limits.possible and facts['peak'] >= limits.fluid_possible:
@@ -268,6 +276,7 @@ def _described(
     if kind != 'lacune' and pvs >= limits.pvs_possible:
         counts = kind == 'pvs' and pvs >= limits.pvs_definite
         counts = counts and not (head.thick and facts['tube'] < limits.tube)
+        counts = counts and not roof > limits.roof
         pvs_status = 'definite' if counts else 'possible'
     return Cavity(
         number=number,

@@ -23,6 +23,8 @@ TUBE_SEED, TUBE_GROW = (6.0, 0.06), (3.5, 0.035)
 TUBE_SHARE, TUBE_REACH_MM = 0.4, 5.0
 #: Tubes are sought outside of cortex (share of it) and so far from fluid outside, mm.
 TUBE_CORTEX, TUBE_AWAY_MM = 0.5, 1.5
+#: How far beside a ventricle of the next thick slice a voxel may still hold some of it, mm.
+VENTRICLE_MM = 1.5
 #: Width (SD) of the neighbourhood whose level is taken off before tubes are sought, mm.
 BACKGROUND_MM = 3.0
 #: Largest volume of a candidate, mm3: what is larger is no lacune and no perivascular space.
@@ -141,7 +143,8 @@ class Candidates:
     contrast : ndarray of float32
         Share of fluid over that of the surroundings, 0 to 1.
     facts : tuple of dict
-        Of each: ``length_mm``, ``width_mm``, ``fluid_mm3``, ``middle`` and ``axis`` (mm).
+        Of each: ``length_mm``, ``width_mm``, ``fluid_mm3``, ``middle`` and ``axis`` (mm), and
+        ``roof``, the share of it that lies right above or below a ventricle, on thick slices.
     """
 
     labels: np.ndarray
@@ -244,6 +247,7 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
     }
     boxes = ndi.find_objects(labels)
     margin = np.ceil(RING_MM[1] / voxel_mm).astype(int)
+    roof = _roof(head.ventricles, voxel_mm) if head.thick else None
     rows, facts = [], []
     for number, box in enumerate(boxes, start=1):
         wide = tuple(
@@ -257,6 +261,7 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         fact['fluid_mm3'] = float(contrast[wide][own].sum() * np.prod(voxel_mm))
         # So far from the corner of the box, not of the image.
         fact['middle'] = fact['middle'] + head.affine[:3, :3] @ [part.start for part in wide]
+        fact['roof'] = 0.0 if roof is None else float(roof[wide][lesion].mean())
         row |= _within(head, fluid, wide, lesion, labels, outside, voxel_mm)
         top = response[wide][lesion].argmax()
         row |= {
@@ -268,6 +273,23 @@ def _rows(head, fluid, labels, outside, contrast, response, ratio, from_outside)
         rows.append([row[name] for name in names])
         facts.append(fact)
     return np.array(rows, float).reshape(len(boxes), len(names)), tuple(facts)
+
+
+def _roof(ventricles: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:
+    """Tell where the slice above or below shows a ventricle.
+
+    A thick slice holds a part of what the next one shows: the roof and the floor of a ventricle
+    are grey lines and spots in it, as perivascular spaces are.
+    """
+    axis = int(np.argmax(voxel_mm))
+    size = np.delete(voxel_mm, axis)
+    reach = np.ceil(VENTRICLE_MM / size).astype(int)
+    grid = np.meshgrid(*[np.arange(-r, r + 1) * s for r, s in zip(reach, size, strict=True)])
+    disc = np.expand_dims(np.hypot(*grid).T <= VENTRICLE_MM, axis)
+    wide = ndi.binary_dilation(ventricles, disc)
+    edge = np.zeros((1, *np.delete(wide.shape, axis)), bool)
+    slices = np.concatenate([edge, np.moveaxis(wide, axis, 0), edge])
+    return np.moveaxis(slices[:-2] | slices[2:], 0, axis)
 
 
 def _shape(lesion, contrast, affine, voxel_mm) -> tuple[dict, dict]:

@@ -99,37 +99,75 @@ def worst_slice(
     return Worst(int(max(most.values())), int(most['left']), int(most['right']))
 
 
-def graded_slices(
-    affine: np.ndarray, axis: int, count: int, low: float, high: float
-) -> np.ndarray:
+def graded_slices(heights: np.ndarray, low: float, high: float) -> np.ndarray:
     """Choose the slices whose middle lies between two heights.
 
     Parameters
     ----------
-    affine : ndarray, shape (4, 4)
-        Voxel to world, mm; the middle of the other two axes is meant.
-    axis : int
-        Axis across axial slices.
-    count : int
-        How many slices there are.
+    heights : ndarray, shape (n,)
+        Height of each slice, mm, in even steps; NaN of slices that do not count.
     low, high : float
-        World z, mm.
+        Heights between which spaces are graded, mm.
 
     Returns
     -------
-    ndarray of bool, shape (count,)
-        One slice at least, the nearest, if any.
+    ndarray of bool, shape (n,)
+        If slices are so far apart that none lies between, the one that holds the middle; none if
+        the image ends before.
 
     Examples
     --------
-    >>> graded_slices(np.diag([1.0, 1, 5, 1]), 2, 4, 4, 11).tolist()
+    >>> graded_slices(np.arange(4) * 5.0, 4, 11).tolist()
     [False, True, True, False]
+    >>> graded_slices(np.arange(4) * 5.0, 19, 29).any()
+    np.False_
     """
-    z = affine[2, axis] * np.arange(count) + affine[2, 3]
-    chosen = (z >= low) & (z <= high)
-    if count and not chosen.any():
-        chosen[int(np.argmin(np.abs(z - (low + high) / 2)))] = True
+    heights = np.asarray(heights, float)
+    heights = np.round(heights, 4)
+    chosen = (heights >= low) & (heights <= high)
+    if not chosen.any() and np.isfinite(heights).sum() > 1:
+        away = np.abs(heights - (low + high) / 2)
+        nearest = int(np.nanargmin(away))
+        chosen[nearest] = away[nearest] <= 0.51 * np.nanmin(np.abs(np.diff(heights)))
     return chosen
+
+
+def template_heights(slices: np.ndarray, z: np.ndarray, count: int) -> np.ndarray:
+    """Give the height in the template of each slice, from places of a structure in it.
+
+    A slice may be tilted against the template, and then has no single height: the mean of its
+    part of the structure is meant.
+
+    Parameters
+    ----------
+    slices : ndarray of int, shape (m,)
+        Slice that each place lies in.
+    z : ndarray, shape (m,)
+        Height of each place in the template, mm.
+    count : int
+        Number of slices.
+
+    Returns
+    -------
+    ndarray, shape (count,)
+        On a line through the means; NaN where the structure is not.
+
+    Examples
+    --------
+    >>> template_heights(np.array([1, 1, 2]), np.array([1.0, 3.0, 5.0]), 4).round(6).tolist()
+    [nan, 2.0, 5.0, nan]
+    """
+    out = np.full(count, np.nan)
+    numbers = np.bincount(slices, minlength=count)
+    held = np.flatnonzero(numbers)
+    means = np.bincount(slices, z, minlength=count)[held] / numbers[held]
+    if len(held) > 1:
+        # The first and the last slices have the structure only at one end.
+        line = np.polyfit(held, means, 1, w=np.sqrt(numbers[held]))
+        held = np.arange(held[0], held[-1] + 1)
+        means = np.polyval(line, held)
+    out[held] = means
+    return out
 
 
 def region_of(labels: np.ndarray, count: int, regions: Mapping[str, np.ndarray]) -> list[str]:

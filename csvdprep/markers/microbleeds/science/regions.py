@@ -7,12 +7,8 @@ from dataclasses import dataclass
 
 #: Regions of the scale that are infratentorial, and that are deep; all others are lobar.
 INFRATENTORIAL = ('brainstem', 'cerebellum')
-DEEP = (
-    'basal ganglia',
-    'thalamus',
-    'internal or external capsule',
-    'deep or periventricular white matter',
-)
+WHITE = 'deep or periventricular white matter'
+DEEP = ('basal ganglia', 'thalamus', 'internal or external capsule', WHITE)
 LOBAR = ('frontal', 'parietal', 'temporal', 'occipital', 'insula')
 
 
@@ -88,7 +84,7 @@ def region_of(
     if 'deep' in lobe:
         return Region('internal or external capsule', 'deep')
     if ventricle_mm <= deep_mm and cortex < MOSTLY_CORTEX:
-        return Region('deep or periventricular white matter', 'deep')
+        return Region(WHITE, 'deep')
     return Region(name or 'not named', 'lobar')
 
 

@@ -1,4 +1,4 @@
-"""How probable each total is, by the probability of each candidate."""
+"""How probable each total is: by the probability of each candidate, and by what is missed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ __all__ = ['ALL', 'Chance', 'chances']
 ALL = 'all'
 #: What the candidates of a family are.
 VARIED = {'cmb_n': 'microbleeds', 'lacune_n': 'lacunes'}
+#: Lesions that are not listed: weight of the prior, in lesions, of Jeffreys' prior of a Poisson
+#: rate.
+PRIOR = 0.5
+#: Which lesions may be of the brainstem.
+LOW = 'cmb_infratentorial_n'
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Chance:
     bound : str
         'total', or, where the score is a range, 'min' and 'max'.
     varied : str
-        Which candidates were drawn: 'all', 'microbleeds' or 'lacunes'.
+        Which lesions were drawn: 'all', 'microbleeds' or 'lacunes'.
     total : int
         The total.
     probability : float
@@ -52,14 +57,18 @@ def chances(
     reviews: Mapping[str, Review],
     rules: Mapping[str, Callable[[Mapping[str, Finding]], Score]],
     *,
+    listed: Mapping[str, float] | None = None,
     draws: int = 4000,
     seed: int = 42,
 ) -> list[Chance]:
-    """Draw which candidates are lesions, and score each draw.
+    """Draw which candidates are lesions, and which lesions are not listed; score each draw.
 
     Each candidate is a lesion with its own probability, independent of the others, whether it
-    counts or is only possible; those that a person accepted or rejected are certain. Markers
-    without a list of candidates stay as they are.
+    counts or is only possible; those that a person accepted or rejected are certain. Of lesions,
+    a detector lists a share ``s``: if ``r`` listed ones are real, the number that it missed is
+    negative binomial with size ``r + 1/2`` and probability ``s``, which is what follows from
+    lesions at a rate of which nothing is known [1]_. The half is shared by the parts (lobar,
+    deep, ...). Markers without a list of candidates stay as they are.
 
     Parameters
     ----------
@@ -69,6 +78,8 @@ def chances(
         Lists by the name of the count that they give.
     rules : mapping of str to callable
         Scores by name.
+    listed : mapping of str to float, optional
+        Share of lesions that a list has, by the name of the count; 1 where it is not told.
     draws : int
         Number of draws.
     seed : int
@@ -80,6 +91,11 @@ def chances(
         For each score all totals that were drawn, the lesser first: with all lists varied, and,
         where there are several, with each alone.
 
+    References
+    ----------
+    .. [1] Jeffreys H. (1946) An invariant form for the prior probability in estimation problems.
+       doi:10.1098/rspa.1946.0056
+
     Examples
     --------
     >>> from csvdprep.science.lesion_review import Candidate
@@ -90,14 +106,29 @@ def chances(
     >>> found = chances(known, {'cmb_n': rows}, {'svd_amin_simple': amin_simple})
     >>> [(item.total, abs(item.probability - 0.5) < 0.03) for item in found]
     [(0, True), (1, True)]
+    >>> found = chances(known | {'cmb_n': Finding.of(0)}, {'cmb_n': Review(())},
+    ...                 {'svd_amin_simple': amin_simple}, listed={'cmb_n': 0.8})
+    >>> bool(abs(found[1].probability - (1 - 0.8**0.5)) < 0.02)
+    True
     """
+    shares_listed = dict(listed or {})
     families = [family for family in FAMILIES if family.total in reviews]
     drawn = {
-        family.total: _draw(family, reviews[family.total], draws, seed, at)
+        family.total: _draw(
+            family,
+            reviews[family.total],
+            draws,
+            np.random.default_rng([seed, at]),
+            shares_listed.get(family.total, 1.0),
+        )
         for at, family in enumerate(FAMILIES)
         if family in families
     }
-    open_ones = [f.total for f in families if _varies(reviews[f.total])]
+    open_ones = [
+        f.total
+        for f in families
+        if _varies(reviews[f.total]) or shares_listed.get(f.total, 1.0) < 1
+    ]
     sets = {ALL: open_ones}
     if len(open_ones) > 1:
         sets |= {VARIED[name]: [name] for name in open_ones}
@@ -128,10 +159,11 @@ def _varies(reviewed: Review) -> bool:
     return any(0 < row.probability < 1 for row in reviewed.candidates)
 
 
-def _draw(family: Family, reviewed: Review, draws: int, seed: int, at: int) -> np.ndarray:
+def _draw(
+    family: Family, reviewed: Review, draws: int, rng: np.random.Generator, listed: float
+) -> np.ndarray:
     """Count the lesions of each draw: in all, in each part, in the brainstem."""
     rows = sorted(reviewed.candidates, key=lambda row: row.index)
-    rng = np.random.default_rng([seed, at])
     real = rng.random((draws, len(rows))) < [row.probability for row in rows]
     member = np.array(
         [
@@ -143,7 +175,26 @@ def _draw(family: Family, reviewed: Review, draws: int, seed: int, at: int) -> n
             for row in rows
         ]
     ).reshape(len(rows), len(family.parts) + 2)
-    return real.astype(int) @ member.astype(int)
+    counts = real.astype(int) @ member.astype(int)
+    return counts + _missed(counts, family, listed, rng) if listed < 1 else counts
+
+
+def _missed(
+    counts: np.ndarray, family: Family, listed: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the lesions that are not listed, from those that are; columns as of ``counts``."""
+    parts = counts[:, 1:-1]
+    more = np.zeros_like(counts)
+    more[:, 1:-1] = rng.negative_binomial(parts + PRIOR / parts.shape[1], listed)
+    # Lesions in no part: more of them only where there are some.
+    others = counts[:, 0] - parts.sum(axis=1)
+    others = np.where(others > 0, rng.negative_binomial(np.maximum(others, 1), listed), 0)
+    more[:, 0] = more[:, 1:-1].sum(axis=1) + others
+    if LOW in family.parts:
+        low = 1 + list(family.parts).index(LOW)
+        share = np.clip((counts[:, -1] + PRIOR) / (counts[:, low] + 2 * PRIOR), 0, 1)
+        more[:, -1] = rng.binomial(more[:, low], share)
+    return more
 
 
 def _patterns(drawn: Sequence[np.ndarray], draws: int):

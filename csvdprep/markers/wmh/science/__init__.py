@@ -114,6 +114,7 @@ def segment_wmh(
     infratentorial: np.ndarray | None = None,
     side: np.ndarray | None = None,
     exclude: np.ndarray | None = None,
+    apex: np.ndarray | None = None,
     has_t1w: bool = True,
     learned: tuple[np.ndarray, np.ndarray] | None = None,
     options: WmhOptions | None = None,
@@ -143,6 +144,8 @@ def segment_wmh(
         Negative left, positive right of the midline (mm in the template's frame will do).
     exclude : ndarray, optional
         Lesions of another kind (acute infarct, lacune) that are not WMH.
+    apex : ndarray of bool, optional
+        Top of the head, where no slice above tells tips of gyri from lesions (`region.apex`).
     has_t1w : bool
         Whether the tissue probabilities stand on a T1w.
     learned : (ndarray, ndarray) of float, shape (I, J, K), optional
@@ -185,6 +188,7 @@ def segment_wmh(
         infratentorial,
         side,
         exclude,
+        apex,
         *(learned or ()),
     ):
         if image is not None and image.shape != brain.shape:
@@ -204,6 +208,7 @@ def segment_wmh(
         deep=crop(deep_grey, bool),
         low=crop(infratentorial, bool),
         exclude=crop(exclude, bool),
+        apex=crop(apex, bool),
         voxel_mm=voxel_mm,
         has_t1w=has_t1w,
     )

@@ -77,8 +77,8 @@ class Head:
         CSF, GM and WM of the warped template.
     ventricles : ndarray of uint8, optional
         Lateral ventricles, 1 left and 2 right.
-    deep, low, exclude : ndarray of bool, optional
-        Deep grey matter; brainstem and cerebellum; lesions of another kind.
+    deep, low, exclude, apex : ndarray of bool, optional
+        Deep grey matter; brainstem and cerebellum; lesions of another kind; top of the head.
     voxel_mm : ndarray, shape (3,)
         Voxel size, mm.
     has_t1w : bool
@@ -94,12 +94,13 @@ class Head:
     deep: np.ndarray | None = None
     low: np.ndarray | None = None
     exclude: np.ndarray | None = None
+    apex: np.ndarray | None = None
 
     @property
     def counted(self) -> np.ndarray:
         """Brain in which a hyperintensity counts as one of white matter."""
         out = self.brain.copy()
-        for other in (self.deep, self.low, self.exclude):
+        for other in (self.deep, self.low, self.exclude, self.apex):
             if other is not None:
                 out &= ~other
         return out

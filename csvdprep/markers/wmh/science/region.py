@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from csvdprep.science.axes import axes_of
 from csvdprep.science.morphology import close_mm, dilate, open_mm
 from csvdprep.science.normalise import smooth
 
@@ -17,6 +18,8 @@ REGION_BLUR_MM = 1.5
 UNSURE_WHITE, UNSURE_MM = 0.65, 3.0
 #: Width of the gap between the lateral ventricles that is septum, mm.
 SEPTUM_MM = 6.0
+#: Above the last slice with so much brain, as a share of the largest, there is cortex only.
+APEX_SHARE = 0.15
 
 
 def white_region(
@@ -53,6 +56,47 @@ def white_region(
     region = (hull > LEAST_WHITE) & mask
     depth = np.clip((hull - LEAST_WHITE) / (2 * LEAST_WHITE), 0, 1).astype(np.float32)
     return region, depth
+
+
+def apex(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Find the top of the head, where tips of gyri are all that slices hold of the brain.
+
+    There are no white matter hyperintensities, but such tips are bright where the slice is dim or
+    half of it is fluid, and no slice above tells them from lesions. A scan that ends lower has no
+    such slices.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (I, J, K)
+        Brain.
+    affine : ndarray, shape (4, 4)
+        From voxels to mm, RAS+.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, J, K)
+        Brain above the last slice that holds `APEX_SHARE` of the largest one.
+
+    Examples
+    --------
+    >>> mask = np.zeros((20, 20, 6), bool); mask[2:18, 2:18, :4] = mask[9:12, 9:12, 4:] = True
+    >>> apex(mask, np.eye(4)).any((0, 1)).tolist()
+    [False, False, False, False, True, True]
+    >>> turned = np.diag([1.0, 1, -1, 1])
+    >>> int(apex(mask, turned).sum()), int(apex(mask[..., :4], np.eye(4)).sum())
+    (0, 0)
+    """
+    brain = np.asarray(mask) > 0
+    _, towards, axes = axes_of(affine)
+    through = axes[2]
+    area = brain.sum(tuple(axis for axis in range(3) if axis != through))
+    upwards = 1 if towards[2, through] > 0 else -1
+    area = area[::upwards]
+    above = np.zeros(area.size, bool)
+    if area.any():
+        above[np.flatnonzero(area >= APEX_SHARE * area.max())[-1] + 1 :] = True
+    shape = [-1 if axis == through else 1 for axis in range(3)]
+    return brain & above[::upwards].reshape(shape)
 
 
 def surely_white(atlas: np.ndarray, voxel_mm) -> np.ndarray:
