@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from argparse import ArgumentParser
 from types import SimpleNamespace
 
@@ -410,6 +411,20 @@ def test_microbleeds_are_in_magnitude_and_phase(made, data):
     assert 0.0001 < changed.mean() < 0.3
     assert after.min() >= 0
     assert after.max() <= 4096
+
+
+def test_gradient_echoes_without_an_echo_time_are_told(data, tmp_path):
+    raw = tmp_path / 'raw'
+    shutil.copytree(data.raw, raw)
+    for sidecar in raw.rglob('*T2starw.json'):
+        sidecar.write_text('{"MagneticFieldStrength": 3}')
+    out = tmp_path / 'out'
+    make_inserted(out, raw, data.given, cases=1, loads=(1,), nprocs=1)
+    assert not list(out.glob('sub-*/**/*T2starw.nii.gz'))
+    (case,) = _rows(out / 'derivatives' / 'truth' / 'cases.tsv')
+    for part, why in (('mag', 'EchoTime is missing'), ('phase', 'a magnitude with an EchoTime')):
+        assert f'part-{part}_T2starw.nii.gz is left out: ' in case['notes']
+        assert why in case['notes']
 
 
 def test_infarcts_are_in_series_trace_and_adc(made, data):

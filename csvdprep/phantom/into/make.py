@@ -305,7 +305,8 @@ def _prepare(job: _Job) -> tuple[Head, list[Loaded], list[str]]:
         anatomy = head.anatomy
         head = with_own(head, scan.back(more, anatomy.fractions['wm'].shape, anatomy.affine))
     loaded = [_load(job, source, stored[source], scan, head) for source, scan in grids.items()]
-    return head, _without_own(job, loaded, head), notes
+    loaded = _without_own(job, loaded, head)
+    return head, loaded, [*notes, *_left_out(loaded)]
 
 
 def _without_own(job: _Job, loaded: list[Loaded], head: Head) -> list[Loaded]:
@@ -511,6 +512,26 @@ def _write_echoes(job, loaded, bleed, recorder, uris, made, rng) -> None:
             back[same] = phase.signal[same]
             dataset.write_image(job, phase, back, recorder)
         made.setdefault(magnitude.source.suffix, _made(magnitude, uris))
+
+
+def _left_out(loaded: Sequence[Loaded]) -> list[str]:
+    """Say which gradient echoes have no case, and why."""
+    pairs = _echoes(loaded)
+    magnitudes = [m for m, _, _ in pairs if _echo_ms(m.source)]
+    phases = [p for m, p, _ in pairs if p is not None and _echo_ms(m.source)]
+    out = []
+    for scan in loaded:
+        source = scan.source
+        if source.suffix not in ECHOES or scan in magnitudes or scan in phases:
+            continue
+        if source.is_phase:
+            why = 'a phase of the same size beside a magnitude with an EchoTime is needed'
+        elif scan.stored.volume.ndim > 3:
+            why = 'several volumes in one file; give one file for each echo'
+        else:
+            why = 'EchoTime is missing in its sidecar; add it, in seconds'
+        out.append(f'{source.path.name} is left out: {why}')
+    return out
 
 
 def _write_diffusion(job, loaded, infarcts, recorder, uris, made) -> None:
