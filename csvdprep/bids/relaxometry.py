@@ -86,13 +86,22 @@ class Sources:
         return next((name for name, there in order if there), '')
 
     def content(self, chosen: str) -> dict[str, Any]:
-        """Return what the chosen source needs, as plain data."""
+        """Return what the chosen source needs, as plain data.
+
+        Beside MP2RAGE, whose values are seen only later, there is what replaces it.
+
+        Examples
+        --------
+        >>> both = Sources(vfa=[{}, {}], mp2rage={'uniform': 'a'}).content('mp2rage')
+        >>> both['t1'], len(both['vfa'])
+        ('mp2rage', 2)
+        """
         kept = {
-            'vfa': self.vfa if chosen in ('vfa', 'hifi') else [],
+            'vfa': self.vfa if chosen in ('vfa', 'hifi', 'mp2rage') else [],
             'trains': self.trains if chosen in ('trains', 'hifi') else [],
             'recovery': self.recovery if chosen == 'recovery' else [],
             'mp2rage': self.mp2rage if chosen == 'mp2rage' else None,
-            't1map': self.t1map if chosen == 't1map' else None,
+            't1map': self.t1map if chosen in ('t1map', 'mp2rage') else None,
         }
         return {'t1': chosen, **kept}
 

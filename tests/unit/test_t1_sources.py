@@ -220,7 +220,7 @@ def test_the_order_of_sources_and_what_is_said_of_it(bids):
     write_mp2rage(bids)
     given = only(bids)
     assert given.scans['dce'].content['t1'] == 'mp2rage'
-    assert given.scans['dce'].content['vfa'] == []
+    assert len(given.scans['dce'].content['vfa']) == 3  # what replaces it, if it cannot be read
     assert any(
         'T1 is mapped from MP2RAGE; 3 flip angles, sub-01_T1map.nii.gz are not used' in note
         for note in given.notes
@@ -376,3 +376,26 @@ def test_a_uniform_image_of_no_known_range_is_not_used(tmp_path):
     found = map_t1({'t1': 'mp2rage', 'mp2rage': two}, mean, mask, mask, None, 'nonlinear')
     assert found.source == 'none'
     assert 'none of the ranges in use' in found.notes[0]
+
+
+def test_a_t1_map_replaces_a_uniform_image_of_no_known_range(tmp_path):
+    data = np.random.default_rng(0).uniform(-7, 9000, (8, 8, 8)).astype(np.float32)
+    paths = [str(tmp_path / name) for name in ('unit.nii.gz', 't1.nii.gz')]
+    nib.save(nib.Nifti1Image(data, np.eye(4)), paths[0])
+    nib.save(nib.Nifti1Image(0.8 + data / 30000, np.eye(4)), paths[1])
+    two = {'uniform': paths[0], 'magnitudes': [], 'phases': [], 'trains': [], 'cycle_s': 5.0}
+    mean = nib.Nifti1Image(data, np.eye(4))
+    mask = np.ones(data.shape, bool)
+    content = {'t1': 'mp2rage', 'mp2rage': two, 'vfa': [], 't1map': paths[1]}
+    found = map_t1(content, mean, mask, mask, None, 'nonlinear')
+    assert found.source == 'T1 map'
+    assert 'none of the ranges in use' in found.notes[0]
+    assert 0.8 < np.median(found.t1[mask]) < 1.1
+
+
+def test_flip_angles_stay_at_hand_beside_mp2rage(bids):
+    write_flips(bids)
+    write_mp2rage(bids)
+    content = only(bids).scans['dce'].content
+    assert content['t1'] == 'mp2rage'
+    assert len(content['vfa']) > 1

@@ -237,5 +237,5 @@ ROOM = Room(
     '({o.t1_fit}) [@gupta1977; @chang2008], with the flip angles that images after inversions '
     'told where there were such [@deoni2007], or looked up in MP2RAGE [@marques2010].',
     references=('gupta1977', 'chang2008', 'deoni2007', 'marques2010'),
-    version=4,
+    version=5,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import nibabel as nib
@@ -75,12 +75,21 @@ def map_t1(
     Returns
     -------
     Mapped
+
+    Notes
+    -----
+    MP2RAGE whose values cannot be read is told, and replaced by flip angles or by a T1 map.
     """
     source = dce['t1']
     if source in ('vfa', 'hifi', 'trains', 'recovery'):
         return _from_images(dce, source, mean, where, mask, b1, method)
     if source == 'mp2rage':
-        return _from_mp2rage(dce['mp2rage'], mean, where, mask, b1)
+        found = _from_mp2rage(dce['mp2rage'], mean, where, mask, b1)
+        other = next((name for name in ('vfa', 't1map') if dce.get(name)), None)
+        if found.source != 'none' or other is None:
+            return found
+        instead = map_t1({**dce, 't1': other}, mean, where, mask, b1, method)
+        return replace(instead, notes=[*found.notes, *instead.notes])
     if source == 't1map':
         given = load(dce['t1map'])
         data, shown = believable_t1(np.asanyarray(given.dataobj, np.float32))
@@ -100,7 +109,7 @@ def _aligned(items, mean) -> list[np.ndarray]:
 
 
 def _from_images(dce, source, mean, where, mask, b1, method) -> Mapped:
-    items = [*dce['trains'], *dce['recovery'], *dce['vfa']]
+    items = [*dce.get('trains', ()), *dce.get('recovery', ()), *dce['vfa']]
     images = _aligned(items, mean)
     signals = np.stack([image[where] for image in images], axis=-1)
     out = np.zeros(mean.shape, np.float32)
